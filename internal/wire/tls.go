@@ -1,0 +1,164 @@
+package wire
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+)
+
+// pinPrefix names the only digest that a pin may use.
+const pinPrefix = "sha256:"
+
+// errPin is the cause when the server's key is not the pinned one.
+var errPin = errors.New("the key is not the pinned one")
+
+// StartTLS upgrades the connection after the server agreed to it. Octets that
+// are already buffered were sent in clear text behind the agreement: an attack
+// (RFC 2595 §4, CVE-2021-22947), so they end the connection.
+func (c *Conn) StartTLS(ctx context.Context) error {
+	if n := c.Buffered(); n > 0 {
+		return c.Break(fault.New(fault.TLS, "%s sent %d bytes in clear text after agreeing to TLS",
+			c.Address(), n).WithHint("someone may be tampering with the connection; use tls: implicit"))
+	}
+	return c.handshake(ctx)
+}
+
+func (c *Conn) handshake(ctx context.Context) error {
+	config, err := c.endpoint.tlsConfig()
+	if err != nil {
+		return c.Break(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.limits.Handshake)
+	defer cancel()
+	raw := c.current()
+	// Deadlines of the commands before STARTTLS must not end the handshake.
+	if err := raw.SetDeadline(time.Time{}); err != nil {
+		return c.fail("start TLS with", err)
+	}
+	secure := tls.Client(raw, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return c.Break(c.endpoint.handshakeError(ctx, err))
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.conn, c.secure = secure, true
+	return nil
+}
+
+func (e Endpoint) tlsConfig() (*tls.Config, *fault.Error) {
+	config := &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		ServerName: strings.TrimSuffix(strings.Trim(e.Host, "[]"), "."),
+	}
+	if e.CAFile != "" {
+		pool, err := readRoots(e.CAFile)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = pool
+	}
+	if e.Pin != "" {
+		want, err := ParsePin(e.Pin)
+		if err != nil {
+			return nil, fault.New(fault.Config, "tls_pin: %w", err)
+		}
+		// The pin replaces the CA check, it does not join it: pinned servers are
+		// those whose certificate no CA signed.
+		config.InsecureSkipVerify = true
+		config.VerifyConnection = checkPin(want)
+	}
+	return config, nil
+}
+
+func readRoots(path string) (*x509.CertPool, *fault.Error) {
+	pem, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fault.New(fault.Config, "tls_ca: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fault.New(fault.Config, "tls_ca: %s holds no PEM certificate", path)
+	}
+	return pool, nil
+}
+
+// ParsePin reads "sha256:" and 64 hexadecimal digits (colons between them are
+// allowed).
+func ParsePin(pin string) ([]byte, error) {
+	digits, ok := strings.CutPrefix(pin, pinPrefix)
+	if !ok {
+		return nil, fmt.Errorf("%q does not start with %q", pin, pinPrefix)
+	}
+	sum, err := hex.DecodeString(strings.ReplaceAll(digits, ":", ""))
+	if err != nil || len(sum) != sha256.Size {
+		return nil, fmt.Errorf("%q is not %q and 64 hexadecimal digits", pin, pinPrefix)
+	}
+	return sum, nil
+}
+
+func checkPin(want []byte) func(tls.ConnectionState) error {
+	return func(state tls.ConnectionState) error {
+		if got := keyDigest(state.PeerCertificates[0]); subtle.ConstantTimeCompare(got, want) != 1 {
+			return fmt.Errorf("%w: it is %s%x", errPin, pinPrefix, got)
+		}
+		return nil
+	}
+}
+
+func keyDigest(cert *x509.Certificate) []byte {
+	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
+	return sum[:]
+}
+
+// handshakeError says which of the usual causes ended a handshake.
+func (e Endpoint) handshakeError(ctx context.Context, err error) *fault.Error {
+	address := e.Address()
+	var record tls.RecordHeaderError
+	var verify *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &record) && record.Conn != nil:
+		return fault.New(fault.Config, "%s answered in clear text where TLS was expected: %w", address, err).
+			WithHint("use tls: starttls on this port, or the TLS port (995 for POP3, 993 for IMAP)")
+	case errors.As(err, &verify):
+		return fault.New(fault.TLS, "%s: certificate not trusted: %w", address, verify.Err).
+			WithHint("%s", certificateHint(verify.UnverifiedCertificates))
+	case errors.Is(err, errPin):
+		return fault.New(fault.TLS, "%s: %w", address, err).
+			WithHint("the server's key changed, or this is not the server; ask its operator before changing tls_pin")
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return fault.New(fault.Temporary, "%s did not finish the TLS handshake within %v", address,
+			e.Limits.withDefaults().Handshake).
+			WithHint("if this port speaks clear text first, use tls: starttls; else try again later")
+	case ctx.Err() != nil:
+		return fault.New(fault.Temporary, "TLS handshake with %s: %w", address, ctx.Err())
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fault.New(fault.Temporary, "%s closed the connection during the TLS handshake: %w", address, err).
+			WithHint("the server may be busy, or this port does not speak TLS; try again later")
+	}
+	return fault.New(fault.TLS, "TLS handshake with %s: %w", address, err).
+		WithHint("check the TLS settings of both sides; popferry needs TLS 1.2 or later")
+}
+
+// certificateHint shows what a person needs to tell a wrong certificate from an
+// attack, and the pin to use if the certificate is right after all.
+func certificateHint(chain []*x509.Certificate) string {
+	if len(chain) == 0 {
+		return "check the server's certificate"
+	}
+	leaf := chain[0]
+	return fmt.Sprintf("it is for %s, by %s, valid %s to %s; if it is right, set tls_ca to its CA, or tls_pin: %s%x",
+		fault.Escape(strings.Join(leaf.DNSNames, ", ")), fault.Escape(leaf.Issuer.String()),
+		leaf.NotBefore.UTC().Format(time.DateOnly), leaf.NotAfter.UTC().Format(time.DateOnly),
+		pinPrefix, keyDigest(leaf))
+}
