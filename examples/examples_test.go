@@ -1,0 +1,98 @@
+package examples_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/popferry/popferry/internal/wire"
+	"github.com/popferry/popferry/plan"
+)
+
+// load reads an example from a copy that only its owner can read, since a
+// checkout makes files readable by all.
+func load(t *testing.T, name string) *plan.Config {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config, err := plan.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+// TestExamplesLoad loads every example and looks at the accounts it gives, so a
+// new example without an expectation fails.
+func TestExamplesLoad(t *testing.T) {
+	want := map[string][]string{
+		"minimal.yaml":          {"alice"},
+		"several-accounts.yaml": {"alice", "bob", "carol"},
+		"migration.yaml":        {"a.adams", "b.baker", "c.clark", "d.davis"},
+		"local-plaintext.yaml":  {"tunnel", "appliance"},
+		"inline-passwords.yaml": {"alice"},
+		"accounts.json":         {"alice"},
+		"anchors.yaml":          {"alice", "bob", "carol", "dave"},
+	}
+	files, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		name := file.Name()
+		if ext := filepath.Ext(name); ext != ".yaml" && ext != ".json" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, account := range load(t, name).Accounts {
+				got = append(got, account.Name)
+				if account.UserMismatch() {
+					t.Errorf("%s: an example must not warn of its user names", account.Name)
+				}
+			}
+			if !slices.Equal(got, want[name]) {
+				t.Errorf("accounts %q, want %q", got, want[name])
+			}
+		})
+		delete(want, name)
+	}
+	for name := range want {
+		t.Errorf("%s is expected and not there", name)
+	}
+}
+
+func TestInlinePasswordIsReadAsItsCommentSays(t *testing.T) {
+	config := load(t, "inline-passwords.yaml")
+	if err := config.Resolve(context.Background(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := config.Accounts[0].Source.Secret.Reveal(); got != `it's #1: "secret"` {
+		t.Errorf("password %q", got)
+	}
+}
+
+func TestMinimalHasTheDocumentedDefaults(t *testing.T) {
+	a := load(t, "minimal.yaml").Accounts[0]
+	if a.Source.Port != 995 || a.Destination.Port != 993 || a.Source.TLS != wire.Implicit ||
+		a.Folder != "INBOX" || a.Keep.Delete || a.Seen != (plan.Seen{}) {
+		t.Errorf("defaults differ: %+v", a)
+	}
+}
+
+func TestAnchorsAreLaidUnder(t *testing.T) {
+	config := load(t, "anchors.yaml")
+	bob, dave := config.Accounts[1], config.Accounts[3]
+	if bob.Source.Host != "pop.north.example" || bob.Source.TLS != wire.STARTTLS ||
+		bob.Source.Username != "bob" || dave.Source.Host != "pop.south.example" {
+		t.Errorf("bob %+v, dave %+v", bob.Source.Endpoint, dave.Source.Endpoint)
+	}
+}

@@ -1,0 +1,163 @@
+package house_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/popferry/popferry"
+
+// allowed says which packages of ours each package may import. Whatever is not
+// in the table may import nothing of ours, so that a new package has to be put
+// into it, which is the moment to think about its place.
+var allowed = map[string][]string{
+	// Level 0: vocabulary and ground. They import each other only downwards.
+	"internal/fault":   {},
+	"internal/secret":  {},
+	"internal/house":   {},
+	"internal/wire":    {"internal/fault"},
+	"internal/message": {"internal/fault"},
+
+	// Level 1: the two protocols and the plan. None knows another.
+	"pop":     {"internal/fault", "internal/secret", "internal/wire"},
+	"imapdst": {"internal/fault", "internal/message", "internal/secret", "internal/wire"},
+	"plan":    {"internal/fault", "internal/message", "internal/secret", "internal/wire"},
+
+	// Level 2: the durable record knows no network.
+	"internal/journal":             {"internal/fault", "internal/message", "plan"},
+	"internal/journal/journaltest": {"internal/fault", "internal/journal", "internal/message"},
+
+	// Level 3: the engine knows nobody who looks at it.
+	"internal/ferry": {
+		"imapdst", "internal/fault", "internal/journal", "internal/message", "plan", "pop",
+	},
+
+	// Level 4: those who look at it.
+	"internal/report": {"internal/fault", "internal/ferry", "internal/journal", "plan"},
+	"internal/demo": {
+		"internal/fault", "internal/ferry", "internal/journal", "internal/message",
+		"internal/mailtest/certs", "internal/mailtest/corpus", "internal/mailtest/popd",
+		"internal/report", "plan",
+	},
+
+	// Servers and mail for tests, the demo and the benchmark.
+	"internal/mailtest/certs":   {},
+	"internal/mailtest/corpus":  {},
+	"internal/mailtest/dovecot": {"internal/mailtest/certs"},
+	"internal/mailtest/imapd":   {},
+	"internal/mailtest/popd":    {},
+	"internal/mailtest/proxy":   {},
+}
+
+// tools are mains: nobody imports them, and they may import what they need.
+var tools = []string{"cmd/popferry", "internal/bench"}
+
+// doors are the libraries that only one package may import outside of tests and
+// test servers.
+var doors = map[string][]string{
+	"github.com/knadh/go-pop3":       {"pop"},
+	"github.com/emersion/go-imap/v2": {"imapdst", "internal/demo"},
+	"modernc.org/sqlite":             {"internal/journal"},
+	"gopkg.in/yaml.v3":               {"plan"},
+	"github.com/schollz/progressbar": {"internal/report"},
+	"github.com/spf13/cobra":         {"cmd/popferry"},
+}
+
+type listed struct {
+	ImportPath string
+	Imports    []string
+}
+
+func packages(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+	cmd.Dir = root(t)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listed
+	for d := json.NewDecoder(strings.NewReader(string(out))); d.More(); {
+		var p listed
+		if err := d.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+	if len(all) < len(allowed) {
+		t.Fatalf("go list found %d packages only", len(all))
+	}
+	return all
+}
+
+func root(t *testing.T) string {
+	t.Helper()
+	dir, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestImportsFollowTheTable(t *testing.T) {
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		if slices.Contains(tools, name) {
+			continue
+		}
+		may, known := allowed[name]
+		if !known {
+			t.Errorf("%s is not in the table", name)
+		}
+		for _, path := range p.Imports {
+			ours, isOurs := strings.CutPrefix(path, module+"/")
+			if isOurs && !slices.Contains(may, ours) {
+				t.Errorf("%s may not import %s", name, ours)
+			}
+		}
+	}
+}
+
+func TestLibrariesStayBehindTheirDoor(t *testing.T) {
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		for _, path := range p.Imports {
+			for library, may := range doors {
+				if strings.HasPrefix(path, library) && !slices.Contains(may, name) {
+					t.Errorf("%s may not import %s", name, path)
+				}
+			}
+		}
+	}
+}
+
+func TestTopLevel(t *testing.T) {
+	want := []string{
+		"CHANGELOG.md", "LICENSE", "Makefile", "README.md", "SECURITY.md", "cmd", "docs",
+		"examples", "go.mod", "go.sum", "imapdst", "internal", "plan", "pop",
+	}
+	cmd := exec.Command("git", "ls-files", "--cached", "--others", "--exclude-standard")
+	cmd.Dir = root(t)
+	out, err := cmd.Output()
+	if err != nil {
+		// Not a checkout: then the folder itself is what was handed out.
+		entries, err := os.ReadDir(cmd.Dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			out = append(out, e.Name()+"\n"...)
+		}
+	}
+	for _, path := range strings.Fields(string(out)) {
+		top, _, _ := strings.Cut(path, "/")
+		if !strings.HasPrefix(top, ".") && !slices.Contains(want, top) {
+			t.Errorf("%s does not belong at the top level", top)
+		}
+	}
+}

@@ -1,0 +1,232 @@
+package plan
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/popferry/popferry/internal/wire"
+)
+
+const (
+	defaultFolder      = "INBOX"
+	defaultConnections = 4
+)
+
+// side is what differs between source and destination.
+type side struct {
+	spec          *spec
+	tlsPort, port int
+	auth, later   []string
+}
+
+var (
+	sourceSpec = &spec{what: "source", keys: []string{"host", "port", "tls", "tls_ca", "tls_pin",
+		"username", "password", "auth", "allow_plaintext"}}
+	destinationSpec = &spec{what: "destination",
+		keys: append(slices.Clone(sourceSpec.keys), "connections", "different_user")}
+	sourceSide = side{sourceSpec, 995, 110, []string{"auto", "plain", "user"},
+		[]string{"login", "apop", "cram-md5", "scram-sha-256", "xoauth2", "oauthbearer"}}
+	destinationSide = side{destinationSpec, 993, 143, []string{"auto", "plain", "login"},
+		[]string{"cram-md5", "scram-sha-256", "xoauth2", "oauthbearer"}}
+	seenSpec = &spec{what: "seen", keys: []string{"older_than"}}
+)
+
+func (d *decoder) decodeAccount(f fields) Account {
+	to := f.sub("destination", destinationSpec)
+	a := Account{
+		Line:        f.at.Line,
+		Source:      d.endpoint(f.sub("source", sourceSpec), sourceSide),
+		Destination: d.endpoint(to, destinationSide),
+		Folder:      f.folder("folder"),
+		Keep:        f.keep("keep"),
+		Seen:        f.seen("seen"),
+	}
+	if f.find("repair") != nil {
+		a.Repair, _ = f.choice("repair", []string{"wrap"}, nil)
+	}
+	a.Destination.Connections = to.number("connections", defaultConnections, mostAtOnce)
+	a.DifferentUser = to.flag("different_user")
+	a.Name = f.name(a.Source.Username)
+	return a
+}
+
+func (f fields) name(fallback string) string {
+	name, node := f.text("name")
+	switch {
+	case node == nil:
+		return fallback
+	case strings.HasPrefix(name, "-"):
+		f.problem(node, "name", `must not start with "-": the command line would take it for a flag`)
+	case strings.ContainsFunc(name, isControl):
+		f.problem(node, "name", "contains a control character")
+	}
+	return name
+}
+
+func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
+
+func (d *decoder) endpoint(f fields, s side) Endpoint {
+	if len(f.layers) == 0 {
+		f.absent(s.spec.what)
+		return Endpoint{}
+	}
+	mode, modeAt := f.choice("tls", []string{string(wire.Implicit), string(wire.STARTTLS),
+		string(wire.None)}, nil)
+	e := Endpoint{Endpoint: wire.Endpoint{TLS: wire.TLSMode(mode)}}
+	e.Host = f.host("host")
+	port := s.port
+	if e.TLS == wire.Implicit {
+		port = s.tlsPort
+	}
+	e.Port = f.number("port", port, 65535)
+	e.CAFile = d.absolute(f.optional("tls_ca"))
+	e.Pin = f.pin("tls_pin")
+	e.AllowPlaintext = f.flag("allow_plaintext")
+	e.Username, _ = f.required("username", "the name to log in with")
+	e.Password = f.password("password")
+	e.Auth = f.auth(s)
+	f.checkPlaintext(e, modeAt)
+	return e
+}
+
+// absent notes that nothing is said about a whole side.
+func (f fields) absent(what string) {
+	if !f.d.draft && !f.parentGuessed {
+		f.d.problem(f.at, "%s is missing; it must have host, username and password", what)
+	}
+}
+
+// checkPlaintext refuses to send a password over a network in clear text, and
+// TLS settings that would have no effect.
+func (f fields) checkPlaintext(e Endpoint, modeAt *yaml.Node) {
+	if e.TLS != wire.None || f.d.draft {
+		return
+	}
+	if e.Host != "" && !e.Loopback() && !e.AllowPlaintext {
+		f.problem(modeAt, "tls", "none would send the password to the host in clear text; "+
+			"use implicit or starttls, or say allow_plaintext: true")
+	}
+	for _, key := range []string{"tls_ca", "tls_pin"} {
+		if node := f.layers[0].values[key]; node != nil && f.layers[0].values["tls"] != nil {
+			f.problem(node, key, "has no effect with tls: none; remove one of the two")
+		}
+	}
+}
+
+// auth is choice with a word for the names that belong to the other protocol.
+func (f fields) auth(s side) string {
+	node := f.find("auth")
+	if node != nil && node.Value == "user" && !slices.Contains(s.auth, "user") {
+		f.problem(node, "auth", "user is a POP3 login; it must be %s", orList(s.auth))
+		return s.auth[0]
+	}
+	word, _ := f.choice("auth", s.auth, s.later)
+	return word
+}
+
+// optional is text that may be absent.
+func (f fields) optional(key string) string {
+	text, _ := f.text(key)
+	return text
+}
+
+// absolute makes a path of the file independent of the working directory.
+func (d *decoder) absolute(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(d.dir, path)
+}
+
+func (f fields) host(key string) string {
+	text, node := f.required(key, `a name such as "mail.example.org"`)
+	if node == nil {
+		return ""
+	}
+	host, err := parseHost(text)
+	if err != nil {
+		f.problem(node, key, "%v", err)
+	}
+	return host
+}
+
+func (f fields) pin(key string) string {
+	text, node := f.text(key)
+	if node == nil {
+		return ""
+	}
+	if _, err := wire.ParsePin(text); err != nil {
+		f.problem(node, key, `must be "sha256:" and 64 hexadecimal digits, the SHA-256 of the `+
+			"server key's SubjectPublicKeyInfo; popferry check shows it")
+	}
+	return text
+}
+
+// specialUse are the folders that may be named by their use (RFC 6154 §2);
+// \All and \Flagged are views, nothing can be put there.
+var specialUse = []string{`\Archive`, `\Drafts`, `\Junk`, `\Sent`, `\Trash`}
+
+func (f fields) folder(key string) string {
+	name, node := f.text(key)
+	switch {
+	case node == nil, strings.EqualFold(name, defaultFolder): // RFC 9051 §5.1
+		return defaultFolder
+	case strings.HasPrefix(name, `\`):
+		return f.specialFolder(key, name, node)
+	case strings.ContainsAny(name, "{}"):
+		f.problem(node, key, "with {…} in it is not supported yet")
+	case strings.ContainsFunc(name, isControl):
+		f.problem(node, key, "contains a control character")
+	case slices.Contains(strings.Split(name, "/"), ""):
+		f.problem(node, key, `has an empty level; "/" stands only between two names`)
+	}
+	return name
+}
+
+func (f fields) specialFolder(key, name string, node *yaml.Node) string {
+	for _, use := range specialUse {
+		if strings.EqualFold(name, use) {
+			return use
+		}
+	}
+	f.problem(node, key, `must be %s if it starts with "\"%s`, orList(specialUse),
+		didYouMean(name, specialUse))
+	return name
+}
+
+func (f fields) keep(key string) Keep {
+	node := f.find(key)
+	if node == nil {
+		return Keep{}
+	}
+	keep, ok := parseKeep(node.Value)
+	if node.Kind != yaml.ScalarNode || !ok {
+		f.problem(node, key, "must be forever, delivered, or a number of days such as 30d%s",
+			didYouMean(node.Value, []string{"forever", "delivered"}))
+		return Keep{}
+	}
+	return keep
+}
+
+func (f fields) seen(key string) Seen {
+	node := f.find(key)
+	switch {
+	case node == nil:
+	case node.Kind == yaml.MappingNode:
+		inner := fields{d: f.d, path: key + ".", at: node,
+			layers: []*mapping{f.d.mapping(node, seenSpec)}}
+		if inner.find("older_than") == nil {
+			f.problem(node, key, "must be never, always, or {older_than: 30d}")
+		}
+		return Seen{OlderThan: inner.age("older_than", 0)}
+	case node.Kind == yaml.ScalarNode && node.Value == "always":
+		return Seen{Always: true}
+	case node.Kind != yaml.ScalarNode || node.Value != "never":
+		f.problem(node, key, "must be never, always, or {older_than: 30d}%s",
+			didYouMean(node.Value, []string{"never", "always"}))
+	}
+	return Seen{}
+}

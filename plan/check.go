@@ -1,0 +1,89 @@
+package plan
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// crossCheck finds what is wrong between accounts, and between the two sides of
+// one.
+type crossCheck struct {
+	d       *decoder
+	names   map[string]int // line by name
+	sources map[mailbox]int
+}
+
+// mailbox names a maildrop or an account on a server, in a form to compare. Two
+// spellings of one maildrop would be two runs that delete from it, so case and
+// port don't count.
+type mailbox struct{ server, user string }
+
+func newCrossCheck(d *decoder) *crossCheck {
+	return &crossCheck{d: d, names: map[string]int{}, sources: map[mailbox]int{}}
+}
+
+func (c *crossCheck) check(f fields, a Account) {
+	if a.Name != "" {
+		if line := c.names[a.Name]; line > 0 {
+			at := f.find("name")
+			if at == nil {
+				at = f.at
+			}
+			c.d.problem(at, "the name is taken by the account in line %d; "+
+				"choose another one with name:", line)
+		} else {
+			c.names[a.Name] = a.Line
+		}
+	}
+	from, to := mailboxOf(a.Source, sourceSide), mailboxOf(a.Destination, destinationSide)
+	if from.server == "" || from.user == "" {
+		return
+	}
+	if line := c.sources[from]; line > 0 {
+		c.d.problem(f.at, "the account in line %d has the same source; "+
+			"two accounts must not empty one maildrop", line)
+	} else {
+		c.sources[from] = a.Line
+	}
+	if from == to {
+		c.d.problem(f.at, "source and destination are the same mailbox (host and username); "+
+			"its mail would come back for ever")
+	}
+}
+
+func mailboxOf(e Endpoint, s side) mailbox {
+	server := strings.TrimSuffix(e.Host, ".")
+	if e.Loopback() && e.Port != s.port && e.Port != s.tlsPort {
+		// Tunnels and test servers: on loopback it is the port that tells one
+		// server from another.
+		server += ":" + strconv.Itoa(e.Port)
+	}
+	return mailbox{server, strings.ToLower(e.Username)}
+}
+
+// Hash is the hex SHA-256 of what this account means, without secrets.
+func (a Account) Hash() string {
+	list := []string{a.Name, a.Folder, a.Keep.String(), a.Seen.String(), a.Repair}
+	for _, e := range []Endpoint{a.Source, a.Destination} {
+		list = append(list, e.Address(), string(e.TLS), e.CAFile, e.Pin,
+			strconv.FormatBool(e.AllowPlaintext), e.Username, e.Auth)
+	}
+	return hashTexts(list)
+}
+
+func hashAccounts(accounts []Account) string {
+	list := make([]string, len(accounts))
+	for i, a := range accounts {
+		list[i] = a.Hash()
+	}
+	slices.Sort(list)
+	return hashTexts(list)
+}
+
+// hashTexts quotes each text, so that no two lists look the same.
+func hashTexts(list []string) string {
+	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%q", list)))
+}

@@ -1,0 +1,154 @@
+package plan
+
+import (
+	"strings"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/internal/wire"
+)
+
+// Config is the meaning of one accounts.yaml.
+type Config struct {
+	// Path is the file as it was named to Load.
+	Path string
+	// Accounts are in the order of the file; names are unique.
+	Accounts []Account
+	// Limits bound what is done at once.
+	Limits Limits
+	// Settle is how long an append whose answer was lost is given to show up
+	// before it is sent again.
+	Settle time.Duration
+	// Hash is the hex SHA-256 of what the accounts mean, whatever their order
+	// and layout. Secrets, limits and connections are not part of it: they say
+	// how the work is done, not which.
+	Hash string
+}
+
+// Limits bound what is done at once, over all accounts.
+type Limits struct {
+	// Accounts is how many accounts are at work at once.
+	Accounts int
+	// PerHost is how many connections one host gets.
+	PerHost int
+}
+
+// Account is one source and one destination.
+type Account struct {
+	// Name is unique in its file; by default it is the source's user name.
+	Name string
+	// Line is where the account starts in the file, from 1.
+	Line int
+	// Source is the POP3 maildrop, Destination the IMAP account.
+	Source, Destination Endpoint
+	// Folder is where mail goes, with "/" between the levels. INBOX, and
+	// special-use names such as \Archive (RFC 6154 §2), are in their usual case.
+	Folder string
+	// Keep says what stays on POP3.
+	Keep Keep
+	// Seen says what arrives already read.
+	Seen Seen
+	// Repair is "wrap", or empty: deliver mail that the destination refuses
+	// inside an attachment.
+	Repair string
+	// DifferentUser says that the two user names are meant to differ.
+	DifferentUser bool
+}
+
+// Endpoint is one side of an account: where it is, and how to log in.
+type Endpoint struct {
+	wire.Endpoint
+	// Username is sent as it is; it holds no line break and no NUL.
+	Username string
+	// Password says where the password is.
+	Password Password
+	// Secret is the password itself, once Resolve has read it.
+	Secret secret.Value
+	// Auth is "auto", "plain", "user" (source) or "login" (destination).
+	Auth string
+	// Connections is the most that may be used; 0 for a source.
+	Connections int
+}
+
+// Flags an arriving message may get (RFC 9051 §2.3.2).
+const flagSeen = `\Seen`
+
+// FlagsFor returns the flags of a message with this INTERNALDATE. A message
+// without a date gets the date of its delivery, so it is never old.
+func (a Account) FlagsFor(date, now time.Time) []string {
+	if a.Seen.applies(date, now) {
+		return []string{flagSeen}
+	}
+	return nil
+}
+
+// UserMismatch reports whether the two user names look like two persons, which
+// is how mail ends up in a stranger's folder. Domains may differ: a provider
+// change does that. Case never counts.
+func (a Account) UserMismatch() bool {
+	return !a.DifferentUser &&
+		!strings.EqualFold(localPart(a.Source.Username), localPart(a.Destination.Username))
+}
+
+// localPart is what stands before the last "@". Gmail's "recent:" asks for the
+// last 30 days and is no part of the name.
+func localPart(user string) string {
+	user = strings.TrimPrefix(user, "recent:")
+	if at := strings.LastIndexByte(user, '@'); at > 0 {
+		return user[:at]
+	}
+	return user
+}
+
+// Warnings returns what is allowed but worth a second look.
+func (a Account) Warnings() []string {
+	var list []string
+	if a.UserMismatch() {
+		list = append(list, "mail of "+fault.Escape(a.Source.Username)+" goes to "+
+			fault.Escape(a.Destination.Username)+
+			"; if that is right, set different_user: true under destination")
+	}
+	for _, e := range []Endpoint{a.Source, a.Destination} {
+		if e.TLS == wire.None && !e.Loopback() {
+			list = append(list, "the password goes to "+fault.Escape(e.Address())+" in clear text")
+		}
+	}
+	return list
+}
+
+// Select returns the accounts with these names, in the order of the names, and
+// all for no names. An unknown name is a fault with code Usage.
+func (c *Config) Select(names []string) ([]*Account, error) {
+	byName := make(map[string]*Account, len(c.Accounts))
+	all := make([]*Account, len(c.Accounts))
+	known := make([]string, len(c.Accounts))
+	for i := range c.Accounts {
+		all[i] = &c.Accounts[i]
+		known[i] = all[i].Name
+		byName[known[i]] = all[i]
+	}
+	if len(names) == 0 {
+		return all, nil
+	}
+	var chosen []*Account
+	for _, name := range names {
+		account, ok := byName[name]
+		if !ok {
+			return nil, unknownAccount(c.Path, name, known)
+		}
+		if account != nil {
+			chosen = append(chosen, account)
+		}
+		byName[name] = nil // a name given twice means its account once
+	}
+	return chosen, nil
+}
+
+func unknownAccount(path, name string, known []string) error {
+	err := fault.New(fault.Usage, "%s has no account %q", path, fault.Escape(name))
+	if near := nearest(name, known); near != "" {
+		return err.WithHint("did you mean %q?", fault.Escape(near))
+	}
+	return err.WithHint("an account's name is its name: in the file, else the source's username")
+}

@@ -1,0 +1,239 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/popferry/popferry/internal/fault"
+)
+
+// maxFile bounds accounts.yaml, in octets.
+const maxFile = 10 << 20
+
+// Defaults of the whole file.
+const (
+	defaultAccounts = 8
+	defaultPerHost  = 4
+	defaultSettle   = 90 * time.Second
+	mostAtOnce      = 1000    // more connections than this is a typing mistake
+	mostAccounts    = 100_000 // aliases can make a short file mean a long list
+)
+
+// Load reads accounts.yaml. Every mistake in it is in the error, an [*Errors]
+// with code Config; the code is Credentials if all that is wrong is that the file
+// holds a password and others can read it. The passwords themselves are read
+// later, by [Config.Resolve].
+func Load(path string) (*Config, error) {
+	file, err := openPrompt(path)
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	d := newDecoder(path)
+	config := d.decode(data)
+	if d.inline != nil {
+		info, err := file.Stat()
+		if err != nil {
+			return nil, unreadable(path, err)
+		}
+		if why := loose(path, info); why != "" {
+			d.add(&Problem{Line: d.inline.Line, Column: d.inline.Column,
+				Text: "the file holds a password and " + why, Code: fault.Credentials})
+		}
+	}
+	if err := d.problems.err(); err != nil {
+		return nil, err
+	}
+	return config, nil
+}
+
+// Parse is [Load] for the contents of a file that is named path; nothing is
+// read, so nobody's permissions are checked.
+func Parse(path string, data []byte) (*Config, error) {
+	d := newDecoder(path)
+	config := d.decode(data)
+	if err := d.problems.err(); err != nil {
+		return nil, err
+	}
+	return config, nil
+}
+
+func unreadable(path string, err error) error {
+	text := "cannot be read: " + reason(err)
+	if errors.Is(err, fs.ErrNotExist) {
+		text = "there is no such file; --config FILE names another one"
+	}
+	return &Errors{Problems: []*Problem{{File: path, Text: text, Code: fault.Config}}}
+}
+
+// decoder reads one file and collects what is wrong with it.
+type decoder struct {
+	path     string
+	dir      string // relative paths count from here
+	problems collector
+	account  string // whose mapping is being read, for messages
+	draft    bool   // defaults are being read on their own: nothing is missing
+	mappings map[checked]*mapping
+	inline   *yaml.Node // the first password that stands in the file
+}
+
+func newDecoder(path string) *decoder {
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil { // no working directory: relative paths stay relative to it
+		dir = filepath.Dir(path)
+	}
+	return &decoder{path: path, dir: dir, mappings: make(map[checked]*mapping)}
+}
+
+// problem notes a mistake at a node; nil means the file as a whole.
+func (d *decoder) problem(at *yaml.Node, format string, args ...any) {
+	p := &Problem{Text: fmt.Sprintf(format, args...), Code: fault.Config}
+	if at != nil {
+		p.Line, p.Column = at.Line, at.Column
+	}
+	d.add(p)
+}
+
+func (d *decoder) add(p *Problem) {
+	p.File, p.Account = d.path, d.account
+	d.problems.add(p)
+}
+
+var (
+	rootSpec = &spec{what: "the file", bare: true,
+		keys:  []string{"accounts", "defaults", "limits", "settle"},
+		later: []string{"bridge"}}
+	limitsSpec  = &spec{what: "limits", keys: []string{"accounts", "per_host"}}
+	accountSpec = &spec{what: "account", bare: true, later: []string{"routes"},
+		keys: []string{"name", "source", "destination", "folder", "keep", "seen", "repair"}}
+	defaultsSpec = &spec{what: "defaults", bare: true,
+		keys: accountSpec.keys[1:], later: accountSpec.later}
+)
+
+// decode returns what the file means; it is of use only if there are no problems.
+func (d *decoder) decode(data []byte) *Config {
+	if len(data) > maxFile {
+		d.problem(nil, "is larger than %d MB; is it an accounts.yaml?", maxFile>>20)
+		return nil
+	}
+	root := d.parseYAML(data)
+	if root == nil {
+		return nil
+	}
+	whole := d.mapping(root, rootSpec)
+	if whole.wrong() {
+		return nil
+	}
+	top := fields{d: d, at: root, layers: []*mapping{whole}}
+	limits := top.sub("limits", limitsSpec)
+	config := &Config{
+		Path: d.path,
+		Limits: Limits{
+			Accounts: limits.number("accounts", defaultAccounts, mostAtOnce),
+			PerHost:  limits.number("per_host", defaultPerHost, mostAtOnce),
+		},
+		Settle: top.age("settle", defaultSettle),
+	}
+	config.Accounts = d.accounts(top)
+	config.Hash = hashAccounts(config.Accounts)
+	return config
+}
+
+func (d *decoder) accounts(top fields) []Account {
+	base := d.defaults(top)
+	list := top.find("accounts")
+	if list == nil && top.guessed("accounts") {
+		return nil
+	}
+	if list == nil || list.Kind != yaml.SequenceNode || len(list.Content) == 0 {
+		at := list
+		if at == nil {
+			at = top.at
+		}
+		d.problem(at, "accounts must be a list with at least one account; "+
+			`each starts with "- "`)
+		return nil
+	}
+	if len(list.Content) > mostAccounts {
+		d.problem(list, "more than %d accounts; split the file", mostAccounts)
+		return nil
+	}
+	across := newCrossCheck(d)
+	accounts := make([]Account, 0, len(list.Content))
+	for i, item := range list.Content {
+		item = resolveAlias(item)
+		d.account = accountLabel(item, i)
+		own := d.mapping(item, accountSpec)
+		if own.wrong() {
+			continue
+		}
+		layers := []*mapping{own}
+		if base != nil {
+			layers = append(layers, base)
+		}
+		f := fields{d: d, at: item, layers: layers}
+		account := d.decodeAccount(f)
+		across.check(f, account)
+		accounts = append(accounts, account)
+	}
+	d.account = ""
+	return accounts
+}
+
+// defaults checks what is laid under every account, once and on its own.
+func (d *decoder) defaults(top fields) *mapping {
+	node := top.find("defaults")
+	if node == nil {
+		return nil
+	}
+	d.account, d.draft = "defaults", true
+	base := d.mapping(node, defaultsSpec)
+	d.decodeAccount(fields{d: d, at: node, layers: []*mapping{base}})
+	d.account, d.draft = "", false
+	return base
+}
+
+// accountLabel names an account before anything in it was checked.
+func accountLabel(item *yaml.Node, index int) string {
+	name := rawText(item, "name")
+	if name == "" {
+		if source := rawValue(item, "source"); source != nil {
+			name = rawText(source, "username")
+		}
+	}
+	if name == "" {
+		return "account " + strconv.Itoa(index+1)
+	}
+	return `account "` + fault.Escape(name) + `"`
+}
+
+func rawText(node *yaml.Node, key string) string {
+	value := rawValue(node, key)
+	if value == nil || value.Kind != yaml.ScalarNode || isNull(value) {
+		return ""
+	}
+	return value.Value
+}
+
+func rawValue(node *yaml.Node, key string) *yaml.Node {
+	if node.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == key {
+			return resolveAlias(node.Content[i+1])
+		}
+	}
+	return nil
+}

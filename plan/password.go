@@ -1,0 +1,166 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/secret"
+)
+
+// passwordForms is what a message says instead of what it found.
+const passwordForms = "text in quotes, {env: NAME}, {file: PATH} or {command: [PROGRAM, ARGUMENT]}"
+
+// Limits of a password command.
+const (
+	maxArguments = 100
+	maxArgument  = 4096
+)
+
+// Password says where a password is; it is not the password. The zero value
+// means that there is none.
+type Password struct {
+	env, file    string
+	command      []string
+	inline       secret.Value
+	line, column int
+}
+
+// String says where the password is, for messages.
+func (p Password) String() string {
+	switch {
+	case p.env != "":
+		return "environment variable" + showVariable(p.env)
+	case p.file != "":
+		return "password file " + fault.Escape(p.file)
+	case len(p.command) > 0:
+		return "password command " + fault.Escape(p.command[0])
+	case p.line > 0:
+		return "in accounts.yaml"
+	}
+	return "none"
+}
+
+// showVariable repeats a name only if it is written as names of variables are:
+// else it may be the password itself, put where the name belongs.
+func showVariable(name string) string {
+	if strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == "" {
+		return " " + name
+	}
+	return ""
+}
+
+var passwordSpec = &spec{what: "password", secret: true,
+	keys: []string{"env", "file", "command"}, later: []string{"keyring", "credential"}}
+
+// password reads one of the forms. It is one value: a form in the account
+// replaces another one in defaults.
+func (f fields) password(key string) Password {
+	node := f.find(key)
+	switch {
+	case node == nil:
+		f.missing(key, passwordForms)
+		return Password{}
+	case node.Kind == yaml.MappingNode:
+		return f.passwordReference(node, key)
+	case node.Kind != yaml.ScalarNode:
+		f.problem(node, key, "must be %s, not a list", passwordForms)
+		return Password{}
+	}
+	if f.d.inline == nil {
+		f.d.inline = node
+	}
+	if trap := scalarTrap(node); trap != "" {
+		f.problem(node, key, "%s", trap)
+		return Password{}
+	}
+	return Password{inline: secret.New(node.Value), line: node.Line, column: node.Column}
+}
+
+// scalarTrap says why a password is not what its author may think, or "".
+func scalarTrap(node *yaml.Node) string {
+	plain := node.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|
+		yaml.FoldedStyle) == 0
+	switch {
+	case isNull(node) && node.Value == "":
+		return "is empty; it must be " + passwordForms
+	case node.ShortTag() != "!!str":
+		return fmt.Sprintf("must be text, but YAML reads it as %s; put it in single quotes",
+			kindOf(node))
+	case plain && isOldBool(node.Value):
+		return "must be text, but YAML may read it as true or false; put it in single quotes"
+	case plain && node.LineComment != "":
+		return "is followed by a comment (#); put the password in single quotes, " +
+			"so that it is clear where it ends"
+	case node.Value == "":
+		return "is empty"
+	case strings.ContainsAny(node.Value, "\r\n\x00"):
+		return "contains a line break or a NUL; no mail server takes one in a password"
+	case len(node.Value) > maxSecret:
+		return fmt.Sprintf("is longer than %d bytes", maxSecret)
+	}
+	return ""
+}
+
+// isOldBool reports the words that are truth values in YAML 1.1 but text to our
+// parser: the next editor or program to read the file may differ.
+func isOldBool(s string) bool {
+	return slices.Contains([]string{"y", "n", "yes", "no", "on", "off"}, strings.ToLower(s))
+}
+
+func (f fields) passwordReference(node *yaml.Node, key string) Password {
+	inner := fields{d: f.d, path: f.path + key + ".", at: node,
+		layers: []*mapping{f.d.mapping(node, passwordSpec)}}
+	if len(node.Content) != 2 { // one key and its value
+		f.problem(node, key, "must be exactly one of %s", passwordForms)
+	}
+	p := Password{
+		env:     inner.variable("env"),
+		file:    f.d.absolute(inner.optional("file")),
+		command: inner.command("command"),
+	}
+	p.line, p.column = node.Line, node.Column
+	return p
+}
+
+func (f fields) variable(key string) string {
+	name, node := f.text(key)
+	if node != nil && strings.ContainsFunc(name, notNameRune) {
+		f.problem(node, key, "must be the name of an environment variable, such as ALICE_POP")
+	}
+	return name
+}
+
+func notNameRune(r rune) bool {
+	return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+}
+
+func (f fields) command(key string) []string {
+	node := f.find(key)
+	if node == nil {
+		return nil
+	}
+	if node.Kind != yaml.SequenceNode || len(node.Content) == 0 ||
+		len(node.Content) > maxArguments {
+		f.problem(node, key, "must be a list of the program and its arguments, "+
+			"such as [pass, show, mail/alice]; no shell reads it")
+		return nil
+	}
+	argv := make([]string, 0, len(node.Content))
+	for _, item := range node.Content {
+		item = resolveAlias(item)
+		if item.Kind != yaml.ScalarNode || item.ShortTag() != "!!str" ||
+			len(item.Value) > maxArgument || strings.Contains(item.Value, "\x00") {
+			f.problem(item, key, "takes texts; put this argument in quotes")
+			continue
+		}
+		argv = append(argv, item.Value)
+	}
+	if len(argv) > 0 && argv[0] == "" {
+		f.problem(node, key, "must start with the name of a program")
+	}
+	return argv
+}

@@ -1,0 +1,206 @@
+package plan
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/secret"
+)
+
+const (
+	// maxSecret bounds a password, and what a password command may print.
+	maxSecret = 64 << 10
+	// commandTime bounds a password command.
+	commandTime = 30 * time.Second
+	// commandsAtOnce runs password commands side by side: hundreds of accounts
+	// would else wait for one vault after the other.
+	commandsAtOnce = 4
+)
+
+// Resolve reads the passwords of the named accounts, of all for no names, into
+// their Secret. What is missing is one [*Errors] with code Config, or Credentials
+// if all that is wrong is that others can read a password file; an unknown name
+// is a fault with code Usage, a cancelled ctx one with code Temporary.
+func (c *Config) Resolve(ctx context.Context, names []string) error {
+	accounts, err := c.Select(names)
+	if err != nil {
+		return err
+	}
+	var endpoints []*Endpoint
+	for _, account := range accounts {
+		endpoints = append(endpoints, &account.Source, &account.Destination)
+	}
+	failures := readAll(ctx, newDecoder(c.Path).dir, endpoints)
+	if err := ctx.Err(); err != nil {
+		return fault.New(fault.Temporary, "read passwords: %w", err)
+	}
+	// Noted in the order of the accounts, so that a broken reference in defaults
+	// is always the problem of the first account that uses it.
+	var problems collector
+	for i, err := range failures {
+		if err != nil {
+			problems.add(unresolved(c.Path, accounts[i/2].Name, endpoints[i].Password, err))
+		}
+	}
+	return problems.err()
+}
+
+// readAll sets the secret of each endpoint, some at a time, and returns what is
+// wrong with each.
+func readAll(ctx context.Context, dir string, endpoints []*Endpoint) []error {
+	failures := make([]error, len(endpoints))
+	slots := make(chan struct{}, commandsAtOnce)
+	var work sync.WaitGroup
+	for i, e := range endpoints {
+		slots <- struct{}{}
+		work.Go(func() {
+			defer func() { <-slots }()
+			text, err := e.Password.read(ctx, dir)
+			if failures[i] = err; err == nil {
+				e.Secret = secret.New(text)
+			}
+		})
+	}
+	work.Wait()
+	return failures
+}
+
+func unresolved(path, account string, p Password, err error) *Problem {
+	code := fault.Config
+	if fault.CodeOf(err) == fault.Credentials {
+		code = fault.Credentials
+	}
+	return &Problem{File: path, Line: p.line, Column: p.column, Code: code,
+		Account: `account "` + fault.Escape(account) + `"`, Text: err.Error()}
+}
+
+// read returns the password. Its errors name the place, never the contents.
+func (p Password) read(ctx context.Context, dir string) (string, error) {
+	switch {
+	case p.env != "":
+		text, ok := os.LookupEnv(p.env)
+		if !ok {
+			return "", fmt.Errorf("%s is not set", p)
+		}
+		return p.check(text)
+	case p.file != "":
+		text, err := p.readFile()
+		if err != nil {
+			return "", err
+		}
+		return p.check(chomp(text))
+	case len(p.command) > 0:
+		text, err := p.run(ctx, dir)
+		if err != nil {
+			return "", err
+		}
+		return p.check(chomp(text))
+	}
+	return p.inline.Reveal(), nil
+}
+
+// check refuses what no server takes, or what is more than a password.
+func (p Password) check(text string) (string, error) {
+	switch {
+	case text == "":
+		return "", fmt.Errorf("%s gives an empty password", p)
+	case strings.ContainsAny(text, "\r\n\x00"):
+		return "", fmt.Errorf("%s gives more than one line; it must give the password alone", p)
+	case len(text) > maxSecret:
+		return "", fmt.Errorf("%s gives more than %d bytes", p, maxSecret)
+	}
+	return text, nil
+}
+
+// chomp takes off exactly one line end: further ones are not ours to judge.
+func chomp(text string) string {
+	if text, ok := strings.CutSuffix(text, "\n"); ok {
+		return strings.TrimSuffix(text, "\r")
+	}
+	return text
+}
+
+func (p Password) readFile() (string, error) {
+	file, err := openPrompt(p.file)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("%s does not exist", p)
+		}
+		return "", fmt.Errorf("%s cannot be read: %s", p, reason(err))
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return "", fmt.Errorf("%s cannot be read: %s", p, reason(err))
+	}
+	if why := loose(p.file, info); why != "" {
+		return "", fault.New(fault.Credentials, "%s %s", p, why)
+	}
+	// A pipe may stay silent; a regular file takes no deadline and needs none.
+	if err := file.SetReadDeadline(time.Now().Add(commandTime)); err != nil &&
+		!errors.Is(err, os.ErrNoDeadline) {
+		return "", fmt.Errorf("%s cannot be read: %s", p, reason(err))
+	}
+	data, err := io.ReadAll(io.LimitReader(file, maxSecret+3)) // CR LF, and one too many
+	if err != nil {
+		return "", fmt.Errorf("%s cannot be read: %s", p, reason(err))
+	}
+	return string(data), nil
+}
+
+// run starts the password command in the folder of accounts.yaml, with no shell
+// and no input. What it prints to its error output explains a failure; what it
+// prints to its output is never shown.
+func (p Password) run(parent context.Context, dir string) (string, error) {
+	ctx, cancel := context.WithTimeout(parent, commandTime)
+	defer cancel()
+	out, talk := &capped{limit: maxSecret + 2}, &capped{limit: maxSecret}
+	command := exec.CommandContext(ctx, p.command[0], p.command[1:]...)
+	command.Dir = dir
+	command.Stdout, command.Stderr = out, talk
+	// A grandchild may keep the pipes open after its parent was killed.
+	command.WaitDelay = time.Second
+	err := command.Run()
+	switch {
+	case err == nil && !out.over:
+		return out.data.String(), nil
+	case out.over:
+		return "", fmt.Errorf("%s printed more than %d bytes", p, maxSecret)
+	case parent.Err() == nil && ctx.Err() != nil:
+		return "", fmt.Errorf("%s did not end within %v%s", p, commandTime, said(talk))
+	}
+	return "", fmt.Errorf("%s failed: %s%s", p, reason(err), said(talk))
+}
+
+// said quotes the error output of a command.
+func said(talk *capped) string {
+	if text := strings.TrimSpace(talk.data.String()); text != "" {
+		return "; it said: " + fault.Escape(text)
+	}
+	return ""
+}
+
+// capped keeps the first octets of what is written to it and takes the rest
+// without keeping it, so that the writer isn't held up.
+type capped struct {
+	data  bytes.Buffer
+	limit int
+	over  bool
+}
+
+func (c *capped) Write(p []byte) (int, error) {
+	room := min(len(p), c.limit-c.data.Len())
+	c.over = c.over || room < len(p)
+	c.data.Write(p[:room])
+	return len(p), nil
+}

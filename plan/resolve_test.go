@@ -1,0 +1,243 @@
+//go:build unix
+
+package plan_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/plan"
+)
+
+// write makes a file with exactly this mode.
+func write(t *testing.T, path, text string, mode os.FileMode) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil { // whatever the umask is
+		t.Fatal(err)
+	}
+	return path
+}
+
+// load writes accounts.yaml with one password reference for the source.
+func load(t *testing.T, dir, password string) *plan.Config {
+	t.Helper()
+	text := strings.NewReplacer("{env: A}", password, "{env: B}", "unused").Replace(account())
+	config, err := plan.Load(write(t, filepath.Join(dir, "accounts.yaml"), text, 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+func TestResolve(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "plain"), "  blanks kept \n", 0o600)
+	write(t, filepath.Join(dir, "windows"), "word\r\n", 0o400)
+	write(t, filepath.Join(dir, "none"), "no newline", 0o600)
+	write(t, filepath.Join(dir, "long"), strings.Repeat("x", 64<<10)+"\n", 0o600)
+	write(t, filepath.Join(dir, "say"), "#!/bin/sh\necho \"said $1\"\n", 0o700)
+	t.Setenv("POPFERRY_TEST", `p"a's\s #:é`)
+	for reference, want := range map[string]string{
+		"{env: POPFERRY_TEST}": `p"a's\s #:é`,
+		"{file: plain}":        "  blanks kept ",
+		"{file: windows}":      "word",
+		"{file: none}":         "no newline",
+		"{file: long}":         strings.Repeat("x", 64<<10),
+		"{file: " + filepath.Join(dir, "none") + "}":  "no newline",
+		"{command: [./say, 'a  $HOME; b']}":           "said a  $HOME; b",
+		"{command: [sh, -c, 'printf x; echo y >&2']}": "x",
+		"{command: [cat, plain]}":                     "  blanks kept ",
+		"'inline '":                                   "inline ",
+	} {
+		config := load(t, dir, reference)
+		if err := config.Resolve(context.Background(), []string{"alice"}); err != nil {
+			t.Errorf("%s: %v", reference, err)
+			continue
+		}
+		if got := config.Accounts[0].Source.Secret.Reveal(); got != want {
+			t.Errorf("%s: %q, want %q", reference, got, want)
+		}
+	}
+}
+
+func TestResolveMistakes(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "empty"), "\n", 0o600)
+	write(t, filepath.Join(dir, "lines"), "correct\nhorse1\n", 0o600)
+	write(t, filepath.Join(dir, "two-ends"), "correct-horse1\n\n", 0o600)
+	write(t, filepath.Join(dir, "nul"), "correct-horse1\x00", 0o600)
+	write(t, filepath.Join(dir, "huge"), strings.Repeat("x", 1<<20), 0o600)
+	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("POPFERRY_EMPTY", "")
+	t.Setenv("POPFERRY_LINES", "correct-horse1\n")
+	file := "password file " + dir
+	for reference, want := range map[string]string{
+		"{env: POPFERRY_UNSET}":   "environment variable POPFERRY_UNSET is not set",
+		"{env: correcthorse1}":    "environment variable is not set",
+		"{env: POPFERRY_EMPTY}":   "environment variable POPFERRY_EMPTY gives an empty password",
+		"{env: POPFERRY_LINES}":   "environment variable POPFERRY_LINES gives more than one line",
+		"{file: absent}":          file + "/absent does not exist",
+		"{file: .}":               file + " cannot be read: is a directory",
+		"{file: empty}":           file + "/empty gives an empty password",
+		"{file: lines}":           file + "/lines gives more than one line",
+		"{file: two-ends}":        file + "/two-ends gives more than one line",
+		"{file: nul}":             file + "/nul gives more than one line",
+		"{file: huge}":            file + "/huge gives more than 65536 bytes",
+		"{file: fifo}":            file + "/fifo gives an empty password",
+		"{command: [no-such-pg]}": "password command no-such-pg failed: executable file not found",
+		`{command: [sh, -c, 'echo correct-horse1; printf "\033[1mlocked" >&2; exit 3']}`: `password ` +
+			`command sh failed: exit status 3; it said: \x1b[1mlocked`,
+		"{command: [sh, -c, 'echo correct-horse1; echo; exit 0']}": "gives more than one line",
+		"{command: ['true']}":                         "password command true gives an empty password",
+		"{command: [sh, -c, 'yes | head -c 100000']}": "password command sh printed more than 65536",
+	} {
+		config := load(t, dir, reference)
+		err := config.Resolve(context.Background(), nil)
+		if fault.CodeOf(err) != fault.Config {
+			t.Errorf("%s: code %v of %v", reference, fault.CodeOf(err), err)
+			continue
+		}
+		prefix := filepath.Join(dir, "accounts.yaml") + `:2:64: account "alice": `
+		if !strings.HasPrefix(err.Error(), prefix) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s:\n%v\nwant %s", reference, err, prefix+want)
+		}
+		if strings.Contains(err.Error(), "correct") {
+			t.Errorf("%s: a password in %v", reference, err)
+		}
+	}
+}
+
+// TestResolveTellsAllMistakesAtOnce also holds their order, and that a broken
+// default is told once.
+func TestResolveTellsAllMistakesAtOnce(t *testing.T) {
+	text := `
+defaults:
+  source: {host: pop.example.org, password: {env: POPFERRY_UNSET_1}}
+  destination: {host: imap.example.net}
+accounts:
+  - {source: {username: a}, destination: {username: a, password: {env: POPFERRY_UNSET_2}}}
+  - {source: {username: b}, destination: {username: b, password: {env: POPFERRY_UNSET_3}}}
+`
+	err := parse(t, text).Resolve(context.Background(), nil)
+	want := `accounts.yaml:3:45: account "a": environment variable POPFERRY_UNSET_1 is not set
+accounts.yaml:6:66: account "a": environment variable POPFERRY_UNSET_2 is not set
+accounts.yaml:7:66: account "b": environment variable POPFERRY_UNSET_3 is not set`
+	if err == nil || err.Error() != want {
+		t.Errorf("%v\nwant\n%s", err, want)
+	}
+	err = parse(t, text).Resolve(context.Background(), []string{"b"})
+	if err == nil || strings.Contains(err.Error(), `"a"`) || strings.Count(err.Error(), "\n") != 1 {
+		t.Errorf("for b alone: %v", err)
+	}
+}
+
+func TestLooseSecretFile(t *testing.T) {
+	dir := t.TempDir()
+	for mode, loose := range map[os.FileMode]bool{
+		0o600: false, 0o400: false, 0o700: false, 0o640: true, 0o604: true, 0o602: true, 0o620: true,
+	} {
+		write(t, filepath.Join(dir, "it's"), "x", mode)
+		err := load(t, dir, `{file: "it's"}`).Resolve(context.Background(), nil)
+		if !loose {
+			if err != nil {
+				t.Errorf("%o: %v", mode, err)
+			}
+			continue
+		}
+		remedy := fmt.Sprintf(`(mode %04o); run: chmod 600 '%s/it'\''s'`, mode, dir)
+		if fault.CodeOf(err) != fault.Credentials || !strings.HasSuffix(err.Error(), remedy) {
+			t.Errorf("%o: code %v: %v", mode, fault.CodeOf(err), err)
+		}
+	}
+}
+
+// TestLooseSecretBehindALink: what counts is the file that is read.
+func TestLooseSecretBehindALink(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "target"), "x", 0o644)
+	if err := os.Symlink("target", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	err := load(t, dir, "{file: link}").Resolve(context.Background(), nil)
+	if fault.CodeOf(err) != fault.Credentials {
+		t.Error(err)
+	}
+}
+
+func TestLooseConfig(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "accounts.yaml")
+	inline := strings.Replace(account(), "{env: A}", "'x'", 1)
+	_, err := plan.Load(write(t, path, inline, 0o644))
+	want := path + ":2:64: the file holds a password and is open to other users (mode 0644); " +
+		"run: chmod 600 " + path
+	if fault.CodeOf(err) != fault.Credentials || err.Error() != want {
+		t.Errorf("code %v:\n%v\n%s", fault.CodeOf(err), err, want)
+	}
+	_, err = plan.Load(write(t, path, inline+"    keep: never\n", 0o644))
+	if fault.CodeOf(err) != fault.Config || strings.Count(err.Error(), "\n") != 1 {
+		t.Errorf("with another mistake: code %v: %v", fault.CodeOf(err), err)
+	}
+	if _, err = plan.Load(write(t, path, account(), 0o644)); err != nil {
+		t.Errorf("without a password in it: %v", err)
+	}
+}
+
+// TestResolveEndsWithItsContext kills a command that takes too long, and does not
+// wait for a grandchild that keeps its output open.
+func TestResolveEndsWithItsContext(t *testing.T) {
+	dir := t.TempDir()
+	config := load(t, dir, "{command: [sh, -c, '(sleep 10; touch late) & sleep 10; touch end']}")
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if err := config.Resolve(ctx, nil); fault.CodeOf(err) != fault.Temporary {
+		t.Errorf("code %v: %v", fault.CodeOf(err), err)
+	}
+	for _, name := range []string{"late", "end"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			t.Errorf("Resolve waited for the command to touch %s", name)
+		}
+	}
+}
+
+func TestSelect(t *testing.T) {
+	config := parse(t, account("    name: alice", "  - {name: bob, source: {host: a, username: b, "+
+		"password: x}, destination: {host: b, username: b, password: x}}"))
+	for _, c := range []struct {
+		names []string
+		want  string
+	}{
+		{nil, "alice bob"}, {[]string{"bob"}, "bob"}, {[]string{"bob", "alice", "bob"}, "bob alice"},
+	} {
+		accounts, err := config.Select(c.names)
+		var got []string
+		for _, a := range accounts {
+			got = append(got, a.Name)
+		}
+		if err != nil || strings.Join(got, " ") != c.want {
+			t.Errorf("%q: %q, %v", c.names, got, err)
+		}
+	}
+	_, err := config.Select([]string{"alcie"})
+	if fault.CodeOf(err) != fault.Usage || fault.HintOf(err) != `did you mean "alice"?` {
+		t.Errorf("%v (%s)", err, fault.HintOf(err))
+	}
+	if err := config.Resolve(context.Background(), []string{"x"}); fault.CodeOf(err) != fault.Usage {
+		t.Error(err)
+	}
+	accounts, err := config.Select([]string{"bob"})
+	if err != nil || accounts[0] != &config.Accounts[1] {
+		t.Error("Select copies: what Resolve reads later would be missing", err)
+	}
+}
