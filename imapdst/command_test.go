@@ -1,0 +1,362 @@
+package imapdst_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/popferry/popferry/imapdst"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/message"
+)
+
+// TestHostileAnswers has the rows of the fault catalogue about answers to
+// commands: each ends in an error of its class, and in nothing worse.
+func TestHostileAnswers(t *testing.T) {
+	list := func(h handler) map[string]handler { return map[string]handler{"LIST": h} }
+	fetch := func(h handler) map[string]handler { return map[string]handler{"UID FETCH": h} }
+	for _, c := range []struct {
+		name string
+		on   map[string]handler
+		want fault.Code
+		text string
+	}{
+		{"X1 endless untagged line", list(say("* OK " + strings.Repeat("x", 1<<20))), fault.Protocol, ""},
+		{"X1 endless LIST", list(say("* LIST () \"/\" " + strings.Repeat("x", 1<<20))), fault.Protocol,
+			""},
+		{"X1 endless tagged line", list(say("TAG OK " + strings.Repeat("x", 1<<20))), fault.Protocol, ""},
+		{"X1 endless unknown line", list(say("* FOO " + strings.Repeat("x", 1<<20))), fault.Protocol, ""},
+		{"X2 too many folders", list(flood), fault.Protocol, "more than 100000"},
+		{"A23 paren bomb in LIST", list(say("* LIST " + strings.Repeat("(", 60_000))), fault.Protocol,
+			"nested"},
+		{"A23 paren bomb in FETCH", fetch(say("* 1 FETCH (UID 1 BODYSTRUCTURE " + strings.Repeat("(",
+			60_000))),
+			fault.Protocol, "nested"},
+		{"A23 paren bomb in STATUS", list(say("* STATUS x " + strings.Repeat("(", 60_000))),
+			fault.Protocol, ""},
+		{"X4 literal bomb in FETCH", fetch(say("* 1 FETCH (UID 1 BODY[] {9999999999}")), fault.Protocol,
+			"literal of"},
+		{"X4 literal larger than its message",
+			fetch(say("* 1 FETCH (UID 1 RFC822.SIZE 10 BODY[] {2000000}")), fault.Protocol, "literal of"},
+		{"X4 literal bomb in LIST", list(say("* LIST () \"/\" {9999999999}")), fault.Protocol, ""},
+		{"X4 literal bomb in unknown data", list(say("* FOO {9999999999}")), fault.Protocol, ""},
+		{"X4 literal of no size", list(say("* LIST () \"/\" {}")), fault.Protocol, ""},
+		{"UID behind too much data", fetch(say("* 1 FETCH (BODY[] {2000000}")), fault.Protocol, "UID"},
+		{"A22 tag of no command", list(say("zzz OK done")), fault.Protocol, "answers no command"},
+		{"A22 tag of go-imap without our letters", list(guessFirst), fault.Protocol,
+			"answers no command"},
+		{"A22 tagged BYE", list(say("TAG BYE done")), fault.Protocol, ""},
+		{"N5 cut in a line", list(hangUp("* LIST (")), fault.Temporary, ""},
+		{"N5 cut in a literal", fetch(hangUp("* 1 FETCH (UID 1 BODY[] {5000}\r\nabc")), fault.Temporary,
+			""},
+		{"A12 BYE with a text", list(say("* BYE Session expired\x07")), fault.Temporary,
+			`Session expired\x07`},
+		{"A9 SELECT unavailable", map[string]handler{"SELECT": say("TAG NO [UNAVAILABLE] later")},
+			fault.Temporary, "later"},
+		{"A10 SELECT forbidden", map[string]handler{"SELECT": say("TAG NO [noperm] not yours")},
+			fault.Refused, "NOPERM"},
+		{"SELECT not understood", map[string]handler{"SELECT": say("TAG BAD what")}, fault.Protocol, ""},
+		{"SELECT throttled", map[string]handler{
+			"SELECT": say("TAG NO Request is throttled. Suggested Backoff Time: 1500 milliseconds")},
+			fault.Temporary, ""},
+		{"binary noise", list(say("\x00\x01\x02\xff")), fault.Protocol, ""},
+		{"FETCH of junk", fetch(say("* 1 FETCH (]]] !!")), fault.Protocol, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server := fake{on: c.on}
+			conn := server.dial(t)
+			err := walk(conn)
+			if got := fault.CodeOf(err); got != c.want {
+				t.Errorf("code %v (%v), want %v", got, err, c.want)
+			}
+			if err != nil && !strings.Contains(err.Error(), c.text) {
+				t.Errorf("error %q lacks %q", err, c.text)
+			}
+		})
+	}
+}
+
+// walk uses every command that reads.
+func walk(c *imapdst.Conn) error {
+	ctx := context.Background()
+	if _, err := c.Folder(ctx, "Lists/Go", true); err != nil {
+		return err
+	}
+	if _, err := c.Folders(ctx); err != nil {
+		return err
+	}
+	f, err := c.Folder(ctx, "INBOX", true)
+	if err != nil {
+		return err
+	}
+	if err := c.Index(ctx, f, 1, func(imapdst.Entry) error { return nil }); err != nil {
+		return err
+	}
+	return c.Digests(ctx, f, []uint32{1, 2}, func(uint32, message.Summary) error { return nil })
+}
+
+// guessFirst answers the first LIST with the tag that go-imap gave it, which a
+// server can guess, and the others properly.
+func guessFirst(f *fake, tag, args string) {
+	if args == `"" ""` {
+		tag = "T2"
+	}
+	f.send(tag + " OK done")
+}
+
+// flood lists more folders than anyone has.
+func flood(f *fake, tag, _ string) {
+	lines := strings.Repeat("* LIST () \"/\" x\r\n", 1000)
+	for range 101 {
+		f.send(strings.TrimSuffix(lines, "\r\n"))
+	}
+	f.send(tag + " OK done")
+}
+
+// noise is untagged data over which go-imap would end the connection.
+var noise = []string{
+	"* VANISHED 1:5", "* VANISHED (EARLIER) 41,43:116", `* LSUB () "/" old`, "* 7 RECENT", "* RECENT",
+	"* SEARCH 0", "* SEARCH", "* ESEARCH (TAG \"x\") UID ALL 1:4294967295", "* FLAGS (\\Seen \\*bad)",
+	"* 2 FETCH (X-GM-MSGID 1278455344230334865 X-GM-LABELS (\"\\\\Inbox\" foo))",
+	"* 2 FETCH (UID 2 EMAILID (M6d99ac3275bb4e) THREADID (T64b478a75b7ea9))",
+	"* 2 FETCH (UID 2 FLAGS (\\Seen) MODSEQ (12))", "* 2 FETCH (FLAGS ())",
+	"* 99999999999 EXISTS", "* 4 EXPUNGE", "* 0 FETCH (UID 7)", "* METADATA \"\" {3}\r\nabc",
+	"* OK [HIGHESTMODSEQ 99999999999999999999999] big", "* OK [PERMANENTFLAGS (\\*)] x", "* OK",
+	"* NO [ALERT] disk nearly full", "* OK [COPYUID 1 2] odd", "* OK [CAPABILITY] odd",
+	"* CAPABILITY IMAP4rev2",
+	"* BAD nothing", "* STATUS INBOX (FOO 1 UIDVALIDITY 99999999999 BAR (a b))", "* ENABLED",
+	"* ID NIL",
+	"* X-UNKNOWN (a (b \"c\"))", "+ stray", "", "* 3  FETCH  ( UID  3 ) ",
+}
+
+// TestNoiseChangesNothing sends all of it before the answer to every command.
+func TestNoiseChangesNothing(t *testing.T) {
+	quiet := &fake{}
+	noisy := &fake{on: map[string]handler{}}
+	for _, verb := range []string{"NAMESPACE", "LIST", "SELECT", "NOOP", "UID FETCH", "APPEND"} {
+		noisy.on[verb] = func(f *fake, tag, args string) {
+			say(noise...)(f, tag, args)
+			answer(f, tag, verb, args)
+		}
+	}
+	quiet.on = map[string]handler{"UID FETCH": func(f *fake, tag, args string) {
+		answer(f, tag,
+			"UID FETCH", args)
+	}}
+	want, got := picture(t, quiet), picture(t, noisy)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if !strings.Contains(want, "{2 50 <2@example.org>}") {
+		t.Errorf("the picture is empty: %s", want)
+	}
+}
+
+func answer(f *fake, tag, verb, args string) {
+	if verb != "UID FETCH" {
+		f.standard(tag, verb, args)
+		return
+	}
+	for uid := 1; uid <= 3; uid++ {
+		header := fmt.Sprintf("Message-ID: <%d@example.org>\r\n\r\n", uid)
+		f.send(fmt.Sprintf("* %d FETCH (UID %d RFC822.SIZE 50 BODY[HEADER] {%d}\r\n%s)",
+			uid, uid, len(header), header))
+	}
+	f.send(tag + " OK done")
+}
+
+// picture is all that a client sees, as text.
+func picture(t *testing.T, server *fake) string {
+	c := server.dial(t)
+	var out strings.Builder
+	ctx := context.Background()
+	names, err := c.Folders(ctx)
+	fmt.Fprintln(&out, names, err)
+	f, err := c.Folder(ctx, "INBOX", false)
+	fmt.Fprintln(&out, f, err)
+	f, err = c.Refresh(ctx, f)
+	fmt.Fprintln(&out, f, err)
+	err = c.Index(ctx, f, 1, func(e imapdst.Entry) error { fmt.Fprintln(&out, e); return nil })
+	fmt.Fprintln(&out, err)
+	fmt.Fprintln(&out, deliver(t, c, f, items(3, 0)))
+	return out.String()
+}
+
+// TestFetchForms has FETCH responses in the forms that servers use.
+func TestFetchForms(t *testing.T) {
+	want := []imapdst.Entry{{UID: 5, Size: 9, MessageID: "<a@example.org>"}}
+	header := "Message-ID: <a@example.org>\r\n\r\n"
+	literal := fmt.Sprintf("{%d}\r\n%s", len(header), header)
+	for name, lines := range map[string]string{
+		"usual": "* 1 FETCH (UID 5 RFC822.SIZE 9 BODY[HEADER.FIELDS (MESSAGE-ID)] " +
+			literal + ")",
+		"quoted section": "* 1 FETCH (UID 5 RFC822.SIZE 9 BODY[HEADER.FIELDS (\"Message-ID\")] " +
+			literal + ")",
+		"UID last": "* 1 FETCH (RFC822.SIZE 9 BODY[HEADER.FIELDS (MESSAGE-ID)] " +
+			literal + " UID 5)",
+		"UID in between": "* 1 FETCH (BODY[HEADER.FIELDS (MESSAGE-ID)] " +
+			literal + " UID 5 RFC822.SIZE 9)",
+		"lower case": "* 1 fetch (uid 5 rfc822.size 9 body[header.fields (message-id)] " +
+			literal + ")",
+		"other items": "* 1 FETCH (FLAGS (\\Seen) UID 5 X-GM-LABELS (a b) " +
+			"RFC822.SIZE 9 ENVELOPE (NIL (a)) BODY[HEADER] " + literal + " MODSEQ (4))",
+		"flags come first": "* 1 FETCH (UID 5 FLAGS (\\Seen))\r\n" +
+			"* 1 FETCH (UID 5 RFC822.SIZE 9 BODY[HEADER] " + literal + ")",
+		"twice": "* 1 FETCH (UID 5 RFC822.SIZE 9 BODY[HEADER] " +
+			literal + ")\r\n* 1 FETCH (UID 5 RFC822.SIZE 8 BODY[] NIL)",
+		"others too": "* 9 FETCH (UID 4 RFC822.SIZE 9 BODY[] NIL)\r\n" +
+			"* 1 FETCH (UID 5 RFC822.SIZE 9 BODY[HEADER] " + literal + ")",
+		"bare LF": strings.ReplaceAll("* 1 FETCH (UID 5 RFC822.SIZE 9 BODY[HEADER] LITERAL)",
+			"LITERAL", fmt.Sprintf("{%d}\n%s", len(header), header)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := fake{on: map[string]handler{"UID FETCH": say(lines, "TAG OK done")}}
+			c := server.dial(t)
+			f := folder(t, c, "INBOX")
+			var got []imapdst.Entry
+			err := c.Index(context.Background(), f, 5, func(e imapdst.Entry) error {
+				got = append(got, e)
+				return nil
+			})
+			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+				t.Error(diff, err)
+			}
+		})
+	}
+}
+
+// TestFetchShortForms has sections that are empty, missing or not a literal.
+func TestFetchShortForms(t *testing.T) {
+	for items, want := range map[string]imapdst.Entry{
+		"RFC822.SIZE 9 BODY[HEADER] NIL":     {UID: 5, Size: 9},
+		`RFC822.SIZE 9 BODY[HEADER] ""`:      {UID: 5, Size: 9},
+		"RFC822.SIZE 9":                      {UID: 5, Size: 9},
+		"RFC822.SIZE 9 BODY[HEADER] {0}\r\n": {UID: 5, Size: 9},
+		`RFC822.SIZE 4294967300 BODY[HEADER] "Message-ID: <q@example.org>"`: {
+			UID: 5, Size: 4294967300, MessageID: "<q@example.org>",
+		},
+	} {
+		server := fake{on: map[string]handler{
+			"UID FETCH": say("* 1 FETCH (UID 5 "+items+")", "TAG OK done"),
+		}}
+		c := server.dial(t)
+		var got []imapdst.Entry
+		f := folder(t, c, "INBOX")
+		err := c.Index(context.Background(), f, 1, func(e imapdst.Entry) error {
+			got = append(got, e)
+			return nil
+		})
+		if diff := cmp.Diff([]imapdst.Entry{want}, got); diff != "" || err != nil {
+			t.Errorf("%q: %s %v", items, diff, err)
+		}
+	}
+}
+
+// TestFolderFacts has what SELECT and STATUS say about a folder.
+func TestFolderFacts(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		caps  string
+		lines []string
+		want  imapdst.Folder
+	}{
+		{"A17 UIDVALIDITY beyond 32 bits", "", []string{"* OK [UIDVALIDITY 99999999999] x",
+			"* OK [UIDNEXT 7] x"},
+			imapdst.Folder{NoStickyUIDs: true, UIDNext: 7}},
+		{"A20 UIDVALIDITY 0", "", []string{"* OK [UIDVALIDITY 0] x", "* OK [UIDNEXT 7] x"},
+			imapdst.Folder{NoStickyUIDs: true, UIDNext: 7}},
+		{"A19 UIDNOTSTICKY", "", []string{"* OK [UIDVALIDITY 3] x", "* OK [UIDNEXT 7] x",
+			"* NO [UIDNOTSTICKY] x"},
+			imapdst.Folder{NoStickyUIDs: true, UIDValidity: 3, UIDNext: 7}},
+		{"lower case codes", "", []string{"* ok [uidvalidity 3] x", "* OK [UidNext 7]", "* 12 exists"},
+			imapdst.Folder{UIDValidity: 3, UIDNext: 7, Messages: 12}},
+		{"UIDNEXT in STATUS only", "", []string{"* OK [UIDVALIDITY 3] x"},
+			imapdst.Folder{UIDValidity: 3, UIDNext: 55}},
+		{"limit for all", "APPENDLIMIT=1000", []string{"* OK [UIDVALIDITY 3] x", "* OK [UIDNEXT 7] x"},
+			imapdst.Folder{UIDValidity: 3, UIDNext: 7, AppendLimit: 1000}},
+		{"limit for each", "APPENDLIMIT", []string{"* OK [UIDVALIDITY 3] x", "* OK [UIDNEXT 7] x"},
+			imapdst.Folder{UIDValidity: 3, UIDNext: 7, AppendLimit: 2000}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			server := fake{caps: allCaps + " " + c.caps, on: map[string]handler{
+				"SELECT": say(append(c.lines, "TAG OK [READ-WRITE] done")...),
+				"STATUS": say("* STATUS Inbox (UIDNEXT 55 UIDVALIDITY 3 APPENDLIMIT 2000)", "TAG OK done"),
+			}}
+			c.want.Name, c.want.Mailbox, c.want.Exists = "iNbOx", "INBOX", true
+			if diff := cmp.Diff(c.want, folder(t, server.dial(t), "iNbOx")); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+	t.Run("A19 read only", func(t *testing.T) {
+		server := fake{on: map[string]handler{"SELECT": say("TAG OK [READ-ONLY] done")}}
+		if f := folder(t, server.dial(t), "INBOX"); !f.ReadOnly {
+			t.Errorf("%+v", f)
+		}
+	})
+}
+
+// TestOddNames lists names in every form, and opens one that is not modified
+// UTF-7: the server must be asked for what it listed.
+func TestOddNames(t *testing.T) {
+	server := fake{on: map[string]handler{"LIST": say(
+		`* LIST (\HasNoChildren) "/" INBOX`, `* LIST () "/" "R&D"`, "* LIST () \"/\" {4}\r\na\"b\\",
+		`* LIST () "/" Entw&APw-rfe`, `* LIST () "/" Müll`, `* LIST (\Noselect) "/" "[Gmail]"`,
+		`* LIST () "/" two words`, "* LIST () \"/\" {3}\r\na\nb",
+		`* LIST (\Marked (x)) NIL "quoted" ("CHILDINFO" ("x"))`,
+		`* LIST () "/" "../../etc"`, "* LIST () \"/\" \"caf\xe9\"", "TAG OK done",
+	)}}
+	c := server.dial(t)
+	names, err := c.Folders(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"INBOX", "R&D", `a"b\`, "Entwürfe", "Müll", "two words", "quoted", "../../etc",
+		"caf\ufffd"}
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Error(diff)
+	}
+	for name, sent := range map[string]string{
+		"R&D": `SELECT "R&D"`, "Entwürfe": `SELECT "Entw&APw-rfe"`, "Müll": `SELECT "Müll"`,
+		"caf\ufffd": "SELECT \"caf\xe9\"", `a"b\`: `SELECT "a\"b\\"`,
+	} {
+		f, err := c.Folder(context.Background(), name, false)
+		if err != nil || !f.Exists {
+			t.Errorf("%q: %+v, %v", name, f, err)
+		}
+		deliver(t, c, f, items(1, 0))
+		if got := server.received(); !strings.Contains(got, sent+"\r\n") ||
+			!strings.Contains(got, strings.Replace(sent, "SELECT", "APPEND", 1)+" {") {
+			t.Errorf("%q is not in %q", sent, got)
+		}
+	}
+}
+
+func TestUnusableFolderNames(t *testing.T) {
+	server := fake{}
+	c := server.dial(t)
+	for _, name := range []string{"", "a//b", "/a", "a\r\nb", "a\x00", strings.Repeat("x", 1000)} {
+		if _, err := c.Folder(context.Background(), name, true); fault.CodeOf(err) != fault.Config {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// TestThrottleTellsHowLong reads the pauses that servers ask for.
+func TestThrottleTellsHowLong(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"* BYE Account exceeded command or bandwidth limits":                      10 * time.Minute,
+		"* BYE Request is throttled. Suggested Backoff Time: 900000 milliseconds": 15 * time.Minute,
+		"* BYE bye": 0,
+	} {
+		server := fake{on: map[string]handler{"LIST": say(text)}}
+		err := walk(server.dial(t))
+		if got := fault.AfterOf(err); got != want || fault.CodeOf(err) != fault.Temporary {
+			t.Errorf("%q: %v (%v)", text, got, err)
+		}
+	}
+}

@@ -1,0 +1,174 @@
+package imapdst
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/emersion/go-imap/v2/imapclient"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/wire"
+)
+
+const (
+	// quietLimit ends a command during which nothing moves in either direction.
+	quietLimit = 2 * time.Minute
+	// logoutLimit is how long Close waits for the server's good-bye.
+	logoutLimit = 3 * time.Second
+	// staleAfter is how long a connection may lie idle before an APPEND asks
+	// first whether it still lives: a batch that is written into a dead one has
+	// an unknown outcome.
+	staleAfter = 30 * time.Second
+)
+
+// Conn is a session with one account. Append and Wait may run at the same time
+// in two goroutines; all other methods are for one goroutine at a time, which
+// may be beside those two.
+type Conn struct {
+	wire   *wire.Conn
+	guard  *guard
+	client *imapclient.Client
+	trips  atomic.Int64
+
+	// turn is held while a command is written, so that none starts in the middle
+	// of another. It is never held while waiting for an answer, other than "+".
+	turn   sync.Mutex
+	stream *stream // what Append writes to
+
+	mu       sync.Mutex // guards what follows
+	caps     Capabilities
+	selected string           // mailbox of the last SELECT
+	layout   *layout          // how names are built here, once known
+	lastUID  map[place]uint32 // the last UID that an APPEND was told
+}
+
+// place is a mailbox during one period of its UIDs (RFC 3501 §2.3.1.1).
+type place struct {
+	mailbox  string
+	validity uint32
+}
+
+func newConn(conn *wire.Conn, l *login) *Conn {
+	c := &Conn{
+		wire: conn, guard: newGuard(conn, l.tags), caps: l.caps, lastUID: map[place]uint32{},
+	}
+	c.trips.Store(int64(l.trips))
+	c.stream = newStream(c.guard)
+	c.client = imapclient.New(c.guard, nil)
+	return c
+}
+
+// Capabilities returns what the server can do, without the extensions that it
+// offered and then did not understand.
+func (c *Conn) Capabilities() Capabilities {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.caps
+}
+
+// RoundTrips is how often we waited for the server.
+func (c *Conn) RoundTrips() int { return int(c.trips.Load()) }
+
+// begin brackets one command or a group of them: until end is called, ctx and
+// the limit on silence may break the connection. Behind a batch that the server
+// is still storing, every answer may take as long as that one's.
+func (c *Conn) begin(ctx context.Context, quiet time.Duration) (end func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, c.guard.fail(fault.New(fault.Temporary, "%s: %w", c.wire.Address(), err))
+	}
+	if err := c.wire.Broken(); err != nil {
+		return nil, err
+	}
+	if c.guard.router.busy() {
+		quiet = max(quiet, completionLimit)
+	}
+	stop := c.wire.Begin(ctx)
+	dog := watch(c.guard, quiet)
+	return func() { dog(); stop() }, nil
+}
+
+// send runs what writes go-imap's commands, in one piece.
+func (c *Conn) send(commands func()) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	commands()
+	c.trips.Add(1)
+}
+
+// noop asks whether the connection still lives, and lets the server tell what
+// changed (RFC 3501 §6.1.2).
+func (c *Conn) noop(ctx context.Context) error {
+	end, err := c.begin(ctx, quietLimit)
+	if err != nil {
+		return err
+	}
+	defer end()
+	var noop *imapclient.Command
+	c.send(func() { noop = c.client.Noop() })
+	return c.commandError("answer NOOP", noop.Wait())
+}
+
+// Close says LOGOUT (RFC 3501 §6.1.3), waits a moment for the answer and closes
+// the connection.
+func (c *Conn) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), logoutLimit)
+	defer cancel()
+	if end, err := c.begin(ctx, logoutLimit); err == nil {
+		c.guard.leaving()
+		var logout *imapclient.Command
+		c.send(func() { logout = c.client.Logout() })
+		// The answer changes nothing: the connection is closed either way.
+		_ = logout.Wait()
+		end()
+	}
+	c.Abort()
+	<-c.client.Closed()
+	return nil
+}
+
+// Abort closes the connection at once and ends every wait on it.
+func (c *Conn) Abort() {
+	c.guard.fail(fault.New(fault.Temporary, "connection to %s was closed", c.wire.Address()))
+}
+
+// watchdog breaks the connection when nothing moves for too long.
+type watchdog struct {
+	guard   *guard
+	limit   time.Duration
+	mu      sync.Mutex
+	timer   *time.Timer
+	stopped bool
+}
+
+func watch(g *guard, limit time.Duration) (stop func()) {
+	g.touch()
+	d := &watchdog{guard: g, limit: limit}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.timer = time.AfterFunc(limit, d.check)
+	return d.stop
+}
+
+func (d *watchdog) stop() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.stopped = true
+	d.timer.Stop()
+}
+
+func (d *watchdog) check() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.stopped {
+		return
+	}
+	if quiet := d.guard.quiet(); quiet < d.limit {
+		d.timer.Reset(d.limit - quiet)
+		return
+	}
+	d.guard.fail(fault.New(fault.Temporary, "%s did not answer for %v",
+		d.guard.conn.Address(), d.limit).
+		WithHint("the server may be overloaded; try again later"))
+}

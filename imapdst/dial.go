@@ -1,0 +1,192 @@
+package imapdst
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/internal/wire"
+)
+
+// idleLimit replaces the default of [wire.Limits.Idle]: a server may need
+// minutes to store a large batch. Other waits have tighter limits of their own.
+const idleLimit = 10 * time.Minute
+
+// Options say where an account is and how to log in.
+type Options struct {
+	// Endpoint is the server. Its Limits.Idle is 10 minutes if not set.
+	Endpoint wire.Endpoint
+	// Username and Password are sent as they are; neither may hold CR, LF or NUL.
+	Username string
+	Password secret.Value
+	// Auth is "auto" (or empty), "plain" for SASL PLAIN (RFC 4616) or "login"
+	// for the LOGIN command (RFC 3501 §6.2.3).
+	Auth string
+}
+
+// Dial connects, makes the connection safe as the endpoint demands, logs in and
+// learns what the server can do. All errors are of type [*fault.Error].
+//
+// A server that lists its capabilities in the greeting and in the answer to the
+// login (RFC 3501 §7.1 CAPABILITY) is asked nothing else.
+func Dial(ctx context.Context, o Options) (*Conn, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	if o.Endpoint.Limits.Idle == 0 {
+		o.Endpoint.Limits.Idle = idleLimit
+	}
+	conn, err := o.Endpoint.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := &login{options: o, conn: conn, tags: newTags()}
+	if err := l.run(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return newConn(conn, l), nil
+}
+
+func (o Options) check() error {
+	for name, value := range map[string]string{
+		"username": o.Username, "password": o.Password.Reveal(),
+	} {
+		if strings.ContainsAny(value, "\r\n\x00") {
+			return fault.New(fault.Config, "the %s for %s contains a line break or a NUL",
+				name, o.Endpoint.Address()).WithHint("check the file or variable it comes from")
+		}
+	}
+	switch o.Auth {
+	case "", "auto", "plain", "login":
+		return nil
+	}
+	return fault.New(fault.Config, "auth: %q is not supported for IMAP", o.Auth).
+		WithHint("use auto, plain or login")
+}
+
+// login is the dialogue up to the authenticated state (RFC 3501 §3), before
+// go-imap takes over.
+type login struct {
+	options Options
+	conn    *wire.Conn
+	tags    string
+	count   int
+	trips   int
+	caps    Capabilities
+}
+
+func (l *login) run(ctx context.Context) error {
+	if err := l.greeting(ctx); err != nil {
+		return err
+	}
+	if l.options.Endpoint.TLS == wire.STARTTLS {
+		if err := l.startTLS(ctx); err != nil {
+			return err
+		}
+	}
+	if !l.caps.known() {
+		if err := l.capability(ctx); err != nil {
+			return err
+		}
+	}
+	if err := l.authenticate(ctx); err != nil {
+		return err
+	}
+	if !l.caps.known() {
+		return l.capability(ctx)
+	}
+	return nil
+}
+
+// greeting reads the first line (RFC 3501 §7.1).
+func (l *login) greeting(ctx context.Context) error {
+	l.trips++
+	line, err := l.conn.Greeting(ctx, maxPlainLine)
+	if err != nil {
+		return err
+	}
+	rest, untagged := strings.CutPrefix(string(line), "* ")
+	s, ok := parseStatus(rest)
+	switch {
+	case !untagged || !ok || s.kind == "NO" || s.kind == "BAD":
+		return l.notIMAP(string(line))
+	case s.kind == "BYE":
+		return l.conn.Break(byeError(l.conn.Address(), s))
+	case s.kind == "PREAUTH":
+		return l.preauth()
+	}
+	l.learn(s)
+	return nil
+}
+
+func (l *login) notIMAP(line string) error {
+	err := fault.New(fault.Protocol, "%s is not an IMAP server (it greets with %q)",
+		l.conn.Address(), fault.Escape(line))
+	switch {
+	case strings.HasPrefix(line, "+OK"):
+		return l.conn.Break(err.WithHint("this is a POP3 server; IMAP is at port 993 or 143"))
+	case strings.HasPrefix(line, "\x15\x03"): // a TLS alert (RFC 8446 §6)
+		err.Code = fault.Config
+		return l.conn.Break(err.WithHint("this port expects TLS; set tls: implicit"))
+	}
+	return l.conn.Break(err.WithHint("check host and port"))
+}
+
+// preauth refuses a server that thinks we are logged in (RFC 3501 §7.1.4). It
+// forbids STARTTLS, so an attacker uses it to keep a connection in the clear
+// (CVE-2021-39272); inside TLS nobody could say whose mailbox this is.
+func (l *login) preauth() error {
+	code := fault.Protocol
+	if !l.conn.Secure() {
+		code = fault.TLS
+	}
+	return l.conn.Break(fault.New(code, "%s says that we are logged in already (PREAUTH)",
+		l.conn.Address()).WithHint("someone may be tampering with the connection; use tls: implicit"))
+}
+
+// startTLS upgrades the connection (RFC 3501 §6.2.1) and forgets what the server
+// said before.
+func (l *login) startTLS(ctx context.Context) error {
+	if !l.caps.known() {
+		if err := l.capability(ctx); err != nil {
+			return err
+		}
+	}
+	if !l.caps.has("STARTTLS") {
+		return l.conn.Break(fault.New(fault.TLS, "TLS required but not offered by %s",
+			l.conn.Address()).WithHint("try tls: implicit with port 993; nothing secret was sent"))
+	}
+	reply, err := l.command(ctx, "STARTTLS", nil)
+	if err != nil {
+		return err
+	}
+	if reply.kind != "OK" {
+		return l.conn.Break(fault.New(fault.TLS, "%s refused STARTTLS: %s", l.conn.Address(),
+			fault.Escape(reply.text)).WithHint("try tls: implicit with port 993"))
+	}
+	if err := l.conn.StartTLS(ctx); err != nil {
+		return err
+	}
+	l.caps = Capabilities{}
+	return nil
+}
+
+// capability asks for the capabilities (RFC 3501 §6.1.1). A server that refuses
+// to list any has to do without extensions.
+func (l *login) capability(ctx context.Context) error {
+	_, err := l.command(ctx, "CAPABILITY", nil)
+	if err == nil && !l.caps.known() {
+		l.caps = newCapabilities("IMAP4REV1")
+	}
+	return err
+}
+
+// learn takes capabilities from a response code (RFC 3501 §7.1).
+func (l *login) learn(s status) {
+	if s.code == "CAPABILITY" {
+		l.caps = newCapabilities(s.args)
+	}
+}

@@ -1,0 +1,208 @@
+package imapdst
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+
+	"github.com/popferry/popferry/internal/fault"
+)
+
+// bandwidthPause is how long an account rests whose daily traffic is used up.
+const bandwidthPause = time.Hour
+
+// byCode gives the class of a response code (RFC 5530 §3, RFC 7889 §3, RFC 3501
+// §7.1), whatever command it answers. Codes that are not here say nothing that
+// holds for every command.
+func byCode(code string) (fault.Code, bool) {
+	switch code {
+	case "UNAVAILABLE", "INUSE", "SERVERBUG", "CORRUPTION":
+		return fault.Temporary, true
+	case "AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED":
+		return fault.Credentials, true
+	case "PRIVACYREQUIRED":
+		return fault.TLS, true
+	case "NOPERM", "CONTACTADMIN", "OVERQUOTA", "TRYCREATE", "NONEXISTENT", "READ-ONLY":
+		return fault.Refused, true
+	case "TOOBIG", "LIMIT", "CANNOT":
+		return fault.Held, true
+	}
+	return 0, false
+}
+
+// explained tells whether a code says why, so that a BAD with it does not speak
+// against the extensions in use.
+func explained(code string) bool {
+	_, known := byCode(code)
+	return known
+}
+
+// appendError says why a message was refused. What concerns the whole account
+// gets the code of that; all else holds the message back and no other.
+func appendError(address, folder string, s status) *fault.Error {
+	code, known := byCode(s.code)
+	if !known {
+		code = fault.Held
+	}
+	err := fault.New(code, "%s refused a message for %q: %s", address, folder, describe(s)).
+		WithResponse(s.code)
+	text := strings.ToLower(s.text)
+	switch {
+	case throttled(s.text):
+		return throttle(err, s.text)
+	case strings.Contains(text, "authenticated but not connected"):
+		err.Code = fault.Credentials
+		return err.WithHint("check the password, and that the user may open this mailbox")
+	case s.code == "OVERQUOTA", !known && strings.Contains(text, "quota"):
+		err.Code = fault.Refused
+		return err.WithHint("make room in the destination, or ask its operator for more")
+	case !known && strings.Contains(text, "server unavailable"):
+		err.Code = fault.Temporary
+		return err.WithHint("this server says so when the mailbox is full, too; check its quota")
+	}
+	return err.WithHint("%s", appendHint(s))
+}
+
+func appendHint(s status) string {
+	switch s.code {
+	case "TRYCREATE", "NONEXISTENT":
+		return "the folder is gone; create it again"
+	case "TOOBIG", "LIMIT":
+		return "the message is too large for the destination; it stays on POP3"
+	case "CLIENTBUG":
+		return "please report this; the message stays on POP3"
+	case "NOPERM", "READ-ONLY":
+		return "check that the user may write to this folder"
+	}
+	return "the message stays on POP3; repair: wrap may get it accepted"
+}
+
+func tooLarge(size, limit int64) *fault.Error {
+	return fault.New(fault.Held, "too large for destination (%s > %s)", megabytes(size),
+		megabytes(limit)).WithResponse("TOOBIG").WithHint("the message stays on POP3")
+}
+
+func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
+
+// loginError says why a login was refused.
+func loginError(address string, s status) *fault.Error {
+	code, known := byCode(s.code)
+	if s.kind == "BAD" {
+		code = fault.Protocol
+	} else if !known || code == fault.Held {
+		code = fault.Credentials
+	}
+	err := fault.New(code, "%s refused the login: %s", address, describe(s)).WithResponse(s.code)
+	switch {
+	case throttled(s.text):
+		return throttle(err, s.text)
+	case code == fault.Credentials && !known && busy(s.text), s.code == "LIMIT":
+		err.Code = fault.Temporary
+		return err.WithHint("the server is busy or limits connections; try again later")
+	case code == fault.Credentials:
+		return err.WithHint("check user name and password; the provider may demand an app password")
+	}
+	return err
+}
+
+// commandError turns the result of a go-imap command into one of ours. A broken
+// connection explains itself: go-imap loses causes.
+func (c *Conn) commandError(verb string, err error) error {
+	var refusal *imap.Error
+	if err == nil {
+		return nil
+	}
+	if errors.As(err, &refusal) {
+		return c.refusal(verb, status{
+			kind: string(refusal.Type), code: string(refusal.Code), text: refusal.Text,
+		})
+	}
+	if broken := c.wire.Broken(); broken != nil {
+		return broken
+	}
+	return fault.New(fault.Protocol, "%s: %s: %w", c.wire.Address(), verb, err)
+}
+
+func (c *Conn) refusal(verb string, s status) error {
+	code, known := byCode(s.code)
+	switch {
+	case s.kind == "BAD" && !known:
+		code = fault.Protocol
+	case !known || code == fault.Held:
+		code = fault.Refused
+	}
+	err := fault.New(code, "%s refused to %s: %s", c.wire.Address(), verb, describe(s)).
+		WithResponse(s.code)
+	if throttled(s.text) {
+		return throttle(err, s.text)
+	}
+	return err
+}
+
+func describe(s status) string {
+	text := s.kind
+	if s.code != "" {
+		text += " [" + s.code + "]"
+	}
+	return fault.Escape(strings.TrimSpace(text + " " + s.text))
+}
+
+func throttled(text string) bool {
+	return containsAny(text, "throttl", "bandwidth", "backoff time", "rate limit")
+}
+
+// busy tells a refusal of the moment from one of the password, for servers
+// without response codes.
+func busy(text string) bool {
+	return containsAny(text, "too many", "temporar", "try again", "unavailable", "maximum number",
+		"busy", "connection limit")
+}
+
+func containsAny(text string, words ...string) bool {
+	text = strings.ToLower(text)
+	for _, word := range words {
+		if strings.Contains(text, word) {
+			return true
+		}
+	}
+	return false
+}
+
+func throttle(err *fault.Error, text string) *fault.Error {
+	err.Code = fault.Temporary
+	pause := backoff(text)
+	if containsAny(text, "bandwidth") {
+		pause = max(pause, bandwidthPause)
+	}
+	return err.WithAfter(pause).
+		WithHint("the server limits the account; popferry waits and goes on")
+}
+
+// backoff reads "Suggested Backoff Time: 299961 milliseconds".
+func backoff(text string) time.Duration {
+	found := regexp.MustCompile(`(?i)backoff time:? *(\d{1,9}) *milliseconds`).FindStringSubmatch(text)
+	if found == nil {
+		return 0
+	}
+	n, err := strconv.Atoi(found[1])
+	if err != nil {
+		return 0
+	}
+	return time.Duration(n) * time.Millisecond
+}
+
+// distrust turns off the extension that a BAD speaks against, for this session.
+func (c *Conn) distrust(multi bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if multi {
+		c.caps.MultiAppend = false
+		return
+	}
+	c.caps.LiteralPlus, c.caps.LiteralMinus = false, false
+}

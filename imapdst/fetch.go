@@ -1,0 +1,200 @@
+package imapdst
+
+import (
+	"cmp"
+	"context"
+	"io"
+	"iter"
+	"math"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+
+	"github.com/popferry/popferry/internal/message"
+)
+
+const (
+	// maxHeader is the largest header literal that is read.
+	maxHeader = 32 << 20
+	// maxBody is the largest message literal that is read; it is hashed as it
+	// comes and never held.
+	maxBody = 1<<30 + slack
+	// maxSet bounds the UID set of one command, in octets (RFC 2683 §3.2.1.5).
+	maxSet = 900
+	// fetchAhead is how many FETCH commands are sent before the first is answered
+	// in full.
+	fetchAhead = 4
+)
+
+// Headers reads the headers of messages and gives a summary of each to fn: its
+// Header, Loose, MessageID and Date. A message that is gone is left out. After an
+// error of fn, the answers still to come are thrown away and the connection can
+// be used again.
+func (c *Conn) Headers(
+	ctx context.Context, f Folder, uids []uint32, fn func(uint32, message.Summary) error,
+) error {
+	section := &imap.FetchItemBodySection{Specifier: imap.PartSpecifierHeader, Peek: true}
+	return c.summaries(ctx, f, uids, section, maxHeader, message.SummarizeHeader, fn)
+}
+
+// Digests reads messages in full and gives a summary of each to fn, like Headers.
+func (c *Conn) Digests(
+	ctx context.Context, f Folder, uids []uint32, fn func(uint32, message.Summary) error,
+) error {
+	section := &imap.FetchItemBodySection{Peek: true}
+	return c.summaries(ctx, f, uids, section, maxBody, message.Summarize, fn)
+}
+
+// summarize reads one literal.
+type summarize func(io.Reader, time.Time) (message.Summary, error)
+
+func (c *Conn) summaries(
+	ctx context.Context, f Folder, uids []uint32, section *imap.FetchItemBodySection,
+	largest int64, read summarize, fn func(uint32, message.Summary) error,
+) error {
+	now := time.Now()
+	return c.fetch(ctx, f, fetchPlan{
+		sets: slices.Values(uidSets(uids)), section: section, largest: largest,
+		each: func(m *imapclient.FetchMessageData) error {
+			uid, _, sum, err := readMessage(m, read, now)
+			if err != nil || sum == nil {
+				return err
+			}
+			return fn(uid, *sum)
+		},
+	})
+}
+
+// fetchPlan is a series of UID FETCH commands (RFC 3501 §6.4.8).
+type fetchPlan struct {
+	sets    iter.Seq[imap.UIDSet]
+	section *imap.FetchItemBodySection
+	largest int64
+	each    func(*imapclient.FetchMessageData) error
+}
+
+// fetch carries out a plan, with some commands sent ahead.
+func (c *Conn) fetch(ctx context.Context, f Folder, plan fetchPlan) error {
+	end, err := c.begin(ctx, quietLimit)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if err := c.ensureSelected(f); err != nil {
+		return err
+	}
+	c.guard.largest.Store(plan.largest)
+	var failed error
+	var stop atomic.Bool
+	for cmd := range c.sendFetches(plan, &stop) {
+		err := c.drain(cmd, plan.each, failed != nil)
+		failed = cmp.Or(failed, err)
+		stop.Store(failed != nil)
+	}
+	return failed
+}
+
+// sendFetches sends the commands in a goroutine of its own: the server may not
+// read on before its answers to the first are taken.
+func (c *Conn) sendFetches(plan fetchPlan, stop *atomic.Bool) <-chan *imapclient.FetchCommand {
+	sent := make(chan *imapclient.FetchCommand, fetchAhead-1)
+	go func() {
+		defer close(sent)
+		for set := range plan.sets {
+			if stop.Load() {
+				return
+			}
+			sent <- c.sendFetch(plan, set)
+		}
+	}()
+	return sent
+}
+
+func (c *Conn) sendFetch(plan fetchPlan, set imap.UIDSet) (cmd *imapclient.FetchCommand) {
+	c.send(func() {
+		cmd = c.client.Fetch(set, &imap.FetchOptions{
+			UID: true, RFC822Size: true,
+			BodySection: []*imap.FetchItemBodySection{plan.section},
+		})
+	})
+	return cmd
+}
+
+// drain takes all answers to one FETCH; go-imap's reader stands still while
+// nobody takes them.
+func (c *Conn) drain(
+	cmd *imapclient.FetchCommand, each func(*imapclient.FetchMessageData) error, discard bool,
+) error {
+	var failed error
+	for m := cmd.Next(); m != nil; m = cmd.Next() {
+		if !discard && failed == nil {
+			failed = each(m)
+		}
+	}
+	if err := cmd.Close(); err != nil {
+		return c.commandError("fetch messages", err)
+	}
+	return failed
+}
+
+// readMessage takes one FETCH response. sum is nil where the server gave no body
+// section.
+func readMessage(m *imapclient.FetchMessageData, read summarize, now time.Time) (
+	uid uint32, size int64, sum *message.Summary, err error,
+) {
+	for item := m.Next(); item != nil; item = m.Next() {
+		switch item := item.(type) {
+		case imapclient.FetchItemDataUID:
+			uid = uint32(item.UID)
+		case imapclient.FetchItemDataRFC822Size:
+			size = item.Size
+		case imapclient.FetchItemDataBodySection:
+			if item.Literal == nil || sum != nil || err != nil {
+				continue
+			}
+			var s message.Summary
+			if s, err = read(literal{item.Literal}, now); err == nil {
+				sum = &s
+			}
+		}
+	}
+	return uid, size, sum, err
+}
+
+// literal tells its length, so that a short one is read into a short buffer.
+type literal struct{ imap.LiteralReader }
+
+func (l literal) Len() int { return int(min(l.Size(), math.MaxInt32)) }
+
+// uidSets packs UIDs into sets that fit a command line.
+func uidSets(uids []uint32) []imap.UIDSet {
+	sorted := slices.Compact(slices.Sorted(slices.Values(uids)))
+	var sets []imap.UIDSet
+	var set imap.UIDSet
+	length := 0
+	for i := 0; i < len(sorted); {
+		first := i
+		for i++; i < len(sorted) && sorted[i] == sorted[i-1]+1; i++ {
+		}
+		low, high := sorted[first], sorted[i-1]
+		if low == 0 { // not a UID, and "*" to go-imap
+			low = 1
+		}
+		if high == 0 {
+			continue
+		}
+		text := strconv.Itoa(int(low)) + ":" + strconv.Itoa(int(high)) + ","
+		if length += len(text); length > maxSet {
+			sets, set, length = append(sets, set), nil, len(text)
+		}
+		set.AddRange(imap.UID(low), imap.UID(high))
+	}
+	if len(set) > 0 {
+		sets = append(sets, set)
+	}
+	return sets
+}

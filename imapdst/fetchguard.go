@@ -1,0 +1,202 @@
+package imapdst
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+)
+
+const (
+	// heldBack bounds the literal that is kept in memory because its UID comes
+	// behind it.
+	heldBack = 1 << 20
+	// slack is how much larger than announced a literal may be.
+	slack = 1 << 20
+)
+
+// fetchReply is a FETCH response (RFC 3501 §7.4.2) on its way to go-imap. Only
+// the UID, RFC822.SIZE and body sections go on: what else comes was not asked
+// for, go-imap ends the connection over an item that it does not know, and its
+// recursive parser of BODYSTRUCTURE can be made to overflow the stack.
+//
+// go-imap finds the command that a response belongs to by the UID, and expects
+// that before any literal, so the UID is moved to the front. It takes the first
+// response with a UID for the answer, so a change of flags that a server reports
+// in the meantime, with a UID and nothing else, must not reach it.
+type fetchReply struct {
+	sequence uint32
+	uid      uint32
+	size     int64        // RFC822.SIZE, or -1
+	items    bytes.Buffer // not yet handed on
+	wanted   bool         // there is something in it that was asked for
+	begun    bool         // its head was handed on
+}
+
+func (g *guard) startFetch(sequence uint32) error {
+	if err := g.scan.expect('('); err != nil {
+		return err
+	}
+	g.fetch = &fetchReply{sequence: sequence, size: -1}
+	return g.fetchItems()
+}
+
+// fetchItems reads items up to the end of the response, or up to a literal that
+// is to be passed through.
+func (g *guard) fetchItems() error {
+	for {
+		if err := g.scan.spaces(); err != nil {
+			return err
+		}
+		end, err := g.scan.take(')')
+		if err != nil {
+			return err
+		}
+		if end {
+			return g.endFetch()
+		}
+		streams, err := g.fetchItem()
+		if err != nil || streams {
+			return err
+		}
+	}
+}
+
+func (g *guard) fetchItem() (streams bool, err error) {
+	name, err := g.itemName()
+	if err != nil {
+		return false, err
+	}
+	if err := g.scan.spaces(); err != nil {
+		return false, err
+	}
+	f := g.fetch
+	switch {
+	case name == "UID":
+		n, err := g.scan.number()
+		if n <= math.MaxUint32 {
+			f.uid = uint32(n)
+		}
+		return false, err
+	case name == "RFC822.SIZE":
+		n, err := g.scan.number()
+		f.size = int64(n)
+		f.add("RFC822.SIZE %d", n)
+		return false, err
+	case strings.HasPrefix(name, "BODY["):
+		return g.fetchBody()
+	}
+	_, err = g.scan.value()
+	return false, err
+}
+
+// itemName reads "UID" or "BODY[HEADER.FIELDS (MESSAGE-ID)]<0>".
+func (g *guard) itemName() (string, error) {
+	name, err := g.scan.while(func(b byte) bool {
+		return b > ' ' && b != '[' && b != '(' && b != ')' && b != '"' && b != '{'
+	})
+	if err != nil {
+		return "", err
+	}
+	if name == "" {
+		return "", errSyntax
+	}
+	if section, err := g.scan.take('['); !section || err != nil {
+		return strings.ToUpper(name), err
+	}
+	if _, err := g.scan.while(func(b byte) bool { return b != ']' && b != '\n' }); err != nil {
+		return "", err
+	}
+	if err := g.scan.expect(']'); err != nil {
+		return "", err
+	}
+	_, err = g.scan.while(func(b byte) bool { return b != ' ' && b != '\n' })
+	return strings.ToUpper(name) + "[", err
+}
+
+// fetchBody reads the nstring of a body section (RFC 3501 §7.4.2). We ask for
+// one section at a time, so that its name need not be handed on.
+func (g *guard) fetchBody() (streams bool, err error) {
+	b, err := g.scan.peek()
+	if err != nil {
+		return false, err
+	}
+	if b == '{' {
+		return g.fetchLiteral()
+	}
+	value, err := g.scan.value()
+	if err != nil || value.isList {
+		return false, cmp.Or(err, errSyntax)
+	}
+	if value.isNil() {
+		g.fetch.add("BODY[] NIL")
+		return false, nil
+	}
+	g.fetch.add("BODY[] {%d}\r\n", len(value.text))
+	g.fetch.items.WriteString(value.text)
+	return false, nil
+}
+
+func (g *guard) fetchLiteral() (streams bool, err error) {
+	n, err := g.scan.literal()
+	if err != nil {
+		return false, err
+	}
+	f := g.fetch
+	if err := g.checkLiteral(n); err != nil {
+		return false, err
+	}
+	f.add("BODY[] {%d}\r\n", n)
+	if f.uid != 0 {
+		g.out = f.take()
+		g.literal = n
+		return true, nil
+	}
+	if n > heldBack || f.items.Len() > heldBack {
+		return false, errNoUID
+	}
+	_, err = io.CopyN(&f.items, g.conn.Reader(), n)
+	return false, err
+}
+
+// checkLiteral holds a literal against what its response announced: sizes are
+// estimates on some servers, so a quarter more passes.
+func (g *guard) checkLiteral(n int64) error {
+	if limit := g.largest.Load(); n > limit {
+		return fmt.Errorf("literal of %d bytes, more than the limit of %d", n, limit)
+	}
+	if size := g.fetch.size; size >= 0 && n > size+max(slack, size/4) {
+		return fmt.Errorf("literal of %d bytes for a message of %d", n, size)
+	}
+	return nil
+}
+
+// endFetch hands the rest on, or drops a response that nobody asked for.
+func (g *guard) endFetch() error {
+	f := g.fetch
+	g.fetch = nil
+	if f.begun || f.uid != 0 && f.wanted {
+		g.out = append(f.take(), ")\r\n"...)
+	}
+	return g.scan.endLine()
+}
+
+func (f *fetchReply) add(format string, args ...any) {
+	f.wanted = true
+	f.items.WriteByte(' ')
+	fmt.Fprintf(&f.items, format, args...)
+}
+
+// take returns what was not handed on yet.
+func (f *fetchReply) take() []byte {
+	var out []byte
+	if !f.begun {
+		out = fmt.Appendf(nil, "* %d FETCH (UID %d", f.sequence, f.uid)
+		f.begun = true
+	}
+	out = append(out, f.items.Bytes()...)
+	f.items.Reset()
+	return out
+}

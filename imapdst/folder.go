@@ -1,0 +1,261 @@
+package imapdst
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+
+	"github.com/popferry/popferry/internal/fault"
+)
+
+const (
+	// inbox is the name that is the same in any case (RFC 3501 §5.1).
+	inbox = "INBOX"
+	// maxName bounds a mailbox name, so that a command line stays below the 1,000
+	// octets of RFC 2683 §3.2.1.5.
+	maxName = 800
+	// maxFolders bounds how many folders a LIST may tell of.
+	maxFolders = 100_000
+)
+
+// Folder is a mailbox and what was known of it when it was opened.
+type Folder struct {
+	// Name is the folder as configured, with "/" between the levels.
+	Name string
+	// Mailbox is its name on the server, decoded.
+	Mailbox string
+	// Exists is false when the folder is missing and was not to be made; then all
+	// that follows is zero.
+	Exists bool
+	// ReadOnly: nothing can be appended (RFC 3501 §7.1 READ-ONLY).
+	ReadOnly bool
+	// NoStickyUIDs: UIDs mean nothing in the next session (RFC 4315 §3).
+	NoStickyUIDs bool
+	// UIDValidity and UIDNext are those of RFC 3501 §2.3.1.1; 0: not told.
+	UIDValidity, UIDNext uint32
+	// Messages is how many there are.
+	Messages uint32
+	// AppendLimit is the largest message in octets (RFC 7889); 0: not stated.
+	AppendLimit int64
+}
+
+// Folder finds and opens a folder. The name has "/" between its levels, whatever
+// the server has; INBOX may be in any case; \Archive, \Drafts, \Junk, \Sent and
+// \Trash are the special-use folders of RFC 6154 §2. If it is missing, it is made
+// and subscribed when create is set, else Exists is false.
+func (c *Conn) Folder(ctx context.Context, name string, create bool) (Folder, error) {
+	end, err := c.begin(ctx, quietLimit)
+	if err != nil {
+		return Folder{}, err
+	}
+	defer end()
+	if strings.EqualFold(name, inbox) {
+		return c.open(Folder{Name: name, Mailbox: inbox}, func() {})
+	}
+	wanted, err := newWanted(name)
+	if err != nil {
+		return Folder{}, err
+	}
+	mailbox, found, err := c.find(wanted)
+	if err != nil {
+		return Folder{}, err
+	}
+	f := Folder{Name: name, Mailbox: mailbox}
+	switch {
+	case found:
+		return c.open(f, func() {})
+	case create:
+		return c.create(f)
+	}
+	return f, nil
+}
+
+// wanted is a configured name taken apart.
+type wanted struct {
+	name  string
+	parts []string
+	use   imap.MailboxAttr // special use, or empty
+}
+
+func newWanted(name string) (wanted, error) {
+	w := wanted{name: name}
+	if strings.HasPrefix(name, `\`) && !strings.Contains(name, "/") {
+		w.use, w.parts = imap.MailboxAttr(name), []string{name[1:]}
+	} else {
+		w.parts = strings.Split(name, "/")
+	}
+	if strings.EqualFold(w.parts[0], inbox) {
+		w.parts[0] = inbox
+	}
+	for _, part := range w.parts {
+		if part == "" || strings.ContainsAny(part, "\r\n\x00") || len(encodeName(name)) > maxName {
+			return w, fault.New(fault.Config, "folder %q is not a usable name", name).
+				WithHint(`write the levels with single "/" between them, as in Lists/Go`)
+		}
+	}
+	return w, nil
+}
+
+func (w wanted) isUse(attribute imap.MailboxAttr) bool {
+	return strings.EqualFold(string(attribute), string(w.use))
+}
+
+// pattern matches the folder whatever the prefix and the delimiter are, so that
+// LIST need not wait for the answer to NAMESPACE (RFC 3501 §6.3.8: "*" matches
+// anything).
+func (w wanted) pattern() string {
+	if w.use != "" {
+		return "*"
+	}
+	pattern := strings.Join(w.parts, "*")
+	if w.parts[0] != inbox {
+		pattern = "*" + pattern
+	}
+	return pattern
+}
+
+// find looks for the folder: NAMESPACE, once a session, and LIST in one go.
+func (c *Conn) find(w wanted) (mailbox string, found bool, err error) {
+	var spaces *spacesCommand
+	var list *listing
+	c.send(func() {
+		spaces = c.askLayout()
+		list = c.startList(w.pattern(), c.listOptions(w))
+	})
+	layout, errLayout := spaces.wait(c)
+	listed, errList := list.wait(c)
+	if err := c.wire.Broken(); err != nil {
+		return "", false, err
+	}
+	if errLayout != nil {
+		return "", false, errLayout
+	}
+	if errList != nil {
+		return "", false, errList
+	}
+	mailbox, err = layout.mailbox(w)
+	if err != nil {
+		return "", false, err
+	}
+	for _, entry := range listed {
+		fits := entry.Mailbox == mailbox
+		if w.use != "" {
+			fits = slices.ContainsFunc(entry.Attrs, w.isUse)
+		}
+		if fits && selectable(entry) {
+			return entry.Mailbox, true, nil
+		}
+	}
+	return mailbox, false, nil
+}
+
+// listOptions asks for special uses where they are not told unasked (RFC 6154
+// §5.2, which needs LIST-EXTENDED of RFC 5258).
+func (c *Conn) listOptions(w wanted) *imap.ListOptions {
+	caps := c.Capabilities()
+	if w.use == "" || !caps.SpecialUse || !caps.has("LIST-EXTENDED") {
+		return nil
+	}
+	return &imap.ListOptions{ReturnSpecialUse: true}
+}
+
+func selectable(entry *imap.ListData) bool {
+	return !slices.Contains(entry.Attrs, imap.MailboxAttrNoSelect) &&
+		!slices.Contains(entry.Attrs, imap.MailboxAttrNonExistent)
+}
+
+// listing is a LIST whose answers are taken in the background: go-imap's reader
+// stands still while nobody takes them, and then the server may stop reading, and
+// our next command never gets out.
+type listing struct {
+	done    chan struct{}
+	entries []*imap.ListData
+	count   int
+	err     error
+}
+
+// startList sends LIST (RFC 3501 §6.3.8). The caller holds the turn.
+func (c *Conn) startList(pattern string, options *imap.ListOptions) *listing {
+	l := &listing{done: make(chan struct{})}
+	list := c.client.List("", pattern, options)
+	go func() {
+		defer close(l.done)
+		for entry := list.Next(); entry != nil; entry = list.Next() {
+			if l.count++; l.count <= maxFolders {
+				l.entries = append(l.entries, entry)
+			}
+		}
+		l.err = list.Close()
+	}()
+	return l
+}
+
+func (l *listing) wait(c *Conn) ([]*imap.ListData, error) {
+	<-l.done
+	if l.err != nil {
+		return nil, c.commandError("list folders", l.err)
+	}
+	if l.count > maxFolders {
+		return nil, fault.New(fault.Protocol, "%s lists more than %d folders",
+			c.wire.Address(), maxFolders)
+	}
+	return l.entries, nil
+}
+
+// create makes a folder that LIST did not show, subscribes to it, so that mail
+// programs show it, and opens it, all in one go. Whether CREATE was refused does
+// not matter where the folder can be opened: another session may have been
+// faster, or names differ in case only.
+func (c *Conn) create(f Folder) (Folder, error) {
+	c.guard.takeOpening()
+	var created, subscribed *imapclient.Command
+	var opened *openCommand
+	c.send(func() {
+		created = c.client.Create(f.Mailbox, nil)
+		subscribed = c.client.Subscribe(f.Mailbox)
+		opened = c.startOpen(f.Mailbox)
+	})
+	errCreate := created.Wait()
+	// A folder that is not subscribed is a nuisance and no reason to fail.
+	_ = subscribed.Wait()
+	f, err := opened.wait(c, f)
+	if err != nil && errCreate != nil {
+		return f, c.commandError("create "+quote(f.Mailbox), errCreate)
+	}
+	return f, err
+}
+
+// Folders lists the folders that can be opened, with "/" between the levels.
+// Those of other users and shared ones (RFC 2342 §4) are left out, and so are
+// those whose names hold "/" where the server's delimiter is another.
+func (c *Conn) Folders(ctx context.Context) ([]string, error) {
+	end, err := c.begin(ctx, quietLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	var spaces *spacesCommand
+	var list *listing
+	c.send(func() {
+		spaces = c.askLayout()
+		list = c.startList("*", nil)
+	})
+	layout, errLayout := spaces.wait(c)
+	listed, err := list.wait(c)
+	if err != nil {
+		return nil, err
+	}
+	if errLayout != nil {
+		return nil, errLayout
+	}
+	var names []string
+	for _, entry := range listed {
+		if name, ok := layout.name(entry.Mailbox); ok && selectable(entry) {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}

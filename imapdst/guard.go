@@ -1,0 +1,222 @@
+package imapdst
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/wire"
+)
+
+// maxUntagged bounds the untagged responses between two tagged ones: more than
+// the largest folder needs, and an end to a server that never stops.
+const maxUntagged = 5_000_000
+
+// guard is the network connection as go-imap sees it; the package comment says
+// what it does. Read is called by go-imap's reader goroutine only, Write by
+// whoever holds Conn.turn.
+type guard struct {
+	net.Conn // addresses and deadlines, which [wire.Conn] ignores
+	conn     *wire.Conn
+	router   *router
+	start    time.Time
+	moved    atomic.Int64 // when an octet last moved, as time since start
+
+	// largest is the longest FETCH literal that is accepted now.
+	largest atomic.Int64
+
+	// Owned by the reader goroutine.
+	scan     scanner
+	out      []byte      // written by us, for go-imap to read
+	literal  int64       // octets of a literal to pass through behind out
+	fetch    *fetchReply // FETCH response that goes on behind the literal
+	untagged int         // since the last tagged response
+
+	// Owned by the writer.
+	within bool // in the middle of a command line
+
+	mu     sync.Mutex // guards what follows
+	opened opening
+	names  map[string]string
+	bye    bool // LOGOUT was sent: BYE is its answer (RFC 3501 §7.1.5)
+}
+
+// opening is what a SELECT says beyond what go-imap keeps of it.
+type opening struct {
+	readOnly  bool // RFC 3501 §7.1 READ-ONLY
+	notSticky bool // RFC 4315 §3 UIDNOTSTICKY
+}
+
+// newGuard takes over a connection that is logged in. go-imap reads the greeting
+// of a server that needs no login (RFC 3501 §7.1.4). It is told of no extension:
+// once it sees IMAP4rev2 it writes mailbox names in UTF-8, which needs ENABLE
+// first (RFC 9051 §5.1, RFC 6855 §3).
+func newGuard(conn *wire.Conn, tags string) *guard {
+	g := &guard{
+		Conn: conn, conn: conn, router: newRouter(tags),
+		scan: scanner{r: conn.Reader()}, start: time.Now(),
+		out: []byte("* PREAUTH [CAPABILITY IMAP4rev1] ready\r\n"),
+	}
+	g.touch()
+	return g
+}
+
+func (g *guard) touch() { g.moved.Store(int64(time.Since(g.start))) }
+
+// quiet is for how long no octet moved in either direction.
+func (g *guard) quiet() time.Duration {
+	return time.Since(g.start) - time.Duration(g.moved.Load())
+}
+
+// Read gives go-imap what is meant for it. After an error it gives that error
+// for ever: bufio forgets one, and go-imap would read on.
+func (g *guard) Read(p []byte) (int, error) {
+	for {
+		if len(g.out) > 0 {
+			n := copy(p, g.out)
+			g.out = g.out[n:]
+			return n, nil
+		}
+		if g.literal > 0 {
+			return g.readLiteral(p)
+		}
+		if err := g.next(); err != nil {
+			return 0, g.fail(err)
+		}
+		g.touch()
+	}
+}
+
+func (g *guard) readLiteral(p []byte) (int, error) {
+	n, err := g.conn.Read(p[:min(int64(len(p)), g.literal)])
+	g.literal -= int64(n)
+	g.touch()
+	if err != nil {
+		return n, g.fail(err)
+	}
+	return n, nil
+}
+
+// Close is called by go-imap when its reader ends, which without an error of
+// ours means that it could not parse what we let through.
+func (g *guard) Close() error {
+	g.fail(fault.New(fault.Protocol, "%s sent an answer that can't be understood",
+		g.conn.Address()))
+	return nil
+}
+
+// fail breaks the connection, for which the first error counts, and ends every
+// wait.
+func (g *guard) fail(err error) error {
+	var known *fault.Error
+	if !errors.As(err, &known) {
+		known = g.protocolError(err)
+	}
+	first := g.conn.Break(known)
+	g.router.fail(first)
+	return first
+}
+
+func (g *guard) protocolError(err error) *fault.Error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fault.New(fault.Temporary, "%s closed the connection: %w", g.conn.Address(), err)
+	}
+	return fault.New(fault.Protocol, "%s broke the IMAP protocol: %w", g.conn.Address(), err).
+		WithHint("check that this host and port are those of an IMAP server")
+}
+
+// next handles one response, or the next part of a FETCH response. It starts
+// none before somebody waits for an answer: what a server says in between stays
+// in the network's buffers, and the limits on silence do not count.
+func (g *guard) next() error {
+	if g.fetch != nil {
+		return g.fetchItems()
+	}
+	if err := g.router.idle(); err != nil {
+		return err
+	}
+	b, err := g.scan.peek()
+	if err != nil {
+		return err
+	}
+	switch b {
+	case '*':
+		if g.untagged++; g.untagged > maxUntagged {
+			return errors.New("untagged responses without end")
+		}
+		return g.untaggedResponse()
+	case '+':
+		_, err := g.conn.ReadLine(maxLine)
+		g.router.proceed()
+		return err
+	}
+	return g.taggedResponse()
+}
+
+// taggedResponse routes the answer to a command (RFC 3501 §7.1) by its tag.
+func (g *guard) taggedResponse() error {
+	line, err := g.conn.ReadLine(maxLine)
+	if err != nil {
+		return err
+	}
+	if len(bytes.TrimSpace(line)) == 0 { // some servers send a stray line end
+		g.untagged++
+		return nil
+	}
+	tag, rest, _ := strings.Cut(string(line), " ")
+	s, ok := parseStatus(rest)
+	if !ok {
+		return g.nonsense(line)
+	}
+	g.untagged = 0
+	switch kind, number := g.router.answer(tag, s); kind {
+	case forControl:
+		g.noteOpening(s)
+		g.out = []byte(s.line(number))
+	case tooEarly:
+		return fault.New(fault.Protocol, "%s answered OK to an APPEND before it had the message",
+			g.conn.Address())
+	case forNobody:
+		return g.nonsense(line)
+	}
+	return nil
+}
+
+// nonsense is a line that is no response, or answers a command that was never
+// sent. Servers that quote a refused message in their answer produce it too:
+// then the connection is out of step, and a new one is all that is needed.
+func (g *guard) nonsense(line []byte) error {
+	text := fault.Escape(string(line))
+	if g.router.refusedBefore() {
+		return fault.New(fault.Temporary, "%s broke the connection after refusing a message (%q)",
+			g.conn.Address(), text)
+	}
+	return fault.New(fault.Protocol, "%s sent %q, which answers no command of ours",
+		g.conn.Address(), text).
+		WithHint("check that this host and port are those of an IMAP server")
+}
+
+// Write sends go-imap's commands, with our letters before its predictable tags.
+// None of them has a literal, so a line is a command.
+func (g *guard) Write(p []byte) (int, error) {
+	line := p
+	if !g.within {
+		tag, _, _ := bytes.Cut(p, []byte(" "))
+		if err := g.router.sent(string(tag)); err != nil {
+			return 0, err
+		}
+		line = append([]byte(g.router.prefix), g.restoreNames(p)...)
+	}
+	g.within = !bytes.HasSuffix(p, []byte("\n"))
+	g.touch()
+	if _, err := g.conn.Write(line); err != nil {
+		return 0, g.fail(err)
+	}
+	return len(p), nil
+}

@@ -1,0 +1,169 @@
+package message
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"hash"
+	"time"
+)
+
+const (
+	// maxName bounds a field's name, and what is looked at to tell what sort of
+	// line a line is, in octets. RFC 5322 §2.1.1 allows a line 998.
+	maxName = 1 << 10
+	// maxValue bounds what is kept of a field that is looked up, in octets.
+	maxValue = 64 << 10
+)
+
+// lineKind says what a header line is, and so what digest it goes to.
+type lineKind int
+
+const (
+	noise   lineKind = iota // belongs to no field
+	kept                    // belongs to a field that counts
+	skipped                 // belongs to a field that servers add or rewrite
+)
+
+// header reads a header in canonical form, in pieces of any size. What it finds
+// does not depend on where the pieces were cut.
+type header struct {
+	ended bool // the empty line has passed
+
+	fields, noise hash.Hash
+	noisy         bool
+	open          lineKind // of the field, or noise, that continuation lines extend
+
+	part []byte // the beginning of a line whose end has not come yet
+	long bool   // amid a line that was too long to wait for its end
+
+	look  field // which field the value is being kept of
+	value []byte
+	lookup
+}
+
+func newHeader(now time.Time) *header {
+	return &header{
+		fields: sha256.New(), noise: sha256.New(), lookup: lookup{now: now},
+	}
+}
+
+// write takes the next octets of a message and returns how many of them belong
+// to its header, the empty line included.
+func (h *header) write(p []byte) (used int) {
+	for used < len(p) && !h.ended {
+		n, whole := len(p)-used, false
+		if i := bytes.IndexByte(p[used:], '\n'); i >= 0 {
+			n, whole = i+1, true
+		}
+		h.piece(p[used:used+n], whole)
+		used += n
+	}
+	return used
+}
+
+// piece takes octets of one line, up to its LF if whole. A line is looked at
+// once all of it is there, or more of it than matters.
+func (h *header) piece(p []byte, whole bool) {
+	const enough = maxName + len("\r\n")
+	switch {
+	case h.long:
+		h.add(p)
+	case len(h.part) == 0 && (whole || len(p) >= enough):
+		h.line(p, whole)
+	default:
+		h.part = append(h.part, p...)
+		if !whole && len(h.part) < enough {
+			return
+		}
+		h.line(h.part, whole)
+		h.part = h.part[:0]
+	}
+	h.long = !whole
+}
+
+// line takes a line with its CRLF, or the beginning of a long one.
+func (h *header) line(p []byte, whole bool) {
+	text := p
+	if whole {
+		text = p[:len(p)-len("\r\n")]
+	}
+	short := len(text) <= maxName
+	text = text[:min(len(text), maxName)]
+	switch {
+	case short && only(text, "\r"):
+		h.endField()
+		h.ended = true
+	case !isBlank(text[0]):
+		h.endField()
+		h.begin(text)
+		h.add(p)
+	case short && h.open == kept && only(text, " \t\r"):
+		// Zimbra drops continuation lines of white space alone.
+	default:
+		h.add(p)
+	}
+}
+
+// begin looks at the first line of a field and tells what it is.
+func (h *header) begin(line []byte) {
+	name, _, found := bytes.Cut(line, []byte{':'})
+	name = bytes.TrimRight(name, " \t") // RFC 5322 §4.5 allows it before the colon
+	h.open = noise
+	if !found || !isName(name) {
+		return
+	}
+	kind, f := classify(name)
+	h.open = kind
+	if h.wants(f) {
+		h.look = f
+	}
+}
+
+// add puts octets of the open field, or of noise, where they belong.
+func (h *header) add(p []byte) {
+	switch h.open {
+	case kept:
+		h.fields.Write(p)
+	case noise:
+		h.noise.Write(p)
+		h.noisy = true
+	}
+	if h.look != fieldOther {
+		h.value = append(h.value, p[:min(len(p), maxValue-len(h.value))]...)
+	}
+}
+
+// endField looks the field up that has just ended.
+func (h *header) endField() {
+	if h.look == fieldOther {
+		return
+	}
+	_, value, _ := bytes.Cut(h.value, []byte{':'})
+	h.found(h.look, collapse(value))
+	h.look, h.value = fieldOther, h.value[:0]
+}
+
+// digest gives the header digest; the package comment says what noise is for.
+func (h *header) digest() Digest {
+	fields := Digest(h.fields.Sum(nil))
+	if !h.noisy || h.ended && h.id != "" {
+		return fields
+	}
+	return sha256.Sum256(h.noise.Sum(fields[:]))
+}
+
+// isName reports whether a field may be called so (RFC 5322 §2.2). Yahoo drops
+// fields that are called otherwise.
+func isName(name []byte) bool {
+	for _, c := range name {
+		if c <= ' ' || c >= 0x7f {
+			return false
+		}
+	}
+	return len(name) > 0
+}
+
+// only reports whether p has no octets but those of set.
+func only(p []byte, set string) bool { return len(bytes.TrimLeft(p, set)) == 0 }
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }

@@ -1,0 +1,87 @@
+package message
+
+import "io"
+
+// Message is one message, in memory or in a temporary file. Its Summary is not
+// to be changed. A Message is for one goroutine at a time.
+type Message struct {
+	Summary
+
+	spool    *Spool
+	chunks   []*chunk  // all full but the last; nil when there is a file
+	file     *tempFile // nil when it is in memory
+	received int64     // octets in chunks or file
+	closed   bool
+}
+
+// WriteTo writes the message as it is delivered, exactly Size octets, and may be
+// called again. An error of w is returned unchanged; the class is fault.State if
+// the temporary file fails, and fault.Internal after Close.
+func (m *Message) WriteTo(w io.Writer) (written int64, err error) {
+	put := func(p []byte) error {
+		n, err := w.Write(p)
+		written += int64(n)
+		if err == nil && n < len(p) {
+			err = io.ErrShortWrite
+		}
+		return err
+	}
+	if m.Raw == m.Size { // nothing to change
+		return written, m.each(put)
+	}
+	var ends lineEnds
+	err = m.each(func(p []byte) error { return put(ends.next(p)) })
+	if tail := ends.tail(); err == nil && len(tail) > 0 {
+		err = put(tail)
+	}
+	return written, err
+}
+
+// each gives the octets as received, in pieces.
+func (m *Message) each(use func([]byte) error) error {
+	if m.closed {
+		return errClosed()
+	}
+	if m.file != nil {
+		return m.eachOfFile(use)
+	}
+	left := m.received
+	for _, c := range m.chunks {
+		n := min(left, chunkSize)
+		if err := use(c[:n]); err != nil {
+			return err
+		}
+		left -= n
+	}
+	return nil
+}
+
+func (m *Message) eachOfFile(use func([]byte) error) error {
+	c := m.spool.chunk()
+	defer m.spool.chunks.Put(c)
+	for at := int64(0); at < m.received; {
+		n, err := m.file.ReadAt(c[:min(m.received-at, chunkSize)], at)
+		if n == 0 { // io.EOF too: somebody has cut the file
+			return spoolFault("read", err)
+		}
+		if err := use(c[:n]); err != nil {
+			return err
+		}
+		at += int64(n)
+	}
+	return nil
+}
+
+// InMemory gives the octets of memory that the message holds until it is closed.
+func (m *Message) InMemory() int64 { return int64(len(m.chunks)) * chunkSize }
+
+// Close gives the memory back, or removes the file. Closing again does nothing.
+func (m *Message) Close() error {
+	if m.closed {
+		return nil
+	}
+	m.closed = true
+	m.spool.giveBack(m.chunks)
+	m.chunks = nil
+	return m.file.close()
+}

@@ -1,0 +1,73 @@
+package pop_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+)
+
+// Mail that starts with dots, from servers that double them and from those that,
+// like Dovecot, leave the first line alone.
+func TestFirstLine(t *testing.T) {
+	mail := []string{
+		"plain\r\n", ".x\r\nafter\r\n", ".\r\n", ".\r\nafter\r\n.\r\n", "..\r\n", "..x\r\nafter\r\n",
+		"...\r\n.\r\n", ".\r\n.\r\n", "\r\n.\r\n", "last\r\n", ".\r\n",
+	}
+	for _, noPipelining := range []bool{false, true} {
+		for name, o := range map[string]popd.Options{
+			"doubled": {},
+			"plain":   {PlainFirst: true},
+			"a Dovecot": {PlainFirst: true,
+				Reply: replies(map[string]string{"GREETING": "+OK Dovecot ready.\r\n"})},
+			"not really": say("GREETING", "+OK I am no Courier.\r\n"),
+		} {
+			t.Run(fmt.Sprint(name, "/", noPipelining), func(t *testing.T) {
+				o.NoPipelining = noPipelining
+				m := dial(t, over(serve(t, o, mail...)))
+				got, err := retrieve(t.Context(), m, list(t, m))
+				if err != nil {
+					t.Fatal(err)
+				}
+				wantTexts(t, got, mail)
+				if err := m.Noop(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+// When the size that LIST gave says that the guess was wrong, the message is
+// refused and the session goes on.
+func TestFirstLineInDoubt(t *testing.T) {
+	for name, o := range map[string]popd.Options{
+		"unknown server that does not double": {PlainFirst: true},
+		"a Dovecot that does":                 say("GREETING", "+OK Dovecot ready.\r\n"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := dial(t, over(serve(t, o, "..x\r\n", "fine\r\n")))
+			var got []fetched
+			each := collect(&got)
+			err := m.Retrieve(t.Context(), list(t, m), tolerate(each, &got))
+			if err != nil || len(got) != 2 || got[1].text != "fine\r\n" {
+				t.Fatalf("got %v, %v", got, err)
+			}
+			wantFault(t, got[0].err, fault.Held, "message 1", "which dots")
+		})
+	}
+}
+
+// A server that does not double dots would lose one of each pair. A line with a
+// single dot gives it away.
+func TestDotsInDoubt(t *testing.T) {
+	message := "Subject: x\r\n\r\n..\r\n.one\r\n"
+	m := dial(t, over(serve(t, popd.Options{Unstuffed: true}, message, "a\r\n.b\r\n")))
+	var got []fetched
+	err := m.Retrieve(t.Context(), list(t, m), tolerate(collect(&got), &got))
+	if err != nil || len(got) != 2 || got[1].text != "a\r\n.b\r\n" {
+		t.Fatalf("got %v, %v", got, err)
+	}
+	wantFault(t, got[0].err, fault.Held, "message 1", "which dots")
+}

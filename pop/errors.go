@@ -1,0 +1,116 @@
+package pop
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+)
+
+var (
+	// ErrNoTop is returned, or given for a message, when the server has no TOP.
+	ErrNoTop = errors.New("the server has no TOP command")
+	// ErrEndedEarly is the cause when what follows the end of a message shows
+	// that it was not the end: the server does not double the dots of lines that
+	// start with one (RFC 1939 §3). The message that was being read is truncated
+	// and its body never gives io.EOF.
+	ErrEndedEarly = errors.New("the server ended the message early")
+	// ErrNotRemoved is the cause when QUIT reports that some of the deleted
+	// messages were not removed (RFC 1939 §6).
+	ErrNotRemoved = errors.New("some deleted messages were not removed")
+	// ErrAbandoned is the cause when a message that the callback did not read to
+	// its end was too long to be skipped, so that the session had to end.
+	ErrAbandoned = errors.New("the rest of the message is too long to skip")
+
+	errNoReply        = errors.New("not a POP3 reply")
+	errTLSRecord      = errors.New("it sent a TLS record")
+	errCAPAUnanswered = errors.New("CAPA was not answered")
+)
+
+// byCode classifies response codes (RFC 2449 §8.1, RFC 3206 §4).
+var byCode = map[string]fault.Code{
+	"IN-USE":      fault.Temporary,
+	"LOGIN-DELAY": fault.Temporary,
+	"SYS/TEMP":    fault.Temporary,
+	"SYS/PERM":    fault.Refused,
+	"AUTH":        fault.Credentials,
+}
+
+// temporaryWords are in refusals without a code that pass by themselves: a lock,
+// a rate limit, or the farewell of a server that gave up waiting.
+var temporaryWords = []string{
+	"lock", "busy", "wait", "in use", "try again", "later", "temporar", "too many",
+	"exceed", "inactiv", "idle", "autologout", "timeout", "timed out",
+}
+
+// unsupportedWords are in refusals of a command that the server does not know.
+var unsupportedWords = []string{
+	"mechanism", "not supported", "unsupported", "unknown command", "unrecognized",
+	"unrecognised", "not implemented", "unimplemented", "invalid command", "bad command",
+}
+
+func containsAny(text string, words []string) bool {
+	text = strings.ToLower(text)
+	for _, word := range words {
+		if strings.Contains(text, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// refusal turns -ERR into an error. The fallback is the class when neither a
+// code nor the words tell.
+func (m *Maildrop) refusal(what string, reply status, fallback fault.Code) *fault.Error {
+	err := refuse(m.conn.Address()+": "+what+" refused", reply, m.shown(reply.text), fallback)
+	if err.Response == "LOGIN-DELAY" && m.caps.LoginDelay > 0 {
+		err.After = m.caps.LoginDelay + time.Second // its clock may be behind ours
+	}
+	return err
+}
+
+func refuse(what string, reply status, shown string, fallback fault.Code) *fault.Error {
+	code := classOf(reply, fallback)
+	err := fault.New(code, "%s: \"%s\"", what, shown).WithResponse(reply.code)
+	switch {
+	case reply.code == "IN-USE":
+		err.Hint = "the password is right; another session, or an earlier one of ours that was " +
+			"cut, holds the maildrop for up to 10 minutes"
+	case reply.code == "LOGIN-DELAY":
+		err.Hint = "the password is right; the server wants a pause between logins"
+	case code == fault.Temporary:
+		err.Hint = "try again later"
+	case code == fault.Credentials:
+		err.Hint = "check the user name (some servers want the whole address), the password (some " +
+			"want one made for this program), and that POP3 is enabled for the account"
+	case code == fault.Refused:
+		err.Hint = "ask the server's operator"
+	case code == fault.Held:
+		err.Hint = "the server can't deliver this message; the others go on"
+	}
+	return err
+}
+
+func classOf(reply status, fallback fault.Code) fault.Code {
+	if code, ok := byCode[reply.code]; ok {
+		return code
+	}
+	// RFC 3206 §4: codes are hierarchical; an unknown SYS is still no bad password.
+	if strings.HasPrefix(reply.code, "SYS") || containsAny(reply.text, temporaryWords) {
+		return fault.Temporary
+	}
+	return fallback
+}
+
+func (m *Maildrop) shown(text string) string { return m.options.shown(text) }
+
+// shown makes server text safe to print. Servers echo commands that they do not
+// like, so the password is taken out in the forms in which it was sent.
+func (o Options) shown(text string) string {
+	if password := o.Password.Reveal(); password != "" {
+		plain := encode([]byte("\x00" + o.Username + "\x00" + password))
+		text = strings.NewReplacer(plain, "***", password, "***").Replace(text)
+	}
+	return fault.Escape(text)
+}

@@ -1,0 +1,101 @@
+package pop
+
+import "strings"
+
+// windowBytes bounds the announced sizes of the messages that are on their way.
+const windowBytes = 4 << 20
+
+// queue sends one command for each entry and keeps a window of them on their way
+// (RFC 2449 §6.6). Without PIPELINING the window is one command.
+//
+// A new packet goes out when half of the window was answered: a packet for each
+// answer would cost a system call and a TLS record each, and an empty window
+// would cost a round trip.
+type queue struct {
+	m       *Maildrop
+	entries []Entry
+	// command gives the line for an entry, and the octets to expect.
+	command func(Entry) (line string, size int64)
+	window  int
+	// probe asks for a NOOP behind the last command; see fetch.atEnd. It costs
+	// nothing when it travels with others.
+	probe   bool
+	probing bool
+	sent    int
+	open    int   // commands whose reply was not read to its end
+	octets  int64 // announced for those
+}
+
+func newQueue(m *Maildrop, entries []Entry, command func(Entry) (string, int64)) *queue {
+	window := 1
+	if m.caps.Pipelining {
+		window = m.options.Window
+	}
+	return &queue{m: m, entries: entries, command: command, window: window}
+}
+
+// onTheirWay is how many replies are still to come.
+func (q *queue) onTheirWay() int {
+	if q.probing {
+		return q.open + 1
+	}
+	return q.open
+}
+
+// refill sends the next packet when it is time for one.
+func (q *queue) refill() error {
+	if q.open > 0 && (q.open > q.window/2 || q.octets > windowBytes/2) {
+		return nil
+	}
+	var packet strings.Builder
+	before := q.onTheirWay()
+	for q.sent < len(q.entries) && q.add(&packet) {
+	}
+	last := q.sent == len(q.entries)
+	if last && q.probe && !q.probing && q.window > 1 && packet.Len() > 0 {
+		packet.WriteString("NOOP\r\n")
+		q.probing = true
+	}
+	if packet.Len() == 0 {
+		return nil
+	}
+	return q.m.send(packet.String(), before)
+}
+
+// add puts the next command into the packet if the window has room for it; one
+// always has.
+func (q *queue) add(packet *strings.Builder) bool {
+	line, size := q.command(q.entries[q.sent])
+	if q.open > 0 && (q.open >= q.window || q.octets+size > windowBytes) {
+		return false
+	}
+	packet.WriteString(line)
+	packet.WriteString("\r\n")
+	q.sent++
+	q.open++
+	q.octets += size
+	return true
+}
+
+// answered takes the reply for an entry off the window.
+func (q *queue) answered(e Entry) {
+	_, size := q.command(e)
+	q.open--
+	q.octets -= size
+}
+
+// sendProbe sends a NOOP alone.
+func (q *queue) sendProbe() error {
+	q.probing = true
+	return q.m.send("NOOP\r\n", q.open)
+}
+
+// finish reads the answer to the NOOP, if one was sent.
+func (q *queue) finish() error {
+	if !q.probing {
+		return nil
+	}
+	q.probing = false
+	_, err := q.m.answer()
+	return err
+}

@@ -1,0 +1,241 @@
+package pop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/wire"
+)
+
+// maxSkip bounds how much of a message that nobody wants is read to get past it.
+const maxSkip = 64 << 20
+
+// Retrieve fetches messages in the given order and hands each to fn. The body
+// yields the message's octets with their line ends as they came, and is valid
+// until fn returns; what fn leaves of it is skipped. A message that the server
+// refuses is handed over as an error without a body: fault.Held by default, or
+// the class of its response code. A body may end in an error of class fault.Held
+// in place of io.EOF when the server's way with dots leaves its content in doubt;
+// when fn returns nil all the same the session goes on.
+//
+// With PIPELINING a window of commands is on its way (RFC 2449 §6.6), bounded by
+// Options.Window and by about 4 MiB of announced sizes. An error from fn ends the
+// call and the session, and is returned as it is. fn should take what it is given
+// without long pauses: the server waits, and may give up.
+func (m *Maildrop) Retrieve(ctx context.Context, entries []Entry,
+	fn func(e Entry, body io.Reader, err error) error,
+) error {
+	f := &fetch{m: m, fn: fn, what: "RETR", whole: true}
+	f.queue = newQueue(m, entries, func(e Entry) (string, int64) {
+		return fmt.Sprintf("RETR %d", e.Number), e.Size
+	})
+	f.queue.probe = true
+	return f.run(ctx)
+}
+
+// fetch is one call of Retrieve or Top.
+type fetch struct {
+	m     *Maildrop
+	queue *queue
+	fn    func(Entry, io.Reader, error) error
+	what  string
+	// whole tells that bodies should be as long as LIST said.
+	whole bool
+	// body is the message being read; settled tells that it left the queue.
+	body    *body
+	settled bool
+}
+
+func (f *fetch) run(ctx context.Context) error {
+	for i := range f.queue.entries {
+		if err := f.one(ctx, f.queue.entries[i]); err != nil {
+			return err
+		}
+	}
+	defer f.m.conn.Begin(ctx)()
+	return f.queue.finish()
+}
+
+// one hands over one message. Each has its own allowance of time, so that what
+// fn takes is not held against the server.
+func (f *fetch) one(ctx context.Context, e Entry) error {
+	defer f.m.conn.Begin(ctx)()
+	if err := f.queue.refill(); err != nil {
+		return err
+	}
+	reply, err := f.m.answer()
+	if err != nil {
+		return err
+	}
+	if !reply.ok {
+		return f.refused(e, reply)
+	}
+	f.settled = false
+	f.body = newBody(f.m.conn.Reader(), reply.bare, func() (bool, error) { return f.atEnd(e) })
+	f.body.keepFirst = f.m.plainFirst
+	content := reader{f.body, e, f.m.conn}
+	if err := f.fn(e, content, nil); err != nil {
+		return f.abandon(e, err)
+	}
+	f.m.plainFirst = f.m.plainFirst || f.body.first == single
+	return f.skip(content)
+}
+
+func (f *fetch) refused(e Entry, reply status) error {
+	f.queue.answered(e)
+	err := f.m.refusal(fmt.Sprintf("%s %d", f.what, e.Number), reply, fault.Held)
+	if f.what == "TOP" && containsAny(reply.text, unsupportedWords) {
+		err.Err = ErrNoTop
+		if f.queue.onTheirWay() == 0 {
+			return err
+		}
+	}
+	if err := f.fn(e, nil, err); err != nil {
+		return f.abandon(e, err)
+	}
+	return nil
+}
+
+// abandon ends the session because fn wants no more: replies are on their way.
+func (f *fetch) abandon(e Entry, err error) error {
+	f.m.conn.Break(fault.New(fault.Temporary, "%s: stopped at message %d: %w",
+		f.m.conn.Address(), e.Number, err))
+	return err
+}
+
+// skip reads what fn left of a body.
+func (f *fetch) skip(rest reader) error {
+	_, err := io.Copy(io.Discard, io.LimitReader(rest, maxSkip))
+	if errors.Is(err, errDots) {
+		return nil // fn was told; the session is in order
+	}
+	if err != nil {
+		return err
+	}
+	if f.body.err == nil {
+		return f.m.conn.Break(fault.New(fault.Temporary, "%s: message %d: %w after %d bytes",
+			f.m.conn.Address(), rest.entry.Number, ErrAbandoned, f.body.size).
+			WithHint("the connection was closed instead; a new one goes on with the next message"))
+	}
+	return nil
+}
+
+// reader is what fn sees of a body: it makes the errors fit to be shown.
+type reader struct {
+	body  *body
+	entry Entry
+	conn  *wire.Conn
+}
+
+func (r reader) Read(p []byte) (int, error) {
+	n, err := r.body.Read(p)
+	return n, r.classify(err)
+}
+
+// WriteTo implements io.WriterTo.
+func (r reader) WriteTo(w io.Writer) (int64, error) {
+	n, err := r.body.WriteTo(w)
+	return n, r.classify(err)
+}
+
+func (r reader) classify(err error) error {
+	address := r.conn.Address()
+	switch {
+	case errors.Is(err, errBadEnd):
+		return fault.New(fault.Protocol, "%s did not end message %d: %w", address,
+			r.entry.Number, err).WithHint("the server's line ends are broken; ask its operator")
+	case errors.Is(err, errDots):
+		return fault.New(fault.Held, "%s: message %d: %w", address, r.entry.Number, err)
+	case errors.Is(err, ErrEndedEarly):
+		return r.conn.Break(&fault.Error{
+			Code: fault.Protocol,
+			Message: fmt.Sprintf("%s ended message %d early (%d of %d bytes)", address,
+				r.entry.Number, r.body.size, r.entry.Size),
+			Hint: "the server does not double the dots of lines that start with one " +
+				"(RFC 1939 §3), so this message can't be told from what follows",
+			Err: ErrEndedEarly,
+		})
+	}
+	return err
+}
+
+// atEnd is asked at the terminator of a message. The next command goes out first,
+// so that seeing its reply begin costs no wait of its own: had a lone dot in the
+// message been taken for the terminator, the rest of the message would come
+// instead. Without a next command only a message that came out short is worth a
+// NOOP.
+func (f *fetch) atEnd(e Entry) (early bool, err error) {
+	if !f.settled {
+		f.settled = true
+		f.queue.answered(e)
+	}
+	if f.queue.onTheirWay() == 0 {
+		if f.m.conn.Buffered() > 0 {
+			return true, nil
+		}
+		if err := f.askMore(e); err != nil {
+			return false, f.unlessShort(e, err)
+		}
+	} else if err := f.queue.refill(); err != nil {
+		return false, f.unlessShort(e, err)
+	}
+	if f.queue.onTheirWay() > 0 {
+		early, err = f.noReply()
+	}
+	switch {
+	case err != nil:
+		return false, f.unlessShort(e, err)
+	case early:
+		return true, nil
+	case f.whole && !f.body.dotsFit(e.Size):
+		return false, errDots
+	}
+	return false, nil
+}
+
+// askMore sends the next command, or a NOOP behind the last message when that is
+// suspiciously short.
+func (f *fetch) askMore(e Entry) error {
+	if err := f.queue.refill(); err != nil {
+		return err
+	}
+	if f.queue.onTheirWay() == 0 && f.short(e) {
+		return f.queue.sendProbe()
+	}
+	return nil
+}
+
+// short tells a message that has less than LIST said. TOP has to, unless it has
+// nothing at all.
+func (f *fetch) short(e Entry) bool {
+	return f.body.size < e.Size && (f.whole || f.body.size == 0)
+}
+
+// noReply waits for what is to be a reply, leaves it in the buffer, and tells if
+// it is none.
+func (f *fetch) noReply() (bool, error) {
+	r := f.m.conn.Reader()
+	start, err := r.Peek(1)
+	if err == nil && (start[0] == '+' || start[0] == '-') {
+		start, err = r.Peek(len("-ERR"))
+	}
+	if err != nil {
+		return false, err
+	}
+	_, isOK := cutPrefixFold(start, "+OK")
+	_, isErr := cutPrefixFold(start, "-ERR")
+	return !isOK && !isErr, nil
+}
+
+// unlessShort believes the terminator of a message that is as long as announced
+// when the connection ends behind it, so that a server that hangs up after each
+// message still hands over one a session.
+func (f *fetch) unlessShort(e Entry, err error) error {
+	if f.short(e) || !f.whole {
+		return err
+	}
+	return nil
+}
