@@ -1,0 +1,106 @@
+package ferry
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/message"
+	"github.com/popferry/popferry/plan"
+)
+
+// adopt marks what the destination has as delivered: by headers where they
+// suffice, else by content, and copies nothing.
+func (t *trip) adopt(ctx context.Context, loose bool) error {
+	t.origin = originAdopted
+	if err := t.open(ctx, false); err != nil {
+		return err
+	}
+	if err := t.survey(ctx); err != nil {
+		return err
+	}
+	p, err := t.draw(ctx, true)
+	if err != nil {
+		return err
+	}
+	todo := listedOf(p, plan.Copy)
+	if loose {
+		if todo, err = t.adoptLoosely(ctx, todo); err != nil {
+			return err
+		}
+	}
+	if err := t.adoptByContent(ctx, todo); err != nil {
+		return err
+	}
+	return t.leave(ctx)
+}
+
+// adoptByContent retrieves what headers could not decide and compares it with
+// the destination. The session then ends without QUIT unless all was found.
+func (t *trip) adoptByContent(ctx context.Context, todo []plan.Listed) error {
+	if !t.match.foreign || len(todo) == 0 {
+		return nil
+	}
+	soft, stop := context.WithCancel(ctx)
+	defer stop()
+	p := &pipeline{
+		t: t, soft: soft, hard: ctx, stop: stop, budget: semaphore.NewWeighted(flightOctets),
+		parcels: make(chan *parcel, batchMessages),
+	}
+	fetched := make(chan error, 1)
+	go func() { fetched <- p.orStop(func() error { return p.fetch(todo) })() }()
+	for open := true; open; {
+		var batch []*parcel
+		batch, open = p.gather()
+		rest, err := t.sift(ctx, p, batch)
+		p.releaseAll(rest)
+		if err != nil {
+			stop()
+			p.drain()
+			<-fetched
+			return err
+		}
+	}
+	return <-fetched
+}
+
+// adoptLoosely accepts an equal Message-ID, one for one. Such records never
+// permit a deletion (I5).
+func (t *trip) adoptLoosely(ctx context.Context, todo []plan.Listed) ([]plan.Listed, error) {
+	headers, err := t.topHeaders(ctx, todo)
+	if err != nil {
+		return nil, err
+	}
+	byID := map[string][]journal.IndexEntry{}
+	err = t.index.Unclaimed(ctx, journal.Match{}, func(e journal.IndexEntry) error {
+		if e.MessageID != "" && !t.match.spentUID[e.UID] {
+			byID[e.MessageID] = append(byID[e.MessageID], e)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var rest []plan.Listed
+	var found []foundAs
+	for _, l := range todo {
+		h := headers[l.Key]
+		mail := byID[h.MessageID]
+		if h.MessageID == "" || len(mail) == 0 {
+			rest = append(rest, l)
+			continue
+		}
+		byID[h.MessageID] = mail[1:]
+		found = append(found, foundAs{l, t.looseRecord(h, mail[0]), h})
+	}
+	return rest, t.recordFound(ctx, found)
+}
+
+func (t *trip) looseRecord(h message.Summary, e journal.IndexEntry) journal.Record {
+	r := t.match.foundRecord(h, e.UID, "message-id")
+	r.Origin, r.Sum.Size, r.DeliveredAt = originLoose, e.Size, time.Now()
+	t.match.spentUID[e.UID] = true
+	return r
+}

@@ -1,0 +1,180 @@
+package ferry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/message"
+	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
+)
+
+// Bounds of the pipeline. A batch shares two fsyncs and one MULTIAPPEND; larger
+// batches gain little and make a refusal dearer. The octets in flight are what
+// bounds memory, together with spoolMemory for the one that is being received.
+const (
+	batchMessages = 100
+	batchOctets   = 8 << 20
+	flightOctets  = 24 << 20
+	spoolMemory   = 1 << 20
+	// lull is how long an unfilled batch waits for more when nothing is under
+	// way: a slow source shall not keep what it gave waiting.
+	lull = 250 * time.Millisecond
+)
+
+// parcel is one message between the two servers.
+type parcel struct {
+	listed   plan.Listed
+	msg      *message.Message
+	original *message.Message // when msg is a wrapping of it
+	weight   int64            // octets taken from the flight budget
+	session  *session
+	record   journal.Record // as it was recorded last
+	bare     bool           // to be sent without flags and date
+	refusal  error          // why the destination refused it last
+}
+
+// pipeline is what the workers of one carry share.
+type pipeline struct {
+	t       *trip
+	budget  *semaphore.Weighted
+	parcels chan *parcel
+	batches chan []*parcel
+	// soft ends when the run is cancelled or a part of the pipeline failed:
+	// nothing new is begun. hard follows after the grace: even what is under way
+	// ends.
+	soft, hard context.Context
+	stop       context.CancelFunc
+}
+
+// carry brings the messages across: one goroutine fetches, one compares and
+// records the intent, one per connection appends and records the outcome.
+func (t *trip) carry(ctx context.Context, todo []plan.Listed) error {
+	if len(todo) == 0 {
+		return nil
+	}
+	soft, stop := context.WithCancel(ctx)
+	defer stop()
+	hard, cancel := withGrace(soft, grace)
+	defer cancel()
+	p := &pipeline{
+		t: t, soft: soft, hard: hard, stop: stop, budget: semaphore.NewWeighted(flightOctets),
+		parcels: make(chan *parcel, batchMessages), batches: make(chan []*parcel),
+	}
+	var g errgroup.Group
+	g.Go(p.orStop(func() error { return p.fetch(todo) }))
+	g.Go(p.orStop(p.pack))
+	for _, l := range p.lanes() {
+		g.Go(p.orStop(l.run))
+	}
+	err := g.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err() // what else failed, failed because of that
+	}
+	return err
+}
+
+// orStop makes the failure of one part the end of all.
+func (p *pipeline) orStop(work func() error) func() error {
+	return func() error {
+		err := work()
+		if err != nil {
+			p.stop()
+		}
+		return err
+	}
+}
+
+// withGrace returns a context that ends some time after ctx does.
+func withGrace(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(d, cancel)
+		context.AfterFunc(hard, func() { timer.Stop() })
+	})
+	return hard, cancel
+}
+
+// fetch retrieves the messages in order. It stops for as long as the octets in
+// flight are at their bound.
+func (p *pipeline) fetch(todo []plan.Listed) error {
+	defer close(p.parcels)
+	t := p.t
+	entries, keys := t.entriesOf(todo)
+	spool := t.engine.spool()
+	session := t.session
+	return t.source.Retrieve(p.soft, entries, func(e pop.Entry, body io.Reader, refused error) error {
+		listed := t.listedByKey(keys[e.Number])
+		if refused != nil {
+			return t.holdUnread(p.hard, listed, refused)
+		}
+		return p.receive(spool, session, listed, body)
+	})
+}
+
+func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body io.Reader) error {
+	weight := flightWeight(l.Size)
+	if err := p.budget.Acquire(p.soft, weight); err != nil {
+		return err
+	}
+	msg, err := spool.Receive(body)
+	switch {
+	case fault.CodeOf(err) == fault.Held:
+		// Too large, or nobody can tell what its bytes are; the session goes on.
+		p.budget.Release(weight)
+		return p.t.holdUnread(p.hard, l, err)
+	case fault.CodeOf(err) == fault.Protocol:
+		// The server garbled this message and with it the session. It is held so
+		// that it blocks nobody; the others follow in the next round's session.
+		p.budget.Release(weight)
+		return errors.Join(fault.New(fault.Temporary, "the POP3 session is out of step: %w", err),
+			p.t.holdUnread(p.hard, l, err))
+	case err != nil:
+		p.budget.Release(weight)
+		return err
+	}
+	p.t.retrieved(s)
+	parcel := &parcel{listed: l, msg: msg, weight: weight, session: s, record: p.t.known[l.Key]}
+	select {
+	case p.parcels <- parcel:
+		return nil
+	case <-p.soft.Done():
+		p.release(parcel)
+		return p.soft.Err()
+	}
+}
+
+// flightWeight is the memory that a message of a size takes, in octets: whole
+// chunks, and for a large one what is in memory before it goes to a file.
+func flightWeight(size int64) int64 {
+	const chunk = 16 << 10
+	return min(max(size+chunk-1, chunk)/chunk*chunk, spoolMemory)
+}
+
+// release gives back what a parcel holds.
+func (p *pipeline) release(c *parcel) {
+	c.msg.Close()
+	if c.original != nil {
+		c.original.Close()
+	}
+	p.budget.Release(c.weight)
+}
+
+func (t *trip) retrieved(s *session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s.retrieved++
+}
+
+func (t *trip) resolved(s *session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s.resolved++
+}

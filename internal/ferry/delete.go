@@ -1,0 +1,158 @@
+package ferry
+
+import (
+	"context"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/message"
+	"github.com/popferry/popferry/pop"
+)
+
+// deletePass deletes from POP3 what `keep` no longer wants there: only what is
+// delivered, was read back from IMAP, and is still the same message in a session
+// of its own (I1).
+func (t *trip) deletePass(ctx context.Context) error {
+	if !t.account.Keep.Delete {
+		return nil
+	}
+	due, err := t.due(ctx)
+	if err != nil || len(due) == 0 {
+		return err
+	}
+	agreed, err := t.agreed(ctx)
+	if err != nil {
+		return err
+	}
+	if !agreed {
+		return fault.New(fault.Held, "%s could be deleted from POP3, and nothing was: the first deletion needs your word",
+			count(len(due), "message")).WithHint("run once with --confirm-delete; it is remembered for this account")
+	}
+	if err := t.relocate(ctx, due); err != nil {
+		return err
+	}
+	proven, err := t.prove(ctx, due)
+	if err != nil {
+		return err
+	}
+	if n := len(due) - len(proven); n > 0 {
+		t.note("%s kept on POP3: the copy is no longer where it was delivered (popferry verify looks for it)",
+			count(n, "message"))
+	}
+	if len(proven) == 0 {
+		return nil
+	}
+	return t.deleteProven(ctx, proven, headerOnly(due))
+}
+
+// agreed reports whether a person agreed to deletions for this account, and
+// remembers it when this run says so.
+func (t *trip) agreed(ctx context.Context) (bool, error) {
+	before, err := t.ledger.Fact(ctx, factConfirmDelete)
+	if err != nil || before != "" || !t.engine.ConfirmDelete {
+		return before != "", err
+	}
+	return true, t.ledger.SetFact(ctx, factConfirmDelete, time.Now().UTC().Format(time.RFC3339))
+}
+
+// due lists the records of listed messages whose time on POP3 is over.
+func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
+	now := time.Now()
+	var due []journal.Record
+	states := []journal.State{journal.Delivered, journal.DeleteSent}
+	err := t.ledger.Each(ctx, journal.Query{States: states}, func(r journal.Record) error {
+		if r.Origin != originLoose && t.account.Keep.Due(r.DeliveredAt, now) {
+			due = append(due, r)
+		}
+		return nil
+	})
+	return due, err
+}
+
+// prove reads the copies back and keeps the records whose content is there.
+func (t *trip) prove(ctx context.Context, due []journal.Record) ([]journal.Record, error) {
+	_, box := t.dest.get()
+	var proven []journal.Record
+	for len(due) > 0 {
+		n := min(len(due), verifyBatch)
+		var uids []uint32
+		for _, r := range due[:n] {
+			if r.UID != 0 && r.UIDValidity == box.UIDValidity {
+				uids = append(uids, r.UID)
+			}
+		}
+		sums, err := t.readBack(ctx, uids)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range due[:n] {
+			s, there := sums[r.UID]
+			if !there || r.UIDValidity != box.UIDValidity || !sameMail(r, s) {
+				continue
+			}
+			r.VerifiedAt = time.Now()
+			proven = append(proven, completed(r, s))
+		}
+		due = due[n:]
+	}
+	return proven, t.ledger.Put(ctx, proven)
+}
+
+// headerOnly names the records that know nothing but a header.
+func headerOnly(records []journal.Record) map[string]bool {
+	keys := map[string]bool{}
+	for _, r := range records {
+		if r.Sum.Content.IsZero() {
+			keys[r.Key] = true
+		}
+	}
+	return keys
+}
+
+// completed adds what the copy says to a record that was recognised by its
+// header alone. Since a header proves no body, such a message is read once more
+// before it is deleted.
+func completed(r journal.Record, s message.Summary) journal.Record {
+	if r.Sum.Content.IsZero() {
+		r.Sum.Content, r.Sum.Body, r.Sum.Size = s.Content, s.Body, s.Size
+	}
+	return r
+}
+
+// deleteProven opens a session of its own, looks whether the listed messages are
+// still those of the records (reading those in read whole), and deletes them. What QUIT's answer was is not
+// believed: the next listing tells.
+func (t *trip) deleteProven(ctx context.Context, proven []journal.Record, read map[string]bool) error {
+	if err := t.openSource(ctx); err != nil {
+		return err
+	}
+	check := newRecheck(t, proven, read)
+	if err := check.run(ctx); err != nil || len(check.sure) == 0 {
+		return err
+	}
+	for i := range check.records {
+		check.records[i].State, check.records[i].Changed = journal.DeleteSent, time.Now()
+	}
+	if err := t.ledger.Put(ctx, check.records); err != nil {
+		return err
+	}
+	deleted := 0
+	err := t.source.Delete(ctx, check.sure, func(_ pop.Entry, refused error) error {
+		if refused == nil {
+			deleted++
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := t.source.Quit(ctx); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.report.Deleted += deleted
+	t.mu.Unlock()
+	t.emit(Event{Kind: Deleted, Messages: deleted})
+	return nil
+}

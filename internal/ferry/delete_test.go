@@ -1,0 +1,89 @@
+package ferry_test
+
+import (
+	"testing"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/mailtest/corpus"
+	"github.com/popferry/popferry/internal/mailtest/dovecot"
+	"github.com/popferry/popferry/plan"
+)
+
+// maildrop is how many messages POP3 still has, by the server's files.
+func maildrop(t *testing.T, s *dovecot.Server, user string) int {
+	t.Helper()
+	files, err := s.Maildrop(user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(files)
+}
+
+// TestDeleteOnlyWithConsent: the first deletion waits for a person's word, is
+// made after the copies were read back, and is confirmed by a later listing.
+func TestDeleteOnlyWithConsent(t *testing.T) {
+	s := startDovecot(t, dovecot.Options{})
+	var want [][]byte
+	for _, m := range corpus.Ordinary(30, 4) {
+		if err := s.Deliver("alice", m.Raw); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, m.Raw)
+	}
+	o := ferry.Options{Config: dovecotConfig(t, s), Journal: openJournal(t, t.TempDir())}
+	o.Config.Accounts[0].Keep = plan.Keep{Delete: true}
+
+	r := runFerry(t, o)
+	if r.ExitCode != fault.Held || r.Totals.Delivered != 30 || r.Totals.Deleted != 0 {
+		t.Fatalf("without consent: %+v", r)
+	}
+	if n := maildrop(t, s, "alice"); n != 30 {
+		t.Fatalf("%d left on POP3", n)
+	}
+	o.ConfirmDelete = true
+	if r := runFerry(t, o); r.ExitCode != 0 || r.Totals.Deleted != 30 {
+		t.Fatalf("with consent: %+v", r)
+	}
+	if n := maildrop(t, s, "alice"); n != 0 {
+		t.Fatalf("%d left on POP3", n)
+	}
+	sameMail(t, messages(t, s, "alice", "INBOX"), want)
+
+	o.ConfirmDelete = false // it is remembered
+	late := []byte("Message-ID: <late@example.org>\r\n\r\nlate\r\n")
+	if err := s.Deliver("alice", late); err != nil {
+		t.Fatal(err)
+	}
+	if r := runFerry(t, o); r.ExitCode != 0 || r.Totals.Delivered != 1 || r.Totals.Deleted != 1 {
+		t.Fatalf("later mail: %+v", r)
+	}
+	if r := ferry.Undo(t.Context(), o); r.ExitCode != fault.Refused {
+		t.Errorf("undo after deletions: %+v", r)
+	}
+	sameMail(t, messages(t, s, "alice", "INBOX"), append(want, late))
+}
+
+// TestDeleteNothingThatIsNotThere (I1): a copy that vanished from IMAP before it
+// was read back keeps its original on POP3.
+func TestDeleteNothingThatIsNotThere(t *testing.T) {
+	s := startDovecot(t, dovecot.Options{})
+	for _, m := range corpus.Ordinary(5, 5) {
+		if err := s.Deliver("alice", m.Raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := ferry.Options{Config: dovecotConfig(t, s), Journal: openJournal(t, t.TempDir()), ConfirmDelete: true}
+	if r := runFerry(t, o); r.Totals.Delivered != 5 {
+		t.Fatalf("%+v", r)
+	}
+	if r := ferry.Undo(t.Context(), ferry.Options{Config: o.Config, Journal: openJournal(t, t.TempDir())}); r.Totals.Deleted != 0 {
+		t.Fatalf("a blank journal undid %+v", r)
+	}
+	removeFromINBOX(t, s, 2)
+	o.Config.Accounts[0].Keep = plan.Keep{Delete: true}
+	r := runFerry(t, o)
+	if r.Totals.Deleted != 4 || maildrop(t, s, "alice") != 1 {
+		t.Fatalf("deleted %d, %d left on POP3: %+v", r.Totals.Deleted, maildrop(t, s, "alice"), r)
+	}
+}

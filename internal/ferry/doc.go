@@ -1,0 +1,26 @@
+// Package ferry carries out plans: it moves the mail of each account from its
+// POP3 maildrop into its IMAP folder, exactly once, and can prove it.
+//
+// [Run] takes one pass over the accounts, several at a time. The pass over one
+// account is a trip, and its files read in the order in which it happens:
+//
+//	open     both sides are dialled at once, the maildrop is listed
+//	survey   the listing is held against the journal; what the journal knows
+//	         and the server can't have changed is skipped without a question
+//	settle   appends whose outcome a crash left open are looked for first
+//	recognise  mail that is new to the journal is held against the mail in the
+//	         destination (lost journal) and against journal entries that vanished
+//	         from the listing (renumbered UIDLs), by headers where those suffice
+//	carry    RETR, digest, match by content, INTENT, APPEND, DELIVERED: fetching
+//	         and appending overlap, bounded by octets in flight
+//	delete   in a POP3 session of its own, what was read back from IMAP
+//
+// The invariants are those of the design: INTENT is durable before the octets
+// that could complete an APPEND leave; an unknown outcome stays INTENT until the
+// destination was asked, and asked again after the settling time; a maildrop
+// session that retrieved something neither delivered nor held ends without QUIT;
+// every doubt leaves the message on POP3. A trip that fails leaves the journal
+// such that the next one does the right thing: nothing has to be cleaned up.
+//
+// The package talks to nobody: it reports through [Event] and [Report].
+package ferry

@@ -1,0 +1,41 @@
+package ferry
+
+import "time"
+
+// EventKind says what an [Event] tells.
+type EventKind int
+
+// The events of one account arrive in this order; Delivered to Note repeat.
+const (
+	// Started: the account's turn has come.
+	Started EventKind = iota
+	// Planned: Messages and Bytes are what is to be copied. It may come again
+	// when more work turns up, and then adds to what was said before.
+	Planned
+	// Delivered: so many more messages and octets are durably delivered.
+	Delivered
+	// Skipped: so many more planned messages turned out to be there already.
+	Skipped
+	// Held: so many more messages can't be delivered and stay on POP3.
+	Held
+	// Deleted: so many more messages were deleted from POP3.
+	Deleted
+	// Waiting: Text says what for, Until when it ends.
+	Waiting
+	// Note: Text is worth a person's attention.
+	Note
+	// Finished: the account is done; Result is its report.
+	Finished
+)
+
+// Event is one step of a run, for whoever shows it. Observers are called from
+// several goroutines, one at a time, and must return quickly.
+type Event struct {
+	Kind     EventKind
+	Account  string
+	Messages int
+	Bytes    int64 // octets
+	Text     string
+	Until    time.Time
+	Result   *AccountReport
+}

@@ -1,0 +1,181 @@
+package ferry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/popferry/popferry/imapdst"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/message"
+	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
+)
+
+// grace is how long appends in flight may take to finish after the run was
+// cancelled.
+const grace = 30 * time.Second
+
+// Options say what to do and with what. Config and Journal are required.
+type Options struct {
+	// Config is the loaded accounts.yaml, with its secrets resolved.
+	Config *plan.Config
+	// Accounts names those to work on; empty means all.
+	Accounts []string
+	// Journal is the durable record.
+	Journal journal.Journal
+	// Spool is the directory for large messages in flight.
+	Spool string
+	// NoWait ends with a temporary error where the run would wait for appends
+	// to settle.
+	NoWait bool
+	// Held also tries messages again that are held.
+	Held bool
+	// ConfirmDelete permits the first deletion from an account's maildrop.
+	ConfirmDelete bool
+	// EveryMessage lists all messages in the report, not only those held.
+	EveryMessage bool
+	// Stored is a plan made earlier, by account; the trip ends with
+	// [fault.Config] and does nothing where reality has drifted from it.
+	Stored map[string]plan.Plan
+	// Observe gets the events; nil means nobody looks.
+	Observe func(Event)
+	// DialSource and DialDestination replace the dialling, for tests.
+	DialSource      func(context.Context, plan.Account) (*pop.Maildrop, error)
+	DialDestination func(context.Context, plan.Account) (*imapdst.Conn, error)
+}
+
+// Run takes one pass over the accounts: it plans, carries, and deletes what
+// `keep` says. It returns when all are done; errors are in the report.
+func Run(ctx context.Context, o Options) Report {
+	return newEngine(o).each(ctx, (*trip).run)
+}
+
+// Adopt marks what the destination already has as delivered and copies nothing.
+// With loose set, an equal Message-ID is enough; mail adopted so is never
+// deleted from POP3.
+func Adopt(ctx context.Context, o Options, loose bool) Report {
+	return newEngine(o).each(ctx, func(t *trip, ctx context.Context) error {
+		return t.adopt(ctx, loose)
+	})
+}
+
+// engine is what the trips of one run share.
+type engine struct {
+	Options
+	hosts   *hosts
+	observe sync.Mutex
+}
+
+func newEngine(o Options) *engine {
+	if o.DialSource == nil {
+		o.DialSource = dialSource
+	}
+	if o.DialDestination == nil {
+		o.DialDestination = dialDestination
+	}
+	if o.Observe == nil {
+		o.Observe = func(Event) {}
+	}
+	return &engine{Options: o, hosts: newHosts(o.Config.Limits.PerHost)}
+}
+
+func dialSource(ctx context.Context, a plan.Account) (*pop.Maildrop, error) {
+	return pop.Dial(ctx, pop.Options{
+		Endpoint: a.Source.Endpoint, Username: a.Source.Username,
+		Password: a.Source.Secret, Auth: a.Source.Auth,
+	})
+}
+
+func dialDestination(ctx context.Context, a plan.Account) (*imapdst.Conn, error) {
+	return imapdst.Dial(ctx, imapdst.Options{
+		Endpoint: a.Destination.Endpoint, Username: a.Destination.Username,
+		Password: a.Destination.Secret, Auth: a.Destination.Auth,
+	})
+}
+
+// each runs work for every chosen account, limits.accounts at a time. One bad
+// account never stops the others.
+func (e *engine) each(ctx context.Context, work func(*trip, context.Context) error) Report {
+	started := time.Now()
+	chosen := e.chosen()
+	reports := make([]AccountReport, len(chosen))
+	var g errgroup.Group
+	g.SetLimit(max(1, e.Config.Limits.Accounts))
+	for i, account := range chosen {
+		g.Go(func() error {
+			reports[i] = e.one(ctx, account, work)
+			return nil
+		})
+	}
+	g.Wait()
+	return newReport(started, reports)
+}
+
+func (e *engine) chosen() []plan.Account {
+	if len(e.Accounts) == 0 {
+		return e.Config.Accounts
+	}
+	var chosen []plan.Account
+	for _, a := range e.Config.Accounts {
+		if slices.Contains(e.Accounts, a.Name) {
+			chosen = append(chosen, a)
+		}
+	}
+	return chosen
+}
+
+// one makes the trip of one account and turns its end, whatever it is, into a
+// report.
+func (e *engine) one(ctx context.Context, a plan.Account,
+	work func(*trip, context.Context) error) AccountReport {
+	started := time.Now()
+	t := newTrip(e, a)
+	t.emit(Event{Kind: Started})
+	err := t.safely(ctx, work)
+	if errors.Is(err, context.Canceled) {
+		err = fault.New(fault.Temporary, "stopped before all was done: %w", context.Canceled).
+			WithHint("run again: nothing is copied twice")
+	}
+	report := t.finish(err, time.Since(started))
+	t.emit(Event{Kind: Finished, Result: &report})
+	return report
+}
+
+// safely turns a panic into an error of this account: the others go on.
+func (t *trip) safely(ctx context.Context, work func(*trip, context.Context) error) (err error) {
+	defer t.close()
+	defer func() {
+		if v := recover(); v != nil {
+			err = fault.New(fault.Internal, "internal error: %v", v).
+				WithHint("please report this:\n%s", debug.Stack())
+		}
+	}()
+	return work(t, ctx)
+}
+
+// spool is where the messages of a trip rest.
+func (e *engine) spool() *message.Spool {
+	return &message.Spool{Dir: e.Spool, Memory: spoolMemory}
+}
+
+func (e *engine) emit(ev Event) {
+	e.observe.Lock()
+	defer e.observe.Unlock()
+	e.Observe(ev)
+}
+
+// count says "1 message", "2 messages".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

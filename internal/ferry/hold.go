@@ -1,0 +1,121 @@
+package ferry
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/plan"
+)
+
+// Reasons that later runs look at: mail held for them is tried again when the
+// obstacle may be gone.
+const (
+	reasonSource   = "the POP3 server does not give it"
+	reasonTooLarge = "larger than the destination accepts"
+)
+
+// hold records that a message can't be delivered. It stays on POP3, and the
+// others go on (I7).
+func (t *trip) hold(ctx context.Context, l plan.Listed, r journal.Record, reason string) error {
+	r.State, r.Reason, r.Changed = journal.Held, reason, time.Now()
+	r.UIDL, r.Listed = l.UIDL, l.Size
+	if r.Key == "" {
+		if err := t.name(ctx, l, &r, r.Sum); err != nil {
+			return err
+		}
+	}
+	if err := t.ledger.Put(ctx, []journal.Record{r}); err != nil {
+		return err
+	}
+	t.countHeld(l, reason)
+	return nil
+}
+
+// countHeld reports a held message, once in a run.
+func (t *trip) countHeld(l plan.Listed, reason string) {
+	t.mu.Lock()
+	if t.held[l.Key] {
+		t.mu.Unlock()
+		return
+	}
+	t.held[l.Key] = true
+	t.report.Held++
+	t.report.Messages = append(t.report.Messages, MessageReport{
+		Number: l.Number, UIDL: fault.Escape(l.UIDL), Size: l.Size,
+		State: string(journal.Held), Reason: reason,
+	})
+	t.mu.Unlock()
+	t.emit(Event{Kind: Held, Messages: 1, Bytes: l.Size, Text: reason})
+}
+
+// holdUnread holds a message that the source refuses to give, or that is larger
+// than anything popferry carries. Without a lasting name there is nothing to
+// remember it by; it is reported all the same.
+func (t *trip) holdUnread(ctx context.Context, l plan.Listed, cause error) error {
+	reason := fmt.Sprintf("%s: %v", reasonSource, cause)
+	if !trusted(l) {
+		t.countHeld(l, reason)
+		return nil
+	}
+	r := t.known[l.Key]
+	r.Key = l.Key
+	r.Attempts++
+	return t.hold(ctx, l, r, reason)
+}
+
+// recordHolds takes over what the plan holds back.
+func (t *trip) recordHolds(ctx context.Context, p plan.Plan) error {
+	for _, a := range p.Actions {
+		if a.Verb != plan.Hold {
+			continue
+		}
+		known, ok := t.known[a.Key]
+		if ok && known.State == journal.Held || !trusted(a.Listed) {
+			t.countHeld(a.Listed, a.Why)
+			continue
+		}
+		known.Key = a.Key
+		if err := t.hold(ctx, a.Listed, known, a.Why); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// holdUnsendable takes out of a batch what no server would accept.
+func (t *trip) holdUnsendable(ctx context.Context, p *pipeline, batch []*parcel) ([]*parcel, error) {
+	_, box := t.dest.get()
+	rest := batch[:0:0]
+	for _, c := range batch {
+		reason := unsendable(c.msg.Size, box.AppendLimit)
+		if reason == "" {
+			rest = append(rest, c)
+			continue
+		}
+		c.record.Sum = c.msg.Summary
+		err := t.hold(ctx, c.listed, c.record, reason)
+		t.resolved(c.session)
+		p.release(c)
+		if err != nil {
+			return rest, err
+		}
+	}
+	return rest, nil
+}
+
+// unsendable says why a message of a size can't be appended, or "".
+func unsendable(size, limit int64) string {
+	switch {
+	case size == 0:
+		return "it is empty (0 bytes), and no IMAP server stores that"
+	case limit > 0 && size > limit:
+		return fmt.Sprintf("%s (%d bytes of at most %d)", reasonTooLarge, size, limit)
+	}
+	return ""
+}
+
+// refusalReason is what the destination said, for people.
+func refusalReason(err error) string { return "the destination refuses it: " + err.Error() }

@@ -1,0 +1,285 @@
+package ferry
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/popferry/popferry/imapdst"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
+)
+
+// lane is one connection that carries batches. With LITERAL+ (RFC 7888) several
+// batches are under way on it at once: the next is written while the server is
+// still busy with the last.
+type lane struct {
+	p     *pipeline
+	conn  *imapdst.Conn
+	box   imapdst.Folder
+	depth int
+	close func()
+}
+
+// shipment is a batch that was written and not yet answered.
+type shipment struct {
+	batch   []*parcel
+	pending *imapdst.Pending
+}
+
+// lanesDepth is how many batches are under way on one connection.
+const lanesDepth = 3
+
+// lanes opens as many connections as help. One is enough where literals need no
+// permission; elsewhere each message costs a round trip, which more connections
+// share, within limits.per_host.
+func (p *pipeline) lanes() []*lane {
+	conn, box := p.t.dest.get()
+	first := &lane{p: p, conn: conn, box: box, depth: lanesDepth, close: func() {}}
+	if conn.Capabilities().LiteralPlus {
+		return []*lane{first}
+	}
+	first.depth = 1
+	lanes := []*lane{first}
+	address := p.t.account.Destination.Address()
+	for len(lanes) < p.t.account.Destination.Connections && p.t.engine.hosts.try(address) {
+		l, err := p.extraLane()
+		if err != nil {
+			// An extra connection is a bonus: many servers allow only a few.
+			p.t.engine.hosts.release(address)
+			break
+		}
+		lanes = append(lanes, l)
+	}
+	return lanes
+}
+
+func (p *pipeline) extraLane() (*lane, error) {
+	link, err := p.t.dialLink(p.soft, false)
+	if err != nil {
+		return nil, err
+	}
+	conn, box := link.get()
+	return &lane{p: p, conn: conn, box: box, depth: 1, close: func() {
+		link.close()
+		p.t.engine.hosts.release(p.t.account.Destination.Address())
+	}}, nil
+}
+
+// run appends batches until there are no more or the connection ends. It
+// concludes what it has sent even then: knowing an outcome spares the search for
+// it.
+func (l *lane) run() error {
+	defer l.close()
+	under := make(chan shipment, l.depth-1)
+	var g errgroup.Group
+	g.Go(func() error {
+		defer close(under)
+		return l.write(under)
+	})
+	g.Go(func() error { return l.conclude(under) })
+	return g.Wait()
+}
+
+// write puts batches on the wire.
+func (l *lane) write(under chan<- shipment) error {
+	for {
+		select {
+		case batch, ok := <-l.p.batches:
+			if !ok {
+				return nil
+			}
+			pending, err := l.conn.Append(l.p.hard, l.box, l.items(batch))
+			under <- shipment{batch, pending}
+			if err != nil {
+				return err
+			}
+		case <-l.p.soft.Done():
+			return l.p.soft.Err()
+		}
+	}
+}
+
+func (l *lane) items(batch []*parcel) []imapdst.Item {
+	now := time.Now()
+	items := make([]imapdst.Item, len(batch))
+	for i, c := range batch {
+		items[i] = imapdst.Item{Size: c.msg.Size, Body: c.msg}
+		if !c.bare {
+			items[i].Date = c.msg.Date
+			items[i].Flags = l.p.t.account.FlagsFor(c.msg.Date, now)
+		}
+	}
+	return items
+}
+
+// conclude waits for the answers and records them.
+func (l *lane) conclude(under <-chan shipment) error {
+	var first error
+	for s := range under {
+		if err := l.record(s.batch, s.pending.Wait(l.p.hard)); err != nil && first == nil {
+			first = err
+			l.p.stop() // what is not begun yet stays unsent
+		}
+	}
+	return first
+}
+
+// record sorts the outcomes of a batch: delivered ones are committed together,
+// the others each go their way.
+func (l *lane) record(batch []*parcel, outcomes []imapdst.Outcome) error {
+	var by [4][]*parcel
+	var behind []*parcel // not sent because the server refused one before them
+	together := false
+	var lost error
+	for i, o := range outcomes {
+		c := batch[i]
+		if o.State == imapdst.NotSent && fault.CodeOf(o.Err) == fault.Held {
+			behind = append(behind, c)
+			continue
+		}
+		by[o.State] = append(by[o.State], c)
+		switch o.State {
+		case imapdst.Delivered:
+			c.record.UIDValidity, c.record.UID = o.UIDValidity, o.UID
+		case imapdst.Refused:
+			c.refusal, together = o.Err, o.Batch
+		default:
+			lost = o.Err
+		}
+	}
+	t, ctx := l.p.t, context.WithoutCancel(l.p.hard)
+	err := errors.Join(t.commit(ctx, by[imapdst.Delivered]),
+		t.doubt(ctx, by[imapdst.Unknown]), t.unsent(ctx, by[imapdst.NotSent]))
+	l.p.releaseAll(by[imapdst.Delivered])
+	l.p.releaseAll(by[imapdst.Unknown])
+	l.p.releaseAll(by[imapdst.NotSent])
+	err = errors.Join(err, l.refused(by[imapdst.Refused], together), lost)
+	if len(behind) == 0 {
+		return err
+	}
+	if err != nil {
+		defer l.p.releaseAll(behind)
+		return errors.Join(err, t.unsent(ctx, behind))
+	}
+	return l.deliver(behind)
+}
+
+// refused finds the culprit of a refused batch by halves, and tries a single
+// message once more without flags and date before it is held: some servers
+// object to those only. A refusal that is about the account ends the trip.
+func (l *lane) refused(batch []*parcel, together bool) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	if err := batch[0].refusal; fault.CodeOf(err) != fault.Held {
+		defer l.p.releaseAll(batch)
+		return errors.Join(err, l.p.t.unsent(context.WithoutCancel(l.p.hard), batch))
+	}
+	if together && len(batch) > 1 {
+		half := len(batch) / 2
+		return errors.Join(l.deliver(batch[:half:half]), l.deliver(batch[half:]))
+	}
+	var errs error
+	for _, c := range batch {
+		errs = errors.Join(errs, l.ladder(c))
+	}
+	return errs
+}
+
+// ladder is the way of a message that was refused alone.
+func (l *lane) ladder(c *parcel) error {
+	if !c.bare {
+		c.bare = true
+		return l.deliver([]*parcel{c})
+	}
+	ctx := context.WithoutCancel(l.p.hard)
+	if done, err := l.wrapped(ctx, c); done || err != nil {
+		return err
+	}
+	defer l.p.release(c)
+	l.p.t.resolved(c.session)
+	return l.p.t.hold(ctx, c.listed, c.record, refusalReason(c.refusal))
+}
+
+func (l *lane) deliver(batch []*parcel) error {
+	pending, _ := l.conn.Append(l.p.hard, l.box, l.items(batch)) // its error is in the outcomes
+	return l.record(batch, pending.Wait(l.p.hard))
+}
+
+// commit records a batch as delivered, durably, and counts it.
+func (t *trip) commit(ctx context.Context, done []*parcel) error {
+	if len(done) == 0 {
+		return nil
+	}
+	now := time.Now()
+	records := make([]journal.Record, len(done))
+	var octets int64
+	for i, c := range done {
+		c.record.State, c.record.DeliveredAt, c.record.Changed = journal.Delivered, now, now
+		c.record.Reason, c.record.Attempts = "", 0
+		if c.record.Origin == "" {
+			c.record.Origin = originAppended
+		}
+		records[i] = c.record
+		octets += c.msg.Size
+	}
+	if err := t.ledger.Put(ctx, records); err != nil {
+		return err
+	}
+	if err := t.countDelivered(ctx, done, octets); err != nil {
+		return err
+	}
+	t.emit(Event{Kind: Delivered, Messages: len(done), Bytes: octets})
+	return nil
+}
+
+func (t *trip) countDelivered(ctx context.Context, done []*parcel, octets int64) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range done {
+		c.session.resolved++
+		t.report.Delivered++
+		if c.record.UID != 0 {
+			t.copied = append(t.copied, c.record.UID)
+			continue
+		}
+		if !t.unlocatedNoted {
+			t.unlocatedNoted = true
+			if err := t.ledger.SetFact(ctx, factUnlocated, "yes"); err != nil {
+				return err
+			}
+		}
+	}
+	t.report.Bytes += octets
+	return nil
+}
+
+// doubt records that the outcome of appends is unknown and since when, so that
+// the next round looks for them.
+func (t *trip) doubt(ctx context.Context, batch []*parcel) error {
+	return t.restate(ctx, batch, func(r *journal.Record) {
+		r.Ended = time.Now()
+		r.Attempts++
+	})
+}
+
+// unsent records that nothing of a batch can have arrived.
+func (t *trip) unsent(ctx context.Context, batch []*parcel) error {
+	return t.restate(ctx, batch, func(r *journal.Record) { r.State = journal.Listed })
+}
+
+func (t *trip) restate(ctx context.Context, batch []*parcel, change func(*journal.Record)) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	records := make([]journal.Record, len(batch))
+	for i, c := range batch {
+		change(&c.record)
+		c.record.Changed = time.Now()
+		records[i] = c.record
+	}
+	return t.ledger.Put(ctx, records)
+}

@@ -1,0 +1,228 @@
+package ferry
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/message"
+	"github.com/popferry/popferry/plan"
+)
+
+// matcher answers whether a mail is delivered already. It knows two kinds of
+// witness: journal records whose name left the listing (the provider renumbered,
+// or never names mail at all), and mail in the destination that no record
+// claims. Each witness speaks for one message only: that is the multiset rule,
+// by which a mail that the source holds twice arrives twice.
+type matcher struct {
+	t        *trip
+	mu       sync.Mutex
+	spent    map[string]bool // records that already speak for a message
+	spentUID map[uint32]bool // mail in the destination that does
+	foreign  bool            // the destination has unclaimed mail at all
+}
+
+func newMatcher(t *trip) *matcher {
+	m := &matcher{t: t, spent: map[string]bool{}, spentUID: map[uint32]bool{}}
+	for _, l := range t.listing {
+		// A trusted name in the listing keeps its record for itself, unless it
+		// names another message by now.
+		if r, ok := t.known[l.Key]; ok && sameListing(r, l) {
+			m.spent[l.Key] = true
+		}
+	}
+	return m
+}
+
+// sameListing reports whether a record may be believed to be about the listed
+// message: a deletion that was confirmed, or another size, says that the UIDL
+// names something else now (RFC 1939 §7 permits the reuse).
+func sameListing(r journal.Record, l plan.Listed) bool {
+	return r.State != journal.Gone && r.State != journal.Listed && r.Listed == l.Size
+}
+
+// prepare learns whether there is foreign mail to compare with.
+func (m *matcher) prepare(ctx context.Context) error {
+	if _, box := m.t.dest.get(); !box.Exists {
+		return nil
+	}
+	if err := m.t.extendIndex(ctx); err != nil {
+		return err
+	}
+	n, err := m.t.index.UnclaimedCount(ctx)
+	m.foreign = n > 0
+	return err
+}
+
+// find looks for messages, named by key, by their full digests and returns the
+// records of those that are delivered already, or whose append is still open
+// (State Intent).
+func (m *matcher) find(ctx context.Context, sums map[string]message.Summary) (map[string]journal.Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found, err := m.inJournal(ctx, sums)
+	if err != nil || !m.foreign || len(found) == len(sums) {
+		return found, err
+	}
+	rest := make(map[string]message.Summary, len(sums))
+	for key, s := range sums {
+		if _, ok := found[key]; !ok {
+			rest[key] = s
+		}
+	}
+	elsewhere, err := m.inDestination(ctx, rest, 0)
+	for key, r := range elsewhere {
+		found[key] = r
+	}
+	return found, err
+}
+
+// inJournal finds records with the same content that are delivered, or may be.
+func (m *matcher) inJournal(ctx context.Context, sums map[string]message.Summary) (map[string]journal.Record, error) {
+	wanted := map[message.Digest][]string{}
+	contents := make([]message.Digest, 0, len(sums))
+	for key, s := range sums {
+		if wanted[s.Content] == nil {
+			contents = append(contents, s.Content)
+		}
+		wanted[s.Content] = append(wanted[s.Content], key)
+	}
+	found := map[string]journal.Record{}
+	err := m.t.ledger.Each(ctx, journal.Query{Contents: contents}, func(r journal.Record) error {
+		keys := wanted[r.Sum.Content]
+		if len(keys) == 0 || m.spent[r.Key] || !delivered(r) && r.State != journal.Intent {
+			return nil
+		}
+		found[keys[0]] = r
+		wanted[r.Sum.Content] = keys[1:]
+		m.spent[r.Key] = true
+		return nil
+	})
+	return found, err
+}
+
+// delivered reports whether a record says that the mail reached its destination.
+func delivered(r journal.Record) bool {
+	return r.State == journal.Delivered || r.State == journal.DeleteSent || r.State == journal.Gone
+}
+
+// inDestination finds unclaimed mail with UIDs from the given one on that is the
+// same mail.
+func (m *matcher) inDestination(ctx context.Context, sums map[string]message.Summary, from uint32) (map[string]journal.Record, error) {
+	candidates, err := m.candidates(ctx, sums)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.digest(ctx, candidates); err != nil {
+		return nil, err
+	}
+	found := map[string]journal.Record{}
+	for key, s := range sums {
+		for i := range candidates {
+			c := &candidates[i]
+			if c.UID < from || m.spentUID[c.UID] || c.Sum == nil {
+				continue
+			}
+			if how, same := s.Same(*c.Sum); same {
+				m.spentUID[c.UID] = true
+				found[key] = m.foundRecord(s, c.UID, how)
+				break
+			}
+		}
+	}
+	return found, nil
+}
+
+func (m *matcher) foundRecord(s message.Summary, uid uint32, how string) journal.Record {
+	_, box := m.t.dest.get()
+	now := time.Now()
+	return journal.Record{
+		Sum: s, State: journal.Delivered, Folder: folderOf(box), UIDValidity: box.UIDValidity,
+		UID: uid, Origin: m.t.foundOrigin(), DeliveredAt: now, Changed: now,
+		Reason: fmt.Sprintf("%s uid %d by %s", box.Name, uid, how),
+	}
+}
+
+func (t *trip) foundOrigin() string {
+	if t.origin != "" {
+		return t.origin
+	}
+	return originFound
+}
+
+// Origins of a delivered record.
+const (
+	originAppended = "appended"
+	originFound    = "found"
+	originAdopted  = "adopted"
+	originLoose    = "adopted by message-id"
+	originWrapped  = "wrapped"
+)
+
+// candidates lists unclaimed mail that could be the same by Message-ID, or by
+// size where there is none: servers change sizes by a little only.
+func (m *matcher) candidates(ctx context.Context, sums map[string]message.Summary) ([]journal.IndexEntry, error) {
+	var queries []journal.Match
+	ids := map[string]bool{}
+	for _, s := range sums {
+		if s.MessageID != "" {
+			ids[s.MessageID] = true
+			continue
+		}
+		low, high := sizeWindow(s.Size)
+		queries = append(queries, journal.Match{MinSize: low, MaxSize: high})
+	}
+	if len(ids) > 0 {
+		byID := journal.Match{}
+		for id := range ids {
+			byID.MessageIDs = append(byID.MessageIDs, id)
+		}
+		queries = append(queries, byID)
+	}
+	var out []journal.IndexEntry
+	seen := map[uint32]bool{}
+	for _, q := range queries {
+		err := m.t.index.Unclaimed(ctx, q, func(e journal.IndexEntry) error {
+			if !seen[e.UID] && !m.spentUID[e.UID] {
+				seen[e.UID] = true
+				out = append(out, e)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// sizeWindow bounds the size that a server may show for a mail of size octets:
+// line ends and headers of its own make the difference.
+func sizeWindow(size int64) (low, high int64) { return max(0, size-64), size + size/50 + 64<<10 }
+
+// digest reads the candidates that nobody has read yet, and remembers them.
+func (m *matcher) digest(ctx context.Context, candidates []journal.IndexEntry) error {
+	var unread []uint32
+	for _, c := range candidates {
+		if c.Sum == nil {
+			unread = append(unread, c.UID)
+		}
+	}
+	sums, err := m.t.readBack(ctx, unread)
+	if err != nil {
+		return err
+	}
+	var read []journal.IndexEntry
+	for i := range candidates {
+		if s, ok := sums[candidates[i].UID]; ok {
+			candidates[i].Sum = &s
+			read = append(read, candidates[i])
+		}
+	}
+	if len(read) == 0 {
+		return nil
+	}
+	return m.t.index.PutDigests(ctx, read)
+}

@@ -1,0 +1,132 @@
+package ferry
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
+)
+
+// open takes places at both servers, connects to both at once, and opens the
+// journal's ledger. The folder is made when create is set.
+func (t *trip) open(ctx context.Context, create bool) error {
+	if err := t.openLedger(ctx); err != nil {
+		return err
+	}
+	if err := t.reserve(ctx); err != nil {
+		return err
+	}
+	var source, dest error
+	var both sync.WaitGroup
+	both.Go(func() { source = t.openSource(ctx) })
+	both.Go(func() { t.dest, dest = t.dialLink(ctx, create) })
+	both.Wait()
+	if source != nil && dest != nil {
+		t.note("the destination failed as well: %v", dest)
+	}
+	if err := errors.Join(source, dest); err != nil {
+		return err
+	}
+	return t.openIndex(ctx)
+}
+
+// openIndex opens the cached index of the folder, under the name that the
+// server has for it: records claim its messages by that name.
+func (t *trip) openIndex(ctx context.Context) (err error) {
+	_, box := t.dest.get()
+	t.index, err = t.engine.Journal.Index(ctx, journal.FolderKey{
+		Host: t.account.Destination.Host, User: t.account.Destination.Username,
+		Folder: folderOf(box),
+	})
+	return err
+}
+
+// openDestination is open without the maildrop.
+func (t *trip) openDestination(ctx context.Context) (err error) {
+	if err := t.openLedger(ctx); err != nil {
+		return err
+	}
+	if err := t.reserve(ctx); err != nil {
+		return err
+	}
+	if t.dest, err = t.dialLink(ctx, false); err != nil {
+		return err
+	}
+	return t.openIndex(ctx)
+}
+
+func (t *trip) openLedger(ctx context.Context) (err error) {
+	a := t.account
+	t.ledger, err = t.engine.Journal.Ledger(ctx, journal.Scope{
+		Account: a.Name, SourceHost: a.Source.Host, SourceUser: a.Source.Username,
+		DestHost: a.Destination.Host, DestUser: a.Destination.Username, Folder: a.Folder,
+	})
+	if err != nil {
+		return err
+	}
+	baseline, err := t.ledger.Fact(ctx, factBaseline)
+	t.baseline = baseline != ""
+	return err
+}
+
+func (t *trip) reserve(ctx context.Context) error {
+	places := []string{t.account.Source.Address(), t.account.Destination.Address()}
+	if err := t.engine.hosts.acquire(ctx, places...); err != nil {
+		return err
+	}
+	t.places = places
+	return nil
+}
+
+// openSource logs in to the maildrop and lists it.
+func (t *trip) openSource(ctx context.Context) error {
+	source, err := t.engine.DialSource(ctx, t.account)
+	if err != nil {
+		return err
+	}
+	entries, err := source.List(ctx)
+	if err != nil {
+		source.Close()
+		return err
+	}
+	t.source, t.session = source, &session{}
+	t.setListing(entries)
+	return nil
+}
+
+// setListing gives every message its key: its UIDL where that names just one
+// message, else a name for this session only, since repeated UIDLs and missing
+// ones prove nothing (RFC 1939 §7) and the content has to decide.
+func (t *trip) setListing(entries []pop.Entry) {
+	repeats := make(map[string]int, len(entries))
+	for _, e := range entries {
+		repeats[e.UIDL]++
+	}
+	t.listing = make([]plan.Listed, len(entries))
+	t.entries = make(map[string]pop.Entry, len(entries))
+	for i, e := range entries {
+		key := uidlKey(e.UIDL)
+		if e.UIDL == "" || repeats[e.UIDL] > 1 {
+			key = sessionPrefix + strconv.Itoa(e.Number)
+		}
+		t.listing[i] = plan.Listed{Number: e.Number, Size: e.Size, UIDL: e.UIDL, Key: key}
+		t.entries[key] = e
+	}
+}
+
+// The journal's keys: "u:" and the UIDL, or "c:", the content digest and an
+// ordinal. Names with sessionPrefix never reach the journal.
+const (
+	uidlPrefix    = "u:"
+	contentPrefix = "c:"
+	sessionPrefix = "n:"
+)
+
+func uidlKey(uidl string) string { return uidlPrefix + uidl }
+
+// trusted reports whether the key alone names the message.
+func trusted(l plan.Listed) bool { return l.Key == uidlKey(l.UIDL) && l.UIDL != "" }

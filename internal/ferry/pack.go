@@ -1,0 +1,150 @@
+package ferry
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/message"
+)
+
+// pack gathers parcels into batches, drops what is delivered already, records
+// the intent for the rest and hands them to the lanes.
+func (p *pipeline) pack() error {
+	defer close(p.batches)
+	defer p.drain()
+	for open := true; open; {
+		var batch []*parcel
+		batch, open = p.gather()
+		if err := p.dispatch(batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drain releases what the fetcher still hands over when packing has ended early.
+func (p *pipeline) drain() {
+	for c := range p.parcels {
+		p.release(c)
+	}
+}
+
+// gather collects a batch: until it is full, until the source has no more, or
+// until the source pauses. A parcel that broke a connection before travels
+// alone, so that it harms no other.
+func (p *pipeline) gather() (batch []*parcel, open bool) {
+	var octets int64
+	pause := time.NewTimer(lull)
+	defer pause.Stop()
+	for len(batch) < batchMessages && octets < batchOctets {
+		select {
+		case c, ok := <-p.parcels:
+			if !ok {
+				return batch, false
+			}
+			batch = append(batch, c)
+			octets += c.msg.Size
+			if suspect(c) {
+				return batch, true
+			}
+		case <-pause.C:
+			if len(batch) > 0 {
+				return batch, true
+			}
+			pause.Reset(lull)
+		}
+	}
+	return batch, true
+}
+
+// After so many appends of it that ended without an answer a message travels
+// alone, and after so many it is held.
+const (
+	suspectAttempts = 2
+	maxAttempts     = 3
+)
+
+// suspect reports a message that may be what ends the connections.
+func suspect(c *parcel) bool { return c.record.Attempts >= suspectAttempts }
+
+// dispatch sends a batch on its way.
+func (p *pipeline) dispatch(batch []*parcel) error {
+	batch, err := p.t.sift(p.hard, p, batch)
+	if err != nil || len(batch) == 0 {
+		p.releaseAll(batch)
+		return err
+	}
+	for _, part := range apart(batch) {
+		if err := p.send(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *pipeline) send(batch []*parcel) error {
+	if p.soft.Err() != nil { // nothing new is begun
+		p.releaseAll(batch)
+		return p.soft.Err()
+	}
+	if err := p.t.intend(p.hard, batch); err != nil {
+		p.releaseAll(batch)
+		return err
+	}
+	select {
+	case p.batches <- batch:
+		return nil
+	case <-p.soft.Done():
+		defer p.releaseAll(batch)
+		return errors.Join(p.soft.Err(), p.t.unsent(context.WithoutCancel(p.hard), batch))
+	}
+}
+
+func (p *pipeline) releaseAll(batch []*parcel) {
+	for _, c := range batch {
+		p.release(c)
+	}
+}
+
+// apart separates a suspect from the batch that it ended.
+func apart(batch []*parcel) [][]*parcel {
+	last := len(batch) - 1
+	if last > 0 && suspect(batch[last]) {
+		return [][]*parcel{batch[:last:last], batch[last:]}
+	}
+	return [][]*parcel{batch}
+}
+
+// sift takes out of a batch what needs no append: what is delivered already,
+// what may be (its append is still open), and what can't be sent at all.
+func (t *trip) sift(ctx context.Context, p *pipeline, batch []*parcel) ([]*parcel, error) {
+	sums := make(map[string]message.Summary, len(batch))
+	for _, c := range batch {
+		sums[c.listed.Key] = c.msg.Summary
+	}
+	matches, err := t.match.find(ctx, sums)
+	if err != nil {
+		return batch, err
+	}
+	var rest []*parcel
+	var found []foundAs
+	for _, c := range batch {
+		r, ok := matches[c.listed.Key]
+		switch {
+		case ok && r.State == journal.Intent:
+			p.release(c) // parked: settle decides, and the session ends without QUIT
+		case ok:
+			found = append(found, foundAs{c.listed, r, c.msg.Summary})
+			t.resolved(c.session)
+			p.release(c)
+		default:
+			rest = append(rest, c)
+		}
+	}
+	if err := t.recordFound(ctx, found); err != nil {
+		return rest, err
+	}
+	return t.holdUnsendable(ctx, p, rest)
+}

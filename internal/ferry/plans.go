@@ -1,0 +1,48 @@
+package ferry
+
+import (
+	"context"
+	"sync"
+
+	"github.com/popferry/popferry/plan"
+)
+
+// Plans says what a run would do. It writes nothing on either server: folders
+// are not made, messages are listed and their headers read at most.
+func Plans(ctx context.Context, o Options) ([]plan.Plan, Report) {
+	var mu sync.Mutex
+	byName := map[string]plan.Plan{}
+	e := newEngine(o)
+	report := e.each(ctx, func(t *trip, ctx context.Context) error {
+		p, err := t.foresee(ctx)
+		if err == nil {
+			mu.Lock()
+			defer mu.Unlock()
+			byName[t.account.Name] = p
+		}
+		return err
+	})
+	var plans []plan.Plan
+	for _, a := range e.chosen() {
+		if p, ok := byName[a.Name]; ok {
+			plans = append(plans, p)
+		}
+	}
+	return plans, report
+}
+
+// foresee draws the plan of one account and leaves everything as it is.
+func (t *trip) foresee(ctx context.Context) (plan.Plan, error) {
+	t.silent = true
+	if err := t.open(ctx, false); err != nil {
+		return plan.Plan{}, err
+	}
+	if err := t.survey(ctx); err != nil {
+		return plan.Plan{}, err
+	}
+	p, err := t.draw(ctx, false)
+	if err != nil {
+		return p, err
+	}
+	return p, t.leave(ctx)
+}

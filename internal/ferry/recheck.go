@@ -1,0 +1,164 @@
+package ferry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/message"
+	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
+)
+
+// recheck compares identity before a deletion. A message with a lasting name
+// must still have its size and its header (TOP); one without, and any on a
+// server without TOP, must still have its content (RETR).
+type recheck struct {
+	t         *trip
+	byKey     map[string]journal.Record
+	byContent map[message.Digest][]journal.Record
+	read      map[string]bool // keys whose message must be read whole
+
+	sure    []pop.Entry // to be deleted
+	records []journal.Record
+}
+
+func newRecheck(t *trip, proven []journal.Record, read map[string]bool) *recheck {
+	c := &recheck{t: t, byKey: map[string]journal.Record{},
+		byContent: map[message.Digest][]journal.Record{}, read: read}
+	for _, r := range proven {
+		c.byKey[r.Key] = r
+		c.byContent[r.Sum.Content] = append(c.byContent[r.Sum.Content], r)
+	}
+	return c
+}
+
+func (c *recheck) run(ctx context.Context) error {
+	named, whole, nameless := c.split()
+	if err := c.byReading(ctx, whole); err != nil {
+		return err
+	}
+	if len(nameless) > 0 {
+		likely, err := c.likely(ctx, nameless)
+		if err != nil {
+			return err
+		}
+		if err := c.byReading(ctx, likely); err != nil {
+			return err
+		}
+	}
+	err := c.byHeader(ctx, named)
+	if errors.Is(err, pop.ErrNoTop) {
+		return c.byReading(ctx, named)
+	}
+	return err
+}
+
+// split separates the listed messages that a record names from those that only
+// their content can name; whole are named ones of which only the header is known.
+func (c *recheck) split() (named, whole, nameless []plan.Listed) {
+	for _, l := range c.t.listing {
+		r, known := c.byKey[l.Key]
+		switch {
+		case !trusted(l):
+			nameless = append(nameless, l)
+		case known && r.Listed == l.Size && c.read[l.Key]:
+			whole = append(whole, l)
+		case known && r.Listed == l.Size:
+			named = append(named, l)
+		}
+	}
+	return named, whole, nameless
+}
+
+// likely narrows nameless messages to those whose header a record has: what is
+// retrieved here must be delivered, or the session may not end in QUIT (I2).
+func (c *recheck) likely(ctx context.Context, nameless []plan.Listed) ([]plan.Listed, error) {
+	headers, err := c.t.topHeaders(ctx, nameless)
+	if errors.Is(err, pop.ErrNoTop) {
+		return nameless, nil
+	}
+	known := map[message.Digest]bool{}
+	for _, r := range c.byKey {
+		known[r.Sum.Header] = true
+	}
+	var out []plan.Listed
+	for _, l := range nameless {
+		if h, ok := headers[l.Key]; ok && known[h.Header] {
+			out = append(out, l)
+		}
+	}
+	return out, err
+}
+
+func (c *recheck) byHeader(ctx context.Context, named []plan.Listed) error {
+	entries, keys := c.t.entriesOf(named)
+	now := time.Now()
+	return c.t.source.Top(ctx, entries, 0, func(e pop.Entry, body io.Reader, refused error) error {
+		if errors.Is(refused, pop.ErrNoTop) {
+			return refused
+		}
+		if refused != nil {
+			return nil // it stays
+		}
+		s, err := message.SummarizeHeader(body, now)
+		if r := c.byKey[keys[e.Number]]; err == nil && s.Header == r.Sum.Header {
+			c.accept(e, r)
+		}
+		return err
+	})
+}
+
+// byReading retrieves messages whole. One that is not delivered after all ends
+// the pass: the session must then be dropped without QUIT, and with it go the
+// deletions.
+func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
+	if len(likely) == 0 {
+		return nil
+	}
+	entries, keys := c.t.entriesOf(likely)
+	now := time.Now()
+	strangers := 0
+	err := c.t.source.Retrieve(ctx, entries, func(e pop.Entry, body io.Reader, refused error) error {
+		if refused != nil {
+			return nil
+		}
+		s, err := message.Summarize(body, now)
+		if err != nil {
+			return err
+		}
+		if r, ok := c.recordOf(keys[e.Number], s); ok {
+			c.accept(e, r)
+		} else {
+			strangers++
+		}
+		return nil
+	})
+	if err == nil && strangers > 0 {
+		return fault.New(fault.Held, "nothing was deleted from POP3: %s changed since delivery", count(strangers, "message")).
+			WithHint("run again: what is new is delivered first")
+	}
+	return err
+}
+
+// recordOf finds the record of a message that was read: the one of its name, or
+// one of its content that speaks for no other message yet.
+func (c *recheck) recordOf(key string, s message.Summary) (journal.Record, bool) {
+	if r, ok := c.byKey[key]; ok {
+		_, same := r.Sum.Same(s)
+		return r, same
+	}
+	records := c.byContent[s.Content]
+	if len(records) == 0 {
+		return journal.Record{}, false
+	}
+	c.byContent[s.Content] = records[1:]
+	return records[0], true
+}
+
+func (c *recheck) accept(e pop.Entry, r journal.Record) {
+	c.sure, c.records = append(c.sure, e), append(c.records, r)
+}

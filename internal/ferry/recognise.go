@@ -1,0 +1,276 @@
+package ferry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/message"
+	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
+)
+
+// recognise finds, by headers alone where those suffice, listed messages that
+// are delivered although the journal does not know them by name: after the loss
+// of the journal, after a renumbering, and on servers that name no mail or give
+// one name twice. With act set it tells the journal. What headers can't decide
+// is left to carry, which compares contents before it appends anything.
+func (t *trip) recognise(ctx context.Context, act bool) (map[string]plan.Match, error) {
+	unknown := t.unknown()
+	if len(unknown) == 0 {
+		return nil, nil
+	}
+	if err := t.match.prepare(ctx); err != nil {
+		return nil, err
+	}
+	if err := t.locate(ctx); err != nil {
+		return nil, err
+	}
+	worth, err := t.worthAsking(ctx, unknown)
+	if err != nil || len(worth) == 0 {
+		return nil, err
+	}
+	headers, err := t.topHeaders(ctx, worth)
+	if errors.Is(err, pop.ErrNoTop) {
+		return nil, nil // RETR will tell
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t.matchHeaders(ctx, worth, headers, act)
+}
+
+// unknown lists the messages that the journal can't vouch for by name.
+func (t *trip) unknown() []plan.Listed {
+	var out []plan.Listed
+	for _, l := range t.listing {
+		if r, ok := t.known[l.Key]; !ok || !sameListing(r, l) {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// worthAsking picks the messages whose headers are worth a TOP. Where a witness
+// is likely that saves their RETR; for the few new messages of an ordinary day
+// it would only cost a round trip, since their content is compared anyway.
+func (t *trip) worthAsking(ctx context.Context, unknown []plan.Listed) ([]plan.Listed, error) {
+	counts, err := t.ledger.Counts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	records := counts[journal.Delivered] + counts[journal.Gone]
+	if records == 0 && !t.match.foreign {
+		return nil, nil // nobody could vouch for anything
+	}
+	rebuilt := !t.baseline && t.match.foreign
+	vanished := records - (len(t.listing) - len(unknown))
+	renumbered := vanished > 0 && 2*len(unknown) >= vanished && len(unknown) > 1
+	if rebuilt || renumbered {
+		return unknown, nil
+	}
+	var unnamed []plan.Listed
+	for _, l := range unknown {
+		if !trusted(l) && records > 0 {
+			unnamed = append(unnamed, l)
+		}
+	}
+	return unnamed, nil
+}
+
+// topHeaders digests the headers of listed messages (RFC 1939 §7, TOP n 0).
+func (t *trip) topHeaders(ctx context.Context, want []plan.Listed) (map[string]message.Summary, error) {
+	want = slices.DeleteFunc(slices.Clone(want), func(l plan.Listed) bool { return t.garbled[l.Key] })
+	entries, keys := t.entriesOf(want)
+	headers := make(map[string]message.Summary, len(want))
+	now := time.Now()
+	err := t.source.Top(ctx, entries, 0, func(e pop.Entry, body io.Reader, refused error) error {
+		switch {
+		case errors.Is(refused, pop.ErrNoTop):
+			return refused
+		case refused != nil:
+			return nil // RETR will tell what is wrong with it
+		}
+		s, err := message.SummarizeHeader(body, now)
+		if fault.CodeOf(err) == fault.Protocol {
+			return t.spoiled(keys[e.Number], err)
+		}
+		headers[keys[e.Number]] = s
+		return err
+	})
+	return headers, err
+}
+
+// spoiled remembers a message that the server garbles, and with it the session:
+// the next round goes on without asking for its header.
+func (t *trip) spoiled(key string, err error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.garbled[key] = true
+	return fault.New(fault.Temporary, "the POP3 session is out of step: %w", err)
+}
+
+// entriesOf returns the session's entries of messages, and their keys by number.
+func (t *trip) entriesOf(want []plan.Listed) ([]pop.Entry, map[int]string) {
+	entries := make([]pop.Entry, len(want))
+	keys := make(map[int]string, len(want))
+	for i, l := range want {
+		entries[i] = t.entries[l.Key]
+		keys[l.Number] = l.Key
+	}
+	return entries, keys
+}
+
+// look is what headers can tell apart: equal looks in equal numbers on both
+// sides are the same mail, for skipping only.
+type look struct {
+	header message.Digest
+	size   int64
+}
+
+// witness vouches for one message: a record or unclaimed mail.
+type witness struct {
+	record journal.Record
+	isMail bool
+}
+
+// matchHeaders pairs messages with witnesses of the same look, but only where
+// their numbers agree.
+func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
+	headers map[string]message.Summary, act bool) (map[string]plan.Match, error) {
+	witnesses, err := t.witnesses(ctx, headers)
+	if err != nil {
+		return nil, err
+	}
+	groups := map[look][]plan.Listed{}
+	for _, l := range want {
+		if s, ok := headers[l.Key]; ok && !s.Header.IsZero() {
+			k := look{s.Header, l.Size}
+			groups[k] = append(groups[k], l)
+		}
+	}
+	matches := map[string]plan.Match{}
+	recognised := map[string]journal.Record{}
+	for k, members := range groups {
+		theirs := witnesses[k]
+		for i, l := range members {
+			if i >= len(theirs) {
+				break
+			}
+			certain := len(theirs) == len(members)
+			matches[l.Key] = matchOf(theirs[i], certain)
+			if certain {
+				recognised[l.Key] = theirs[i].record
+				t.match.spend(theirs[i])
+			}
+		}
+	}
+	if !act {
+		return matches, nil
+	}
+	return certainOnly(matches), t.recordRecognised(ctx, recognised, headers)
+}
+
+func matchOf(w witness, certain bool) plan.Match {
+	m := plan.Match{How: "header digest", Where: "the journal", Certain: certain}
+	if w.isMail || w.record.UID != 0 {
+		m.Where = fmt.Sprintf("%s uid %d", w.record.Folder, w.record.UID)
+	}
+	return m
+}
+
+// certainOnly drops guesses: whoever is about to act compares contents instead.
+func certainOnly(matches map[string]plan.Match) map[string]plan.Match {
+	for key, m := range matches {
+		if !m.Certain {
+			delete(matches, key)
+		}
+	}
+	return matches
+}
+
+func (m *matcher) spend(w witness) {
+	if w.isMail {
+		m.spentUID[w.record.UID] = true
+		return
+	}
+	m.spent[w.record.Key] = true
+}
+
+// witnesses gathers by look everything that could vouch for the headers: first
+// the journal's records that lost their name, then unclaimed mail.
+func (t *trip) witnesses(ctx context.Context, headers map[string]message.Summary) (map[look][]witness, error) {
+	out := map[look][]witness{}
+	digests := make([]message.Digest, 0, len(headers))
+	for _, s := range headers {
+		digests = append(digests, s.Header)
+	}
+	err := t.ledger.Each(ctx, journal.Query{Headers: digests}, func(r journal.Record) error {
+		if delivered(r) && !t.match.spent[r.Key] {
+			k := look{r.Sum.Header, r.Listed}
+			out[k] = append(out[k], witness{record: r})
+		}
+		return nil
+	})
+	if err != nil || !t.match.foreign {
+		return out, err
+	}
+	mail, err := t.unclaimedLooks(ctx, headers)
+	for k, ws := range mail {
+		out[k] = append(out[k], ws...)
+	}
+	return out, err
+}
+
+// unclaimedLooks reads the headers of unclaimed mail that could be the same.
+func (t *trip) unclaimedLooks(ctx context.Context, headers map[string]message.Summary) (map[look][]witness, error) {
+	sums := make(map[string]message.Summary, len(headers))
+	for key, s := range headers {
+		s.Size = t.entries[key].Size // TOP does not tell; LIST's word is near enough
+		sums[key] = s
+	}
+	candidates, err := t.match.candidates(ctx, sums)
+	if err != nil {
+		return nil, err
+	}
+	var uids []uint32
+	for _, c := range candidates {
+		uids = append(uids, c.UID)
+	}
+	read, err := t.readHeaders(ctx, uids)
+	if err != nil {
+		return nil, err
+	}
+	out := map[look][]witness{}
+	for _, c := range candidates {
+		s, ok := read[c.UID]
+		if !ok {
+			continue
+		}
+		k := look{s.Header, c.Size}
+		r := t.match.foundRecord(s, c.UID, "header digest")
+		r.Sum.Size = c.Size
+		out[k] = append(out[k], witness{record: r, isMail: true})
+	}
+	return out, nil
+}
+
+// recordRecognised makes the journal know the messages by their present names.
+func (t *trip) recordRecognised(ctx context.Context, recognised map[string]journal.Record,
+	headers map[string]message.Summary) error {
+	var found []foundAs
+	for key, r := range recognised {
+		found = append(found, foundAs{listed: t.listedByKey(key), record: r, sum: headers[key]})
+	}
+	return t.recordFound(ctx, found)
+}
+
+func (t *trip) listedByKey(key string) plan.Listed {
+	e := t.entries[key]
+	return plan.Listed{Number: e.Number, Size: e.Size, UIDL: e.UIDL, Key: key}
+}

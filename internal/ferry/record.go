@@ -1,0 +1,147 @@
+package ferry
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/message"
+	"github.com/popferry/popferry/plan"
+)
+
+// foundAs is a listed message that turned out to be delivered.
+type foundAs struct {
+	listed plan.Listed
+	record journal.Record // of the journal, or made up from unclaimed mail
+	sum    message.Summary
+}
+
+// recordFound makes the journal know found messages under their present names.
+func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
+	if len(found) == 0 {
+		return nil
+	}
+	moves := map[string]journal.Record{}
+	var puts []journal.Record
+	for _, f := range found {
+		r, old := f.record, f.record.Key
+		r.Listed, r.UIDL, r.Changed = f.listed.Size, f.listed.UIDL, time.Now()
+		if r.State == journal.Gone || r.State == journal.DeleteSent {
+			r.State = journal.Delivered // it is back, or the deletion never was
+		}
+		if err := t.name(ctx, f.listed, &r, f.sum); err != nil {
+			return err
+		}
+		if old != "" && old != r.Key {
+			moves[old] = r
+			continue
+		}
+		puts = append(puts, r)
+	}
+	if err := t.ledger.Rekey(ctx, moves); err != nil {
+		return err
+	}
+	if err := t.ledger.Put(ctx, puts); err != nil {
+		return err
+	}
+	t.countFound(found)
+	return nil
+}
+
+// name gives a record the key that its message has now. A record that keeps a
+// key of its own (its message has no lasting name) stays as it is.
+func (t *trip) name(ctx context.Context, l plan.Listed, r *journal.Record, sum message.Summary) error {
+	if trusted(l) {
+		r.FirstSeen = firstSeen(*r)
+		if r.Key == l.Key {
+			return nil
+		}
+		r.Key = l.Key
+		return t.vacate(ctx, l)
+	}
+	if r.Key != "" {
+		return nil
+	}
+	key, err := t.contentKey(ctx, sum)
+	r.Key, r.FirstSeen = key, firstSeen(*r)
+	return err
+}
+
+func firstSeen(r journal.Record) time.Time {
+	if r.FirstSeen.IsZero() {
+		return time.Now()
+	}
+	return r.FirstSeen
+}
+
+// vacate moves aside the record of another message that had the same UIDL
+// before: it still says what became of that message.
+func (t *trip) vacate(ctx context.Context, l plan.Listed) error {
+	r, ok := t.known[l.Key]
+	if !ok || !delivered(r) {
+		return nil
+	}
+	delete(t.known, l.Key)
+	old := r.Key
+	r.Key = fmt.Sprintf("%s~%s", r.Key, r.Sum.Content.Short())
+	return t.ledger.Rekey(ctx, map[string]journal.Record{old: r})
+}
+
+// contentKey makes the key of a message without a lasting name: its digest, and
+// an ordinal among those with the same one.
+func (t *trip) contentKey(ctx context.Context, s message.Summary) (string, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	base := contentPrefix + s.Content.String()
+	if s.Content.IsZero() {
+		base = "h:" + s.Header.String()
+	}
+	for {
+		t.ordinals[base]++
+		key := fmt.Sprintf("%s#%d", base, t.ordinals[base])
+		taken, err := t.ledger.Get(ctx, []string{key})
+		if err != nil || len(taken) == 0 {
+			return key, err
+		}
+	}
+}
+
+func (t *trip) countFound(found []foundAs) {
+	var octets int64
+	t.mu.Lock()
+	for _, f := range found {
+		octets += f.sum.Size
+		if f.record.Key == "" {
+			t.report.Duplicate++
+		} else {
+			t.report.Known++
+		}
+	}
+	t.mu.Unlock()
+	t.emit(Event{Kind: Skipped, Messages: len(found), Bytes: octets})
+}
+
+// intend records, durably, what is about to be appended and from which UID on it
+// would be found (I3).
+func (t *trip) intend(ctx context.Context, batch []*parcel) error {
+	_, box := t.dest.get()
+	records := make([]journal.Record, len(batch))
+	for i, c := range batch {
+		if c.record.State == journal.Intent {
+			records[i] = c.record
+			continue
+		}
+		r := journal.Record{
+			UIDL: c.listed.UIDL, Listed: c.listed.Size, Sum: c.msg.Summary,
+			State: journal.Intent, Folder: folderOf(box), UIDValidity: box.UIDValidity,
+			NextUID: box.UIDNext, Changed: time.Now(), Attempts: c.record.Attempts,
+			FirstSeen: c.record.FirstSeen,
+		}
+		if err := t.name(ctx, c.listed, &r, c.msg.Summary); err != nil {
+			return err
+		}
+		c.record, records[i] = r, r
+	}
+	return t.ledger.Put(ctx, records)
+}

@@ -1,0 +1,97 @@
+package ferry
+
+import (
+	"errors"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+)
+
+// ReportVersion is the version of the JSON report. Fields are added, never
+// changed or taken away, within a version.
+const ReportVersion = 1
+
+// Report is what a run did: the JSON report is this value.
+type Report struct {
+	Version  int             `json:"version"`
+	Started  time.Time       `json:"started"`
+	Accounts []AccountReport `json:"accounts"`
+	Totals   Totals          `json:"totals"`
+	ExitCode fault.Code      `json:"exit_code"`
+}
+
+// Totals counts messages; Bytes are octets delivered in this run.
+type Totals struct {
+	Listed    int   `json:"listed"`
+	Known     int   `json:"known"`
+	Duplicate int   `json:"duplicate"`
+	Delivered int   `json:"delivered"`
+	Held      int   `json:"held"`
+	Waiting   int   `json:"waiting"`
+	Deleted   int   `json:"deleted"`
+	Bytes     int64 `json:"bytes"`
+}
+
+// AccountReport is what a run did for one account.
+type AccountReport struct {
+	Name string `json:"name"`
+	Totals
+	Seconds  float64         `json:"seconds"`
+	ExitCode fault.Code      `json:"exit_code"`
+	Error    *ErrorReport    `json:"error,omitempty"`
+	Notes    []string        `json:"notes,omitempty"`
+	Messages []MessageReport `json:"messages,omitempty"`
+}
+
+// ErrorReport is an error as the report shows it.
+type ErrorReport struct {
+	Code    fault.Code `json:"code"`
+	Message string     `json:"message"`
+	Hint    string     `json:"hint,omitempty"`
+}
+
+// MessageReport is one message of the report: those held back, or all of them
+// with [Options.EveryMessage].
+type MessageReport struct {
+	Number int    `json:"number,omitempty"`
+	UIDL   string `json:"uidl,omitempty"`
+	Size   int64  `json:"size"`
+	State  string `json:"state"`
+	Reason string `json:"reason,omitempty"`
+	Folder string `json:"folder,omitempty"`
+	UID    uint32 `json:"uid,omitempty"`
+}
+
+func (t *Totals) add(o Totals) {
+	t.Listed += o.Listed
+	t.Known += o.Known
+	t.Duplicate += o.Duplicate
+	t.Delivered += o.Delivered
+	t.Held += o.Held
+	t.Waiting += o.Waiting
+	t.Deleted += o.Deleted
+	t.Bytes += o.Bytes
+}
+
+// errorReport keeps what a person needs of an error.
+func errorReport(err error) *ErrorReport {
+	if err == nil {
+		return nil
+	}
+	message := err.Error()
+	var e *fault.Error
+	if errors.As(err, &e) {
+		message = e.Message
+	}
+	return &ErrorReport{Code: fault.CodeOf(err), Message: message, Hint: fault.HintOf(err)}
+}
+
+// newReport adds up the accounts; the exit status is the most severe of theirs.
+func newReport(started time.Time, accounts []AccountReport) Report {
+	r := Report{Version: ReportVersion, Started: started.UTC(), Accounts: accounts}
+	for _, a := range accounts {
+		r.Totals.add(a.Totals)
+		r.ExitCode = fault.Worst(r.ExitCode, a.ExitCode)
+	}
+	return r
+}

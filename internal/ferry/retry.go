@@ -1,0 +1,55 @@
+package ferry
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/popferry/popferry/internal/fault"
+)
+
+// maxReconnects bounds the attempts to get a lost connection back.
+const maxReconnects = 5
+
+// retry repeats what failed for a temporary reason: after 1 s, then longer, with
+// jitter; a server that said how long to wait is left alone for as long, within
+// reason.
+func retry(ctx context.Context, try func() error) error {
+	wait := &backoff.ExponentialBackOff{
+		InitialInterval: time.Second, RandomizationFactor: 0.5, Multiplier: 2,
+		MaxInterval: time.Minute,
+	}
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := try()
+		switch {
+		case err == nil:
+			return struct{}{}, nil
+		case fault.CodeOf(err) != fault.Temporary, fault.AfterOf(err) > maxObeyed:
+			return struct{}{}, backoff.Permanent(err)
+		case fault.AfterOf(err) > 0:
+			return struct{}{}, &backoff.RetryAfterError{Duration: fault.AfterOf(err)}
+		}
+		return struct{}{}, err
+	}, backoff.WithBackOff(wait), backoff.WithMaxTries(maxReconnects))
+	return err
+}
+
+// maxObeyed is the longest wait that a run sits out by itself; for longer ones
+// it ends with a temporary error that names the time.
+const maxObeyed = 5 * time.Minute
+
+// pause is the wait before a round that follows so many failures: 1 s, 2 s, 4 s…
+func pause(failures int) time.Duration { return time.Second << min(failures-1, 5) }
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,156 @@
+package ferry
+
+import (
+	"context"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/message"
+	"github.com/popferry/popferry/plan"
+)
+
+// settleOpen looks up every append whose outcome an earlier run left open. The
+// journal's lock proves that the process which left it is dead, so its
+// connections ended before now at the latest.
+func (t *trip) settleOpen(ctx context.Context) error {
+	var open []journal.Record
+	err := t.ledger.Each(ctx, journal.Query{States: []journal.State{journal.Intent}},
+		func(r journal.Record) error {
+			open = append(open, r)
+			return nil
+		})
+	if err != nil || len(open) == 0 {
+		return err
+	}
+	var unended []journal.Record
+	for i := range open {
+		if open[i].Ended.IsZero() {
+			open[i].Ended = time.Now()
+			unended = append(unended, open[i])
+		}
+	}
+	if len(unended) > 0 {
+		if err := t.ledger.Put(ctx, unended); err != nil {
+			return err
+		}
+	}
+	return t.settle(ctx, open)
+}
+
+// settle asks the destination about appends of unknown outcome. Found: they are
+// delivered. Absent for longer than the settling time after their connection
+// ended: they never arrived and may be sent again. Else they are parked: octets
+// may still be on their way to the server's disk (exactly-once window W3).
+func (t *trip) settle(ctx context.Context, open []journal.Record) error {
+	// The time is taken before the look: only an absence seen after the settling
+	// time proves anything.
+	now := time.Now()
+	if err := t.match.prepare(ctx); err != nil {
+		return err
+	}
+	found, err := t.match.lookup(ctx, open)
+	if err != nil {
+		return err
+	}
+	var changed []journal.Record
+	for _, r := range open {
+		at, there := found[r.Key]
+		switch {
+		case there:
+			r.State, r.UIDValidity, r.UID = journal.Delivered, at.UIDValidity, at.UID
+			r.DeliveredAt, r.Changed = now, now
+		case now.Sub(r.Ended) < t.engine.Config.Settle:
+			t.park(r)
+			continue
+		case r.Attempts >= maxAttempts:
+			r.State, r.Changed = journal.Held, now
+			r.Reason = "the destination never answered when it was sent, and does not have it"
+		default:
+			r.State, r.Changed = journal.Listed, now
+		}
+		changed = append(changed, r)
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	if err := t.ledger.Put(ctx, changed); err != nil {
+		return err
+	}
+	for _, r := range changed {
+		t.learn(r)
+	}
+	return nil
+}
+
+// lookup finds appends of unknown outcome in the UID window that was open when
+// they were sent, or in all of the folder where that window is void.
+func (m *matcher) lookup(ctx context.Context, open []journal.Record) (map[string]journal.Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, box := m.t.dest.get()
+	found := map[string]journal.Record{}
+	windows := map[uint32]map[string]message.Summary{}
+	for _, r := range open {
+		from := r.NextUID
+		if r.UIDValidity != box.UIDValidity {
+			from = 0
+		}
+		if windows[from] == nil {
+			windows[from] = map[string]message.Summary{}
+		}
+		windows[from][r.Key] = r.Sum
+	}
+	for from, sums := range windows {
+		at, err := m.inDestination(ctx, sums, from)
+		if err != nil {
+			return nil, err
+		}
+		for key, r := range at {
+			found[key] = r
+		}
+	}
+	return found, nil
+}
+
+// learn keeps the trip's view of the journal in step with what was just decided.
+func (t *trip) learn(r journal.Record) {
+	if r.State == journal.Delivered {
+		t.arrived(r)
+	}
+	if e, listed := t.entries[r.Key]; listed {
+		t.known[r.Key] = r
+		t.match.spent[r.Key] = sameListing(r, plan.Listed{Size: e.Size})
+	}
+}
+
+func (t *trip) park(r journal.Record) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.parked[r.Key] = r
+}
+
+// arrived counts an append that turned out to have arrived.
+func (t *trip) arrived(r journal.Record) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.report.Delivered++
+	t.report.Bytes += r.Sum.Size
+}
+
+// waitToSettle waits until the settling time of every parked append has passed.
+func (t *trip) waitToSettle(ctx context.Context) error {
+	var until time.Time
+	for _, r := range t.parked {
+		if end := r.Ended.Add(t.engine.Config.Settle); end.After(until) {
+			until = end
+		}
+	}
+	if t.engine.NoWait {
+		return fault.New(fault.Temporary, "%s unresolved: the answer was lost and may still take effect",
+			count(len(t.parked), "append")).WithHint("run again after %s", until.Format(time.TimeOnly))
+	}
+	t.emit(Event{Kind: Waiting, Messages: len(t.parked), Until: until,
+		Text: count(len(t.parked), "append") + " whose answer was lost to show up"})
+	return sleep(ctx, time.Until(until)+time.Millisecond)
+}

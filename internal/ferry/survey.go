@@ -1,0 +1,176 @@
+package ferry
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/plan"
+)
+
+// survey holds the listing against the journal.
+func (t *trip) survey(ctx context.Context) error {
+	var keys []string
+	for _, l := range t.listing {
+		if trusted(l) {
+			keys = append(keys, l.Key)
+		}
+	}
+	known, err := t.ledger.Get(ctx, keys)
+	if err != nil {
+		return err
+	}
+	t.known, t.parked = known, map[string]journal.Record{}
+	if t.rounds == 0 {
+		t.report.Listed = len(t.listing)
+	}
+	if err := t.confirmGone(ctx); err != nil {
+		return err
+	}
+	t.match = newMatcher(t)
+	return t.settleOpen(ctx)
+}
+
+// confirmGone settles deletions whose QUIT went unanswered or unconfirmed: what
+// a listing lacks is gone, what it still has is deleted again in due course. Held
+// mail that a listing lacks was taken by somebody else, and that is said once.
+func (t *trip) confirmGone(ctx context.Context) error {
+	listed := make(map[string]bool, len(t.listing))
+	for _, l := range t.listing {
+		listed[l.UIDL] = true // repeated ones too
+	}
+	var gone []journal.Record
+	q := journal.Query{States: []journal.State{journal.DeleteSent, journal.Held}}
+	err := t.ledger.Each(ctx, q, func(r journal.Record) error {
+		if r.UIDL != "" && listed[r.UIDL] {
+			return nil
+		}
+		if r.State == journal.Held {
+			if r.UIDL == "" {
+				return nil // nothing tells it from others that have no name
+			}
+			t.note("message %s disappeared from POP3 before it could be delivered", fault.Escape(r.UIDL))
+			r.State = journal.Listed
+		} else {
+			r.State = journal.Gone
+		}
+		r.Changed = time.Now()
+		gone = append(gone, r)
+		return nil
+	})
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	return t.ledger.Put(ctx, gone)
+}
+
+// describe lists every message of the maildrop in the report, as the journal
+// knows it by now. Held ones are there already.
+func (t *trip) describe(ctx context.Context) error {
+	var keys []string
+	for _, l := range t.listing {
+		keys = append(keys, l.Key)
+	}
+	known, err := t.ledger.Get(ctx, keys)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, l := range t.listing {
+		r, ok := known[l.Key]
+		if !ok || t.held[l.Key] {
+			continue
+		}
+		t.report.Messages = append(t.report.Messages, MessageReport{
+			Number: l.Number, UIDL: fault.Escape(l.UIDL), Size: l.Size, State: string(r.State),
+			Reason: r.Reason, Folder: r.Folder, UID: r.UID,
+		})
+	}
+	return nil
+}
+
+// draw makes the plan: what the journal knows decides most of it; what is new
+// is held against the destination first. With act set, the journal is told what
+// was recognised on the way.
+func (t *trip) draw(ctx context.Context, act bool) (plan.Plan, error) {
+	found, err := t.recognise(ctx, act)
+	if err != nil {
+		return plan.Plan{}, err
+	}
+	_, box := t.dest.get()
+	p := plan.Build(plan.Input{
+		Account: t.account.Name, ConfigHash: t.account.Hash(), Now: time.Now(),
+		Listing: t.listing, Known: t.knownToPlan(box.AppendLimit), Found: found,
+		Limit: box.AppendLimit, Keep: t.account.Keep, HeldToo: t.engine.Held,
+		Destination: plan.Destination{
+			Host: t.account.Destination.Host, User: t.account.Destination.Username,
+			Folder: box.Name, Exists: box.Exists, UIDValidity: box.UIDValidity,
+			UIDNext: box.UIDNext, Messages: box.Messages,
+		},
+		Warnings: t.account.Warnings(),
+	})
+	t.count(p)
+	return p, nil
+}
+
+// knownToPlan gives the planner the journal's word on trusted keys.
+func (t *trip) knownToPlan(limit int64) map[string]plan.Known {
+	known := make(map[string]plan.Known, len(t.known))
+	for key, r := range t.known {
+		if r.State == journal.Listed || retriable(r, limit) && !t.held[key] {
+			continue
+		}
+		known[key] = plan.Known{
+			State: string(r.State), Listed: r.Listed, DeliveredAt: r.DeliveredAt,
+			VerifiedAt: r.VerifiedAt, Reason: r.Reason, Folder: r.Folder, UID: r.UID,
+		}
+	}
+	return known
+}
+
+// retriable reports held mail whose obstacle may be gone: the source refused to
+// give it, though not often enough to be hopeless, or it was too large for a
+// limit that has grown.
+func retriable(r journal.Record, limit int64) bool {
+	if r.State != journal.Held {
+		return false
+	}
+	tooLarge := strings.HasPrefix(r.Reason, reasonTooLarge) && (limit == 0 || r.Listed <= limit)
+	refused := strings.HasPrefix(r.Reason, reasonSource) && r.Attempts < maxAttempts
+	return refused || tooLarge
+}
+
+// count takes the plan's totals into the report and announces the work.
+func (t *trip) count(p plan.Plan) {
+	if t.rounds > 0 {
+		return // said before; what is left was part of it
+	}
+	totals := p.Totals()
+	t.mu.Lock()
+	t.report.Known += totals.Known.Messages
+	t.mu.Unlock()
+	for _, w := range p.Warnings {
+		t.note("%s", w)
+	}
+	t.emit(Event{Kind: Planned, Messages: totals.Copy.Messages, Bytes: totals.Copy.Bytes})
+}
+
+// compare refuses to act where a stored plan no longer fits.
+func (t *trip) compare(p plan.Plan) error {
+	if t.engine.Stored == nil {
+		return nil
+	}
+	stored, ok := t.engine.Stored[t.account.Name]
+	if !ok {
+		return fault.New(fault.Config, "the stored plan has nothing about this account").
+			WithHint("make a new plan with: popferry plan --out")
+	}
+	if drift := plan.Drift(stored, p); len(drift) > 0 {
+		return fault.New(fault.Config, "the plan no longer fits: %s", strings.Join(drift, "; ")).
+			WithHint("nothing was done; make a new plan with: popferry plan --out")
+	}
+	return nil
+}

@@ -1,0 +1,259 @@
+package ferry
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"time"
+
+	"github.com/popferry/popferry/imapdst"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
+)
+
+// Facts that the journal remembers of an account.
+const (
+	factBaseline      = "baseline"       // a first pass was completed
+	factConfirmDelete = "confirm-delete" // a person agreed to deletions
+	factLastRun       = "last-run"       // LastRun as JSON
+)
+
+// trip is the pass over one account.
+type trip struct {
+	engine  *engine
+	account plan.Account
+	places  []string // addresses held in engine.hosts
+
+	source  *pop.Maildrop
+	session *session // of the source
+	dest    *link
+
+	ledger journal.Ledger
+	index  journal.Index
+
+	listing  []plan.Listed             // what the maildrop holds now
+	entries  map[string]pop.Entry      // the same by key, for this session
+	known    map[string]journal.Record // the journal's word on trusted keys
+	baseline bool                      // a first pass was completed before
+	rounds   int                       // rounds completed before this one
+	match    *matcher
+
+	mu             sync.Mutex // guards what follows
+	report         AccountReport
+	copied         []uint32 // UIDs appended in this trip
+	parked         map[string]journal.Record
+	held           map[string]bool // reported as held in this run, by listing key
+	garbled        map[string]bool // spoil the POP3 session when asked for, by listing key
+	unlocatedNoted bool            // factUnlocated is set
+	ordinals       map[string]int  // of content keys given in this trip
+
+	silent bool   // do not record how this ended: it was no run
+	origin string // of records made from found mail; empty: found
+}
+
+// session counts what was retrieved in a POP3 session and how much of that is
+// delivered or held by now: unless they are equal it must not end in QUIT (I2).
+type session struct{ retrieved, resolved int }
+
+func newTrip(e *engine, a plan.Account) *trip {
+	return &trip{
+		engine: e, account: a, report: AccountReport{Name: a.Name},
+		entries: map[string]pop.Entry{}, parked: map[string]journal.Record{}, ordinals: map[string]int{},
+		held: map[string]bool{}, garbled: map[string]bool{},
+	}
+}
+
+// run is the whole pass. It goes in rounds: a lost connection, or an append whose
+// answer was lost, ends a round; the next one lists and looks anew, so that there
+// is one way only in which the state of things is judged.
+func (t *trip) run(ctx context.Context) error {
+	if err := t.open(ctx, true); err != nil {
+		return err
+	}
+	for failures := 0; ; {
+		before := t.progress()
+		err := t.round(ctx)
+		switch {
+		case err == nil && len(t.parked) == 0:
+			return t.deletePass(ctx)
+		case err == nil:
+			err = t.waitToSettle(ctx)
+		case t.progress() > before:
+			failures = 1
+		default:
+			failures++
+		}
+		if err != nil && !t.worthAnother(ctx, err, failures) {
+			return err
+		}
+		if err := t.reopen(ctx, failures); err != nil {
+			return err
+		}
+		t.rounds++
+	}
+}
+
+// round carries all that can be carried now.
+func (t *trip) round(ctx context.Context) error {
+	if err := t.survey(ctx); err != nil {
+		return err
+	}
+	p, err := t.draw(ctx, true)
+	if err != nil {
+		return err
+	}
+	if err := t.compare(p); err != nil {
+		return err
+	}
+	if err := t.recordHolds(ctx, p); err != nil {
+		return err
+	}
+	if err := t.carry(ctx, listedOf(p, plan.Copy)); err != nil {
+		return err
+	}
+	if err := t.establish(ctx); err != nil {
+		return err
+	}
+	if t.engine.EveryMessage {
+		if err := t.describe(ctx); err != nil {
+			return err
+		}
+	}
+	return t.leave(ctx)
+}
+
+// worthAnother reports whether a failed round is to be followed by another.
+func (t *trip) worthAnother(ctx context.Context, err error, failures int) bool {
+	return ctx.Err() == nil && failures > 0 && failures <= maxReconnects &&
+		fault.CodeOf(err) == fault.Temporary && fault.AfterOf(err) <= maxObeyed
+}
+
+// reopen gets both connections for the next round, and the folder as it is now.
+func (t *trip) reopen(ctx context.Context, failures int) error {
+	if t.source != nil {
+		t.source.Close() // nothing proves that all it gave is safe (I2)
+		t.source = nil
+	}
+	if failures > 0 {
+		if err := sleep(ctx, pause(failures)); err != nil {
+			return err
+		}
+	}
+	if err := t.dest.refresh(ctx); err != nil {
+		return err
+	}
+	return retry(ctx, func() error { return t.openSource(ctx) })
+}
+
+// progress grows with every message that is done with, or known to be garbled.
+func (t *trip) progress() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.report.Delivered + t.report.Held + t.report.Duplicate + len(t.garbled)
+}
+
+// establish records that the first pass is complete, and how far the index is.
+func (t *trip) establish(ctx context.Context) error {
+	if err := t.advanceIndex(ctx); err != nil {
+		return err
+	}
+	if t.baseline {
+		return nil
+	}
+	return t.ledger.SetFact(ctx, factBaseline, time.Now().UTC().Format(time.RFC3339))
+}
+
+// leave ends the POP3 session: with QUIT where nothing was retrieved that is not
+// safe by now, else by closing the socket (I2).
+func (t *trip) leave(ctx context.Context) error {
+	if t.source == nil {
+		return nil
+	}
+	source := t.source
+	t.source = nil
+	t.mu.Lock()
+	quit := t.session.retrieved == t.session.resolved
+	t.mu.Unlock()
+	defer source.Close()
+	if !quit {
+		return nil
+	}
+	// Nothing is marked for deletion: a QUIT that fails changes nothing.
+	if err := source.Quit(ctx); err != nil {
+		t.note("the POP3 server did not say goodbye: %v", err)
+	}
+	return nil
+}
+
+// close gives everything back, whatever state the trip is in.
+func (t *trip) close() {
+	if t.source != nil {
+		t.source.Close()
+	}
+	if t.dest != nil {
+		t.dest.close()
+	}
+	t.engine.hosts.release(t.places...)
+}
+
+// LastRun is how an account's last run ended, as `status` shows it.
+type LastRun struct {
+	At       time.Time    `json:"at"`
+	Seconds  float64      `json:"seconds"`
+	ExitCode fault.Code   `json:"exit_code"`
+	Totals   Totals       `json:"totals"`
+	Error    *ErrorReport `json:"error,omitempty"`
+}
+
+// finish completes the report and lets the journal remember how it ended.
+func (t *trip) finish(err error, took time.Duration) AccountReport {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := &t.report
+	r.Seconds = took.Seconds()
+	r.Error = errorReport(err)
+	r.ExitCode = fault.CodeOf(err)
+	if r.Held > 0 {
+		r.ExitCode = fault.Worst(r.ExitCode, fault.Held)
+	}
+	if t.ledger == nil || t.silent {
+		return *r
+	}
+	last, encodeErr := json.Marshal(LastRun{time.Now().UTC(), r.Seconds, r.ExitCode, r.Totals, r.Error})
+	if encodeErr == nil {
+		// The run is over and its context may be too; the fact is a courtesy to
+		// `status`, so that its loss changes no exit status.
+		_ = t.ledger.SetFact(context.Background(), factLastRun, string(last))
+	}
+	return *r
+}
+
+// emit tells the observer something of this account.
+func (t *trip) emit(ev Event) {
+	ev.Account = t.account.Name
+	t.engine.emit(ev)
+}
+
+func (t *trip) note(format string, args ...any) {
+	text := fault.New(fault.OK, format, args...).Message
+	t.mu.Lock()
+	t.report.Notes = append(t.report.Notes, text)
+	t.mu.Unlock()
+	t.emit(Event{Kind: Note, Text: text})
+}
+
+// listedOf returns the messages of a plan that have the verb, in listing order.
+func listedOf(p plan.Plan, verb plan.Verb) []plan.Listed {
+	var out []plan.Listed
+	for _, a := range p.Actions {
+		if a.Verb == verb {
+			out = append(out, a.Listed)
+		}
+	}
+	return out
+}
+
+// folderOf is what the account's folder is called on the server.
+func folderOf(f imapdst.Folder) string { return f.Mailbox }

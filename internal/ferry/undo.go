@@ -1,0 +1,111 @@
+package ferry
+
+import (
+	"context"
+	"time"
+
+	"github.com/popferry/popferry/imapdst"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
+)
+
+// Undo takes back exactly what popferry appended for the chosen accounts: each
+// message is read back from the UID that the server gave it (APPENDUID, RFC
+// 4315) and removed only if it still is that mail. It is refused for an account
+// from whose maildrop something was deleted already, since the copy may be the
+// only one. The report counts removed messages as Deleted.
+func Undo(ctx context.Context, o Options) Report {
+	return newEngine(o).each(ctx, (*trip).undo)
+}
+
+func (t *trip) undo(ctx context.Context) error {
+	t.silent = true
+	if err := t.openDestination(ctx); err != nil {
+		return err
+	}
+	if err := t.refuseUndo(ctx); err != nil {
+		return err
+	}
+	var batch []journal.Record
+	flush := func() error {
+		defer func() { batch = batch[:0] }()
+		return t.undoBatch(ctx, batch)
+	}
+	err := t.ledger.Each(ctx, journal.Query{States: []journal.State{journal.Delivered}},
+		func(r journal.Record) error {
+			if r.Origin != originAppended && r.Origin != originWrapped {
+				return nil // it was there before popferry came
+			}
+			batch = append(batch, r)
+			if len(batch) < verifyBatch {
+				return nil
+			}
+			return flush()
+		})
+	if err != nil {
+		return err
+	}
+	if err := flush(); err != nil {
+		return err
+	}
+	return t.ledger.SetFact(ctx, factBaseline, "")
+}
+
+func (t *trip) refuseUndo(ctx context.Context) error {
+	counts, err := t.ledger.Counts(ctx)
+	if err != nil {
+		return err
+	}
+	if n := counts[journal.Gone] + counts[journal.DeleteSent]; n > 0 {
+		return fault.New(fault.Refused, "%s already deleted from POP3: the copy in the destination may be the only one",
+			count(n, "message")).WithHint("undo is only for accounts of which POP3 still has everything")
+	}
+	return nil
+}
+
+// undoBatch removes those of the records whose mail is where it was put.
+func (t *trip) undoBatch(ctx context.Context, records []journal.Record) error {
+	_, box := t.dest.get()
+	byUID := map[uint32]journal.Record{}
+	var uids []uint32
+	for _, r := range records {
+		if r.UID != 0 && r.UIDValidity == box.UIDValidity {
+			byUID[r.UID] = r
+			uids = append(uids, r.UID)
+		}
+	}
+	sums, err := t.readBack(ctx, uids)
+	if err != nil {
+		return err
+	}
+	var remove []uint32
+	var undone []journal.Record
+	for uid, r := range byUID {
+		if s, there := sums[uid]; there && sameMail(r, s) {
+			r.State, r.UID, r.Changed = journal.Listed, 0, time.Now()
+			remove, undone = append(remove, uid), append(undone, r)
+		}
+	}
+	if left := len(records) - len(remove); left > 0 {
+		t.note("%s left alone: no longer where popferry put them, or changed since", count(left, "message"))
+	}
+	if len(remove) == 0 {
+		return nil
+	}
+	conn, box := t.dest.get()
+	if err := t.removeFrom(ctx, conn, box, remove); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.report.Deleted += len(remove)
+	t.mu.Unlock()
+	return t.ledger.Put(ctx, undone)
+}
+
+func (t *trip) removeFrom(ctx context.Context, conn *imapdst.Conn, box imapdst.Folder, uids []uint32) error {
+	if err := conn.Remove(ctx, box, uids); err != nil {
+		return err
+	}
+	t.emit(Event{Kind: Deleted, Messages: len(uids)})
+	return nil
+}

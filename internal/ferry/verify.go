@@ -1,0 +1,216 @@
+package ferry
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/popferry/popferry/imapdst"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/message"
+)
+
+// Verify reads the destination again and proves that every delivered message is
+// there: each is found where the journal says, found elsewhere (moved), or
+// missing. Mail that is missing ends the account with [fault.Held].
+func Verify(ctx context.Context, o Options) VerifyReport {
+	v := &verification{byName: map[string]*VerifyAccount{}}
+	report := newEngine(o).each(ctx, v.account)
+	return v.report(report)
+}
+
+// verifyBatch is how many messages are read in one FETCH.
+const verifyBatch = 200
+
+// verifyAccount is the work on one account.
+type verifyAccount struct {
+	t    *trip
+	seen VerifyAccount
+}
+
+func (t *trip) verify(ctx context.Context) (VerifyAccount, error) {
+	v := &verifyAccount{t: t, seen: VerifyAccount{Name: t.account.Name}}
+	t.silent = true
+	if err := t.openDestination(ctx); err != nil {
+		return v.seen, err
+	}
+	t.match = newMatcher(t)
+	return v.seen, v.run(ctx)
+}
+
+func (v *verifyAccount) run(ctx context.Context) error {
+	var strays []journal.Record
+	var batch []journal.Record
+	flush := func() error {
+		lost, err := v.check(ctx, batch)
+		strays, batch = append(strays, lost...), batch[:0]
+		return err
+	}
+	states := []journal.State{journal.Delivered, journal.DeleteSent, journal.Gone}
+	err := v.t.ledger.Each(ctx, journal.Query{States: states}, func(r journal.Record) error {
+		v.seen.Delivered++
+		batch = append(batch, r)
+		if len(batch) < verifyBatch {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil {
+		return err
+	}
+	if err := flush(); err != nil {
+		return err
+	}
+	return v.search(ctx, strays)
+}
+
+// check reads messages back from where the journal says they are and returns the
+// records of those that are not there.
+func (v *verifyAccount) check(ctx context.Context, records []journal.Record) ([]journal.Record, error) {
+	_, box := v.t.dest.get()
+	byUID := map[uint32]journal.Record{}
+	var uids []uint32
+	var lost []journal.Record
+	for _, r := range records {
+		if r.UID == 0 || r.UIDValidity != box.UIDValidity {
+			lost = append(lost, r)
+			continue
+		}
+		byUID[r.UID] = r
+		uids = append(uids, r.UID)
+	}
+	sums, err := v.t.readBack(ctx, uids)
+	if err != nil {
+		return nil, err
+	}
+	var proven []journal.Record
+	for _, uid := range uids {
+		r := byUID[uid]
+		if s, there := sums[uid]; there && sameMail(r, s) {
+			r.VerifiedAt = time.Now()
+			proven = append(proven, r)
+			continue
+		}
+		lost = append(lost, r)
+	}
+	v.seen.Found += len(proven)
+	return lost, v.t.ledger.Put(ctx, proven)
+}
+
+// sameMail compares a record with what was read back. Records that were
+// recognised by their header alone have nothing else to compare.
+func sameMail(r journal.Record, s message.Summary) bool {
+	if r.Sum.Content.IsZero() {
+		return r.Sum.Header == s.Header || r.Origin == originLoose && r.Sum.MessageID == s.MessageID
+	}
+	_, same := r.Sum.Same(s)
+	return same
+}
+
+// search looks for mail that is not where the journal says: first in the same
+// folder, then in all the others.
+func (v *verifyAccount) search(ctx context.Context, strays []journal.Record) error {
+	if len(strays) == 0 {
+		return nil
+	}
+	conn, box := v.t.dest.get()
+	folders, err := conn.Folders(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range append([]string{box.Name}, folders...) {
+		if strays, err = v.searchFolder(ctx, conn, name, strays); err != nil {
+			return err
+		}
+	}
+	for _, r := range strays {
+		v.seen.Missing++
+		v.seen.Messages = append(v.seen.Messages, MessageReport{
+			UIDL: fault.Escape(r.UIDL), Size: r.Sum.Size, State: "missing",
+			Folder: r.Folder, UID: r.UID, Reason: "not in any folder of the destination",
+		})
+	}
+	return nil
+}
+
+func (v *verifyAccount) searchFolder(ctx context.Context, conn *imapdst.Conn, name string,
+	strays []journal.Record) ([]journal.Record, error) {
+	if len(strays) == 0 {
+		return nil, nil
+	}
+	box, err := conn.Folder(ctx, name, false)
+	if err != nil || !box.Exists {
+		return strays, nil // a folder that can't be opened proves nothing either way
+	}
+	candidates, err := v.candidatesIn(ctx, conn, box, strays)
+	if err != nil {
+		return strays, err
+	}
+	var still []journal.Record
+	taken := map[uint32]bool{}
+	for _, r := range strays {
+		uid := pick(candidates, r, taken)
+		if uid == 0 {
+			still = append(still, r)
+			continue
+		}
+		taken[uid] = true
+		if err := v.place(ctx, box, r, uid); err != nil {
+			return still, err
+		}
+	}
+	return still, nil
+}
+
+// place counts a stray that turned up: as found if it is in its folder after all
+// (no UID was known, or UIDVALIDITY changed), which the journal then learns.
+func (v *verifyAccount) place(ctx context.Context, box imapdst.Folder, r journal.Record, uid uint32) error {
+	if folderOf(box) == r.Folder {
+		v.seen.Found++
+		r.UIDValidity, r.UID, r.VerifiedAt = box.UIDValidity, uid, time.Now()
+		return v.t.ledger.Put(ctx, []journal.Record{r})
+	}
+	v.seen.Moved++
+	v.seen.Messages = append(v.seen.Messages, MessageReport{
+		UIDL: fault.Escape(r.UIDL), Size: r.Sum.Size, State: "moved", Folder: box.Name, UID: uid,
+		Reason: fmt.Sprintf("was %s uid %d", r.Folder, r.UID),
+	})
+	return nil
+}
+
+func pick(candidates map[uint32]message.Summary, r journal.Record, taken map[uint32]bool) uint32 {
+	for uid, s := range candidates {
+		if !taken[uid] && sameMail(r, s) {
+			return uid
+		}
+	}
+	return 0
+}
+
+// candidatesIn digests the mail of a folder that could be one of the strays.
+func (v *verifyAccount) candidatesIn(ctx context.Context, conn *imapdst.Conn, box imapdst.Folder,
+	strays []journal.Record) (map[uint32]message.Summary, error) {
+	ids := map[string]bool{}
+	nameless := false
+	for _, r := range strays {
+		ids[r.Sum.MessageID] = true
+		nameless = nameless || r.Sum.MessageID == ""
+	}
+	var uids []uint32
+	err := conn.Index(ctx, box, 1, func(e imapdst.Entry) error {
+		if e.MessageID != "" && ids[e.MessageID] || e.MessageID == "" && nameless {
+			uids = append(uids, e.UID)
+		}
+		return nil
+	})
+	if err != nil || len(uids) == 0 {
+		return nil, err
+	}
+	sums := map[uint32]message.Summary{}
+	err = conn.Digests(ctx, box, uids, func(uid uint32, s message.Summary) error {
+		sums[uid] = s
+		return nil
+	})
+	return sums, err
+}

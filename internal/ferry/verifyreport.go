@@ -1,0 +1,69 @@
+package ferry
+
+import (
+	"context"
+	"sync"
+
+	"github.com/popferry/popferry/internal/fault"
+)
+
+// VerifyReport is what [Verify] saw: the JSON of `popferry verify`.
+type VerifyReport struct {
+	Version  int             `json:"version"`
+	Accounts []VerifyAccount `json:"accounts"`
+	Totals   VerifyTotals    `json:"totals"`
+	ExitCode fault.Code      `json:"exit_code"`
+}
+
+// VerifyTotals counts delivered messages: each is found, moved or missing.
+type VerifyTotals struct {
+	Delivered int `json:"delivered"`
+	Found     int `json:"found"`
+	Moved     int `json:"moved"`
+	Missing   int `json:"missing"`
+}
+
+// VerifyAccount is what was seen of one account; Messages are those that are not
+// where they were put.
+type VerifyAccount struct {
+	Name string `json:"name"`
+	VerifyTotals
+	ExitCode fault.Code      `json:"exit_code"`
+	Error    *ErrorReport    `json:"error,omitempty"`
+	Messages []MessageReport `json:"messages,omitempty"`
+}
+
+// verification gathers the accounts' results.
+type verification struct {
+	mu     sync.Mutex
+	byName map[string]*VerifyAccount
+}
+
+func (v *verification) account(t *trip, ctx context.Context) error {
+	seen, err := t.verify(ctx)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.byName[seen.Name] = &seen
+	return err
+}
+
+func (v *verification) report(r Report) VerifyReport {
+	out := VerifyReport{Version: ReportVersion, Accounts: []VerifyAccount{}}
+	for _, a := range r.Accounts {
+		seen := v.byName[a.Name]
+		if seen == nil {
+			seen = &VerifyAccount{Name: a.Name}
+		}
+		seen.Error, seen.ExitCode = a.Error, a.ExitCode
+		if seen.Missing > 0 {
+			seen.ExitCode = fault.Worst(seen.ExitCode, fault.Held)
+		}
+		out.Accounts = append(out.Accounts, *seen)
+		out.Totals.Delivered += seen.Delivered
+		out.Totals.Found += seen.Found
+		out.Totals.Moved += seen.Moved
+		out.Totals.Missing += seen.Missing
+		out.ExitCode = fault.Worst(out.ExitCode, seen.ExitCode)
+	}
+	return out
+}

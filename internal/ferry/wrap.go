@@ -1,0 +1,52 @@
+package ferry
+
+import (
+	"context"
+
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/message"
+)
+
+// repairWrap is the value of `repair` that asks for wrapping.
+const repairWrap = "wrap"
+
+// wrapped is the last step of a refused message where `repair: wrap` asks for
+// it: the original octets travel inside an attachment. A wrapping is the same
+// octets every time, so that one which arrived before is recognised.
+func (l *lane) wrapped(ctx context.Context, c *parcel) (done bool, err error) {
+	t := l.p.t
+	if t.account.Repair != repairWrap || c.original != nil {
+		return false, nil
+	}
+	w, err := t.engine.spool().Wrap(c.msg)
+	if err != nil {
+		return false, err
+	}
+	there, err := t.match.seek(ctx, c.listed.Key, w.Summary)
+	if err != nil {
+		w.Close()
+		return false, err
+	}
+	c.original, c.msg, c.bare = c.msg, w, false
+	c.record.Origin = originWrapped
+	if there == nil {
+		return true, l.deliver([]*parcel{c})
+	}
+	c.record.UIDValidity, c.record.UID = there.UIDValidity, there.UID
+	defer l.p.release(c)
+	return true, t.commit(ctx, []*parcel{c})
+}
+
+// seek looks for one message in the destination only.
+func (m *matcher) seek(ctx context.Context, key string, s message.Summary) (*journal.Record, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.foreign {
+		return nil, nil
+	}
+	found, err := m.inDestination(ctx, map[string]message.Summary{key: s}, 0)
+	if r, ok := found[key]; ok {
+		return &r, err
+	}
+	return nil, err
+}
