@@ -12,7 +12,7 @@ import (
 
 const (
 	defaultMaxMessages = 5_000_000
-	defaultWindow      = 64
+	defaultWindow      = 512
 )
 
 // Options say where a maildrop is and how to log in. A zero field means its
@@ -29,7 +29,7 @@ type Options struct {
 	Auth string
 	// MaxMessages bounds a listing (5,000,000).
 	MaxMessages int
-	// Window bounds how many replies may be on their way at a time (64), where
+	// Window bounds how many replies may be on their way at a time (512), where
 	// the server announces PIPELINING.
 	Window int
 }

@@ -2,8 +2,10 @@ package pop
 
 import "strings"
 
-// windowBytes bounds the announced sizes of the messages that are on their way.
-const windowBytes = 4 << 20
+// windowBytes bounds the announced sizes of the messages that are on their way. They
+// wait in the buffers of the network and of the server and cost no memory here; what
+// counts is that a long round trip is filled.
+const windowBytes = 32 << 20
 
 // queue sends one command for each entry and keeps a window of them on their way
 // (RFC 2449 §6.6). Without PIPELINING the window is one command.

@@ -34,7 +34,8 @@ func (t *trip) adopt(ctx context.Context, loose bool) error {
 	if err := t.adoptByContent(ctx, todo); err != nil {
 		return err
 	}
-	return t.leave(ctx)
+	t.leave(ctx)
+	return nil
 }
 
 // adoptByContent retrieves what headers could not decide and compares it with

@@ -124,6 +124,7 @@ func completed(r journal.Record, s message.Summary) journal.Record {
 // still those of the records (reading those in read whole), and deletes them. What QUIT's answer was is not
 // believed: the next listing tells.
 func (t *trip) deleteProven(ctx context.Context, proven []journal.Record, read map[string]bool) error {
+	t.farewell.Wait() // most servers let in one session at a time
 	if err := t.openSource(ctx); err != nil {
 		return err
 	}

@@ -44,5 +44,6 @@ func (t *trip) foresee(ctx context.Context) (plan.Plan, error) {
 	if err != nil {
 		return p, err
 	}
-	return p, t.leave(ctx)
+	t.leave(ctx)
+	return p, nil
 }

@@ -26,9 +26,10 @@ type trip struct {
 	account plan.Account
 	places  []string // addresses held in engine.hosts
 
-	source  *pop.Maildrop
-	session *session // of the source
-	dest    *link
+	source   *pop.Maildrop
+	session  *session       // of the source
+	farewell sync.WaitGroup // POP3 sessions that are saying QUIT
+	dest     *link
 
 	ledger journal.Ledger
 	index  journal.Index
@@ -121,7 +122,8 @@ func (t *trip) round(ctx context.Context) error {
 			return err
 		}
 	}
-	return t.leave(ctx)
+	t.leave(ctx)
+	return nil
 }
 
 // worthAnother reports whether a failed round is to be followed by another.
@@ -136,6 +138,7 @@ func (t *trip) reopen(ctx context.Context, failures int) error {
 		t.source.Close() // nothing proves that all it gave is safe (I2)
 		t.source = nil
 	}
+	t.farewell.Wait()
 	if failures > 0 {
 		if err := sleep(ctx, pause(failures)); err != nil {
 			return err
@@ -166,25 +169,27 @@ func (t *trip) establish(ctx context.Context) error {
 }
 
 // leave ends the POP3 session: with QUIT where nothing was retrieved that is not
-// safe by now, else by closing the socket (I2).
-func (t *trip) leave(ctx context.Context) error {
-	if t.source == nil {
-		return nil
-	}
+// safe by now, else by closing the socket (I2). The answer is waited for in the
+// background, since nothing depends on it but the next session.
+func (t *trip) leave(ctx context.Context) {
 	source := t.source
+	if source == nil {
+		return
+	}
 	t.source = nil
 	t.mu.Lock()
 	quit := t.session.retrieved == t.session.resolved
 	t.mu.Unlock()
-	defer source.Close()
-	if !quit {
-		return nil
-	}
-	// Nothing is marked for deletion: a QUIT that fails changes nothing.
-	if err := source.Quit(ctx); err != nil {
-		t.note("the POP3 server did not say goodbye: %v", err)
-	}
-	return nil
+	t.farewell.Go(func() {
+		defer source.Close()
+		if !quit {
+			return
+		}
+		// Nothing is marked for deletion: a QUIT that fails changes nothing.
+		if err := source.Quit(ctx); err != nil {
+			t.note("the POP3 server did not say goodbye: %v", err)
+		}
+	})
 }
 
 // close gives everything back, whatever state the trip is in.
@@ -195,6 +200,7 @@ func (t *trip) close() {
 	if t.dest != nil {
 		t.dest.close()
 	}
+	t.farewell.Wait()
 	t.engine.hosts.release(t.places...)
 }
 
