@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
 	"github.com/popferry/popferry/plan"
@@ -44,27 +42,27 @@ func (t *trip) adoptByContent(ctx context.Context, todo []plan.Listed) error {
 	if !t.match.foreign || len(todo) == 0 {
 		return nil
 	}
-	soft, stop := context.WithCancel(ctx)
-	defer stop()
-	p := &pipeline{
-		t: t, soft: soft, hard: ctx, stop: stop, budget: semaphore.NewWeighted(flightOctets),
-		parcels: make(chan *parcel, batchMessages),
-	}
-	fetched := make(chan error, 1)
-	go func() { fetched <- p.orStop(func() error { return p.fetch(todo) })() }()
+	p, cancel := t.newPipeline(ctx)
+	defer cancel()
+	p.run(func() error { return p.fetch(todo) })
+	p.run(p.compareOnly)
+	p.parts.Wait()
+	return p.err
+}
+
+// compareOnly takes the place of pack where nothing is to be appended.
+func (p *pipeline) compareOnly() error {
+	defer p.drain()
 	for open := true; open; {
 		var batch []*parcel
 		batch, open = p.gather()
-		rest, err := t.sift(ctx, p, batch)
+		rest, err := p.t.sift(p.hard, p, batch)
 		p.releaseAll(rest)
 		if err != nil {
-			stop()
-			p.drain()
-			<-fetched
 			return err
 		}
 	}
-	return <-fetched
+	return nil
 }
 
 // adoptLoosely accepts an equal Message-ID, one for one. Such records never

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -52,6 +52,10 @@ type pipeline struct {
 	// ends.
 	soft, hard context.Context
 	stop       context.CancelFunc
+
+	parts sync.WaitGroup
+	first sync.Once
+	err   error
 }
 
 // carry brings the messages across: one goroutine fetches, one compares and
@@ -60,36 +64,42 @@ func (t *trip) carry(ctx context.Context, todo []plan.Listed) error {
 	if len(todo) == 0 {
 		return nil
 	}
-	soft, stop := context.WithCancel(ctx)
-	defer stop()
-	hard, cancel := withGrace(soft, grace)
+	p, cancel := t.newPipeline(ctx)
 	defer cancel()
+	p.run(func() error { return p.fetch(todo) })
+	p.run(p.pack)
+	p.startLanes()
+	p.parts.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err() // what else failed, failed because of that
+	}
+	return p.err
+}
+
+func (t *trip) newPipeline(ctx context.Context) (*pipeline, context.CancelFunc) {
+	soft, stop := context.WithCancel(ctx)
+	hard, cancel := withGrace(soft, grace)
 	p := &pipeline{
 		t: t, soft: soft, hard: hard, stop: stop, budget: semaphore.NewWeighted(flightOctets),
 		parcels: make(chan *parcel, batchMessages), batches: make(chan []*parcel),
 	}
-	var g errgroup.Group
-	g.Go(p.orStop(func() error { return p.fetch(todo) }))
-	g.Go(p.orStop(p.pack))
-	for _, l := range p.lanes() {
-		g.Go(p.orStop(l.run))
-	}
-	err := g.Wait()
-	if ctx.Err() != nil {
-		return ctx.Err() // what else failed, failed because of that
-	}
-	return err
+	return p, func() { stop(); cancel() }
 }
 
-// orStop makes the failure of one part the end of all.
-func (p *pipeline) orStop(work func() error) func() error {
-	return func() error {
-		err := work()
-		if err != nil {
-			p.stop()
+// run starts a part of the pipeline.
+func (p *pipeline) run(part func() error) {
+	p.parts.Go(func() {
+		if err := part(); err != nil {
+			p.fail(err)
 		}
-		return err
-	}
+	})
+}
+
+// fail makes the failure of one part the end of all. The first error is the one
+// that explains the others, which are about being stopped.
+func (p *pipeline) fail(err error) {
+	p.first.Do(func() { p.err = err })
+	p.stop()
 }
 
 // withGrace returns a context that ends some time after ctx does.
@@ -141,7 +151,7 @@ func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body
 		return err
 	}
 	p.t.retrieved(s)
-	parcel := &parcel{listed: l, msg: msg, weight: weight, session: s, record: p.t.known[l.Key]}
+	parcel := &parcel{listed: l, msg: msg, weight: weight, session: s, record: p.t.knownAs(l.Key)}
 	select {
 	case p.parcels <- parcel:
 		return nil
@@ -165,6 +175,13 @@ func (p *pipeline) release(c *parcel) {
 		c.original.Close()
 	}
 	p.budget.Release(c.weight)
+}
+
+// knownAs is what the journal knew under a key when the round began.
+func (t *trip) knownAs(key string) journal.Record {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.known[key]
 }
 
 func (t *trip) retrieved(s *session) {

@@ -70,7 +70,10 @@ func Adopt(ctx context.Context, o Options, loose bool) Report {
 // engine is what the trips of one run share.
 type engine struct {
 	Options
-	hosts   *hosts
+	hosts *hosts
+	// folders lets accounts with one folder take turns: what one appends must not
+	// look like foreign mail to another.
+	folders *hosts
 	observe sync.Mutex
 }
 
@@ -84,7 +87,7 @@ func newEngine(o Options) *engine {
 	if o.Observe == nil {
 		o.Observe = func(Event) {}
 	}
-	return &engine{Options: o, hosts: newHosts(o.Config.Limits.PerHost)}
+	return &engine{Options: o, hosts: newHosts(o.Config.Limits.PerHost), folders: newHosts(1)}
 }
 
 func dialSource(ctx context.Context, a plan.Account) (*pop.Maildrop, error) {

@@ -60,7 +60,7 @@ func (t *trip) holdUnread(ctx context.Context, l plan.Listed, cause error) error
 		t.countHeld(l, reason)
 		return nil
 	}
-	r := t.known[l.Key]
+	r := t.knownAs(l.Key)
 	r.Key = l.Key
 	r.Attempts++
 	return t.hold(ctx, l, r, reason)

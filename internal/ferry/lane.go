@@ -20,7 +20,6 @@ type lane struct {
 	conn  *imapdst.Conn
 	box   imapdst.Folder
 	depth int
-	close func()
 }
 
 // shipment is a batch that was written and not yet answered.
@@ -32,47 +31,45 @@ type shipment struct {
 // lanesDepth is how many batches are under way on one connection.
 const lanesDepth = 3
 
-// lanes opens as many connections as help. One is enough where literals need no
-// permission; elsewhere each message costs a round trip, which more connections
-// share, within limits.per_host.
-func (p *pipeline) lanes() []*lane {
+// startLanes opens as many connections as help. One is enough where literals
+// need no permission; elsewhere each message costs a round trip, which more
+// connections share, within limits.per_host.
+func (p *pipeline) startLanes() {
 	conn, box := p.t.dest.get()
-	first := &lane{p: p, conn: conn, box: box, depth: lanesDepth, close: func() {}}
-	if conn.Capabilities().LiteralPlus {
-		return []*lane{first}
+	first := &lane{p: p, conn: conn, box: box, depth: lanesDepth}
+	if !conn.Capabilities().LiteralPlus {
+		first.depth = 1
+		p.startMore(p.t.account.Destination.Connections - 1)
 	}
-	first.depth = 1
-	lanes := []*lane{first}
-	address := p.t.account.Destination.Address()
-	for len(lanes) < p.t.account.Destination.Connections && p.t.engine.hosts.try(address) {
-		l, err := p.extraLane()
-		if err != nil {
-			// An extra connection is a bonus: many servers allow only a few.
-			p.t.engine.hosts.release(address)
-			break
-		}
-		lanes = append(lanes, l)
-	}
-	return lanes
+	p.run(first.run)
 }
 
-func (p *pipeline) extraLane() (*lane, error) {
-	link, err := p.t.dialLink(p.soft, false)
-	if err != nil {
-		return nil, err
+// startMore opens extra connections in the background. They are a bonus: many
+// servers allow only a few, so that one which can't be opened is no error.
+func (p *pipeline) startMore(n int) {
+	address := p.t.account.Destination.Address()
+	for range n {
+		if !p.t.engine.hosts.try(address) {
+			return
+		}
+		p.run(func() error {
+			defer p.t.engine.hosts.release(address)
+			extra, err := p.t.dialLink(p.soft, false)
+			if err != nil {
+				return nil
+			}
+			defer extra.close()
+			conn, box := extra.get()
+			l := &lane{p: p, conn: conn, box: box, depth: 1}
+			return l.run()
+		})
 	}
-	conn, box := link.get()
-	return &lane{p: p, conn: conn, box: box, depth: 1, close: func() {
-		link.close()
-		p.t.engine.hosts.release(p.t.account.Destination.Address())
-	}}, nil
 }
 
 // run appends batches until there are no more or the connection ends. It
 // concludes what it has sent even then: knowing an outcome spares the search for
 // it.
 func (l *lane) run() error {
-	defer l.close()
 	under := make(chan shipment, l.depth-1)
 	var g errgroup.Group
 	g.Go(func() error {
@@ -121,7 +118,7 @@ func (l *lane) conclude(under <-chan shipment) error {
 	for s := range under {
 		if err := l.record(s.batch, s.pending.Wait(l.p.hard)); err != nil && first == nil {
 			first = err
-			l.p.stop() // what is not begun yet stays unsent
+			l.p.fail(err) // what is not begun yet stays unsent
 		}
 	}
 	return first

@@ -79,6 +79,14 @@ func (m *matcher) find(ctx context.Context, sums map[string]message.Summary) (ma
 	return found, err
 }
 
+// taken says that a record speaks for a message of this run already, so that it
+// can't speak for another copy of the same mail.
+func (m *matcher) taken(key string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.spent[key] = true
+}
+
 // inJournal finds records with the same content that are delivered, or may be.
 func (m *matcher) inJournal(ctx context.Context, sums map[string]message.Summary) (map[string]journal.Record, error) {
 	wanted := map[message.Digest][]string{}

@@ -74,6 +74,11 @@ func (t *trip) openLedger(ctx context.Context) (err error) {
 }
 
 func (t *trip) reserve(ctx context.Context) error {
+	folder := t.account.Destination.Address() + "\x00" + t.account.Destination.Username + "\x00" + t.account.Folder
+	if err := t.engine.folders.acquire(ctx, folder); err != nil {
+		return err
+	}
+	t.folder = []string{folder}
 	places := []string{t.account.Source.Address(), t.account.Destination.Address()}
 	if err := t.engine.hosts.acquire(ctx, places...); err != nil {
 		return err

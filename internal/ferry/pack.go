@@ -76,8 +76,12 @@ func (p *pipeline) dispatch(batch []*parcel) error {
 		p.releaseAll(batch)
 		return err
 	}
-	for _, part := range apart(batch) {
+	parts := apart(batch)
+	for i, part := range parts {
 		if err := p.send(part); err != nil {
+			for _, unsent := range parts[i+1:] {
+				p.releaseAll(unsent)
+			}
 			return err
 		}
 	}

@@ -33,11 +33,13 @@ func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 		if err := t.name(ctx, f.listed, &r, f.sum); err != nil {
 			return err
 		}
-		if old != "" && old != r.Key {
+		t.match.taken(r.Key)
+		switch {
+		case old != "" && old != r.Key:
 			moves[old] = r
-			continue
+		case old == "" || changed(f):
+			puts = append(puts, r)
 		}
-		puts = append(puts, r)
 	}
 	if err := t.ledger.Rekey(ctx, moves); err != nil {
 		return err
@@ -47,6 +49,12 @@ func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 	}
 	t.countFound(found)
 	return nil
+}
+
+// changed reports whether a record says less than is known by now.
+func changed(f foundAs) bool {
+	r := f.record
+	return r.Listed != f.listed.Size || r.UIDL != f.listed.UIDL || r.State != journal.Delivered
 }
 
 // name gives a record the key that its message has now. A record that keeps a
@@ -78,11 +86,13 @@ func firstSeen(r journal.Record) time.Time {
 // vacate moves aside the record of another message that had the same UIDL
 // before: it still says what became of that message.
 func (t *trip) vacate(ctx context.Context, l plan.Listed) error {
-	r, ok := t.known[l.Key]
-	if !ok || !delivered(r) {
+	r := t.knownAs(l.Key)
+	if !delivered(r) {
 		return nil
 	}
+	t.mu.Lock()
 	delete(t.known, l.Key)
+	t.mu.Unlock()
 	old := r.Key
 	r.Key = fmt.Sprintf("%s~%s", r.Key, r.Sum.Content.Short())
 	return t.ledger.Rekey(ctx, map[string]journal.Record{old: r})
@@ -142,6 +152,7 @@ func (t *trip) intend(ctx context.Context, batch []*parcel) error {
 			return err
 		}
 		c.record, records[i] = r, r
+		t.match.taken(r.Key)
 	}
 	return t.ledger.Put(ctx, records)
 }

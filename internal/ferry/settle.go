@@ -23,10 +23,12 @@ func (t *trip) settleOpen(ctx context.Context) error {
 	if err != nil || len(open) == 0 {
 		return err
 	}
+	now := time.Now()
 	var unended []journal.Record
 	for i := range open {
-		if open[i].Ended.IsZero() {
-			open[i].Ended = time.Now()
+		// A time ahead of the clock was written before the clock was set back.
+		if open[i].Ended.IsZero() || open[i].Ended.After(now) {
+			open[i].Ended = now
 			unended = append(unended, open[i])
 		}
 	}

@@ -25,6 +25,7 @@ type trip struct {
 	engine  *engine
 	account plan.Account
 	places  []string // addresses held in engine.hosts
+	folder  []string // the destination's folder, held in engine.folders
 
 	source   *pop.Maildrop
 	session  *session       // of the source
@@ -80,7 +81,9 @@ func (t *trip) run(ctx context.Context) error {
 		case err == nil && len(t.parked) == 0:
 			return t.deletePass(ctx)
 		case err == nil:
-			err = t.waitToSettle(ctx)
+			if err := t.waitToSettle(ctx); err != nil {
+				return err
+			}
 		case t.progress() > before:
 			failures = 1
 		default:
@@ -128,7 +131,7 @@ func (t *trip) round(ctx context.Context) error {
 
 // worthAnother reports whether a failed round is to be followed by another.
 func (t *trip) worthAnother(ctx context.Context, err error, failures int) bool {
-	return ctx.Err() == nil && failures > 0 && failures <= maxReconnects &&
+	return ctx.Err() == nil && failures <= maxReconnects &&
 		fault.CodeOf(err) == fault.Temporary && fault.AfterOf(err) <= maxObeyed
 }
 
@@ -202,6 +205,7 @@ func (t *trip) close() {
 	}
 	t.farewell.Wait()
 	t.engine.hosts.release(t.places...)
+	t.engine.folders.release(t.folder...)
 }
 
 // LastRun is how an account's last run ended, as `status` shows it.
@@ -219,6 +223,7 @@ func (t *trip) finish(err error, took time.Duration) AccountReport {
 	defer t.mu.Unlock()
 	r := &t.report
 	r.Seconds = took.Seconds()
+	r.Waiting = len(t.parked)
 	r.Error = errorReport(err)
 	r.ExitCode = fault.CodeOf(err)
 	if r.Held > 0 {
