@@ -1,0 +1,45 @@
+// Package journal is the durable record of what popferry intended, delivered,
+// verified and deleted. It is what makes a second run copy nothing.
+//
+// # Use
+//
+// A run calls [Open], which takes the lock of the state directory, sets a
+// damaged journal aside and brings the schema up to date. For each account it
+// asks for a [Ledger], the messages of one source on their way to one
+// destination, and for each destination folder for an [Index], the cached list
+// of what is in that folder. A program that only looks, such as status, calls
+// [OpenReader] instead, at any time, also while a run writes.
+//
+// # Promises
+//
+// A call that writes is one transaction. When it returns nil, all of it is on
+// the disk, synced, and survives a power loss. When it returns an error, none
+// of it is visible afterwards, with one exception: after an error of the disk
+// itself (code [fault.State]) only the next Open can tell whether the last call
+// is there, and it is there whole or not at all. Such an error also ends the
+// journal's life as a writer: a disk that failed once proves nothing about what
+// it says next, so every later write is refused with the first error.
+//
+// A cancelled context stops a call before it writes; what has begun to be
+// written is finished. Long reads look at the context between pages.
+//
+// All methods may be called by several goroutines. No page of rows is held
+// while a callback runs, so callbacks may call the journal.
+//
+// Times are kept in milliseconds and come back in UTC; the zero time stays
+// zero. Texts come back byte for byte, whatever is in them.
+//
+// # On disk
+//
+// The state directory has mode 0700 and its files have mode 0600:
+//
+//	journal.db           SQLite, in WAL mode with synchronous=FULL
+//	journal.db-wal, -shm its write-ahead log while somebody has it open
+//	journal.lock         held by the writer, with its pid and start; empty
+//	                     after a clean end
+//	journal.db.corrupt-* journals that were found damaged, kept for a person
+//
+// A message costs less than 300 bytes, indexes included, and is found by index
+// only, so the size of a journal does not matter; memory is bounded by a page
+// cache of 8 MB.
+package journal

@@ -1,0 +1,90 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+)
+
+// lockName is the file whose lock makes a process the writer.
+const lockName = "journal.lock"
+
+// lock is the writer's lock on a state directory. The operating system holds it
+// and lets go of it when the process ends, however it ends. The text inside is
+// for people, and tells the next writer whether the last one ended cleanly: only
+// a clean end empties it.
+type lock struct {
+	file *os.File
+	// unclean is set when the last writer did not end cleanly, or is unknown.
+	unclean bool
+}
+
+// acquireLock takes the lock of dir, or says who has it.
+func acquireLock(dir string) (*lock, error) {
+	name := filepath.Join(dir, lockName)
+	_, err := os.Lstat(name)
+	fresh := errors.Is(err, os.ErrNotExist)
+	file, err := openNoFollow(name, os.O_RDWR|os.O_CREATE)
+	if err != nil {
+		return nil, stateError(dir, "lock", err)
+	}
+	l := &lock{file: file}
+	if err := lockFile(file); errors.Is(err, errLocked) {
+		defer file.Close()
+		return nil, l.taken(dir)
+	} else if err != nil {
+		file.Close()
+		return nil, stateError(dir, "lock", err)
+	}
+	l.unclean = fresh || l.text() != ""
+	if err := l.sign(); err != nil {
+		file.Close()
+		return nil, stateError(dir, "lock", err)
+	}
+	return l, nil
+}
+
+func (l *lock) taken(dir string) error {
+	var pid int
+	var since string
+	who := ""
+	if n, _ := fmt.Sscanf(l.text(), "pid %d since %s", &pid, &since); n == 2 {
+		who = fmt.Sprintf(" as pid %d since %s", pid, fault.Escape(since))
+	}
+	return fault.New(fault.Temporary, "popferry is already running%s with the state in %s",
+		who, dir).WithHint("wait until it is done, or give this run a state directory " +
+		"of its own with --state")
+}
+
+// text reads what is written in the lock file, up to a line's length.
+func (l *lock) text() string {
+	buf := make([]byte, 256)
+	n, _ := l.file.ReadAt(buf, 0) // shorter than buf, so io.EOF is usual
+	return string(buf[:n])
+}
+
+// sign writes who holds the lock. It is synced before the database is touched,
+// since after a power loss it is what says that the end was not clean.
+func (l *lock) sign() error {
+	line := fmt.Sprintf("pid %d since %s\n", os.Getpid(), time.Now().UTC().Format(time.RFC3339))
+	// Never empty in between, which would say that the last end was clean.
+	if _, err := l.file.WriteAt([]byte(line), 0); err != nil {
+		return err
+	}
+	if err := l.file.Truncate(int64(len(line))); err != nil {
+		return err
+	}
+	return errors.Join(l.file.Chmod(0o600), l.file.Sync())
+}
+
+func (l *lock) release(clean bool) error {
+	var err error
+	if clean {
+		err = l.file.Truncate(0)
+	}
+	return errors.Join(err, l.file.Close())
+}
