@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/report"
+)
+
+// app is one invocation of the program: its streams and the flags that all verbs
+// have.
+type app struct {
+	stdout, stderr io.Writer
+
+	config, state  string
+	json           bool
+	report         string
+	quiet, verbose bool
+	noWait         bool
+
+	understood bool                          // the command line was: errors are no longer about it
+	output     atomic.Pointer[report.Output] // nil until then
+	code       fault.Code                    // how the work ended
+}
+
+// run is the program without the process: it returns the exit status.
+func run(args []string, stdout, stderr io.Writer) int {
+	harden()
+	tuneMemory(os.Getenv)
+	a := &app{stdout: stdout, stderr: stderr}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	ctx, stop := a.untilSignal(context.Background())
+	defer stop()
+	err := root.ExecuteContext(ctx)
+	if out := a.output.Load(); out != nil {
+		out.Close()
+	}
+	if err != nil {
+		a.explain(err)
+		a.code = fault.Worst(a.code, a.codeOf(err))
+	}
+	return int(a.code)
+}
+
+const rootHelp = `popferry carries mail from POP3 maildrops into IMAP folders, once, and proves it.
+
+  popferry demo                    see it work, with no servers and no configuration
+  popferry plan                    what a run would do; nothing is written anywhere
+  popferry run                     do it; run it again at any time, nothing comes twice
+  popferry verify                  prove that every delivered message is there
+
+It reads accounts.yaml in the current folder, which says where the mail is and where
+it goes:
+
+  accounts:
+    - source:
+        host: pop.oldisp.example
+        username: alice
+        password: {env: POP_PASSWORD}
+      destination:
+        host: imap.example.net
+        username: alice@example.net
+        password: {env: IMAP_PASSWORD}
+
+Nothing is deleted from POP3 unless the file says so.`
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "popferry",
+		Short:         "carry mail from POP3 to IMAP, exactly once",
+		Long:          rootHelp,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		// SuggestionsFor counts typing mistakes up to this.
+		SuggestionsMinimumDistance: 2,
+		Args:                       unknownVerb,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return fault.New(fault.Usage, "what is to be done?").
+				WithHint("popferry --help lists the verbs; popferry demo shows how it works")
+		},
+		PersistentPreRunE: a.prepare,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fault.New(fault.Usage, "%w", err).WithHint("%s --help", cmd.CommandPath())
+	})
+	a.commonFlags(root)
+	root.AddCommand(a.demoCommand(), a.planCommand(), a.runCommand(), a.statusCommand(),
+		a.verifyCommand(), a.adoptCommand(), a.undoCommand(), a.versionCommand())
+	return root
+}
+
+// unknownVerb refuses what cobra found no command for.
+func unknownVerb(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fault.New(fault.Usage, "there is no verb %q", fault.Escape(args[0]))
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return err.WithHint("did you mean %q?", near[0])
+	}
+	return err.WithHint("popferry --help lists the verbs")
+}
+
+func (a *app) commonFlags(root *cobra.Command) {
+	f := root.PersistentFlags()
+	f.SortFlags = false
+	f.StringVar(&a.config, "config", "accounts.yaml", "the `FILE` with the accounts")
+	f.StringVar(&a.state, "state", "", "the `DIR` of the journal (default "+defaultStateText+")")
+	f.BoolVar(&a.json, "json", false, "write the result as JSON")
+	f.StringVar(&a.report, "report", "", "write the result to a `FILE` too: .json, .csv or .html")
+	f.BoolVar(&a.quiet, "quiet", false, "say nothing if all is well")
+	f.BoolVar(&a.verbose, "verbose", false, "say more; list every message")
+	f.BoolVar(&a.noWait, "no-wait", false, "end with 75 instead of waiting for a lost answer to settle")
+}
+
+// prepare runs before every verb, once its command line is understood.
+func (a *app) prepare(cmd *cobra.Command, _ []string) (err error) {
+	if a.quiet && a.verbose {
+		return fault.New(fault.Usage, "--quiet and --verbose exclude each other")
+	}
+	if a.state, err = stateDir(a.state, os.Getenv); err != nil {
+		return err
+	}
+	out, err := report.New(report.Options{Stdout: a.stdout, Stderr: a.stderr, JSON: a.json,
+		File: a.report, Quiet: a.quiet, Verbose: a.verbose})
+	if err != nil {
+		return err
+	}
+	a.output.Store(out)
+	a.understood = true
+	return nil
+}
+
+const defaultStateText = "$XDG_STATE_HOME/popferry, or ~/.local/state/popferry"
+
+// stateDir is where the journal is.
+func stateDir(flag string, getenv func(string) string) (string, error) {
+	if flag != "" {
+		return flag, nil
+	}
+	// The XDG base directory specification: a relative path is to be ignored.
+	if base := getenv("XDG_STATE_HOME"); filepath.IsAbs(base) {
+		return filepath.Join(base, "popferry"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fault.New(fault.State, "no place for the journal: %w", err).
+			WithHint("name one with --state DIR")
+	}
+	return filepath.Join(home, ".local", "state", "popferry"), nil
+}
+
+// show writes a result and remembers how the work ended.
+func (a *app) show(r report.Result, code fault.Code) error {
+	a.code = fault.Worst(a.code, code)
+	return a.output.Load().Show(r)
+}

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// untilSignal returns a context that ends with the first SIGINT or SIGTERM: what
+// is under way is finished then. A second one has its usual effect, at once.
+func (a *app) untilSignal(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+			signal.Stop(signals)
+			a.say("finishing what is under way; once more to stop at once")
+			cancel()
+		case <-ctx.Done():
+			signal.Stop(signals)
+		}
+	}()
+	return ctx, cancel
+}
+
+// say tells the user something, wherever the program is.
+func (a *app) say(format string, args ...any) {
+	if out := a.output.Load(); out != nil {
+		out.Say(format, args...)
+		return
+	}
+	fmt.Fprintf(a.stderr, format+"\n", args...)
+}

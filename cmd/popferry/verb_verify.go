@@ -1,0 +1,27 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/report"
+)
+
+func (a *app) verifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify [ACCOUNT...]",
+		Short: "prove that every delivered message is at the destination",
+		Long: `Read the destination again and compare every delivered message with what was sent.
+
+Each message is found where popferry put it, found in another folder (moved), or
+missing. Messages that are missing end it with 65. Nothing is changed.`,
+		Example: `  popferry verify
+  popferry verify alice --report proof.html`,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			return a.with(cmd.Context(), names, func(s *session) error {
+				r := ferry.Verify(cmd.Context(), s.options)
+				return a.show(report.Verify(r), r.ExitCode)
+			})
+		},
+	}
+}

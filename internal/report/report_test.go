@@ -1,0 +1,325 @@
+package report_test
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/report"
+	"github.com/popferry/popferry/plan"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// golden compares with a file of testdata.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", name, diff)
+	}
+}
+
+var started = time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+
+// sample is a run with one account of every kind.
+func sample() ferry.Report {
+	return ferry.Report{
+		Version: ferry.ReportVersion, Started: started, ExitCode: fault.Credentials,
+		Totals: ferry.Totals{Listed: 15204, Known: 12000, Duplicate: 3, Delivered: 3198, Held: 2,
+			Waiting: 1, Deleted: 40, Bytes: 54_321_987},
+		Accounts: []ferry.AccountReport{
+			{Name: "alice@oldisp.example", Seconds: 12.34, Totals: ferry.Totals{Listed: 1204,
+				Delivered: 1204, Deleted: 40, Bytes: 34_000_000}},
+			{Name: "bob", Seconds: 3725, ExitCode: fault.Held,
+				Totals: ferry.Totals{Listed: 14000, Known: 12000, Duplicate: 3, Delivered: 1994,
+					Held: 2, Waiting: 1, Bytes: 20_321_987},
+				Notes: []string{"the journal was made on another machine"},
+				Messages: []ferry.MessageReport{
+					{Number: 7, UIDL: "0000abcd", Size: 52_000_000, State: "held",
+						Reason: "larger than the destination accepts (52000000 bytes of at most 35651584)"},
+					{Number: 9, UIDL: "0000abce", Size: 0, State: "held",
+						Reason: "it is empty (0 bytes), and no IMAP server stores that"},
+				}},
+			{Name: "carol", Seconds: 0.4, ExitCode: fault.Credentials, Error: &ferry.ErrorReport{
+				Code:    fault.Credentials,
+				Message: "pop.oldisp.example:995 refused the login of carol: [AUTH] invalid password",
+				Hint:    "check username and password; some providers want an app password"}},
+		},
+	}
+}
+
+// show gives what a result looks like on a standard output that is no terminal.
+func show(t *testing.T, r report.Result, o report.Options) []byte {
+	t.Helper()
+	var out, talk bytes.Buffer
+	o.Stdout, o.Stderr = &out, &talk
+	output, err := report.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := output.Show(r); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// file gives what a result looks like in a file.
+func file(t *testing.T, r report.Result, name string) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	show(t, r, report.Options{File: path})
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func TestRunInEveryForm(t *testing.T) {
+	t.Setenv("TZ", "UTC")
+	r := report.Run(sample(), time.Hour+125*time.Second)
+	golden(t, "run.txt", show(t, r, report.Options{}))
+	golden(t, "run.csv", file(t, r, "r.csv"))
+	page := file(t, r, "r.html")
+	page = bytes.ReplaceAll(page, []byte(started.Local().Format("2006-01-02 15:04:05")), []byte("(time)"))
+	golden(t, "run.html", page)
+}
+
+// TestJSONIsAContract holds the names and the types of what programs read.
+// Fields may come, none may go or change.
+func TestJSONIsAContract(t *testing.T) {
+	golden(t, "run.json", show(t, report.Run(sample(), time.Hour+125*time.Second), report.Options{JSON: true}))
+	golden(t, "verify.json", show(t, report.Verify(verified()), report.Options{JSON: true}))
+	golden(t, "status.json", show(t, report.Status(status()), report.Options{JSON: true}))
+	golden(t, "plan.json", show(t, planned(false), report.Options{JSON: true}))
+}
+
+func TestOtherResultsAsText(t *testing.T) {
+	golden(t, "verify.txt", show(t, report.Verify(verified()), report.Options{}))
+	golden(t, "plan.txt", show(t, planned(true), report.Options{}))
+	text := show(t, report.Status(status()), report.Options{})
+	golden(t, "status.txt", bytes.ReplaceAll(text,
+		[]byte(started.Local().Format("2006-01-02 15:04:05")), []byte("2026-03-04 05:06:07")))
+}
+
+func TestPlanAsJSONCanBeCarriedOut(t *testing.T) {
+	plans, err := plan.Decode(bytes.NewReader(show(t, planned(false), report.Options{JSON: true})))
+	if err != nil || len(plans) != 1 || plans[0].Account != "alice" {
+		t.Errorf("%v, %v", plans, err)
+	}
+}
+
+func verified() ferry.VerifyReport {
+	return ferry.VerifyReport{
+		Version: 1, ExitCode: fault.Held,
+		Totals: ferry.VerifyTotals{Delivered: 1204, Found: 1202, Moved: 1, Missing: 1},
+		Accounts: []ferry.VerifyAccount{{
+			Name:         "alice",
+			VerifyTotals: ferry.VerifyTotals{Delivered: 1204, Found: 1202, Moved: 1, Missing: 1},
+			ExitCode:     fault.Held,
+			Messages: []ferry.MessageReport{
+				{UIDL: "a1", Size: 1200, State: "moved", Folder: "Archive", UID: 3, Reason: "was INBOX uid 7"},
+				{UIDL: "a2", Size: 1300, State: "missing", Folder: "INBOX", UID: 8,
+					Reason: "not in any folder of the destination"},
+			},
+		}},
+	}
+}
+
+func status() report.StatusReport {
+	scope := journal.Scope{Account: "alice", SourceHost: "pop.example.org", SourceUser: "alice",
+		DestHost: "imap.example.net", DestUser: "alice@example.net", Folder: "INBOX"}
+	last, _ := json.Marshal(ferry.LastRun{At: started, ExitCode: fault.Held, Totals: ferry.Totals{Held: 1}})
+	return report.StatusReport{Version: report.StatusVersion, State: "/state", Accounts: []report.StatusAccount{
+		report.NewStatusAccount(journal.Status{Scope: scope, LastRun: string(last),
+			Counts: map[journal.State]int{journal.Delivered: 1200, journal.Held: 1, journal.Gone: 4}},
+			[]journal.Record{{UIDL: "u1", Listed: 99, State: journal.Held, Reason: "it is empty"}}),
+		report.NewStatusAccount(journal.Status{Scope: journal.Scope{Account: "bob"}}, nil),
+	}}
+}
+
+func planned(explain bool) report.Result {
+	p := plan.Build(plan.Input{Account: "alice", ConfigHash: "c0ffee",
+		Listing:     []plan.Listed{{Number: 1, Size: 1000, UIDL: "a"}, {Number: 2, Size: 90_000, UIDL: "b"}},
+		Limit:       50_000,
+		Destination: plan.Destination{Host: "imap.example.net", User: "alice", Folder: "INBOX", Exists: true},
+	})
+	r := ferry.Report{ExitCode: fault.Temporary, Accounts: []ferry.AccountReport{{Name: "alice"},
+		{Name: "bob", Error: &ferry.ErrorReport{Code: fault.Temporary, Message: "cannot connect", Hint: "host and port"}}}}
+	return report.Plans([]plan.Plan{p}, r, explain)
+}
+
+// hostile is a text that attacks whoever shows it: a terminal, the reader's eye,
+// a browser, a spreadsheet, a table.
+const hostile = "=cmd|'/C calc'!A0\x1b[31m\x1b]0;x\a\r\n<script>alert(1)</script>\u202egnp\u009b1m\t\"};--\x00"
+
+func attacked() ferry.Report {
+	return ferry.Report{Version: 1, ExitCode: fault.Held, Accounts: []ferry.AccountReport{{
+		Name: hostile, Notes: []string{hostile}, ExitCode: fault.Held,
+		Error:    &ferry.ErrorReport{Code: fault.Held, Message: hostile, Hint: hostile},
+		Messages: []ferry.MessageReport{{UIDL: hostile, State: "held", Reason: hostile, Folder: hostile, UID: 3}},
+	}}}
+}
+
+func TestHostileTextIsHarmlessInEveryForm(t *testing.T) {
+	r := report.Run(attacked(), 0)
+	forms := map[string][]byte{
+		"text": show(t, r, report.Options{}),
+		"json": show(t, r, report.Options{JSON: true}),
+		"csv":  file(t, r, "r.csv"),
+		"html": file(t, r, "r.html"),
+	}
+	for name, data := range forms {
+		for _, c := range string(data) {
+			if c != '\n' && !unicode.IsPrint(c) {
+				t.Errorf("%s has the character %U", name, c)
+			}
+		}
+		if !bytes.Contains(data, []byte("alert(1)")) {
+			t.Errorf("%s does not show the text at all:\n%s", name, data)
+		}
+	}
+	if bytes.Contains(forms["html"], []byte("<script>")) {
+		t.Error("the page has a script")
+	}
+	var back ferry.Report
+	if err := json.Unmarshal(forms["json"], &back); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(attacked(), back); diff != "" {
+		t.Errorf("JSON does not keep the text (-want +got):\n%s", diff)
+	}
+	rows, err := csv.NewReader(bytes.NewReader(forms["csv"])).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cell := range rows[2] {
+		if strings.HasPrefix(cell, "=") {
+			t.Errorf("a spreadsheet would run %q", cell)
+		}
+	}
+}
+
+func TestObserversEscapeToo(t *testing.T) {
+	var talk bytes.Buffer
+	output, err := report.New(report.Options{Stdout: &talk, Stderr: &talk, Verbose: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := attacked().Accounts[0]
+	for _, ev := range []ferry.Event{
+		{Kind: ferry.Started}, {Kind: ferry.Planned, Messages: 3, Bytes: 9}, {Kind: ferry.Held, Text: hostile, Messages: 1},
+		{Kind: ferry.Waiting, Text: hostile, Until: time.Now().Add(time.Hour)}, {Kind: ferry.Note, Text: hostile},
+		{Kind: ferry.Finished, Result: &a},
+	} {
+		ev.Account = hostile
+		output.Observe(ev)
+	}
+	for _, c := range talk.String() {
+		if c != '\n' && !unicode.IsPrint(c) {
+			t.Fatalf("the character %U in:\n%s", c, talk.String())
+		}
+	}
+	if n := strings.Count(talk.String(), "alert(1)"); n < 9 {
+		t.Errorf("said %d times only:\n%s", n, talk.String())
+	}
+}
+
+func TestQuietSpeaksOnlyOfWhatIsNotWell(t *testing.T) {
+	well := report.Run(ferry.Report{Accounts: []ferry.AccountReport{{Name: "alice"}}}, 0)
+	if out := show(t, well, report.Options{Quiet: true}); len(out) > 0 {
+		t.Errorf("said %q", out)
+	}
+	if out := show(t, report.Run(sample(), time.Hour+125*time.Second), report.Options{Quiet: true}); len(out) == 0 {
+		t.Error("said nothing of a failure")
+	}
+	if out := show(t, report.Status(status()), report.Options{Quiet: true}); len(out) == 0 {
+		t.Error("said nothing when asked for the status")
+	}
+}
+
+func TestReportFiles(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "r.json")
+	if err := os.WriteFile(path, []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	show(t, report.Run(sample(), time.Hour+125*time.Second), report.Options{File: path})
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+	_, err = report.New(report.Options{File: "report.pdf"})
+	if fault.CodeOf(err) != fault.Usage {
+		t.Errorf("a PDF: %v", err)
+	}
+	out, err := report.New(report.Options{Stdout: &bytes.Buffer{}, Stderr: &bytes.Buffer{},
+		File: filepath.Join(dir, "nowhere", "r.json")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Show(report.Run(sample(), time.Hour+125*time.Second)); fault.CodeOf(err) != fault.State {
+		t.Errorf("a folder that is not there: %v", err)
+	}
+}
+
+// TestFailedWriteKeepsTheOldFile is what atomic means.
+func TestFailedWriteKeepsTheOldFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "plan.json")
+	if err := os.WriteFile(path, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := report.WriteFile(path, func(w io.Writer) error {
+		w.Write([]byte("half"))
+		return errors.New("no more")
+	})
+	if fault.CodeOf(err) != fault.State {
+		t.Errorf("error %v", err)
+	}
+	if data, _ := os.ReadFile(path); string(data) != "old" {
+		t.Errorf("the file has %q", data)
+	}
+	if entries, _ := os.ReadDir(filepath.Dir(path)); len(entries) != 1 {
+		t.Errorf("left behind: %v", entries)
+	}
+}
+
+func TestDuration(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0.0s", 400 * time.Millisecond: "0.4s", 9940 * time.Millisecond: "9.9s",
+		9960 * time.Millisecond: "10s", 12 * time.Second: "12s", 59700 * time.Millisecond: "1m00s", 3*time.Minute + 5*time.Second: "3m05s",
+		59*time.Minute + 59700*time.Millisecond: "1h00m", 2*time.Hour + 14*time.Minute: "2h14m",
+	} {
+		if got := report.Duration(d); got != want {
+			t.Errorf("%v is %q, want %q", d, got, want)
+		}
+	}
+}

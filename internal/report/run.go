@@ -1,0 +1,121 @@
+package report
+
+import (
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+)
+
+// Run is the result of `popferry run`, and how long all of it took: accounts are
+// at work side by side.
+func Run(r ferry.Report, took time.Duration) Result {
+	return deed{"popferry run", r, took, runVerdict}
+}
+
+// Adopt is the result of `popferry adopt`.
+func Adopt(r ferry.Report, took time.Duration) Result {
+	return deed{"popferry adopt", r, took, adoptVerdict}
+}
+
+// Undo is the result of `popferry undo`.
+func Undo(r ferry.Report, took time.Duration) Result {
+	return deed{"popferry undo", r, took, undoVerdict}
+}
+
+// deed is the result of what works on accounts.
+type deed struct {
+	title   string
+	report  ferry.Report
+	took    time.Duration
+	success func(ferry.Totals) string
+}
+
+// JSON is the report itself.
+func (d deed) JSON() any { return d.report }
+
+// Sheet has a row for each account.
+func (d deed) Sheet() Sheet {
+	r := d.report
+	s := Sheet{
+		Title: d.title, Taken: r.Started, Deed: true, ExitCode: r.ExitCode,
+		Columns: []Column{
+			{Name: "account"}, {Name: "listed", Number: true}, {Name: "known", Number: true},
+			{Name: "duplicate", Short: "dupl", Number: true, Minor: true},
+			{Name: "delivered", Short: "deliv", Number: true},
+			{Name: "held", Number: true, Minor: true}, {Name: "waiting", Number: true, Minor: true},
+			{Name: "deleted", Number: true, Minor: true}, {Name: "size", Number: true},
+			{Name: "time", Number: true, Spare: true}, {Name: "result"},
+		},
+		Verdict: verdict(r.ExitCode, failures(r), r.Totals.Held, d.success(r.Totals)),
+	}
+	for _, a := range r.Accounts {
+		s.Rows = append(s.Rows, row(a.Name, a.Totals, a.Seconds, a.ExitCode))
+		s.issue(a.Name, a.Error)
+		s.messages(a.Name, a.Messages)
+		for _, n := range a.Notes {
+			s.Notes = append(s.Notes, Note{a.Name, n})
+		}
+	}
+	if len(r.Accounts) > 1 {
+		s.Total = row(Count(len(r.Accounts), "account"), r.Totals, d.took.Seconds(), r.ExitCode)
+	}
+	return s
+}
+
+func row(name string, t ferry.Totals, took float64, code fault.Code) []Cell {
+	return []Cell{text(name), number(t.Listed), number(t.Known), number(t.Duplicate),
+		number(t.Delivered), number(t.Held), number(t.Waiting), number(t.Deleted),
+		octets(t.Bytes), span(took), ending(code)}
+}
+
+func failures(r ferry.Report) int {
+	failed := 0
+	for _, a := range r.Accounts {
+		if a.Error != nil {
+			failed++
+		}
+	}
+	return failed
+}
+
+// verdict says how it went, in one sentence.
+func verdict(code fault.Code, failed, held int, success string) string {
+	switch {
+	case code == fault.OK:
+		return success
+	case code == fault.Held && held == 0:
+		return "Done, but something awaits your word; see above."
+	case failed > 0 && code != fault.Held:
+		return Count(failed, "account") + " did not finish; what to check is above."
+	case held > 0:
+		return "Done, but for " + Count(held, "message") + " held back on POP3."
+	}
+	return "Not all is well: " + code.String() + "."
+}
+
+func runVerdict(t ferry.Totals) string {
+	switch {
+	case t.Listed == 0:
+		return "Nothing to do: no mail on POP3."
+	case t.Delivered == 0:
+		return "Nothing new: all " + Count(t.Listed, "message") + " were delivered before."
+	}
+	return "Done: " + Count(t.Delivered, "message") + " delivered, " + Size(t.Bytes) + "."
+}
+
+func adoptVerdict(t ferry.Totals) string {
+	return "Done: " + Count(t.Duplicate, "message") + " at the destination adopted, nothing copied."
+}
+
+func undoVerdict(t ferry.Totals) string {
+	return "Done: " + Count(t.Deleted, "message") + " taken back from the destination."
+}
+
+// moment writes a time for people, in their zone; "" for none.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("2006-01-02 15:04:05")
+}

@@ -1,0 +1,99 @@
+package report
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/journal"
+)
+
+// StatusVersion is the version of the JSON of `popferry status`.
+const StatusVersion = 1
+
+// StatusReport is what the journal knows: the JSON of `popferry status`.
+type StatusReport struct {
+	Version  int             `json:"version"`
+	State    string          `json:"state"`
+	Accounts []StatusAccount `json:"accounts"`
+	Notes    []string        `json:"notes,omitempty"`
+}
+
+// StatusAccount is what the journal knows of an account towards one destination.
+type StatusAccount struct {
+	Name        string                `json:"name"`
+	Source      string                `json:"source"`
+	Destination string                `json:"destination"`
+	Folder      string                `json:"folder"`
+	States      map[journal.State]int `json:"states"`
+	LastRun     *ferry.LastRun        `json:"last_run,omitempty"`
+	Messages    []ferry.MessageReport `json:"messages,omitempty"`
+}
+
+// NewStatusAccount sums up a scope of the journal; held are its held messages.
+func NewStatusAccount(s journal.Status, held []journal.Record) StatusAccount {
+	a := StatusAccount{
+		Name: s.Scope.Account, Folder: s.Scope.Folder, States: s.Counts,
+		Source:      s.Scope.SourceUser + " on " + s.Scope.SourceHost,
+		Destination: s.Scope.DestUser + " on " + s.Scope.DestHost,
+	}
+	if a.States == nil {
+		a.States = map[journal.State]int{}
+	}
+	var last ferry.LastRun
+	if json.Unmarshal([]byte(s.LastRun), &last) == nil { // never fails on what a run wrote
+		a.LastRun = &last
+	}
+	for _, r := range held {
+		a.Messages = append(a.Messages, ferry.MessageReport{
+			UIDL: fault.Escape(r.UIDL), Size: r.Listed, State: string(r.State), Reason: r.Reason,
+		})
+	}
+	return a
+}
+
+// Status is the result of `popferry status`.
+func Status(r StatusReport) Result { return status{r} }
+
+type status struct{ report StatusReport }
+
+// JSON is the report itself.
+func (s status) JSON() any { return s.report }
+
+// Sheet has a row for each account and destination.
+func (s status) Sheet() Sheet {
+	sheet := Sheet{
+		Title: "popferry status",
+		Columns: []Column{
+			{Name: "account"}, {Name: "delivered", Number: true}, {Name: "held", Number: true},
+			{Name: "open", Number: true, Minor: true}, {Name: "deleted", Number: true, Minor: true},
+			{Name: "last run"}, {Name: "result"},
+		},
+	}
+	for _, a := range s.report.Accounts {
+		sheet.Rows = append(sheet.Rows, a.row())
+		if a.LastRun != nil {
+			sheet.issue(a.Name, a.LastRun.Error)
+		}
+		sheet.messages(a.Name, a.Messages)
+	}
+	for _, n := range s.report.Notes {
+		sheet.Notes = append(sheet.Notes, Note{Text: n})
+	}
+	if len(s.report.Accounts) == 0 {
+		sheet.Verdict = "Nothing has been run yet with the state in " + s.report.State + "."
+	}
+	return sheet
+}
+
+func (a StatusAccount) row() []Cell {
+	deleted := a.States[journal.DeleteSent] + a.States[journal.Gone]
+	when, result := text("never"), text("-")
+	if a.LastRun != nil {
+		when = Cell{Text: moment(a.LastRun.At), Value: a.LastRun.At.UTC().Format(time.RFC3339)}
+		result = ending(a.LastRun.ExitCode)
+	}
+	return []Cell{text(a.Name), number(a.States[journal.Delivered] + deleted),
+		number(a.States[journal.Held]), number(a.States[journal.Intent]), number(deleted), when, result}
+}

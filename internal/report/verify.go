@@ -1,0 +1,55 @@
+package report
+
+import "github.com/popferry/popferry/internal/ferry"
+
+// Verify is the result of `popferry verify`.
+func Verify(r ferry.VerifyReport) Result { return verification{r} }
+
+type verification struct{ report ferry.VerifyReport }
+
+// JSON is the report itself.
+func (v verification) JSON() any { return v.report }
+
+// Sheet has a row for each account.
+func (v verification) Sheet() Sheet {
+	r := v.report
+	s := Sheet{
+		Title: "popferry verify", Deed: true, ExitCode: r.ExitCode,
+		Columns: []Column{
+			{Name: "account"}, {Name: "delivered", Number: true}, {Name: "found", Number: true},
+			{Name: "moved", Number: true}, {Name: "missing", Number: true}, {Name: "result"},
+		},
+	}
+	failed := 0
+	for _, a := range r.Accounts {
+		s.Rows = append(s.Rows, append(verified(a.Name, a.VerifyTotals), ending(a.ExitCode)))
+		s.issue(a.Name, a.Error)
+		s.messages(a.Name, a.Messages)
+		if a.Error != nil {
+			failed++
+		}
+	}
+	if len(r.Accounts) > 1 {
+		s.Total = append(verified(Count(len(r.Accounts), "account"), r.Totals), ending(r.ExitCode))
+	}
+	s.Verdict = verifyVerdict(r, failed)
+	return s
+}
+
+func verified(name string, t ferry.VerifyTotals) []Cell {
+	return []Cell{text(name), number(t.Delivered), number(t.Found), number(t.Moved), number(t.Missing)}
+}
+
+func verifyVerdict(r ferry.VerifyReport, failed int) string {
+	if r.Totals.Missing > 0 {
+		return Count(r.Totals.Missing, "delivered message") + " can't be found at the destination."
+	}
+	return verdict(r.ExitCode, failed, 0, provenVerdict(r.Totals))
+}
+
+func provenVerdict(t ferry.VerifyTotals) string {
+	if t.Delivered == 0 {
+		return "Nothing was delivered yet, so there is nothing to prove."
+	}
+	return "Proven: the destination has all " + Count(t.Delivered, "delivered message") + "."
+}
