@@ -30,3 +30,6 @@ servers:
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SERVERS); \
 	fi
 
+# Takes about a quarter of an hour, and a machine that has nothing else to do.
+bench: servers
+	$(GO) run ./internal/bench
