@@ -144,8 +144,8 @@ func (e *engine) one(ctx context.Context, a plan.Account,
 	t.emit(Event{Kind: Started})
 	err := t.safely(ctx, work)
 	if errors.Is(err, context.Canceled) {
-		err = fault.New(fault.Temporary, "stopped before all was done: %w", context.Canceled).
-			WithHint("run again: nothing is copied twice")
+		err = &fault.Error{Code: fault.Temporary, Message: "stopped before all was done",
+			Hint: "run again: nothing is copied twice", Err: context.Canceled}
 	}
 	report := t.finish(err, time.Since(started))
 	t.emit(Event{Kind: Finished, Result: &report})

@@ -1,6 +1,7 @@
 package ferry
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -74,7 +75,7 @@ func (t *trip) recordHolds(ctx context.Context, p plan.Plan) error {
 		}
 		known, ok := t.known[a.Key]
 		if ok && known.State == journal.Held || !trusted(a.Listed) {
-			t.countHeld(a.Listed, a.Why)
+			t.countHeld(a.Listed, cmp.Or(known.Reason, a.Why))
 			continue
 		}
 		known.Key = a.Key

@@ -44,6 +44,9 @@ func (t *trip) foresee(ctx context.Context) (plan.Plan, error) {
 	if err != nil {
 		return p, err
 	}
+	if t.report.Estimate, err = t.estimate(ctx, p); err != nil {
+		return p, err
+	}
 	t.leave(ctx)
 	return p, nil
 }

@@ -41,6 +41,8 @@ type AccountReport struct {
 	Error    *ErrorReport    `json:"error,omitempty"`
 	Notes    []string        `json:"notes,omitempty"`
 	Messages []MessageReport `json:"messages,omitempty"`
+	// Estimate is for [Plans] only.
+	Estimate *Estimate `json:"estimate,omitempty"`
 }
 
 // ErrorReport is an error as the report shows it.

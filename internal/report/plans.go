@@ -1,6 +1,7 @@
 package report
 
 import (
+	"fmt"
 	"io"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -22,10 +23,11 @@ type planning struct {
 
 // planningJSON can be read as a stored plan too: see [plan.Decode].
 type planningJSON struct {
-	Version  int         `json:"version"`
-	Plans    []plan.Plan `json:"plans"`
-	Errors   []planError `json:"errors,omitempty"`
-	ExitCode fault.Code  `json:"exit_code"`
+	Version   int                       `json:"version"`
+	Plans     []plan.Plan               `json:"plans"`
+	Estimates map[string]ferry.Estimate `json:"estimates,omitempty"` // by account
+	Errors    []planError               `json:"errors,omitempty"`
+	ExitCode  fault.Code                `json:"exit_code"`
 }
 
 type planError struct {
@@ -40,6 +42,12 @@ func (p planning) JSON() any {
 		out.Plans = []plan.Plan{}
 	}
 	for _, a := range p.report.Accounts {
+		if a.Estimate != nil {
+			if out.Estimates == nil {
+				out.Estimates = map[string]ferry.Estimate{}
+			}
+			out.Estimates[a.Name] = *a.Estimate
+		}
 		if a.Error != nil {
 			out.Errors = append(out.Errors, planError{a.Name, *a.Error})
 		}
@@ -63,8 +71,36 @@ func (p planning) WriteText(w io.Writer) error {
 	if len(p.plans) == 0 {
 		return nil
 	}
-	_, err := io.WriteString(w, plan.Plans(p.plans).String())
-	return err
+	if _, err := io.WriteString(w, plan.Plans(p.plans).String()); err != nil {
+		return err
+	}
+	return p.writeTimes(w)
+}
+
+// writeTimes says how long the accounts with something to copy will take.
+func (p planning) writeTimes(w io.Writer) error {
+	for i, a := range p.report.Accounts {
+		if a.Estimate == nil || !p.copies(a.Name) {
+			continue
+		}
+		if i == 0 {
+			fmt.Fprintln(w)
+		}
+		_, err := fmt.Fprintf(w, "%s: about %s (%s)\n", a.Name, Duration(seconds(a.Estimate.Seconds)), a.Estimate.Basis)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p planning) copies(account string) bool {
+	for _, one := range p.plans {
+		if one.Account == account {
+			return one.Totals().Copy.Messages > 0
+		}
+	}
+	return false
 }
 
 // Sheet has a row for each account that has a plan.

@@ -1,0 +1,82 @@
+package ferry
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/popferry/popferry/plan"
+)
+
+// Estimate is how long a run is likely to take.
+type Estimate struct {
+	Seconds float64 `json:"seconds"`
+	// Basis says in words what the guess rests on.
+	Basis string `json:"basis"`
+}
+
+// What the estimate assumes of servers that nobody has measured yet.
+const (
+	assumedRate  = 10 << 20 // octets a second
+	rateMinimum  = 1 << 20  // octets that a run must have carried to be a measure
+	loginTrips   = 5        // round trips before the first message and after the last
+	windowOfRETR = 512
+)
+
+// estimate guesses how long the plan's copying takes: at the rate of the last
+// run that carried enough to tell, else from the round trips that these servers
+// demand, measured once on each side.
+func (t *trip) estimate(ctx context.Context, p plan.Plan) (*Estimate, error) {
+	work := p.Totals().Copy
+	text, err := t.ledger.Fact(ctx, factLastRun)
+	if err != nil {
+		return nil, err
+	}
+	var last LastRun
+	// A fact that can't be read is none: it is only a measure of speed.
+	if json.Unmarshal([]byte(text), &last) == nil && last.Totals.Bytes >= rateMinimum && last.Seconds > 0 {
+		rate := float64(last.Totals.Bytes) / last.Seconds
+		return &Estimate{Seconds: float64(work.Bytes) / rate, Basis: fmt.Sprintf(
+			"at %.1f MB/s, as in the last run", rate/1e6)}, nil
+	}
+	trip, err := t.roundTrip(ctx)
+	if err != nil {
+		return nil, err
+	}
+	waits := loginTrips + t.tripsFor(work.Messages)
+	seconds := waits*trip.Seconds() + float64(work.Bytes)/assumedRate
+	return &Estimate{Seconds: seconds, Basis: fmt.Sprintf(
+		"a round trip takes %v; the servers' speed is not known yet", trip.Round(100*time.Microsecond))}, nil
+}
+
+// roundTrip is the longer one of the two sides.
+func (t *trip) roundTrip(ctx context.Context) (time.Duration, error) {
+	start := time.Now()
+	if err := t.source.Noop(ctx); err != nil {
+		return 0, err
+	}
+	source := time.Since(start)
+	conn, box := t.dest.get()
+	start = time.Now()
+	if !box.Exists {
+		return source, nil
+	}
+	if _, err := conn.Refresh(ctx, box); err != nil {
+		return 0, err
+	}
+	return max(source, time.Since(start)), nil
+}
+
+// tripsFor is how many round trips n messages need on the slower side.
+func (t *trip) tripsFor(n int) float64 {
+	conn, _ := t.dest.get()
+	source, dest := float64(n), float64(n)/batchMessages
+	if t.source.Capabilities().Pipelining {
+		source = float64(n) / windowOfRETR
+	}
+	if !conn.Capabilities().LiteralPlus {
+		dest = 2 * float64(n) / float64(max(1, t.account.Destination.Connections))
+	}
+	return max(source, dest)
+}
