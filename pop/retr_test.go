@@ -329,13 +329,13 @@ func TestPipelining(t *testing.T) {
 	}
 }
 
-// No more may be on its way than about 4 MiB, whatever the count.
+// No more may be on its way than about 32 MiB, whatever the count.
 func TestWindowIsBoundedByBytes(t *testing.T) {
 	asked := 0
 	o := popd.Options{Reply: func(cmd string, n int) ([]byte, bool) {
 		switch cmd {
 		case "LIST":
-			return []byte("+OK\r\n1 3000000\r\n2 3000000\r\n3 3000000\r\n.\r\n"), true
+			return []byte("+OK\r\n1 30000000\r\n2 30000000\r\n3 30000000\r\n.\r\n"), true
 		case "RETR":
 			asked = n
 		}
