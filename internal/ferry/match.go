@@ -210,14 +210,31 @@ func (m *matcher) candidates(ctx context.Context, sums map[string]message.Summar
 // line ends and headers of its own make the difference.
 func sizeWindow(size int64) (low, high int64) { return max(0, size-64), size + size/50 + 64<<10 }
 
-// digest reads the candidates that nobody has read yet, and remembers them.
+// digest reads the candidates that nobody has read yet, and remembers them. Those
+// that were read before must still be there: a witness that somebody deleted
+// would keep a mail from being delivered.
 func (m *matcher) digest(ctx context.Context, candidates []journal.IndexEntry) error {
-	var unread []uint32
+	var unread, read []uint32
 	for _, c := range candidates {
 		if c.Sum == nil {
 			unread = append(unread, c.UID)
+		} else {
+			read = append(read, c.UID)
 		}
 	}
+	present, err := m.t.readHeaders(ctx, read)
+	if err != nil {
+		return err
+	}
+	for i := range candidates {
+		if _, there := present[candidates[i].UID]; !there {
+			candidates[i].Sum = nil
+		}
+	}
+	return m.digestUnread(ctx, candidates, unread)
+}
+
+func (m *matcher) digestUnread(ctx context.Context, candidates []journal.IndexEntry, unread []uint32) error {
 	sums, err := m.t.readBack(ctx, unread)
 	if err != nil {
 		return err

@@ -39,7 +39,9 @@
 //	                     after a clean end
 //	journal.db.corrupt-* journals that were found damaged, kept for a person
 //
-// A message costs less than 300 bytes, indexes included, and is found by index
-// only, so the size of a journal does not matter; memory is bounded by a page
+// A message costs about 300 octets, indexes included: 295 where its UIDL has 16
+// octets and its Message-ID 45, 50 more where there is no UIDL and its key is a
+// digest, and 100 more for its entry in the index of its folder. All is found by
+// index, so the size of a journal does not matter; memory is bounded by a page
 // cache of 8 MB.
 package journal

@@ -262,6 +262,9 @@ func TestKeysThatHashAlike(t *testing.T) {
 	got, err = l.Get(context.Background(), []string{two.Key})
 	must(t, err)
 	same(t, got, map[string]journal.Record{two.Key: two})
+	away := delivered(3)
+	must(t, l.Rekey(context.Background(), map[string]journal.Record{two.Key: away}))
+	must(t, l.Rekey(context.Background(), map[string]journal.Record{away.Key: two}))
 }
 
 // TestStatementsUseIndexes makes the journal use every statement it has and asks
