@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/mail"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,6 +120,51 @@ func messages(t *testing.T, s *dovecot.Server, user, folder string) []dovecot.Fi
 		t.Fatal(err)
 	}
 	return files
+}
+
+// TestDatesSurvive: INTERNALDATE is the date of the topmost Received field, read
+// here by other means than popferry's.
+func TestDatesSurvive(t *testing.T) {
+	s := startDovecot(t, dovecot.Options{})
+	want := map[string]time.Time{}
+	for _, m := range corpus.Ordinary(60, 6) {
+		if err := s.Deliver("alice", m.Raw); err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := mail.ReadMessage(bytes.NewReader(m.Raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stamp := parsed.Header.Get("Received")
+		if stamp == "" {
+			continue
+		}
+		date, err := mail.ParseDate(strings.TrimSpace(stamp[strings.LastIndex(stamp, ";")+1:]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want[string(corpus.Canonical(m.Raw))] = date
+	}
+	if len(want) < 30 {
+		t.Fatalf("only %d messages have a Received field", len(want))
+	}
+	o := ferry.Options{Config: dovecotConfig(t, s), Journal: openJournal(t, t.TempDir())}
+	o.Config.Accounts[0].Seen = plan.Seen{OlderThan: 24 * time.Hour}
+	if r := runFerry(t, o); r.ExitCode != 0 {
+		t.Fatalf("%+v", r)
+	}
+	for _, f := range messages(t, s, "alice", "INBOX") {
+		date, ok := want[string(corpus.Canonical(f.Raw))]
+		if !ok {
+			continue
+		}
+		if !f.InternalDate.Equal(date) {
+			t.Errorf("INTERNALDATE %v, want %v", f.InternalDate, date)
+		}
+		if old := time.Since(date) > 24*time.Hour; slices.Contains(f.Flags, `\Seen`) != old {
+			t.Errorf("flags %v for mail of %v", f.Flags, date)
+		}
+	}
 }
 
 // TestDovecotToDovecot carries ordinary and hard mail between real servers, runs

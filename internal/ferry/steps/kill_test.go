@@ -1,0 +1,217 @@
+package steps_test
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/mailtest/voyage"
+)
+
+// sample is how many steps of a combination are tried when not all are, and
+// patience how long a recovery may take beside the settling time.
+const (
+	sample   = 14
+	patience = 3 * time.Minute
+)
+
+func full() bool { return os.Getenv("POPFERRY_SWEEP") == "full" }
+
+// seed chooses the sample. It is fixed, so that a failure comes back.
+func seed(t testing.TB) uint64 {
+	t.Helper()
+	text := os.Getenv("POPFERRY_SEED")
+	if text == "" {
+		return 1
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("POPFERRY_SEED: %v", err)
+	}
+	return n
+}
+
+// TestStepKill kills the program at its steps: whatever it was doing, the next
+// run brings every message to its destination once, and the one after that
+// copies nothing.
+func TestStepKill(t *testing.T) {
+	if !full() {
+		t.Logf("a sample of the steps, POPFERRY_SEED=%d; POPFERRY_SWEEP=full takes all", seed(t))
+	}
+	all := scenarios()
+	if len(all) < 10 {
+		t.Fatalf("%d scenarios", len(all))
+	}
+	for _, s := range all {
+		for _, c := range s.combinations() {
+			t.Run(s.name+"/"+c.String(), func(t *testing.T) {
+				t.Parallel()
+				sweep(t, s, c, nil)
+			})
+		}
+	}
+}
+
+// sweep measures how many steps a life has when nobody ends it, and then ends it
+// at each of them, or at some.
+func sweep(t *testing.T, s scenario, c combination, change func(*voyage.Options)) {
+	steps := 0
+	t.Run("undisturbed", func(t *testing.T) { steps = attempt(t, s, c, 0, change) })
+	if t.Failed() {
+		return
+	}
+	for _, k := range chosen(t, steps) {
+		t.Run(fmt.Sprintf("step=%d", k), func(t *testing.T) { attempt(t, s, c, k, change) })
+	}
+}
+
+// chosen picks the steps to die at.
+func chosen(t *testing.T, steps int) []int {
+	all := make([]int, steps)
+	for i := range all {
+		all[i] = i + 1
+	}
+	if full() || steps <= sample {
+		return all
+	}
+	name := fnv.New64a()
+	name.Write([]byte(t.Name()))
+	rnd := rand.New(rand.NewPCG(seed(t), name.Sum64()))
+	rnd.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	all = all[:sample]
+	slices.Sort(all)
+	return all
+}
+
+// attempt plays a scenario with a death at step k, 0 for none, and returns how
+// many steps the life had that was to die.
+func attempt(t *testing.T, s scenario, c combination, k int, change func(*voyage.Options)) (steps int) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Date(2026, 4, 1, 12, 0, 0, 0, time.UTC)))
+		w := s.world(c, change)
+		defer w.Close()
+		p := &player{T: t, w: w, scenario: s, delete: c.delete}
+		steps = p.play(k)
+	})
+	return steps
+}
+
+// player plays a scenario.
+type player struct {
+	*testing.T
+	w *voyage.World
+	scenario
+	delete bool
+
+	mu   sync.Mutex
+	left int
+	late []string
+}
+
+func (p *player) play(k int) (steps int) {
+	if p.prior {
+		p.live(&voyage.Life{})
+	}
+	if p.after != nil {
+		p.after(p.w)
+	}
+	life := &voyage.Life{KillAt: k}
+	p.live(life)
+	p.Logf("died at step %d of %d: %s", k, life.Steps(), life.Name(k))
+	p.expect("at the death", p.w.Lost())
+	if p.between != nil {
+		p.between(p.w)
+	}
+	p.recover()
+	p.idle()
+	return life.Steps()
+}
+
+// live runs the program and looks at every step whether something left the
+// maildrop too early.
+func (p *player) live(life *voyage.Life) ferry.Report {
+	p.Helper()
+	p.left = p.w.Left()
+	life.Watch = p.watch
+	report, err := p.w.Run(context.Background(), life)
+	if err != nil {
+		p.Fatal(err)
+	}
+	p.expect("deleted early", p.late)
+	for _, a := range report.Accounts {
+		if a.Error != nil {
+			p.Logf("%s: %d %s", a.Name, a.Error.Code, a.Error.Message)
+		}
+		for _, m := range a.Messages {
+			p.Logf("%s: message %d %s: %s", a.Name, m.Number, m.State, m.Reason)
+		}
+	}
+	return report
+}
+
+func (p *player) watch(name string) {
+	left := p.w.Left()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if left == p.left {
+		return
+	}
+	p.left = left
+	if lost := p.w.Lost(); len(lost) > 0 {
+		p.late = append(p.late, name+": "+strings.Join(lost, ", "))
+	}
+}
+
+func (p *player) expect(when string, wrong []string) {
+	p.Helper()
+	if len(wrong) > 0 {
+		p.Errorf("%s: %s", when, strings.Join(wrong[:min(len(wrong), 5)], "\n\t"))
+	}
+}
+
+// recover is the run after the death: it has to put everything right, and soon.
+func (p *player) recover() {
+	p.Helper()
+	began := time.Now()
+	report := p.live(&voyage.Life{})
+	if report.ExitCode != p.code {
+		p.Errorf("recovery: exit status %d, want %d: %+v", report.ExitCode, p.code, report.Totals)
+	}
+	limit := p.patience
+	if limit == 0 {
+		limit = patience
+	}
+	if took := time.Since(began); took > voyage.Settle+limit {
+		p.Errorf("recovery took %v", took)
+	}
+	p.expect("after the recovery", p.w.Wrong())
+}
+
+// idle is a run that has nothing left to do.
+func (p *player) idle() {
+	p.Helper()
+	before := p.w.Imap.Counters().Messages
+	report := p.live(&voyage.Life{})
+	copied := p.w.Imap.Counters().Messages - before
+	if report.Totals.Delivered != 0 || copied != 0 {
+		p.Errorf("the run after it: %d delivered, %d stored", report.Totals.Delivered, copied)
+	}
+	if report.ExitCode != 0 && report.ExitCode != fault.Held {
+		p.Errorf("the run after it: exit status %d", report.ExitCode)
+	}
+	p.expect("after the run after it", p.w.Wrong())
+	if left := p.w.Left(); p.delete && left != p.scenario.left {
+		p.Errorf("%d messages are still in the maildrop, want %d", left, p.scenario.left)
+	}
+}
