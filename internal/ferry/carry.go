@@ -61,9 +61,6 @@ type pipeline struct {
 // carry brings the messages across: one goroutine fetches, one compares and
 // records the intent, one per connection appends and records the outcome.
 func (t *trip) carry(ctx context.Context, todo []plan.Listed) error {
-	if len(todo) == 0 {
-		return nil
-	}
 	p, cancel := t.newPipeline(ctx)
 	defer cancel()
 	p.run(func() error { return p.fetch(todo) })
@@ -149,6 +146,16 @@ func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body
 	case err != nil:
 		p.budget.Release(weight)
 		return err
+	}
+	switch p.t.weigh(l, msg.Summary) {
+	case again:
+		msg.Close()
+		p.budget.Release(weight)
+		return nil
+	case cut:
+		msg.Close()
+		p.budget.Release(weight)
+		return p.t.holdUnread(p.hard, l, cutReason(l, msg.Summary))
 	}
 	p.t.retrieved(s)
 	parcel := &parcel{listed: l, msg: msg, weight: weight, session: s, record: p.t.knownAs(l.Key)}

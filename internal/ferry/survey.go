@@ -22,7 +22,7 @@ func (t *trip) survey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.known, t.parked = known, map[string]journal.Record{}
+	t.known, t.parked, t.rereads = known, map[string]journal.Record{}, nil
 	if t.rounds == 0 {
 		t.report.Listed = len(t.listing)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/message"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
 )
@@ -46,10 +47,12 @@ type trip struct {
 	report         AccountReport
 	copied         []uint32 // UIDs appended in this trip
 	parked         map[string]journal.Record
-	held           map[string]bool // reported as held in this run, by listing key
-	garbled        map[string]bool // spoil the POP3 session when asked for, by listing key
-	unlocatedNoted bool            // factUnlocated is set
-	ordinals       map[string]int  // of content keys given in this trip
+	held           map[string]bool           // reported as held in this run, by listing key
+	shortened      map[string]message.Digest // arrived too short, by listing key
+	rereads        []plan.Listed             // of these, to be read a second time
+	garbled        map[string]bool           // spoil the POP3 session when asked for, by listing key
+	unlocatedNoted bool                      // factUnlocated is set
+	ordinals       map[string]int            // of content keys given in this trip
 
 	silent bool   // do not record how this ended: it was no run
 	origin string // of records made from found mail; empty: found
@@ -63,7 +66,7 @@ func newTrip(e *engine, a plan.Account) *trip {
 	return &trip{
 		engine: e, account: a, report: AccountReport{Name: a.Name},
 		entries: map[string]pop.Entry{}, parked: map[string]journal.Record{}, ordinals: map[string]int{},
-		held: map[string]bool{}, garbled: map[string]bool{},
+		held: map[string]bool{}, garbled: map[string]bool{}, shortened: map[string]message.Digest{},
 	}
 }
 
@@ -114,8 +117,10 @@ func (t *trip) round(ctx context.Context) error {
 	if err := t.recordHolds(ctx, p); err != nil {
 		return err
 	}
-	if err := t.carry(ctx, listedOf(p, plan.Copy)); err != nil {
-		return err
+	for todo := listedOf(p, plan.Copy); len(todo) > 0; todo = t.takeRereads() {
+		if err := t.carry(ctx, todo); err != nil {
+			return err
+		}
 	}
 	if err := t.establish(ctx); err != nil {
 		return err

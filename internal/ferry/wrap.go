@@ -32,9 +32,15 @@ func (l *lane) wrapped(ctx context.Context, c *parcel) (done bool, err error) {
 	if there == nil {
 		return true, l.deliver([]*parcel{c})
 	}
-	c.record.UIDValidity, c.record.UID = there.UIDValidity, there.UID
 	defer l.p.release(c)
-	return true, t.commit(ctx, []*parcel{c})
+	t.resolved(c.session)
+	c.record.State, c.record.UIDValidity, c.record.UID = journal.Delivered, there.UIDValidity, there.UID
+	c.record.DeliveredAt, c.record.Changed = there.DeliveredAt, there.Changed
+	if err := t.ledger.Put(ctx, []journal.Record{c.record}); err != nil {
+		return true, err
+	}
+	t.countFound([]foundAs{{listed: c.listed, sum: c.record.Sum}})
+	return true, nil
 }
 
 // seek looks for one message in the destination only.

@@ -113,10 +113,6 @@ type player struct {
 	w *voyage.World
 	scenario
 	delete bool
-
-	mu   sync.Mutex
-	left int
-	late []string
 }
 
 func (p *player) play(k int) (steps int) {
@@ -142,13 +138,13 @@ func (p *player) play(k int) (steps int) {
 // maildrop too early.
 func (p *player) live(life *voyage.Life) ferry.Report {
 	p.Helper()
-	p.left = p.w.Left()
-	life.Watch = p.watch
+	guard := &guard{w: p.w, left: p.w.Left()}
+	life.Watch = guard.watch
 	report, err := p.w.Run(context.Background(), life)
 	if err != nil {
 		p.Fatal(err)
 	}
-	p.expect("deleted early", p.late)
+	p.expect("deleted early", guard.seen())
 	for _, a := range report.Accounts {
 		if a.Error != nil {
 			p.Logf("%s: %d %s", a.Name, a.Error.Code, a.Error.Message)
@@ -160,17 +156,32 @@ func (p *player) live(life *voyage.Life) ferry.Report {
 	return report
 }
 
-func (p *player) watch(name string) {
-	left := p.w.Left()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if left == p.left {
+// guard looks at the servers whenever the number of messages in the maildrops has
+// changed. It belongs to one life.
+type guard struct {
+	w    *voyage.World
+	mu   sync.Mutex
+	left int
+	late []string
+}
+
+func (g *guard) watch(step string) {
+	left := g.w.Left()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if left == g.left {
 		return
 	}
-	p.left = left
-	if lost := p.w.Lost(); len(lost) > 0 {
-		p.late = append(p.late, name+": "+strings.Join(lost, ", "))
+	g.left = left
+	if lost := g.w.Lost(); len(lost) > 0 {
+		g.late = append(g.late, step+": "+strings.Join(lost, ", "))
 	}
+}
+
+func (g *guard) seen() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.late
 }
 
 func (p *player) expect(when string, wrong []string) {

@@ -1,0 +1,283 @@
+package ferry_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/mailtest/corpus"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/internal/wire"
+	"github.com/popferry/popferry/plan"
+)
+
+// pair is a source and a destination in memory, and an account between them.
+type pair struct {
+	t    *testing.T
+	pop  *popd.Server
+	imap *imapd.Server
+	o    ferry.Options
+}
+
+func newPair(t *testing.T, po popd.Options, io imapd.Options, mail ...[]byte) *pair {
+	t.Helper()
+	p := &pair{t: t, pop: popd.New(po, mail...), imap: imapd.New(io)}
+	t.Cleanup(func() { p.pop.Close(); p.imap.Close() })
+	side := func(port int, dial wire.DialFunc) plan.Endpoint {
+		return plan.Endpoint{
+			Endpoint: wire.Endpoint{Host: "localhost", Port: port, TLS: wire.None, Dial: dial},
+			Username: "alice", Secret: secret.New("secret"), Auth: "auto", Connections: 3,
+		}
+	}
+	p.o = ferry.Options{
+		Config: &plan.Config{
+			Accounts: []plan.Account{{Name: "alice", Folder: "INBOX",
+				Source: side(110, p.pop.Dial), Destination: side(143, p.imap.Dial)}},
+			Limits: plan.Limits{Accounts: 2, PerHost: 8}, Settle: 10 * time.Millisecond,
+		},
+		Journal: openJournal(t, t.TempDir()),
+	}
+	return p
+}
+
+func (p *pair) account() *plan.Account { return &p.o.Config.Accounts[0] }
+
+// run takes a pass and checks how it ended.
+func (p *pair) run(want fault.Code, delivered int) ferry.Report {
+	p.t.Helper()
+	r := runFerry(p.t, p.o)
+	if r.ExitCode != want || r.Totals.Delivered != delivered {
+		p.t.Fatalf("exit %d, delivered %d; want %d and %d\n%+v", r.ExitCode, r.Totals.Delivered, want, delivered, r)
+	}
+	if v := p.imap.Violations(); len(v) > 0 {
+		p.t.Errorf("spoke bad IMAP: %v", v)
+	}
+	return r
+}
+
+// forget makes the next run start without a journal.
+func (p *pair) forget() { p.o.Journal = openJournal(p.t, p.t.TempDir()) }
+
+// arrived compares the destination with the mail that should be in it.
+func (p *pair) arrived(want ...[]byte) {
+	p.t.Helper()
+	count := map[string]int{}
+	for _, w := range want {
+		count[string(corpus.Canonical(w))]++
+	}
+	for _, s := range p.imap.Mailbox("INBOX") {
+		count[string(corpus.Canonical(s.Raw))]--
+	}
+	for content, n := range count {
+		if n != 0 {
+			p.t.Errorf("%+d of %q", -n, content[:min(len(content), 100)])
+		}
+	}
+}
+
+func ordinary(n int, seed int64) [][]byte {
+	var out [][]byte
+	for _, m := range corpus.Ordinary(n, seed) {
+		out = append(out, m.Raw)
+	}
+	return out
+}
+
+// TestIdenticalCopies (D4): a mail that the source has 250 times arrives 250
+// times, over several batches, and a second run adds none; nor does one without
+// the journal.
+func TestIdenticalCopies(t *testing.T) {
+	for name, po := range map[string]popd.Options{
+		"UIDL": {}, "no UIDL": {NoUIDL: true}, "repeated UIDL": {DuplicateUIDLs: true},
+		"no UIDL, no TOP": {NoUIDL: true, NoTOP: true},
+	} {
+		for plus, io := range map[string]imapd.Options{"UIDPLUS": {}, "no UIDPLUS": {NoUIDPlus: true}} {
+			t.Run(name+", "+plus, func(t *testing.T) {
+				var mail [][]byte
+				for range 250 {
+					mail = append(mail, []byte("Message-ID: <same@example.org>\r\nSubject: same\r\n\r\nsame\r\n"))
+				}
+				mail = append(mail, ordinary(20, 1)...)
+				p := newPair(t, po, io, mail...)
+				p.run(0, len(mail))
+				p.arrived(mail...)
+				p.run(0, 0)
+				p.pop.Deliver(mail[0])
+				p.run(0, 1)
+				p.arrived(append(mail, mail[0])...)
+				p.forget()
+				p.run(0, 0)
+				p.arrived(append(mail, mail[0])...)
+			})
+		}
+	}
+}
+
+// TestRenumberedUIDLs (S7): all UIDLs change at once; nothing is copied again,
+// also not by the run after that.
+func TestRenumberedUIDLs(t *testing.T) {
+	mail := ordinary(40, 2)
+	p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+	p.run(0, 40)
+	p.pop.Configure(func(o *popd.Options) {
+		o.UIDL = func(n int, _ []byte) string { return fmt.Sprintf("new-%d", n) }
+	})
+	p.run(0, 0)
+	r := p.run(0, 0)
+	if r.Totals.Known != 40 {
+		t.Errorf("%+v", r.Totals)
+	}
+	p.arrived(mail...)
+}
+
+// TestReusedUIDL (S15): the same name with another size is another message.
+func TestReusedUIDL(t *testing.T) {
+	first, second := []byte("Subject: a\r\n\r\nfirst\r\n"), []byte("Subject: b\r\n\r\nanother one\r\n")
+	p := newPair(t, popd.Options{UIDL: func(int, []byte) string { return "fixed" }}, imapd.Options{}, first)
+	p.run(0, 1)
+	p.pop.Expunge(1)
+	p.pop.Deliver(second)
+	p.run(0, 1)
+	p.run(0, 0)
+	p.arrived(first, second)
+}
+
+// TestSameIDOtherContent (D3, I5): a Message-ID alone proves nothing.
+func TestSameIDOtherContent(t *testing.T) {
+	mail := [][]byte{
+		[]byte("Message-ID: <x@example.org>\r\nSubject: a\r\n\r\none\r\n"),
+		[]byte("Message-ID: <x@example.org>\r\nSubject: a\r\n\r\ntwo\r\n"),
+	}
+	p := newPair(t, popd.Options{}, imapd.Options{}, mail[0])
+	p.run(0, 1)
+	p.forget()
+	p.pop.Deliver(mail[1])
+	p.run(0, 1)
+	p.arrived(mail...)
+}
+
+// TestSizesThatLie (S8): LIST is a hint; what arrives shorter is read twice and
+// then believed.
+func TestSizesThatLie(t *testing.T) {
+	mail := ordinary(10, 3)
+	for _, offset := range []int{-100, 50, 100_000} {
+		t.Run(fmt.Sprint(offset), func(t *testing.T) {
+			p := newPair(t, popd.Options{SizeOffset: offset}, imapd.Options{}, mail...)
+			p.run(0, 10)
+			p.run(0, 0)
+			p.arrived(mail...)
+			if want := map[bool]int{true: 2, false: 1}[offset > 1000]; p.pop.Counters().Retr[1] != want {
+				t.Errorf("message 1 was read %d times, want %d", p.pop.Counters().Retr[1], want)
+			}
+		})
+	}
+}
+
+// TestCulpritIsHeldAlone (A7, I7): one message that the destination refuses is
+// found in its batch and held; the others arrive, and a later run that can
+// deliver it does.
+func TestCulpritIsHeldAlone(t *testing.T) {
+	refuse := func(msg []byte) string {
+		if bytes.Contains(msg, []byte("poison")) {
+			return "NO [CANNOT] Message contains poison"
+		}
+		return ""
+	}
+	for name, io := range map[string]imapd.Options{
+		"MULTIAPPEND": {Refuse: refuse}, "single": {Refuse: refuse, NoMultiAppend: true},
+		"no LITERAL+": {Refuse: refuse, Literals: imapd.LiteralSync},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mail := ordinary(150, 4)
+			bad := []byte("Subject: bad\r\n\r\npoison\r\n")
+			all := append(append(append([][]byte{}, mail[:77]...), bad), mail[77:]...)
+			p := newPair(t, popd.Options{}, io, all...)
+			r := p.run(fault.Held, 150)
+			if len(r.Accounts[0].Messages) != 1 || !strings.Contains(r.Accounts[0].Messages[0].Reason, "contains poison") {
+				t.Errorf("held: %+v", r.Accounts[0].Messages)
+			}
+			p.arrived(mail...)
+			p.run(fault.Held, 0)
+			p.imap.Configure(func(o *imapd.Options) { o.Refuse = nil })
+			p.o.Held = true
+			p.run(0, 1)
+			p.arrived(all...)
+		})
+	}
+}
+
+// TestWrap (A7): the original bytes of a refused message travel inside an
+// attachment, once, also after the journal was lost.
+func TestWrap(t *testing.T) {
+	bad := []byte("Subject: bad\r\n\r\nnul \x00 poison\r\n")
+	p := newPair(t, popd.Options{}, imapd.Options{Refuse: func(msg []byte) string {
+		if bytes.IndexByte(msg, 0) >= 0 {
+			return "NO Message contains NUL characters"
+		}
+		return ""
+	}}, append(ordinary(5, 5), bad)...)
+	p.account().Repair = "wrap"
+	p.run(0, 6)
+	p.run(0, 0)
+	p.forget()
+	p.run(0, 0)
+	if n := len(p.imap.Mailbox("INBOX")); n != 6 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+// TestTwoAccountsOneFolder: each delivers its own mail, though it is the same.
+func TestTwoAccountsOneFolder(t *testing.T) {
+	mail := ordinary(30, 6)
+	p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+	other := popd.New(popd.Options{}, mail...)
+	defer other.Close()
+	bob := *p.account()
+	bob.Name, bob.Source.Username, bob.Source.Dial = "bob", "bob", other.Dial
+	p.o.Config.Accounts = append(p.o.Config.Accounts, bob)
+	p.run(0, 60)
+	p.run(0, 0)
+	p.arrived(append(mail, mail...)...)
+}
+
+// TestPilotThenProduction: what was delivered to one destination is not
+// delivered to another.
+func TestPilotThenProduction(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{}, ordinary(5, 7)...)
+	p.account().Folder = "Pilot"
+	p.run(0, 5)
+	p.account().Folder = "INBOX"
+	p.run(0, 5)
+	p.run(0, 0)
+}
+
+// TestLostAnswer (A2): the connection ends after the messages are stored and
+// before the OK. They are found, and not sent again.
+func TestLostAnswer(t *testing.T) {
+	mail := ordinary(120, 8)
+	for name, io := range map[string]imapd.Options{"UIDPLUS": {}, "no UIDPLUS": {NoUIDPlus: true}} {
+		t.Run(name, func(t *testing.T) {
+			cut := false
+			io.Reply = func(e imapd.Event) imapd.Action {
+				if e.Stage == imapd.AtReply && e.Command == "APPEND" && !cut {
+					cut = true
+					return imapd.Action{Cut: imapd.RST}
+				}
+				return imapd.Action{}
+			}
+			p := newPair(t, popd.Options{}, io, mail...)
+			p.run(0, 120)
+			if !cut {
+				t.Fatal("nothing was cut")
+			}
+			p.run(0, 0)
+			p.arrived(mail...)
+		})
+	}
+}

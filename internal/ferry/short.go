@@ -1,0 +1,63 @@
+package ferry
+
+import (
+	"fmt"
+
+	"github.com/popferry/popferry/internal/message"
+	"github.com/popferry/popferry/plan"
+)
+
+// Sizes of LIST are hints: servers count line ends differently, and some guess.
+// What arrives shorter than announced by more than this may have been cut off.
+const (
+	shortOctets  = 1 << 10
+	shortPercent = 5
+)
+
+func short(listed, got int64) bool {
+	return got < listed-max(shortOctets, listed*shortPercent/100)
+}
+
+// verdict is what becomes of a message that may have been cut off.
+type verdict int
+
+const (
+	whole verdict = iota // deliver it
+	again                // read it a second time
+	cut                  // it differs every time: hold it
+)
+
+// weigh judges a message by its length. One that is much shorter than announced
+// is read twice: the same content both times means that the server's sizes are
+// off, and differing ones that it can't be trusted.
+func (t *trip) weigh(l plan.Listed, got message.Summary) verdict {
+	if !short(l.Size, got.Raw) {
+		return whole
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	before, seen := t.shortened[l.Key]
+	switch {
+	case !seen:
+		t.shortened[l.Key] = got.Content
+		t.rereads = append(t.rereads, l)
+		return again
+	case before != got.Content:
+		return cut
+	}
+	return whole
+}
+
+// takeRereads returns the messages to be read a second time.
+func (t *trip) takeRereads() []plan.Listed {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := t.rereads
+	t.rereads = nil
+	return list
+}
+
+func cutReason(l plan.Listed, got message.Summary) error {
+	return fmt.Errorf("it arrives differently each time, and shorter than announced (%d of %d bytes)",
+		got.Raw, l.Size)
+}
