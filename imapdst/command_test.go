@@ -55,13 +55,13 @@ func TestHostileAnswers(t *testing.T) {
 			""},
 		{"A12 BYE with a text", list(say("* BYE Session expired\x07")), fault.Temporary,
 			`Session expired\x07`},
-		{"A9 SELECT unavailable", map[string]handler{"SELECT": say("TAG NO [UNAVAILABLE] later")},
+		{"A9 SELECT unavailable", map[string]handler{"EXAMINE": say("TAG NO [UNAVAILABLE] later")},
 			fault.Temporary, "later"},
-		{"A10 SELECT forbidden", map[string]handler{"SELECT": say("TAG NO [noperm] not yours")},
+		{"A10 SELECT forbidden", map[string]handler{"EXAMINE": say("TAG NO [noperm] not yours")},
 			fault.Refused, "NOPERM"},
-		{"SELECT not understood", map[string]handler{"SELECT": say("TAG BAD what")}, fault.Protocol, ""},
+		{"SELECT not understood", map[string]handler{"EXAMINE": say("TAG BAD what")}, fault.Protocol, ""},
 		{"SELECT throttled", map[string]handler{
-			"SELECT": say("TAG NO Request is throttled. Suggested Backoff Time: 1500 milliseconds")},
+			"EXAMINE": say("TAG NO Request is throttled. Suggested Backoff Time: 1500 milliseconds")},
 			fault.Temporary, ""},
 		{"binary noise", list(say("\x00\x01\x02\xff")), fault.Protocol, ""},
 		{"FETCH of junk", fetch(say("* 1 FETCH (]]] !!")), fault.Protocol, ""},
@@ -137,7 +137,7 @@ var noise = []string{
 func TestNoiseChangesNothing(t *testing.T) {
 	quiet := &fake{}
 	noisy := &fake{on: map[string]handler{}}
-	for _, verb := range []string{"NAMESPACE", "LIST", "SELECT", "NOOP", "UID FETCH", "APPEND"} {
+	for _, verb := range []string{"NAMESPACE", "LIST", "EXAMINE", "NOOP", "UID FETCH", "APPEND"} {
 		noisy.on[verb] = func(f *fake, tag, args string) {
 			say(noise...)(f, tag, args)
 			answer(f, tag, verb, args)
@@ -283,8 +283,8 @@ func TestFolderFacts(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			server := fake{caps: allCaps + " " + c.caps, on: map[string]handler{
-				"SELECT": say(append(c.lines, "TAG OK [READ-WRITE] done")...),
-				"STATUS": say("* STATUS Inbox (UIDNEXT 55 UIDVALIDITY 3 APPENDLIMIT 2000)", "TAG OK done"),
+				"EXAMINE": say(append(c.lines, "TAG OK [READ-WRITE] done")...),
+				"STATUS":  say("* STATUS Inbox (UIDNEXT 55 UIDVALIDITY 3 APPENDLIMIT 2000)", "TAG OK done"),
 			}}
 			c.want.Name, c.want.Mailbox, c.want.Exists = "iNbOx", "INBOX", true
 			if diff := cmp.Diff(c.want, folder(t, server.dial(t), "iNbOx")); diff != "" {
@@ -293,9 +293,11 @@ func TestFolderFacts(t *testing.T) {
 		})
 	}
 	t.Run("A19 read only", func(t *testing.T) {
-		server := fake{on: map[string]handler{"SELECT": say("TAG OK [READ-ONLY] done")}}
-		if f := folder(t, server.dial(t), "INBOX"); !f.ReadOnly {
-			t.Errorf("%+v", f)
+		server := fake{caps: allCaps, on: map[string]handler{"SELECT": say(
+			"* OK [UIDVALIDITY 42] fine", "TAG OK [READ-ONLY] done")}}
+		err := server.dial(t).Remove(context.Background(), inboxFolder, []uint32{1})
+		if fault.CodeOf(err) != fault.Refused || !strings.Contains(err.Error(), "read-only") {
+			t.Errorf("got %v", err)
 		}
 	})
 }
@@ -321,8 +323,8 @@ func TestOddNames(t *testing.T) {
 		t.Error(diff)
 	}
 	for name, sent := range map[string]string{
-		"R&D": `SELECT "R&D"`, "Entwürfe": `SELECT "Entw&APw-rfe"`, "Müll": `SELECT "Müll"`,
-		"caf\ufffd": "SELECT \"caf\xe9\"", `a"b\`: `SELECT "a\"b\\"`,
+		"R&D": `EXAMINE "R&D"`, "Entwürfe": `EXAMINE "Entw&APw-rfe"`, "Müll": `EXAMINE "Müll"`,
+		"caf\ufffd": "EXAMINE \"caf\xe9\"", `a"b\`: `EXAMINE "a\"b\\"`,
 	} {
 		f, err := c.Folder(context.Background(), name, false)
 		if err != nil || !f.Exists {
@@ -330,7 +332,7 @@ func TestOddNames(t *testing.T) {
 		}
 		deliver(t, c, f, items(1, 0))
 		if got := server.received(); !strings.Contains(got, sent+"\r\n") ||
-			!strings.Contains(got, strings.Replace(sent, "SELECT", "APPEND", 1)+" {") {
+			!strings.Contains(got, strings.Replace(sent, "EXAMINE", "APPEND", 1)+" {") {
 			t.Errorf("%q is not in %q", sent, got)
 		}
 	}

@@ -39,7 +39,8 @@ type Conn struct {
 
 	mu       sync.Mutex // guards what follows
 	caps     Capabilities
-	selected string           // mailbox of the last SELECT
+	selected string           // mailbox of the last EXAMINE or SELECT
+	writable bool             // and whether it can be changed
 	layout   *layout          // how names are built here, once known
 	lastUID  map[place]uint32 // the last UID that an APPEND was told
 }

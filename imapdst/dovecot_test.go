@@ -34,7 +34,7 @@ func TestDovecotRoundTrips(t *testing.T) {
 		if got := c.RoundTrips() - before; got != step.want {
 			t.Errorf("Folder(%q) took %d round trips, want %d", step.folder, got, step.want)
 		}
-		if !f.Exists || f.UIDValidity == 0 || f.UIDNext == 0 || f.ReadOnly || f.NoStickyUIDs {
+		if !f.Exists || f.UIDValidity == 0 || f.UIDNext == 0 || f.NoStickyUIDs {
 			t.Errorf("Folder(%q) = %+v", step.folder, f)
 		}
 	}

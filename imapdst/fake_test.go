@@ -141,7 +141,7 @@ func (f *fake) standard(tag, verb, args string) {
 		f.send(`* NAMESPACE (("" "/")) NIL NIL`)
 	case "LIST":
 		f.send(`* LIST (\HasNoChildren) "/" INBOX`)
-	case "SELECT":
+	case "SELECT", "EXAMINE":
 		f.selectLines()
 	case "APPEND":
 		f.append(tag, args)

@@ -30,8 +30,6 @@ type Folder struct {
 	// Exists is false when the folder is missing and was not to be made; then all
 	// that follows is zero.
 	Exists bool
-	// ReadOnly: nothing can be appended (RFC 3501 §7.1 READ-ONLY).
-	ReadOnly bool
 	// NoStickyUIDs: UIDs mean nothing in the next session (RFC 4315 §3).
 	NoStickyUIDs bool
 	// UIDValidity and UIDNext are those of RFC 3501 §2.3.1.1; 0: not told.
@@ -53,7 +51,7 @@ func (c *Conn) Folder(ctx context.Context, name string, create bool) (Folder, er
 	}
 	defer end()
 	if strings.EqualFold(name, inbox) {
-		return c.open(Folder{Name: name, Mailbox: inbox}, func() {})
+		return c.open(Folder{Name: name, Mailbox: inbox}, toRead, func() {})
 	}
 	wanted, err := newWanted(name)
 	if err != nil {
@@ -66,7 +64,7 @@ func (c *Conn) Folder(ctx context.Context, name string, create bool) (Folder, er
 	f := Folder{Name: name, Mailbox: mailbox}
 	switch {
 	case found:
-		return c.open(f, func() {})
+		return c.open(f, toRead, func() {})
 	case create:
 		return c.create(f)
 	}
@@ -216,7 +214,7 @@ func (c *Conn) create(f Folder) (Folder, error) {
 	c.send(func() {
 		created = c.client.Create(f.Mailbox, nil)
 		subscribed = c.client.Subscribe(f.Mailbox)
-		opened = c.startOpen(f.Mailbox)
+		opened = c.startOpen(f.Mailbox, toRead)
 	})
 	errCreate := created.Wait()
 	// A folder that is not subscribed is a nuisance and no reason to fail.

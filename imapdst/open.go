@@ -10,21 +10,34 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 )
 
-// openCommand opens a mailbox: STATUS for what SELECT does not tell, then SELECT
-// (RFC 3501 §6.3.1), in one go.
+// access says how a mailbox is opened.
+type access bool
+
+const (
+	// toRead is EXAMINE (RFC 3501 §6.3.2). It is what appending needs too: APPEND
+	// names its mailbox. It leaves \Recent to the user's own client, and keeps
+	// clear of servers that write a selected mailbox back over what was appended
+	// to it meanwhile (mailutils 3.15).
+	toRead access = true
+	// toChange is SELECT.
+	toChange access = false
+)
+
+// openCommand opens a mailbox: STATUS for what EXAMINE does not tell, then EXAMINE
+// or SELECT (RFC 3501 §6.3.1), in one go.
 type openCommand struct {
 	limit  *imapclient.StatusCommand // nil where it is not needed
 	opened *imapclient.SelectCommand
 }
 
 // startOpen sends the commands. The caller holds the turn.
-func (c *Conn) startOpen(mailbox string) *openCommand {
+func (c *Conn) startOpen(mailbox string, how access) *openCommand {
 	o := &openCommand{}
 	// "APPENDLIMIT" without a number: every mailbox has its own (RFC 7889 §2).
 	if c.Capabilities().has("APPENDLIMIT") {
 		o.limit = c.client.Status(mailbox, &imap.StatusOptions{AppendLimit: true})
 	}
-	o.opened = c.client.Select(mailbox, nil)
+	o.opened = c.client.Select(mailbox, &imap.SelectOptions{ReadOnly: bool(how)})
 	return o
 }
 
@@ -39,27 +52,26 @@ func (o *openCommand) wait(c *Conn, f Folder) (Folder, error) {
 	}
 	data, err := o.opened.Wait()
 	if err != nil {
-		c.setSelected("")
+		c.setSelected("", false)
 		return f, c.commandError("open "+quote(f.Mailbox), err)
 	}
-	c.setSelected(f.Mailbox)
 	noted := c.guard.takeOpening()
+	c.setSelected(f.Mailbox, !noted.readOnly)
 	f.Exists = true
-	f.ReadOnly = noted.readOnly
 	f.NoStickyUIDs = noted.notSticky || data.UIDValidity == 0
 	f.UIDValidity, f.UIDNext = data.UIDValidity, uint32(data.UIDNext)
 	f.Messages = data.NumMessages
 	return f, nil
 }
 
-// open selects an existing mailbox, after what first sends. A server too old to
+// open opens an existing mailbox, after what first sends. A server too old to
 // tell UIDNEXT there does so in STATUS (RFC 3501 §6.3.10).
-func (c *Conn) open(f Folder, first func()) (Folder, error) {
+func (c *Conn) open(f Folder, how access, first func()) (Folder, error) {
 	c.guard.takeOpening()
 	var opened *openCommand
 	c.send(func() {
 		first()
-		opened = c.startOpen(f.Mailbox)
+		opened = c.startOpen(f.Mailbox, how)
 	})
 	f, err := opened.wait(c, f)
 	if err != nil || f.UIDNext != 0 {
@@ -79,10 +91,18 @@ func (c *Conn) open(f Folder, first func()) (Folder, error) {
 	return f, nil
 }
 
-func (c *Conn) setSelected(mailbox string) {
+func (c *Conn) setSelected(mailbox string, writable bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.selected = mailbox
+	c.selected, c.writable = mailbox, writable
+}
+
+// isWritable reports whether the open mailbox can be changed (RFC 3501 §7.1,
+// READ-ONLY).
+func (c *Conn) isWritable() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.writable
 }
 
 // Refresh opens the folder again and returns what is true now. NOOP goes ahead:
@@ -94,7 +114,7 @@ func (c *Conn) Refresh(ctx context.Context, f Folder) (Folder, error) {
 	}
 	defer end()
 	var noop *imapclient.Command
-	fresh, err := c.open(Folder{Name: f.Name, Mailbox: f.Mailbox}, func() {
+	fresh, err := c.open(Folder{Name: f.Name, Mailbox: f.Mailbox}, toRead, func() {
 		noop = c.client.Noop()
 	})
 	if errNoop := noop.Wait(); err == nil {
@@ -112,11 +132,17 @@ func (c *Conn) ensureSelected(f Folder) error {
 	if selected == f.Mailbox {
 		return nil
 	}
-	fresh, err := c.open(Folder{Name: f.Name, Mailbox: f.Mailbox}, func() {})
+	_, err := c.reopen(f, toRead)
+	return err
+}
+
+// reopen opens the folder anew and makes sure that its UIDs are still the same.
+func (c *Conn) reopen(f Folder, how access) (Folder, error) {
+	fresh, err := c.open(Folder{Name: f.Name, Mailbox: f.Mailbox}, how, func() {})
 	if err == nil && fresh.UIDValidity != f.UIDValidity {
 		err = fault.New(fault.Temporary, "the UIDs of %q on %s changed (UIDVALIDITY %d, was %d)",
 			f.Name, c.wire.Address(), fresh.UIDValidity, f.UIDValidity).
 			WithHint("run again: everything in the folder is then looked at afresh")
 	}
-	return err
+	return fresh, err
 }

@@ -16,17 +16,18 @@ func (c *Conn) Remove(ctx context.Context, f Folder, uids []uint32) error {
 		return fault.New(fault.Refused, "%s can't delete single messages (it has no UIDPLUS)",
 			c.wire.Address()).WithHint("delete them with a mail program")
 	}
-	if f.NoStickyUIDs || f.ReadOnly {
-		return fault.New(fault.Refused, "%q on %s is read-only or has no lasting UIDs",
-			f.Name, c.wire.Address()).WithHint("delete the messages with a mail program")
-	}
 	end, err := c.begin(ctx, quietLimit)
 	if err != nil {
 		return err
 	}
 	defer end()
-	if err := c.ensureSelected(f); err != nil {
+	opened, err := c.reopen(f, toChange)
+	if err != nil {
 		return err
+	}
+	if opened.NoStickyUIDs || !c.isWritable() {
+		return fault.New(fault.Refused, "%q on %s is read-only or has no lasting UIDs",
+			f.Name, c.wire.Address()).WithHint("delete the messages with a mail program")
 	}
 	for _, set := range uidSets(uids) {
 		if err := c.removeSet(set); err != nil {

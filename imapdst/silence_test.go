@@ -45,7 +45,7 @@ func TestSilence(t *testing.T) {
 	}
 	t.Run("command", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			server := &fake{on: map[string]handler{"SELECT": hang}}
+			server := &fake{on: map[string]handler{"EXAMINE": hang}}
 			conn := server.dial(t)
 			start := time.Now()
 			_, err := conn.Folder(context.Background(), "INBOX", false)
@@ -92,7 +92,7 @@ func TestLongPause(t *testing.T) {
 // never silent for so long.
 func TestSlowServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		server := &fake{on: map[string]handler{"SELECT": func(f *fake, tag, _ string) {
+		server := &fake{on: map[string]handler{"EXAMINE": func(f *fake, tag, _ string) {
 			for range 10 {
 				time.Sleep(time.Minute)
 				f.send("* OK still here" + strings.Repeat(".", 2000))
@@ -130,7 +130,7 @@ func TestCancel(t *testing.T) {
 				}
 				close(asked)
 			}
-			server := &fake{on: map[string]handler{"SELECT": hang, "APPEND": hang}}
+			server := &fake{on: map[string]handler{"EXAMINE": hang, "APPEND": hang}}
 			conn := server.dial(t)
 			ctx, cancel := context.WithCancel(context.Background())
 			go func() {
