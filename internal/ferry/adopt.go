@@ -42,6 +42,11 @@ func (t *trip) adoptByContent(ctx context.Context, todo []plan.Listed) error {
 	if !t.match.foreign || len(todo) == 0 {
 		return nil
 	}
+	if t.session.topped {
+		if err := t.renewSource(ctx); err != nil {
+			return err
+		}
+	}
 	p, cancel := t.newPipeline(ctx)
 	defer cancel()
 	p.run(func() error { return p.fetch(todo) })

@@ -147,6 +147,7 @@ func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body
 		p.budget.Release(weight)
 		return err
 	}
+	p.t.retrieved(s)
 	switch p.t.weigh(l, msg.Summary) {
 	case again:
 		msg.Close()
@@ -155,9 +156,9 @@ func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body
 	case cut:
 		msg.Close()
 		p.budget.Release(weight)
+		p.t.resolved(s)
 		return p.t.holdUnread(p.hard, l, cutReason(l, msg.Summary))
 	}
-	p.t.retrieved(s)
 	parcel := &parcel{listed: l, msg: msg, weight: weight, session: s, record: p.t.knownAs(l.Key)}
 	select {
 	case p.parcels <- parcel:

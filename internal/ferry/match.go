@@ -3,6 +3,7 @@ package ferry
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -89,26 +90,75 @@ func (m *matcher) taken(key string) {
 
 // inJournal finds records with the same content that are delivered, or may be.
 func (m *matcher) inJournal(ctx context.Context, sums map[string]message.Summary) (map[string]journal.Record, error) {
-	wanted := map[message.Digest][]string{}
-	contents := make([]message.Digest, 0, len(sums))
-	for key, s := range sums {
-		if wanted[s.Content] == nil {
-			contents = append(contents, s.Content)
-		}
-		wanted[s.Content] = append(wanted[s.Content], key)
-	}
 	found := map[string]journal.Record{}
-	err := m.t.ledger.Each(ctx, journal.Query{Contents: contents}, func(r journal.Record) error {
-		keys := wanted[r.Sum.Content]
-		if len(keys) == 0 || m.spent[r.Key] || !delivered(r) && r.State != journal.Intent {
-			return nil
+	var contents, headers []message.Digest
+	for _, s := range sums {
+		contents, headers = append(contents, s.Content), append(headers, s.Header)
+	}
+	if err := m.testify(ctx, journal.Query{Contents: contents}, sums, found); err != nil {
+		return nil, err
+	}
+	// Servers write fields of their own into the header (X-UID, Status): then the
+	// content differs and the mail is the same.
+	if err := m.complete(ctx, headers); err != nil {
+		return nil, err
+	}
+	return found, m.testify(ctx, journal.Query{Headers: headers}, sums, found)
+}
+
+// complete reads the copies of records that were recognised by their header alone
+// and may have to speak about a content now.
+func (m *matcher) complete(ctx context.Context, headers []message.Digest) error {
+	_, box := m.t.dest.get()
+	bare := map[uint32]journal.Record{}
+	var uids []uint32
+	err := m.t.ledger.Each(ctx, journal.Query{Headers: headers}, func(r journal.Record) error {
+		if r.Sum.Content.IsZero() && delivered(r) && r.UID != 0 && r.UIDValidity == box.UIDValidity && !m.spent[r.Key] {
+			bare[r.UID] = r
+			uids = append(uids, r.UID)
 		}
-		found[keys[0]] = r
-		wanted[r.Sum.Content] = keys[1:]
-		m.spent[r.Key] = true
 		return nil
 	})
-	return found, err
+	if err != nil || len(uids) == 0 {
+		return err
+	}
+	sums, err := m.t.readBack(ctx, uids)
+	if err != nil {
+		return err
+	}
+	var full []journal.Record
+	for uid, s := range sums {
+		if r := bare[uid]; sameMail(r, s) {
+			full = append(full, completed(r, s))
+		}
+	}
+	return m.t.ledger.Put(ctx, full)
+}
+
+// testify lets the records that a query finds speak for messages that nobody has
+// spoken for yet.
+func (m *matcher) testify(ctx context.Context, q journal.Query, sums map[string]message.Summary,
+	found map[string]journal.Record) error {
+	byHeader := map[message.Digest][]string{}
+	for key, s := range sums {
+		if _, done := found[key]; !done {
+			byHeader[s.Header] = append(byHeader[s.Header], key)
+		}
+	}
+	return m.t.ledger.Each(ctx, q, func(r journal.Record) error {
+		if m.spent[r.Key] || !delivered(r) && r.State != journal.Intent {
+			return nil
+		}
+		keys := byHeader[r.Sum.Header]
+		for i, key := range keys {
+			if _, same := sums[key].Same(r.Sum); same {
+				found[key], m.spent[r.Key] = r, true
+				byHeader[r.Sum.Header] = slices.Delete(keys, i, i+1)
+				break
+			}
+		}
+		return nil
+	})
 }
 
 // delivered reports whether a record says that the mail reached its destination.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
@@ -135,3 +136,36 @@ func uidlKey(uidl string) string { return uidlPrefix + uidl }
 
 // trusted reports whether the key alone names the message.
 func trusted(l plan.Listed) bool { return l.Key == uidlKey(l.UIDL) && l.UIDL != "" }
+
+// renewSource goes on in a new POP3 session. Some servers answer RETR after TOP of
+// the same message with what TOP gave (mailutils 3.15), and one that cut a message
+// short is asked again from a fresh start. Keys that are names for a session only
+// stay valid where the listing is the same.
+func (t *trip) renewSource(ctx context.Context) error {
+	before := t.listing
+	t.leave(ctx)
+	t.farewell.Wait()
+	if err := retry(ctx, func() error { return t.openSource(ctx) }); err != nil {
+		return err
+	}
+	if !continues(before, t.listing) {
+		return fault.New(fault.Temporary, "the maildrop changed while it was looked at").
+			WithHint("run again")
+	}
+	return nil
+}
+
+// continues reports whether a listing begins as an earlier one did. Messages with
+// a lasting name may have changed their size: some servers write flags into them.
+func continues(before, now []plan.Listed) bool {
+	if len(now) < len(before) {
+		return false
+	}
+	for i, b := range before {
+		n := now[i]
+		if n.Key != b.Key || n.Number != b.Number || !trusted(n) && n.Size != b.Size {
+			return false
+		}
+	}
+	return true
+}

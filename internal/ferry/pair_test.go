@@ -281,3 +281,37 @@ func TestLostAnswer(t *testing.T) {
 		})
 	}
 }
+
+// TestNewCopyAfterRebuild: the journal was rebuilt from headers, and then one
+// more copy of a mail arrives on a server that names none.
+func TestNewCopyAfterRebuild(t *testing.T) {
+	mail := ordinary(10, 9)
+	p := newPair(t, popd.Options{NoUIDL: true}, imapd.Options{}, mail...)
+	p.run(0, 10)
+	p.forget()
+	p.run(0, 0)
+	p.pop.Deliver(mail[3])
+	p.run(0, 1)
+	p.run(0, 0)
+	p.arrived(append(mail, mail[3])...)
+}
+
+// TestStatusFieldsInTheSource: a server that writes fields of its own into its
+// mail after the first session (mbox servers do) changes sizes and content; it
+// is the same mail all the same.
+func TestStatusFieldsInTheSource(t *testing.T) {
+	mail := ordinary(10, 10)
+	p := newPair(t, popd.Options{UIDL: func(n int, _ []byte) string { return fmt.Sprint(n) }}, imapd.Options{}, mail...)
+	p.run(0, 10)
+	for range mail {
+		p.pop.Expunge(1)
+	}
+	for _, m := range mail {
+		p.pop.Deliver(append([]byte("X-UID: 5\r\nStatus: RO\r\n"), m...))
+	}
+	p.run(0, 0)
+	if r := p.run(0, 0); r.Totals.Known != 10 {
+		t.Errorf("%+v", r.Totals)
+	}
+	p.arrived(mail...)
+}

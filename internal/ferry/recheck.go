@@ -38,17 +38,18 @@ func newRecheck(t *trip, proven []journal.Record, read map[string]bool) *recheck
 
 func (c *recheck) run(ctx context.Context) error {
 	named, whole, nameless := c.split()
-	if err := c.byReading(ctx, whole); err != nil {
-		return err
-	}
 	if len(nameless) > 0 {
 		likely, err := c.likely(ctx, nameless)
 		if err != nil {
 			return err
 		}
-		if err := c.byReading(ctx, likely); err != nil {
+		if err := c.t.renewSource(ctx); err != nil {
 			return err
 		}
+		whole = append(whole, likely...)
+	}
+	if err := c.byReading(ctx, whole); err != nil {
+		return err
 	}
 	err := c.byHeader(ctx, named)
 	if errors.Is(err, pop.ErrNoTop) {

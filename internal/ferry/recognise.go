@@ -86,6 +86,7 @@ func (t *trip) worthAsking(ctx context.Context, unknown []plan.Listed) ([]plan.L
 // topHeaders digests the headers of listed messages (RFC 1939 §7, TOP n 0).
 func (t *trip) topHeaders(ctx context.Context, want []plan.Listed) (map[string]message.Summary, error) {
 	want = slices.DeleteFunc(slices.Clone(want), func(l plan.Listed) bool { return t.garbled[l.Key] })
+	t.session.topped = true
 	entries, keys := t.entriesOf(want)
 	headers := make(map[string]message.Summary, len(want))
 	now := time.Now()

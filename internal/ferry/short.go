@@ -8,10 +8,12 @@ import (
 )
 
 // Sizes of LIST are hints: servers count line ends differently, and some guess.
-// What arrives shorter than announced by more than this may have been cut off.
+// What arrives shorter than announced by more than this may have been cut off. A
+// server whose sizes proved to be off a few times is not asked twice any more.
 const (
-	shortOctets  = 1 << 10
+	shortOctets  = 64
 	shortPercent = 5
+	sizesAreOff  = 3
 )
 
 func short(listed, got int64) bool {
@@ -27,9 +29,10 @@ const (
 	cut                  // it differs every time: hold it
 )
 
-// weigh judges a message by its length. One that is much shorter than announced
-// is read twice: the same content both times means that the server's sizes are
-// off, and differing ones that it can't be trusted.
+// weigh judges a message by its length. One that is shorter than announced is
+// read twice, the second time in a session of its own: the same content both
+// times means that the server's sizes are off, and differing ones that it can't
+// be trusted.
 func (t *trip) weigh(l plan.Listed, got message.Summary) verdict {
 	if !short(l.Size, got.Raw) {
 		return whole
@@ -38,6 +41,8 @@ func (t *trip) weigh(l plan.Listed, got message.Summary) verdict {
 	defer t.mu.Unlock()
 	before, seen := t.shortened[l.Key]
 	switch {
+	case !seen && t.off >= sizesAreOff:
+		return whole
 	case !seen:
 		t.shortened[l.Key] = got.Content
 		t.rereads = append(t.rereads, l)
@@ -45,6 +50,7 @@ func (t *trip) weigh(l plan.Listed, got message.Summary) verdict {
 	case before != got.Content:
 		return cut
 	}
+	t.off++
 	return whole
 }
 

@@ -51,6 +51,7 @@ type trip struct {
 	shortened      map[string]message.Digest // arrived too short, by listing key
 	rereads        []plan.Listed             // of these, to be read a second time
 	garbled        map[string]bool           // spoil the POP3 session when asked for, by listing key
+	off            int                       // messages whose LIST size proved to be wrong
 	unlocatedNoted bool                      // factUnlocated is set
 	ordinals       map[string]int            // of content keys given in this trip
 
@@ -60,7 +61,10 @@ type trip struct {
 
 // session counts what was retrieved in a POP3 session and how much of that is
 // delivered or held by now: unless they are equal it must not end in QUIT (I2).
-type session struct{ retrieved, resolved int }
+type session struct {
+	retrieved, resolved int
+	topped              bool // a TOP was sent
+}
 
 func newTrip(e *engine, a plan.Account) *trip {
 	return &trip{
@@ -117,10 +121,8 @@ func (t *trip) round(ctx context.Context) error {
 	if err := t.recordHolds(ctx, p); err != nil {
 		return err
 	}
-	for todo := listedOf(p, plan.Copy); len(todo) > 0; todo = t.takeRereads() {
-		if err := t.carry(ctx, todo); err != nil {
-			return err
-		}
+	if err := t.carryAll(ctx, listedOf(p, plan.Copy)); err != nil {
+		return err
 	}
 	if err := t.establish(ctx); err != nil {
 		return err
@@ -131,6 +133,22 @@ func (t *trip) round(ctx context.Context) error {
 		}
 	}
 	t.leave(ctx)
+	return nil
+}
+
+// carryAll carries messages, and then once more those that have to be read twice.
+func (t *trip) carryAll(ctx context.Context, todo []plan.Listed) error {
+	for len(todo) > 0 {
+		if t.session.topped || len(t.shortened) > 0 {
+			if err := t.renewSource(ctx); err != nil {
+				return err
+			}
+		}
+		if err := t.carry(ctx, todo); err != nil {
+			return err
+		}
+		todo = t.takeRereads()
+	}
 	return nil
 }
 

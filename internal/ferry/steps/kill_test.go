@@ -19,11 +19,13 @@ import (
 	"github.com/popferry/popferry/internal/mailtest/voyage"
 )
 
-// sample is how many steps of a combination are tried when not all are, and
-// patience how long a recovery may take beside the settling time.
+// sample is how many steps of a combination are tried when not all are, fewer
+// where one attempt takes long; patience is how long a recovery may take beside
+// the settling time.
 const (
-	sample   = 14
-	patience = 3 * time.Minute
+	sample      = 8
+	heavySample = 3
+	patience    = 3 * time.Minute
 )
 
 func full() bool { return os.Getenv("POPFERRY_SWEEP") == "full" }
@@ -50,7 +52,7 @@ func TestStepKill(t *testing.T) {
 		t.Logf("a sample of the steps, POPFERRY_SEED=%d; POPFERRY_SWEEP=full takes all", seed(t))
 	}
 	all := scenarios()
-	if len(all) < 10 {
+	if len(all) < 40 {
 		t.Fatalf("%d scenarios", len(all))
 	}
 	for _, s := range all {
@@ -71,25 +73,29 @@ func sweep(t *testing.T, s scenario, c combination, change func(*voyage.Options)
 	if t.Failed() {
 		return
 	}
-	for _, k := range chosen(t, steps) {
+	most := sample
+	if s.heavy {
+		most = heavySample
+	}
+	for _, k := range chosen(t, steps, most) {
 		t.Run(fmt.Sprintf("step=%d", k), func(t *testing.T) { attempt(t, s, c, k, change) })
 	}
 }
 
 // chosen picks the steps to die at.
-func chosen(t *testing.T, steps int) []int {
+func chosen(t *testing.T, steps, most int) []int {
 	all := make([]int, steps)
 	for i := range all {
 		all[i] = i + 1
 	}
-	if full() || steps <= sample {
+	if full() || steps <= most {
 		return all
 	}
 	name := fnv.New64a()
 	name.Write([]byte(t.Name()))
 	rnd := rand.New(rand.NewPCG(seed(t), name.Sum64()))
 	rnd.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	all = all[:sample]
+	all = all[:most]
 	slices.Sort(all)
 	return all
 }
@@ -126,6 +132,9 @@ func (p *player) play(k int) (steps int) {
 	p.live(life)
 	p.Logf("died at step %d of %d: %s", k, life.Steps(), life.Name(k))
 	p.expect("at the death", p.w.Lost())
+	if p.settled {
+		time.Sleep(time.Minute)
+	}
 	if p.between != nil {
 		p.between(p.w)
 	}
@@ -145,7 +154,11 @@ func (p *player) live(life *voyage.Life) ferry.Report {
 		p.Fatal(err)
 	}
 	p.expect("deleted early", guard.seen())
+	p.Logf("exit status %d: %+v", report.ExitCode, report.Totals)
 	for _, a := range report.Accounts {
+		for _, note := range a.Notes {
+			p.Logf("%s: %s", a.Name, note)
+		}
 		if a.Error != nil {
 			p.Logf("%s: %d %s", a.Name, a.Error.Code, a.Error.Message)
 		}

@@ -1,8 +1,6 @@
 package steps_test
 
 import (
-	"fmt"
-	"slices"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -33,6 +31,11 @@ type scenario struct {
 	left int
 	// patience is how long a recovery may take beside the settling time.
 	patience time.Duration
+	// settled has what is on its way arrive before the recovery begins: with its
+	// journal the program lost the knowledge that there is something to wait for.
+	settled bool
+	// heavy scenarios are tried at fewer steps.
+	heavy bool
 	// only restricts the combinations; nil: all.
 	only func(combination) bool
 }
@@ -83,44 +86,6 @@ func (s scenario) world(c combination, change func(*voyage.Options)) *voyage.Wor
 	return w
 }
 
-// letter makes a small message with a Message-ID of its own.
-func letter(n int) []byte {
-	return fmt.Appendf(nil, "Received: from a by b; Tue, 03 Mar 2026 05:06:%02d +0000\r\n"+
-		"Message-ID: <%d@letters.example.org>\r\nFrom: ann@example.org\r\n"+
-		"Date: Tue, 03 Mar 2026 05:06:07 +0000\r\nSubject: letter %d\r\n\r\nText of letter %d.\r\n",
-		n%60, n, n, n)
-}
-
-func letters(from, n int) [][]byte {
-	all := make([][]byte, n)
-	for i := range all {
-		all[i] = letter(from + i)
-	}
-	return all
-}
-
-// note makes a message without a Message-ID.
-func note(n int) []byte {
-	return fmt.Appendf(nil, "From: bob@example.org\r\nSubject: note %d\r\n\r\nText of note %d.\r\n", n, n)
-}
-
-func notes(n int) [][]byte {
-	all := make([][]byte, n)
-	for i := range all {
-		all[i] = note(i)
-	}
-	return all
-}
-
-// big makes a letter of about size octets.
-func big(n, size int) []byte {
-	raw := letter(n)
-	for i := 0; len(raw) < size; i++ {
-		raw = fmt.Appendf(raw, "Line %06d of a long letter, which goes on and on and on.\r\n", i)
-	}
-	return raw
-}
-
 // once lets fn act the first n times that it wants to.
 func once(n int, fn func(imapd.Event) (imapd.Action, bool)) func(imapd.Event) imapd.Action {
 	left := make(chan struct{}, n)
@@ -165,5 +130,3 @@ func withImap(change func(*imapd.Options)) func(*voyage.Options) {
 }
 
 func needsUIDL(c combination) bool { return c.uidl }
-
-func join(lists ...[][]byte) [][]byte { return slices.Concat(lists...) }

@@ -1,0 +1,183 @@
+package steps_test
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/internal/mailtest/voyage"
+	"github.com/popferry/popferry/plan"
+)
+
+// refusals have a destination that does not take everything.
+func refusals() []scenario {
+	refuse := func(text, reply string) func(*voyage.Options) {
+		return withImap(func(o *imapd.Options) {
+			o.Refuse = func(raw []byte) string {
+				if bytes.Contains(raw, []byte(text)) {
+					return reply
+				}
+				return ""
+			}
+		})
+	}
+	heldLetter := func(n int) func(*voyage.World) {
+		return func(w *voyage.World) { w.Undeliverable(letter(n)) }
+	}
+	return []scenario{
+		{name: "one refused in the middle of a batch", mail: letters(0, 5), code: fault.Held, left: 1,
+			options: refuse("Text of letter 2.", "NO [CANNOT] no"), setup: heldLetter(2)},
+		{name: "one refused, no MULTIAPPEND", mail: letters(0, 5), code: fault.Held, left: 1,
+			options: func(o *voyage.Options) {
+				refuse("Text of letter 2.", "NO no")(o)
+				o.Imap.NoMultiAppend = true
+			}, setup: heldLetter(2)},
+		{name: "all refused", mail: letters(0, 2), code: fault.Held, left: 2,
+			options: refuse("Text of letter", "BAD no"),
+			setup:   func(w *voyage.World) { w.Undeliverable(letters(0, 2)...) }},
+		{name: "refused and wrapped", mail: letters(0, 3), left: 1,
+			options: func(o *voyage.Options) {
+				refuse("Text of letter 1.", "NO [CANNOT] no")(o)
+				o.Form = unwrapped
+			},
+			setup: func(w *voyage.World) { w.Config.Accounts[0].Repair = "wrap" }},
+		{name: "one over APPENDLIMIT", mail: join(letters(0, 2), [][]byte{big(2, 5000)}), code: fault.Held, left: 1,
+			options: withImap(func(o *imapd.Options) { o.AppendLimit = 4000 }),
+			setup:   func(w *voyage.World) { w.Undeliverable(big(2, 5000)) }},
+		{name: "one empty message", mail: join(letters(0, 2), [][]byte{{}}), code: fault.Held, left: 1,
+			setup: func(w *voyage.World) { w.Undeliverable([]byte{}) }},
+		{name: "one that POP3 does not give", mail: letters(0, 3), code: fault.Held, left: 1,
+			options: withPop(func(o *popd.Options) { o.Refuse = map[int]string{2: "no such thing"} }),
+			setup:   heldLetter(1),
+			// Its number would be another one once others are deleted.
+			only: func(c combination) bool { return !c.delete }},
+		{name: "quota in the middle", mail: letters(0, 4),
+			options: withImap(func(o *imapd.Options) { o.Quota = 700 }),
+			between: func(w *voyage.World) { w.Imap.Configure(func(o *imapd.Options) { o.Quota = 1 << 20 }) }},
+		{name: "quota in the middle, no MULTIAPPEND", mail: letters(0, 4),
+			options: withImap(func(o *imapd.Options) { o.Quota, o.NoMultiAppend = 700, true }),
+			between: func(w *voyage.World) { w.Imap.Configure(func(o *imapd.Options) { o.Quota = 1 << 20 }) }},
+	}
+}
+
+// breaks have connections that end, once, beside the death of the program.
+func breaks() []scenario {
+	appending := func(name string, stage imapd.Stage, a imapd.Action) scenario {
+		return scenario{name: name, mail: letters(0, 3), patience: 15 * time.Minute,
+			setup: imapReply(once(1, at(stage, "APPEND", a)))}
+	}
+	late := appending("cut, and stored a minute later", imapd.AtStore,
+		imapd.Action{StoreAfter: time.Minute, Cut: imapd.FIN})
+	single := appending("single appends, cut after the second is stored", imapd.AtReply,
+		imapd.Action{Cut: imapd.FIN})
+	single.options = withImap(func(o *imapd.Options) { o.NoMultiAppend = true })
+	courier := appending("stored at the last octet of the literal, and cut", imapd.AtLiteral,
+		imapd.Action{Cut: imapd.FIN})
+	courier.options = withImap(func(o *imapd.Options) { o.StoreAtLiteral, o.NoMultiAppend = true, true })
+	twice := appending("cut three times before the answer", imapd.AtStore, imapd.Action{Cut: imapd.FIN})
+	twice.setup = imapReply(once(2, at(imapd.AtStore, "APPEND", imapd.Action{Cut: imapd.FIN})))
+	copied := appending("identical copies, cut after storing", imapd.AtReply, imapd.Action{Cut: imapd.FIN})
+	copied.mail = join(copies(letter(0), 3), notes(1), notes(1))
+	return []scenario{
+		appending("BYE at an append", imapd.AtCommand, imapd.Action{Bye: "autologout"}),
+		appending("BYE in the middle of an append", imapd.AtLiteral, imapd.Action{Bye: "shutting down"}),
+		appending("cut before a literal is complete", imapd.AtCommand, imapd.Action{Cut: imapd.FIN}),
+		appending("cut after the last octet, not stored", imapd.AtStore, imapd.Action{Cut: imapd.FIN}),
+		appending("cut after the last octet, stored", imapd.AtReply, imapd.Action{Cut: imapd.RST}),
+		appending("silent after storing", imapd.AtReply, imapd.Action{Silent: true}),
+		late, single, courier, twice, copied,
+		{name: "cut at each SELECT", mail: letters(0, 2),
+			setup: imapReply(once(1, at(imapd.AtReply, "SELECT", imapd.Action{Cut: imapd.FIN})))},
+		{name: "cut while reading back", mail: letters(0, 3),
+			setup: imapReply(once(1, at(imapd.AtReply, "UID FETCH", imapd.Action{Cut: imapd.FIN})))},
+	}
+}
+
+func onQuit(reply func(w *voyage.World) []byte) func(*voyage.World) {
+	return func(w *voyage.World) {
+		w.Drops[0].Configure(func(o *popd.Options) {
+			o.Reply = func(cmd string, _ int) ([]byte, bool) { return reply(w), cmd == "QUIT" }
+		})
+	}
+}
+
+func obedient(w *voyage.World) {
+	w.Drops[0].Configure(func(o *popd.Options) { o.Reply = nil })
+}
+
+// deletions have trouble with them.
+func deletions() []scenario {
+	deletes := func(c combination) bool { return c.delete }
+	month := plan.Keep{Delete: true, For: 30 * 24 * time.Hour}
+	return []scenario{
+		{name: "kept for 30 days", mail: letters(0, 3), prior: true, only: deletes,
+			options: func(o *voyage.Options) { o.Keep = month },
+			after:   func(*voyage.World) { time.Sleep(31 * 24 * time.Hour) }},
+		{name: "kept for 30 days, not yet over", mail: letters(0, 3), prior: true, only: deletes, left: 3,
+			options: func(o *voyage.Options) { o.Keep = month },
+			after:   func(*voyage.World) { time.Sleep(29 * 24 * time.Hour) }},
+		{name: "deletion wished for later", mail: letters(0, 3), prior: true, only: deletes,
+			options: func(o *voyage.Options) { o.Keep = plan.Keep{} }, after: deleteFromNow},
+		{name: "no word for the first deletion", mail: letters(0, 2), only: deletes, left: 2, code: fault.Held,
+			setup: func(w *voyage.World) { w.Tune = func(o *ferry.Options) { o.ConfirmDelete = false } }},
+		{name: "QUIT without an answer", mail: letters(0, 3), only: deletes,
+			setup: onQuit(func(*voyage.World) []byte { return nil }), between: obedient},
+		{name: "QUIT refused", mail: letters(0, 3), only: deletes,
+			setup: onQuit(func(*voyage.World) []byte {
+				return []byte("-ERR some deleted messages not removed\r\n")
+			}), between: obedient},
+		{name: "QUIT that deletes nothing", mail: letters(0, 3), only: deletes,
+			options: withPop(func(o *popd.Options) { o.KeepDeleted = true }),
+			between: func(w *voyage.World) {
+				w.Drops[0].Configure(func(o *popd.Options) { o.KeepDeleted = false })
+			}},
+		{name: "a copy vanished before its deletion", mail: letters(0, 3), prior: true, only: deletes, left: 1,
+			options: func(o *voyage.Options) { o.Keep = plan.Keep{} },
+			after: func(w *voyage.World) {
+				w.Imap.User("").Expunge("INBOX", 2)
+				w.Undeliverable(letter(1)) // it was delivered, and is not again
+				deleteFromNow(w)
+			}},
+		{name: "copies moved to another folder before deletion", mail: letters(0, 3), prior: true,
+			only: deletes, left: 3, options: func(o *voyage.Options) { o.Keep = plan.Keep{} },
+			after: func(w *voyage.World) {
+				for _, m := range w.Imap.Mailbox("INBOX") {
+					if _, err := w.Imap.User("").Move("INBOX", m.UID, "Sorted"); err != nil {
+						panic(err)
+					}
+				}
+				deleteFromNow(w)
+			}},
+		{name: "no TOP to look before a deletion", mail: letters(0, 3), only: deletes,
+			options: withPop(func(o *popd.Options) { o.NoTOP = true })},
+	}
+}
+
+func deleteFromNow(w *voyage.World) { w.Config.Accounts[0].Keep = plan.Keep{Delete: true} }
+
+// losses have the journal lost, or come back from a time before.
+func losses() []scenario {
+	forget := func(w *voyage.World) { w.Forget() }
+	return []scenario{
+		{name: "journal lost after the death", mail: join(letters(0, 3), copies(note(1), 2)),
+			settled: true, between: forget},
+		{name: "journal lost before", mail: join(letters(0, 3), copies(note(1), 2)), prior: true,
+			after: func(w *voyage.World) {
+				w.Forget()
+				w.Arrive(0, letters(10, 1)...)
+			}},
+		{name: "journal lost, no TOP", mail: join(letters(0, 3), notes(1)), prior: true, after: forget,
+			options: withPop(func(o *popd.Options) { o.NoTOP = true })},
+		{name: "journal lost, and a server that adds header fields", mail: join(letters(0, 3), notes(1)),
+			prior: true, after: forget, options: func(o *voyage.Options) {
+				o.Imap.Transform, o.Form = imapd.AddStatus, withoutStatus
+			}},
+		{name: "journal lost before the wish to delete", mail: join(letters(0, 3), notes(1)), prior: true,
+			options: func(o *voyage.Options) { o.Keep = plan.Keep{} },
+			after:   func(w *voyage.World) { w.Forget(); deleteFromNow(w) },
+			only:    func(c combination) bool { return c.delete }},
+	}
+}
