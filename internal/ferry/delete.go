@@ -2,6 +2,7 @@ package ferry
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -29,10 +30,8 @@ func (t *trip) deletePass(ctx context.Context) error {
 		return fault.New(fault.Held, "%s could be deleted from POP3, and nothing was: the first deletion needs your word",
 			count(len(due), "message")).WithHint("run once with --confirm-delete; it is remembered for this account")
 	}
-	if err := t.relocate(ctx, due); err != nil {
-		return err
-	}
-	proven, err := t.prove(ctx, due)
+	read := headerOnly(due)
+	proven, err := t.proveAnywhere(ctx, due)
 	if err != nil {
 		return err
 	}
@@ -43,7 +42,7 @@ func (t *trip) deletePass(ctx context.Context) error {
 	if len(proven) == 0 {
 		return nil
 	}
-	return t.deleteProven(ctx, proven, headerOnly(due))
+	return t.deleteProven(ctx, proven, read)
 }
 
 // agreed reports whether a person agreed to deletions for this account, and
@@ -68,6 +67,26 @@ func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
 		return nil
 	})
 	return due, err
+}
+
+// proveAnywhere proves copies where the journal has them, and looks by content for
+// those that are not there: their place was a guess (no UIDPLUS), or UIDVALIDITY
+// changed.
+func (t *trip) proveAnywhere(ctx context.Context, due []journal.Record) ([]journal.Record, error) {
+	proven, err := t.prove(ctx, due)
+	if err != nil || len(proven) == len(due) {
+		return proven, err
+	}
+	done := map[string]bool{}
+	for _, r := range proven {
+		done[r.Key] = true
+	}
+	rest := slices.DeleteFunc(slices.Clone(due), func(r journal.Record) bool { return done[r.Key] })
+	if err := t.relocate(ctx, rest); err != nil {
+		return nil, err
+	}
+	more, err := t.prove(ctx, rest)
+	return append(proven, more...), err
 }
 
 // prove reads the copies back and keeps the records whose content is there.

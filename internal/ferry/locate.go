@@ -12,21 +12,63 @@ import (
 // factUnlocated says that records exist whose UID no server told.
 const factUnlocated = "unlocated"
 
-// locate gives a UID to delivered mail of a server without UIDPLUS (RFC 4315).
+// locate gives UIDs to delivered mail of a server without UIDPLUS (RFC 4315), for
+// every account that delivers to this destination: what one of them appended
+// must not look like foreign mail to another.
+//
 // It goes by Message-ID, size and order of arrival, and reads nothing back: it
 // only has to keep each record's claim on one message, so that a second copy of
 // the same mail is not mistaken for the first. What is deleted from POP3 is read
 // back before, whatever is claimed here.
 func (t *trip) locate(ctx context.Context) error {
-	pending, err := t.ledger.Fact(ctx, factUnlocated)
-	if err != nil || pending == "" {
-		return err
-	}
-	records, err := t.unlocated(ctx)
+	scopes, err := t.engine.Journal.Scopes(ctx)
 	if err != nil {
 		return err
 	}
+	d := t.account.Destination
+	for _, s := range scopes {
+		if s.Scope.DestHost != d.Host || s.Scope.DestUser != d.Username {
+			continue
+		}
+		ledger, err := t.engine.Journal.Ledger(ctx, s.Scope)
+		if err != nil {
+			return err
+		}
+		if err := t.locateIn(ctx, ledger); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// locateOwn does so for what this trip appended, before another account's turn.
+func (t *trip) locateOwn(ctx context.Context) error {
+	if !t.unlocatedNoted {
+		return nil
+	}
+	if err := t.dest.refresh(ctx); err != nil {
+		return err
+	}
+	if err := t.dest.refresh(ctx); err != nil {
+		return err
+	}
+	if err := t.match.prepare(ctx); err != nil {
+		return err
+	}
+	t.unlocatedNoted = false
+	return t.locateIn(ctx, t.ledger)
+}
+
+func (t *trip) locateIn(ctx context.Context, ledger journal.Ledger) error {
+	pending, err := ledger.Fact(ctx, factUnlocated)
+	if err != nil || pending == "" {
+		return err
+	}
 	_, box := t.dest.get()
+	records, err := unlocated(ctx, ledger, folderOf(box))
+	if err != nil {
+		return err
+	}
 	var found []journal.Record
 	err = t.index.Unclaimed(ctx, journal.Match{}, func(e journal.IndexEntry) error {
 		if r, ok := records.take(e, box.UIDValidity); ok {
@@ -38,20 +80,20 @@ func (t *trip) locate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := t.ledger.Put(ctx, found); err != nil {
+	if err := ledger.Put(ctx, found); err != nil {
 		return err
 	}
-	return t.ledger.SetFact(ctx, factUnlocated, "")
+	return ledger.SetFact(ctx, factUnlocated, "")
 }
 
 // byID holds records without a UID by Message-ID, in the order of delivery.
 type byID map[string][]journal.Record
 
-func (t *trip) unlocated(ctx context.Context) (byID, error) {
+func unlocated(ctx context.Context, ledger journal.Ledger, folder string) (byID, error) {
 	records := byID{}
 	q := journal.Query{States: []journal.State{journal.Delivered}}
-	err := t.ledger.Each(ctx, q, func(r journal.Record) error {
-		if r.UID == 0 {
+	err := ledger.Each(ctx, q, func(r journal.Record) error {
+		if r.UID == 0 && r.Folder == folder {
 			records[r.Sum.MessageID] = append(records[r.Sum.MessageID], r)
 		}
 		return nil
@@ -74,14 +116,12 @@ func (b byID) take(e journal.IndexEntry, validity uint32) (journal.Record, bool)
 	return journal.Record{}, false
 }
 
-// relocate looks by content for mail that is due for deletion and whose place is
-// not known, or not known any more because UIDVALIDITY changed.
+// relocate looks by content for mail that is not where the journal has it.
 func (t *trip) relocate(ctx context.Context, due []journal.Record) error {
-	_, box := t.dest.get()
 	lost := map[string]message.Summary{}
 	at := map[string]int{}
 	for i, r := range due {
-		if (r.UID == 0 || r.UIDValidity != box.UIDValidity) && !r.Sum.Content.IsZero() {
+		if !r.Sum.Content.IsZero() {
 			lost[r.Key], at[r.Key] = r.Sum, i
 		}
 	}

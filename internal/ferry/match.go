@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -146,12 +147,12 @@ func (m *matcher) testify(ctx context.Context, q journal.Query, sums map[string]
 		}
 	}
 	return m.t.ledger.Each(ctx, q, func(r journal.Record) error {
-		if m.spent[r.Key] || !delivered(r) && r.State != journal.Intent {
+		if m.spent[r.Key] {
 			return nil
 		}
 		keys := byHeader[r.Sum.Header]
 		for i, key := range keys {
-			if _, same := sums[key].Same(r.Sum); same {
+			if _, same := sums[key].Same(r.Sum); same && m.t.mayWitness(r, key) {
 				found[key], m.spent[r.Key] = r, true
 				byHeader[r.Sum.Header] = slices.Delete(keys, i, i+1)
 				break
@@ -159,6 +160,22 @@ func (m *matcher) testify(ctx context.Context, q journal.Query, sums map[string]
 		}
 		return nil
 	})
+}
+
+// mayWitness reports whether a record can be about the message with a key. One of
+// the same name can, whatever happened since. One with another lasting name can
+// only if the provider renumbered everything: else it is about a message that is
+// gone, and this one is another copy. What was deleted and seen to be gone never
+// comes back under another name.
+func (t *trip) mayWitness(r journal.Record, key string) bool {
+	switch {
+	case r.Key == key:
+		return delivered(r) || r.State == journal.Intent
+	case r.State != journal.Delivered && r.State != journal.DeleteSent && r.State != journal.Intent:
+		return false
+	}
+	named := strings.HasPrefix(r.Key, uidlPrefix) && strings.HasPrefix(key, uidlPrefix)
+	return !named || t.renumbered
 }
 
 // delivered reports whether a record says that the mail reached its destination.

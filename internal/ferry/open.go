@@ -109,8 +109,12 @@ func (t *trip) openSource(ctx context.Context) error {
 // ones prove nothing (RFC 1939 §7) and the content has to decide.
 func (t *trip) setListing(entries []pop.Entry) {
 	repeats := make(map[string]int, len(entries))
+	t.repeats = map[string]bool{}
 	for _, e := range entries {
 		repeats[e.UIDL]++
+		if repeats[e.UIDL] > 1 {
+			t.repeats[e.UIDL] = true
+		}
 	}
 	t.listing = make([]plan.Listed, len(entries))
 	t.entries = make(map[string]pop.Entry, len(entries))

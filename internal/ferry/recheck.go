@@ -122,7 +122,7 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 	}
 	entries, keys := c.t.entriesOf(likely)
 	now := time.Now()
-	strangers := 0
+	var unmatched []message.Digest
 	err := c.t.source.Retrieve(ctx, entries, func(e pop.Entry, body io.Reader, refused error) error {
 		if refused != nil {
 			return nil
@@ -134,15 +134,39 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 		if r, ok := c.recordOf(keys[e.Number], s); ok {
 			c.accept(e, r)
 		} else {
-			strangers++
+			unmatched = append(unmatched, s.Content)
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	strangers, err := c.strangers(ctx, unmatched)
 	if err == nil && strangers > 0 {
 		return fault.New(fault.Held, "nothing was deleted from POP3: %s changed since delivery", count(strangers, "message")).
 			WithHint("run again: what is new is delivered first")
 	}
 	return err
+}
+
+// strangers counts contents that no delivered record has: mail that was retrieved
+// here and is not delivered.
+func (c *recheck) strangers(ctx context.Context, contents []message.Digest) (int, error) {
+	if len(contents) == 0 {
+		return 0, nil
+	}
+	known := map[message.Digest]bool{}
+	err := c.t.ledger.Each(ctx, journal.Query{Contents: contents}, func(r journal.Record) error {
+		known[r.Sum.Content] = known[r.Sum.Content] || delivered(r)
+		return nil
+	})
+	n := 0
+	for _, content := range contents {
+		if !known[content] {
+			n++
+		}
+	}
+	return n, err
 }
 
 // recordOf finds the record of a message that was read: the one of its name, or

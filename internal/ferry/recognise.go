@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -64,14 +65,11 @@ func (t *trip) worthAsking(ctx context.Context, unknown []plan.Listed) ([]plan.L
 	if err != nil {
 		return nil, err
 	}
-	records := counts[journal.Delivered] + counts[journal.Gone]
+	records := counts[journal.Delivered] + counts[journal.DeleteSent]
 	if records == 0 && !t.match.foreign {
 		return nil, nil // nobody could vouch for anything
 	}
-	rebuilt := !t.baseline && t.match.foreign
-	vanished := records - (len(t.listing) - len(unknown))
-	renumbered := vanished > 0 && 2*len(unknown) >= vanished && len(unknown) > 1
-	if rebuilt || renumbered {
+	if !t.baseline && t.match.foreign || t.renumbered {
 		return unknown, nil
 	}
 	var unnamed []plan.Listed
@@ -212,7 +210,9 @@ func (t *trip) witnesses(ctx context.Context, headers map[string]message.Summary
 		digests = append(digests, s.Header)
 	}
 	err := t.ledger.Each(ctx, journal.Query{Headers: digests}, func(r journal.Record) error {
-		if delivered(r) && !t.match.spent[r.Key] {
+		named := strings.HasPrefix(r.Key, uidlPrefix)
+		if !t.match.spent[r.Key] && (r.State == journal.Delivered || r.State == journal.DeleteSent) &&
+			(!named || t.renumbered || t.repeats[r.UIDL]) {
 			k := look{r.Sum.Header, r.Listed}
 			out[k] = append(out[k], witness{record: r})
 		}

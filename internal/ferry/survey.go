@@ -29,8 +29,21 @@ func (t *trip) survey(ctx context.Context) error {
 	if err := t.confirmGone(ctx); err != nil {
 		return err
 	}
+	t.renumbered = t.looksRenumbered(len(keys))
 	t.match = newMatcher(t)
 	return t.settleOpen(ctx)
+}
+
+// looksRenumbered reports whether the provider may have given all its messages new
+// UIDLs, so that old names say nothing: hardly any of the listing is known.
+func (t *trip) looksRenumbered(named int) bool {
+	known := 0
+	for _, r := range t.known {
+		if r.State != journal.Gone && r.State != journal.Listed {
+			known++
+		}
+	}
+	return named > 0 && 10*known <= named
 }
 
 // confirmGone settles deletions whose QUIT went unanswered or unconfirmed: what
@@ -44,8 +57,8 @@ func (t *trip) confirmGone(ctx context.Context) error {
 	var gone []journal.Record
 	q := journal.Query{States: []journal.State{journal.DeleteSent, journal.Held}}
 	err := t.ledger.Each(ctx, q, func(r journal.Record) error {
-		if r.UIDL != "" && listed[r.UIDL] {
-			return nil
+		if listed[r.UIDL] || r.UIDL == "" && r.State == journal.DeleteSent {
+			return nil // the first is still there, the second is settled by content
 		}
 		if r.State == journal.Held {
 			if r.UIDL == "" {
@@ -58,6 +71,25 @@ func (t *trip) confirmGone(ctx context.Context) error {
 		}
 		r.Changed = time.Now()
 		gone = append(gone, r)
+		return nil
+	})
+	if err != nil || len(gone) == 0 {
+		return err
+	}
+	return t.ledger.Put(ctx, gone)
+}
+
+// confirmNameless settles deletions of messages without a lasting name: when all
+// of the listing was matched by content, a record that spoke for none of it is
+// about a message that is gone.
+func (t *trip) confirmNameless(ctx context.Context) error {
+	var gone []journal.Record
+	q := journal.Query{States: []journal.State{journal.DeleteSent}}
+	err := t.ledger.Each(ctx, q, func(r journal.Record) error {
+		if r.UIDL == "" && !t.match.spent[r.Key] {
+			r.State, r.Changed = journal.Gone, time.Now()
+			gone = append(gone, r)
+		}
 		return nil
 	})
 	if err != nil || len(gone) == 0 {

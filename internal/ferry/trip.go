@@ -36,12 +36,14 @@ type trip struct {
 	ledger journal.Ledger
 	index  journal.Index
 
-	listing  []plan.Listed             // what the maildrop holds now
-	entries  map[string]pop.Entry      // the same by key, for this session
-	known    map[string]journal.Record // the journal's word on trusted keys
-	baseline bool                      // a first pass was completed before
-	rounds   int                       // rounds completed before this one
-	match    *matcher
+	listing    []plan.Listed             // what the maildrop holds now
+	entries    map[string]pop.Entry      // the same by key, for this session
+	known      map[string]journal.Record // the journal's word on trusted keys
+	baseline   bool                      // a first pass was completed before
+	repeats    map[string]bool           // UIDLs that the listing has more than once
+	renumbered bool                      // (almost) no UIDL of the listing is known, though others are
+	rounds     int                       // rounds completed before this one
+	match      *matcher
 
 	mu             sync.Mutex // guards what follows
 	report         AccountReport
@@ -185,7 +187,13 @@ func (t *trip) progress() int {
 
 // establish records that the first pass is complete, and how far the index is.
 func (t *trip) establish(ctx context.Context) error {
+	if err := t.locateOwn(ctx); err != nil {
+		return err
+	}
 	if err := t.advanceIndex(ctx); err != nil {
+		return err
+	}
+	if err := t.confirmNameless(ctx); err != nil {
 		return err
 	}
 	if t.baseline {
