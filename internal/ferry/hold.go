@@ -28,6 +28,11 @@ func (t *trip) hold(ctx context.Context, l plan.Listed, r journal.Record, reason
 			return err
 		}
 	}
+	if trusted(l) {
+		if err := t.vacate(ctx, l); err != nil {
+			return err
+		}
+	}
 	if err := t.ledger.Put(ctx, []journal.Record{r}); err != nil {
 		return err
 	}
@@ -61,10 +66,20 @@ func (t *trip) holdUnread(ctx context.Context, l plan.Listed, cause error) error
 		t.countHeld(l, reason)
 		return nil
 	}
-	r := t.knownAs(l.Key)
-	r.Key = l.Key
+	r := t.undelivered(l)
 	r.Attempts++
 	return t.hold(ctx, l, r, reason)
+}
+
+// undelivered is what the journal knows of a message that is to be held; a record
+// of another message that had its name before says nothing about it.
+func (t *trip) undelivered(l plan.Listed) journal.Record {
+	r := t.knownAs(l.Key)
+	if delivered(r) {
+		r = journal.Record{}
+	}
+	r.Key = l.Key
+	return r
 }
 
 // recordHolds takes over what the plan holds back.
@@ -78,8 +93,7 @@ func (t *trip) recordHolds(ctx context.Context, p plan.Plan) error {
 			t.countHeld(a.Listed, cmp.Or(known.Reason, a.Why))
 			continue
 		}
-		known.Key = a.Key
-		if err := t.hold(ctx, a.Listed, known, a.Why); err != nil {
+		if err := t.hold(ctx, a.Listed, t.undelivered(a.Listed), a.Why); err != nil {
 			return err
 		}
 	}

@@ -174,8 +174,12 @@ func (t *trip) mayWitness(r journal.Record, key string) bool {
 	case r.State != journal.Delivered && r.State != journal.DeleteSent && r.State != journal.Intent:
 		return false
 	}
-	named := strings.HasPrefix(r.Key, uidlPrefix) && strings.HasPrefix(key, uidlPrefix)
-	return !named || t.renumbered
+	return t.renumbered || !named(r.Key) || !named(key)
+}
+
+// named reports whether a key of the journal holds a lasting name.
+func named(key string) bool {
+	return strings.HasPrefix(key, uidlPrefix) || strings.HasPrefix(key, asidePrefix)
 }
 
 // delivered reports whether a record says that the mail reached its destination.

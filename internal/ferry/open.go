@@ -129,10 +129,11 @@ func (t *trip) setListing(entries []pop.Entry) {
 }
 
 // The journal's keys: "u:" and the UIDL, or "c:", the content digest and an
-// ordinal. Names with sessionPrefix never reach the journal.
+// ordinal; "x:" for what has no message any more. Names with sessionPrefix never reach the journal.
 const (
 	uidlPrefix    = "u:"
 	contentPrefix = "c:"
+	asidePrefix   = "x:" // a record whose UIDL names another message now
 	sessionPrefix = "n:"
 )
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -210,9 +209,8 @@ func (t *trip) witnesses(ctx context.Context, headers map[string]message.Summary
 		digests = append(digests, s.Header)
 	}
 	err := t.ledger.Each(ctx, journal.Query{Headers: digests}, func(r journal.Record) error {
-		named := strings.HasPrefix(r.Key, uidlPrefix)
 		if !t.match.spent[r.Key] && (r.State == journal.Delivered || r.State == journal.DeleteSent) &&
-			(!named || t.renumbered || t.repeats[r.UIDL]) {
+			(!named(r.Key) || t.renumbered || t.repeats[r.UIDL]) {
 			k := look{r.Sum.Header, r.Listed}
 			out[k] = append(out[k], witness{record: r})
 		}

@@ -41,14 +41,63 @@ func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 			puts = append(puts, r)
 		}
 	}
+	if err := t.makeRoom(ctx, moves, puts); err != nil {
+		return err
+	}
 	if err := t.ledger.Rekey(ctx, moves); err != nil {
 		return err
 	}
+	t.forget(moves)
 	if err := t.ledger.Put(ctx, puts); err != nil {
 		return err
 	}
 	t.countFound(found)
 	return nil
+}
+
+// makeRoom adds moves for records whose key goes to another message now and that
+// have no new key of their own: they still say what became of their message.
+func (t *trip) makeRoom(ctx context.Context, moves map[string]journal.Record, puts []journal.Record) error {
+	wanted := puts
+	for _, r := range moves {
+		wanted = append(wanted, r)
+	}
+	for _, r := range wanted {
+		if _, leaves := moves[r.Key]; leaves {
+			continue
+		}
+		holder := t.knownAs(r.Key)
+		if !delivered(holder) || holder.UID == r.UID && holder.UIDValidity == r.UIDValidity && holder.Sum == r.Sum {
+			continue
+		}
+		aside, err := t.aside(ctx, holder)
+		if err != nil {
+			return err
+		}
+		moves[r.Key] = aside
+	}
+	return nil
+}
+
+// aside gives a record a key that no message can have.
+func (t *trip) aside(ctx context.Context, r journal.Record) (journal.Record, error) {
+	base := r.Key
+	for n := 1; ; n++ {
+		r.Key = fmt.Sprintf("%s%s#%d", asidePrefix, base, n)
+		taken, err := t.ledger.Get(ctx, []string{r.Key})
+		if err != nil || len(taken) == 0 {
+			return r, err
+		}
+	}
+}
+
+// forget keeps the trip's view of the journal in step with moved records.
+func (t *trip) forget(moves map[string]journal.Record) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for old := range moves {
+		delete(t.known, old)
+	}
 }
 
 // changed reports whether a record says less than is known by now.
@@ -60,20 +109,16 @@ func changed(f foundAs) bool {
 // name gives a record the key that its message has now. A record that keeps a
 // key of its own (its message has no lasting name) stays as it is.
 func (t *trip) name(ctx context.Context, l plan.Listed, r *journal.Record, sum message.Summary) error {
-	if trusted(l) {
-		r.FirstSeen = firstSeen(*r)
-		if r.Key == l.Key {
-			return nil
-		}
+	r.FirstSeen = firstSeen(*r)
+	switch {
+	case trusted(l):
 		r.Key = l.Key
-		return t.vacate(ctx, l)
+	case r.Key == "":
+		key, err := t.contentKey(ctx, sum)
+		r.Key = key
+		return err
 	}
-	if r.Key != "" {
-		return nil
-	}
-	key, err := t.contentKey(ctx, sum)
-	r.Key, r.FirstSeen = key, firstSeen(*r)
-	return err
+	return nil
 }
 
 func firstSeen(r journal.Record) time.Time {
@@ -83,19 +128,22 @@ func firstSeen(r journal.Record) time.Time {
 	return r.FirstSeen
 }
 
-// vacate moves aside the record of another message that had the same UIDL
-// before: it still says what became of that message.
+// vacate moves aside the record of another message that had the same name before.
 func (t *trip) vacate(ctx context.Context, l plan.Listed) error {
 	r := t.knownAs(l.Key)
 	if !delivered(r) {
 		return nil
 	}
-	t.mu.Lock()
-	delete(t.known, l.Key)
-	t.mu.Unlock()
-	old := r.Key
-	r.Key = fmt.Sprintf("%s~%s", r.Key, r.Sum.Content.Short())
-	return t.ledger.Rekey(ctx, map[string]journal.Record{old: r})
+	aside, err := t.aside(ctx, r)
+	if err != nil {
+		return err
+	}
+	moves := map[string]journal.Record{l.Key: aside}
+	if err := t.ledger.Rekey(ctx, moves); err != nil {
+		return err
+	}
+	t.forget(moves)
+	return nil
 }
 
 // contentKey makes the key of a message without a lasting name: its digest, and
@@ -149,6 +197,9 @@ func (t *trip) intend(ctx context.Context, batch []*parcel) error {
 			FirstSeen: c.record.FirstSeen,
 		}
 		if err := t.name(ctx, c.listed, &r, c.msg.Summary); err != nil {
+			return err
+		}
+		if err := t.vacate(ctx, c.listed); err != nil {
 			return err
 		}
 		c.record, records[i] = r, r
