@@ -8,6 +8,7 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
+	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
 )
 
@@ -61,7 +62,7 @@ func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
 	var due []journal.Record
 	states := []journal.State{journal.Delivered, journal.DeleteSent}
 	err := t.ledger.Each(ctx, journal.Query{States: states}, func(r journal.Record) error {
-		if r.Origin != originLoose && t.account.Keep.Due(r.DeliveredAt, now) {
+		if r.Origin != originLoose && t.planned(plan.Listed{Key: r.Key}) && t.account.Keep.Due(r.DeliveredAt, now) {
 			due = append(due, r)
 		}
 		return nil
@@ -122,7 +123,7 @@ func (t *trip) prove(ctx context.Context, due []journal.Record) ([]journal.Recor
 func headerOnly(records []journal.Record) map[string]bool {
 	keys := map[string]bool{}
 	for _, r := range records {
-		if r.Sum.Content.IsZero() {
+		if onlyByHeader(r) {
 			keys[r.Key] = true
 		}
 	}
@@ -144,7 +145,7 @@ func completed(r journal.Record, s message.Summary) journal.Record {
 // believed: the next listing tells.
 func (t *trip) deleteProven(ctx context.Context, proven []journal.Record, read map[string]bool) error {
 	t.farewell.Wait() // most servers let in one session at a time
-	if err := t.openSource(ctx); err != nil {
+	if err := retry(ctx, func() error { return t.openSource(ctx) }); err != nil {
 		return err
 	}
 	check := newRecheck(t, proven, read)

@@ -89,6 +89,17 @@ func (m *matcher) taken(key string) {
 	m.spent[key] = true
 }
 
+// take is taken, unless the record speaks for another message already.
+func (m *matcher) take(key string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.spent[key] {
+		return false
+	}
+	m.spent[key] = true
+	return true
+}
+
 // inJournal finds records with the same content that are delivered, or may be.
 func (m *matcher) inJournal(ctx context.Context, sums map[string]message.Summary) (map[string]journal.Record, error) {
 	found := map[string]journal.Record{}
@@ -230,6 +241,13 @@ func (t *trip) foundOrigin() string {
 	}
 	return originFound
 }
+
+// byHeader marks the origin of a record that nothing but a header vouches for:
+// nobody has compared the body on POP3 with the copy. It is enough to skip a
+// message, and never to delete one.
+const byHeader = " by header"
+
+func onlyByHeader(r journal.Record) bool { return strings.HasSuffix(r.Origin, byHeader) }
 
 // Origins of a delivered record.
 const (

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
@@ -61,12 +62,11 @@ func (t *trip) openDestination(ctx context.Context) (err error) {
 }
 
 func (t *trip) openLedger(ctx context.Context) (err error) {
-	a := t.account
-	t.ledger, err = t.engine.Journal.Ledger(ctx, journal.Scope{
-		Account: a.Name, SourceHost: a.Source.Host, SourceUser: a.Source.Username,
-		DestHost: a.Destination.Host, DestUser: a.Destination.Username, Folder: a.Folder,
-	})
-	if err != nil {
+	scope := scopeOf(t.account)
+	if t.ledger, err = t.engine.Journal.Ledger(ctx, scope); err != nil {
+		return err
+	}
+	if err := t.inherit(ctx, scope); err != nil {
 		return err
 	}
 	baseline, err := t.ledger.Fact(ctx, factBaseline)
@@ -90,10 +90,14 @@ func (t *trip) reserve(ctx context.Context) error {
 
 // openSource logs in to the maildrop and lists it.
 func (t *trip) openSource(ctx context.Context) error {
+	if err := t.waitForLogin(ctx); err != nil {
+		return err
+	}
 	source, err := t.engine.DialSource(ctx, t.account)
 	if err != nil {
 		return err
 	}
+	t.loginAgain = time.Now().Add(source.Capabilities().LoginDelay)
 	entries, err := source.List(ctx)
 	if err != nil {
 		source.Close()
@@ -102,6 +106,22 @@ func (t *trip) openSource(ctx context.Context) error {
 	t.source, t.session = source, &session{}
 	t.setListing(entries)
 	return nil
+}
+
+// waitForLogin keeps the server's LOGIN-DELAY (RFC 2449 §6.5) between the sessions
+// of one run; a second more, since servers count whole ones.
+func (t *trip) waitForLogin(ctx context.Context) error {
+	wait := time.Until(t.loginAgain)
+	if t.loginAgain.IsZero() || wait <= 0 {
+		return nil
+	}
+	wait += time.Second
+	if wait > maxObeyed {
+		return fault.New(fault.Temporary, "%s wants %v between logins", t.account.Source.Address(),
+			wait.Round(time.Second)).WithHint("run again later").WithAfter(wait)
+	}
+	t.emit(Event{Kind: Waiting, Until: time.Now().Add(wait), Text: "the POP3 server to permit another login"})
+	return sleep(ctx, wait)
 }
 
 // setListing gives every message its key: its UIDL where that names just one

@@ -150,5 +150,49 @@ func (t *trip) sift(ctx context.Context, p *pipeline, batch []*parcel) ([]*parce
 	if err := t.recordFound(ctx, found); err != nil {
 		return rest, err
 	}
+	if rest, err = t.remember(ctx, p, rest); err != nil {
+		return rest, err
+	}
 	return t.holdUnsendable(ctx, p, rest)
+}
+
+// remember gives messages without a lasting name back what the journal knows of
+// earlier attempts, by their content. What is held stays held unless this run is
+// to try it again.
+func (t *trip) remember(ctx context.Context, p *pipeline, batch []*parcel) ([]*parcel, error) {
+	nameless := map[message.Digest][]*parcel{}
+	var contents []message.Digest
+	for _, c := range batch {
+		if !trusted(c.listed) {
+			contents = append(contents, c.msg.Content)
+			nameless[c.msg.Content] = append(nameless[c.msg.Content], c)
+		}
+	}
+	if len(contents) == 0 {
+		return batch, nil
+	}
+	q := journal.Query{Contents: contents, States: []journal.State{journal.Listed, journal.Held}}
+	err := t.ledger.Each(ctx, q, func(r journal.Record) error {
+		waiting := nameless[r.Sum.Content]
+		if len(waiting) > 0 && !named(r.Key) && t.match.take(r.Key) {
+			waiting[0].record = r
+			nameless[r.Sum.Content] = waiting[1:]
+		}
+		return nil
+	})
+	if err != nil {
+		return batch, err
+	}
+	_, box := t.dest.get()
+	rest := batch[:0:0]
+	for _, c := range batch {
+		if c.record.State != journal.Held || t.engine.Held || trusted(c.listed) || retriable(c.record, box.AppendLimit) {
+			rest = append(rest, c)
+			continue
+		}
+		t.countHeld(c.listed, c.record.Reason)
+		t.resolved(c.session)
+		p.release(c)
+	}
+	return rest, nil
 }

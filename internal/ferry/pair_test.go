@@ -9,6 +9,7 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/mailtest/corpus"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
@@ -314,4 +315,42 @@ func TestStatusFieldsInTheSource(t *testing.T) {
 		t.Errorf("%+v", r.Totals)
 	}
 	p.arrived(mail...)
+}
+
+// TestRenamedAndMovedAccounts: neither another name nor another POP3 host makes
+// mail arrive again.
+func TestRenamedAndMovedAccounts(t *testing.T) {
+	mail := ordinary(30, 11)
+	p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+	p.run(0, 30)
+	p.account().Name = "alice-of-old"
+	p.run(0, 0)
+	p.account().Source.Host = "127.0.0.1" // another server, and other UIDLs
+	p.pop.Configure(func(o *popd.Options) {
+		o.UIDL = func(n int, _ []byte) string { return fmt.Sprintf("moved-%d", n) }
+	})
+	p.run(0, 0)
+	p.run(0, 0)
+	p.arrived(mail...)
+}
+
+// TestHeldWithoutNames: a refused message on a server without UIDLs is held once,
+// however often the account runs.
+func TestHeldWithoutNames(t *testing.T) {
+	p := newPair(t, popd.Options{NoUIDL: true}, imapd.Options{Refuse: func(msg []byte) string {
+		if bytes.Contains(msg, []byte("poison")) {
+			return "NO [CANNOT] poison"
+		}
+		return ""
+	}}, append(ordinary(5, 12), []byte("Subject: x\r\n\r\npoison\r\n"))...)
+	p.run(fault.Held, 5)
+	for range 3 {
+		if r := p.run(fault.Held, 0); r.Totals.Held != 1 {
+			t.Fatalf("%+v", r.Totals)
+		}
+	}
+	status, err := p.o.Journal.Scopes(t.Context())
+	if err != nil || len(status) != 1 || status[0].Counts[journal.Held] != 1 {
+		t.Errorf("%+v, %v", status, err)
+	}
 }

@@ -254,6 +254,7 @@ func (t *trip) unclaimedLooks(ctx context.Context, headers map[string]message.Su
 		k := look{s.Header, c.Size}
 		r := t.match.foundRecord(s, c.UID, "header digest")
 		r.Sum.Size = c.Size
+		r.Origin += byHeader
 		out[k] = append(out[k], witness{record: r, isMail: true})
 	}
 	return out, nil

@@ -3,6 +3,7 @@ package ferry
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/popferry/popferry/internal/journal"
@@ -29,6 +30,9 @@ func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 		r.Listed, r.UIDL, r.Changed = f.listed.Size, f.listed.UIDL, time.Now()
 		if r.State == journal.Gone || r.State == journal.DeleteSent {
 			r.State = journal.Delivered // it is back, or the deletion never was
+		}
+		if onlyByHeader(r) && !f.sum.Content.IsZero() {
+			r.Origin = strings.TrimSuffix(r.Origin, byHeader) // its content was compared
 		}
 		if err := t.name(ctx, f.listed, &r, f.sum); err != nil {
 			return err
@@ -67,7 +71,7 @@ func (t *trip) makeRoom(ctx context.Context, moves map[string]journal.Record, pu
 			continue
 		}
 		holder := t.knownAs(r.Key)
-		if !delivered(holder) || holder.UID == r.UID && holder.UIDValidity == r.UIDValidity && holder.Sum == r.Sum {
+		if holder.Key == "" || holder.UID == r.UID && holder.UIDValidity == r.UIDValidity && holder.Sum == r.Sum {
 			continue
 		}
 		aside, err := t.aside(ctx, holder)
@@ -82,6 +86,9 @@ func (t *trip) makeRoom(ctx context.Context, moves map[string]journal.Record, pu
 // aside gives a record a key that no message can have.
 func (t *trip) aside(ctx context.Context, r journal.Record) (journal.Record, error) {
 	base := r.Key
+	if !delivered(r) {
+		r.State = journal.Listed // what was known of it is void
+	}
 	for n := 1; ; n++ {
 		r.Key = fmt.Sprintf("%s%s#%d", asidePrefix, base, n)
 		taken, err := t.ledger.Get(ctx, []string{r.Key})
@@ -103,7 +110,8 @@ func (t *trip) forget(moves map[string]journal.Record) {
 // changed reports whether a record says less than is known by now.
 func changed(f foundAs) bool {
 	r := f.record
-	return r.Listed != f.listed.Size || r.UIDL != f.listed.UIDL || r.State != journal.Delivered
+	compared := onlyByHeader(r) && !f.sum.Content.IsZero()
+	return compared || r.Listed != f.listed.Size || r.UIDL != f.listed.UIDL || r.State != journal.Delivered
 }
 
 // name gives a record the key that its message has now. A record that keeps a
@@ -195,6 +203,9 @@ func (t *trip) intend(ctx context.Context, batch []*parcel) error {
 			State: journal.Intent, Folder: folderOf(box), UIDValidity: box.UIDValidity,
 			NextUID: box.UIDNext, Changed: time.Now(), Attempts: c.record.Attempts,
 			FirstSeen: c.record.FirstSeen,
+		}
+		if !trusted(c.listed) {
+			r.Key = c.record.Key // of an earlier attempt, or none
 		}
 		if err := t.name(ctx, c.listed, &r, c.msg.Summary); err != nil {
 			return err

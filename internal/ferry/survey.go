@@ -190,15 +190,28 @@ func (t *trip) count(p plan.Plan) {
 	t.emit(Event{Kind: Planned, Messages: totals.Copy.Messages, Bytes: totals.Copy.Bytes})
 }
 
+// planned reports whether a stored plan, if there is one, has the message: mail
+// that arrived since is left for the next run.
+func (t *trip) planned(l plan.Listed) bool {
+	if t.engine.Stored == nil {
+		return true
+	}
+	return t.inPlan[l.Key]
+}
+
 // compare refuses to act where a stored plan no longer fits.
 func (t *trip) compare(p plan.Plan) error {
-	if t.engine.Stored == nil {
+	if t.engine.Stored == nil || t.rounds > 0 {
 		return nil
 	}
 	stored, ok := t.engine.Stored[t.account.Name]
 	if !ok {
 		return fault.New(fault.Config, "the stored plan has nothing about this account").
 			WithHint("make a new plan with: popferry plan --out")
+	}
+	t.inPlan = make(map[string]bool, len(stored.Actions))
+	for _, a := range stored.Actions {
+		t.inPlan[a.Key] = true
 	}
 	if drift := plan.Drift(stored, p); len(drift) > 0 {
 		return fault.New(fault.Config, "the plan no longer fits: %s", strings.Join(drift, "; ")).

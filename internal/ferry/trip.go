@@ -3,6 +3,7 @@ package ferry
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,10 +29,11 @@ type trip struct {
 	places  []string // addresses held in engine.hosts
 	folder  []string // the destination's folder, held in engine.folders
 
-	source   *pop.Maildrop
-	session  *session       // of the source
-	farewell sync.WaitGroup // POP3 sessions that are saying QUIT
-	dest     *link
+	source     *pop.Maildrop
+	session    *session       // of the source
+	loginAgain time.Time      // when the POP3 server permits another login
+	farewell   sync.WaitGroup // POP3 sessions that are saying QUIT
+	dest       *link
 
 	ledger journal.Ledger
 	index  journal.Index
@@ -42,6 +44,7 @@ type trip struct {
 	baseline   bool                      // a first pass was completed before
 	repeats    map[string]bool           // UIDLs that the listing has more than once
 	renumbered bool                      // (almost) no UIDL of the listing is known, though others are
+	inPlan     map[string]bool           // keys of the stored plan
 	rounds     int                       // rounds completed before this one
 	match      *matcher
 
@@ -140,6 +143,7 @@ func (t *trip) round(ctx context.Context) error {
 
 // carryAll carries messages, and then once more those that have to be read twice.
 func (t *trip) carryAll(ctx context.Context, todo []plan.Listed) error {
+	todo = slices.DeleteFunc(todo, func(l plan.Listed) bool { return t.held[l.Key] || !t.planned(l) })
 	for len(todo) > 0 {
 		if t.session.topped || len(t.shortened) > 0 {
 			if err := t.renewSource(ctx); err != nil {

@@ -1,0 +1,85 @@
+package ferry
+
+import (
+	"context"
+
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/plan"
+)
+
+// inherit takes over what the journal knows of an account that was renamed, or
+// whose maildrop moved to another host or user: its mail is in the destination,
+// and must not be copied again. Records of a maildrop that moved lose their
+// names, since UIDLs mean nothing on another server; their content is what the
+// messages are known by.
+func (t *trip) inherit(ctx context.Context, scope journal.Scope) error {
+	counts, err := t.ledger.Counts(ctx)
+	if err != nil || len(counts) > 0 {
+		return err
+	}
+	scopes, err := t.engine.Journal.Scopes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range scopes {
+		if !t.predecessor(s.Scope, scope) {
+			continue
+		}
+		moved := s.Scope.SourceHost != scope.SourceHost || s.Scope.SourceUser != scope.SourceUser
+		if err := t.takeOver(ctx, s.Scope, moved); err != nil {
+			return err
+		}
+		t.note("takes over what is known of account %q (%s at %s)", s.Scope.Account,
+			s.Scope.SourceUser, s.Scope.SourceHost)
+	}
+	return nil
+}
+
+// predecessor reports whether a scope was this account's before the configuration
+// changed: it shares the destination and the name or the maildrop, and no account
+// of today has it.
+func (t *trip) predecessor(old, now journal.Scope) bool {
+	sameDestination := old.DestHost == now.DestHost && old.DestUser == now.DestUser && old.Folder == now.Folder
+	sameSource := old.SourceHost == now.SourceHost && old.SourceUser == now.SourceUser
+	if !sameDestination || old == now || old.Account != now.Account && !sameSource {
+		return false
+	}
+	for _, a := range t.engine.Config.Accounts {
+		if scopeOf(a) == old {
+			return false
+		}
+	}
+	return true
+}
+
+// scopeOf names what the journal keeps for an account.
+func scopeOf(a plan.Account) journal.Scope {
+	return journal.Scope{
+		Account: a.Name, SourceHost: a.Source.Host, SourceUser: a.Source.Username,
+		DestHost: a.Destination.Host, DestUser: a.Destination.Username, Folder: a.Folder,
+	}
+}
+
+// takeOver copies the records of a scope.
+func (t *trip) takeOver(ctx context.Context, from journal.Scope, moved bool) error {
+	ledger, err := t.engine.Journal.Ledger(ctx, from)
+	if err != nil {
+		return err
+	}
+	var batch []journal.Record
+	err = ledger.Each(ctx, journal.Query{}, func(r journal.Record) error {
+		if moved {
+			r.Key = asidePrefix + r.Key
+		}
+		batch = append(batch, r)
+		if len(batch) < batchMessages {
+			return nil
+		}
+		defer func() { batch = batch[:0] }()
+		return t.ledger.Put(ctx, batch)
+	})
+	if err != nil {
+		return err
+	}
+	return t.ledger.Put(ctx, batch)
+}
