@@ -61,10 +61,26 @@ func (c *Conn) Append(ctx context.Context, f Folder, items []Item) (*Pending, er
 	defer end()
 	c.turn.Lock()
 	defer c.turn.Unlock()
+	c.leaveMailbox()
 	if err := p.upload(ctx, c.groups(todo)); err != nil {
 		return p.lost(err)
 	}
 	return p, nil
+}
+
+// leaveMailbox closes what EXAMINE opened, in the same packet as what follows:
+// some servers refuse an APPEND to the mailbox that is open read-only (Courier
+// 5.0). It expunges nothing there (RFC 9051 §6.4.1). The caller holds the turn.
+func (c *Conn) leaveMailbox() {
+	c.mu.Lock()
+	leave := c.selected != "" && !c.writable
+	if leave {
+		c.selected = ""
+	}
+	c.mu.Unlock()
+	if leave {
+		c.client.UnselectAndExpunge() // its answer changes nothing
+	}
 }
 
 // ensureAlive asks before a batch goes into a connection that lay idle.

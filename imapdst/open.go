@@ -26,13 +26,14 @@ const (
 // openCommand opens a mailbox: STATUS for what EXAMINE does not tell, then EXAMINE
 // or SELECT (RFC 3501 §6.3.1), in one go.
 type openCommand struct {
+	how    access
 	limit  *imapclient.StatusCommand // nil where it is not needed
 	opened *imapclient.SelectCommand
 }
 
 // startOpen sends the commands. The caller holds the turn.
 func (c *Conn) startOpen(mailbox string, how access) *openCommand {
-	o := &openCommand{}
+	o := &openCommand{how: how}
 	// "APPENDLIMIT" without a number: every mailbox has its own (RFC 7889 §2).
 	if c.Capabilities().has("APPENDLIMIT") {
 		o.limit = c.client.Status(mailbox, &imap.StatusOptions{AppendLimit: true})
@@ -56,7 +57,7 @@ func (o *openCommand) wait(c *Conn, f Folder) (Folder, error) {
 		return f, c.commandError("open "+quote(f.Mailbox), err)
 	}
 	noted := c.guard.takeOpening()
-	c.setSelected(f.Mailbox, !noted.readOnly)
+	c.setSelected(f.Mailbox, o.how == toChange && !noted.readOnly)
 	f.Exists = true
 	f.NoStickyUIDs = noted.notSticky || data.UIDValidity == 0
 	f.UIDValidity, f.UIDNext = data.UIDValidity, uint32(data.UIDNext)

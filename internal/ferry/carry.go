@@ -3,6 +3,7 @@ package ferry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -117,13 +118,38 @@ func (p *pipeline) fetch(todo []plan.Listed) error {
 	entries, keys := t.entriesOf(todo)
 	spool := t.engine.spool()
 	session := t.session
-	return t.source.Retrieve(p.soft, entries, func(e pop.Entry, body io.Reader, refused error) error {
+	done := 0
+	err := t.source.Retrieve(p.soft, entries, func(e pop.Entry, body io.Reader, refused error) error {
 		listed := t.listedByKey(keys[e.Number])
 		if refused != nil {
+			done++
 			return t.holdUnread(p.hard, listed, refused)
 		}
-		return p.receive(spool, session, listed, body)
+		err := p.receive(spool, session, listed, body)
+		if err == nil {
+			done++
+		}
+		return err
 	})
+	if fault.CodeOf(err) == fault.Temporary && p.soft.Err() == nil && done < len(todo) {
+		return p.endedAt(todo[done], len(todo) == 1, err)
+	}
+	return err
+}
+
+// endedAt notes at which message the server ended the session. That message is
+// asked for alone next time; if that ends the session too, it is held, so that it
+// does not keep what is behind it from arriving (I7).
+func (p *pipeline) endedAt(l plan.Listed, alone bool, err error) error {
+	t := p.t
+	t.mu.Lock()
+	twice := t.ended[l.Key] && alone
+	t.ended[l.Key] = true
+	t.mu.Unlock()
+	if !twice {
+		return err
+	}
+	return errors.Join(err, t.holdUnread(p.hard, l, fmt.Errorf("the session ends when it is asked for: %w", err)))
 }
 
 func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body io.Reader) error {

@@ -55,6 +55,7 @@ type trip struct {
 	held           map[string]bool           // reported as held in this run, by listing key
 	shortened      map[string]message.Digest // arrived too short, by listing key
 	rereads        []plan.Listed             // of these, to be read a second time
+	ended          map[string]bool           // a POP3 session ended while it was read, by listing key
 	garbled        map[string]bool           // spoil the POP3 session when asked for, by listing key
 	off            int                       // messages whose LIST size proved to be wrong
 	unlocatedNoted bool                      // factUnlocated is set
@@ -75,7 +76,7 @@ func newTrip(e *engine, a plan.Account) *trip {
 	return &trip{
 		engine: e, account: a, report: AccountReport{Name: a.Name},
 		entries: map[string]pop.Entry{}, parked: map[string]journal.Record{}, ordinals: map[string]int{},
-		held: map[string]bool{}, garbled: map[string]bool{}, shortened: map[string]message.Digest{},
+		held: map[string]bool{}, garbled: map[string]bool{}, ended: map[string]bool{}, shortened: map[string]message.Digest{},
 	}
 }
 
@@ -150,10 +151,26 @@ func (t *trip) carryAll(ctx context.Context, todo []plan.Listed) error {
 				return err
 			}
 		}
+		rest := t.suspectAlone(&todo)
 		if err := t.carry(ctx, todo); err != nil {
 			return err
 		}
-		todo = t.takeRereads()
+		todo = append(rest, t.takeRereads()...)
+	}
+	return nil
+}
+
+// suspectAlone leaves in todo just the first message at which a session ended
+// before, and returns the others; without one there are no others.
+func (t *trip) suspectAlone(todo *[]plan.Listed) (rest []plan.Listed) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i, l := range *todo {
+		if t.ended[l.Key] && len(*todo) > 1 && !t.held[l.Key] {
+			rest = slices.Concat((*todo)[:i], (*todo)[i+1:])
+			*todo = []plan.Listed{l}
+			return rest
+		}
 	}
 	return nil
 }

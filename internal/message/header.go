@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"hash"
+	"io"
+	"slices"
 	"time"
 )
 
@@ -123,7 +125,7 @@ func (h *header) begin(line []byte) {
 func (h *header) add(p []byte) {
 	switch h.open {
 	case kept:
-		h.fields.Write(p)
+		h.keep(p)
 	case noise:
 		h.noise.Write(p)
 		h.noisy = true
@@ -132,6 +134,32 @@ func (h *header) add(p []byte) {
 		h.value = append(h.value, p[:min(len(p), maxValue-len(h.value))]...)
 	}
 }
+
+// keep digests a piece of a field, with X for every octet that is not ASCII: that
+// is what Cyrus stores in place of one (its option munge8bit, on by default).
+func (h *header) keep(p []byte) {
+	for len(p) > 0 {
+		i := slices.IndexFunc(p, isHigh)
+		if i < 0 {
+			h.fields.Write(p)
+			return
+		}
+		h.fields.Write(p[:i])
+		n := slices.IndexFunc(p[i:], isASCII)
+		if n < 0 {
+			n = len(p) - i
+		}
+		for run := n; run > 0; run -= min(run, len(munged)) {
+			_, _ = io.WriteString(h.fields, munged[:min(run, len(munged))]) // a hash never fails
+		}
+		p = p[i+n:]
+	}
+}
+
+const munged = "XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX"
+
+func isHigh(c byte) bool  { return c >= 0x80 }
+func isASCII(c byte) bool { return c < 0x80 }
 
 // endField looks the field up that has just ended.
 func (h *header) endField() {

@@ -1,0 +1,290 @@
+package ferry_test
+
+import (
+	"bytes"
+	"context"
+	"testing"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/plan"
+)
+
+// These tests are here because bugs that were planted into the engine (see
+// internal/torture) went unnoticed by all the others.
+
+// firstAppend makes a server do something at a stage of the first APPEND only.
+func firstAppend(stage imapd.Stage, act func() imapd.Action) func(imapd.Event) imapd.Action {
+	return func(e imapd.Event) imapd.Action {
+		if e.Stage == stage && e.Command == "APPEND" && e.N == 1 {
+			return act()
+		}
+		return imapd.Action{}
+	}
+}
+
+// simple makes a mail; equal ids and subjects make equal headers.
+func simple(id, subject, body string) []byte {
+	var b bytes.Buffer
+	if id != "" {
+		b.WriteString("Message-ID: <" + id + "@example.org>\r\n")
+	}
+	b.WriteString("From: a@example.org\r\nSubject: " + subject + "\r\n\r\n" + body + "\r\n")
+	return b.Bytes()
+}
+
+// TestGuardIntentComesFirst (I3): when the server sees an APPEND begin, the
+// journal has every message of it as intended.
+func TestGuardIntentComesFirst(t *testing.T) {
+	mail := ordinary(30, 20)
+	var p *pair
+	intents := -1
+	p = newPair(t, popd.Options{}, imapd.Options{Reply: firstAppend(imapd.AtCommand, func() imapd.Action {
+		scopes, err := p.o.Journal.Scopes(context.Background())
+		if err == nil && len(scopes) == 1 {
+			intents = scopes[0].Counts[journal.Intent]
+		}
+		return imapd.Action{}
+	})}, mail...)
+	p.run(0, len(mail))
+	if intents != len(mail) {
+		t.Errorf("%d intents were on disk, want %d", intents, len(mail))
+	}
+}
+
+// TestGuardLateAppend (W3): an append whose answer was lost, and which is not
+// there, may still arrive. It is not sent again before the settling time, and
+// found when it turns up.
+func TestGuardLateAppend(t *testing.T) {
+	mail := ordinary(30, 21)
+	p := newPair(t, popd.Options{}, imapd.Options{Reply: firstAppend(imapd.AtStore, func() imapd.Action {
+		return imapd.Action{StoreAfter: -1, Cut: imapd.RST}
+	})}, mail...)
+	p.o.NoWait, p.o.Config.Settle = true, time.Hour
+	p.run(fault.Temporary, 0)
+	p.run(fault.Temporary, 0)
+	if n := p.imap.Commit(); n != len(mail) {
+		t.Fatalf("%d messages were on their way", n)
+	}
+	p.run(0, len(mail))
+	p.arrived(mail...)
+}
+
+// TestGuardLostBeforeStored (A2): a connection that ends at any time before the
+// server stored anything loses nothing.
+func TestGuardLostBeforeStored(t *testing.T) {
+	mail := ordinary(60, 22)
+	for name, stage := range map[string]imapd.Stage{
+		"while it is sent": imapd.AtCommand, "before it is stored": imapd.AtStore,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, popd.Options{}, imapd.Options{Reply: firstAppend(stage, func() imapd.Action {
+				return imapd.Action{Cut: imapd.RST}
+			})}, mail...)
+			p.run(0, len(mail))
+			p.arrived(mail...)
+			p.run(0, 0)
+		})
+	}
+}
+
+// TestGuardUIDValidityOfTheSearch (3.4): the UIDs from which on an append is
+// looked for mean nothing once UIDVALIDITY has changed.
+func TestGuardUIDValidityOfTheSearch(t *testing.T) {
+	mail := ordinary(10, 23)
+	var p *pair
+	p = newPair(t, popd.Options{}, imapd.Options{Reply: firstAppend(imapd.AtReply, func() imapd.Action {
+		p.o.Journal.Close() // the process dies
+		return imapd.Action{Cut: imapd.RST}
+	})}, mail...)
+	dir := t.TempDir()
+	p.o.Journal = openJournal(t, dir)
+	box := p.imap.User("")
+	var foreign []uint32
+	for _, raw := range ordinary(20, 24) {
+		foreign = append(foreign, box.Deliver("INBOX", raw, nil, time.Time{}))
+	}
+	if r := runFerry(t, p.o); r.ExitCode == 0 {
+		t.Fatalf("the run did not die: %+v", r)
+	}
+	box.Expunge("INBOX", foreign...)
+	box.SetUIDValidity("INBOX", 777)
+	p.o.Journal = openJournal(t, dir)
+	p.run(0, len(mail))
+	p.arrived(mail...)
+}
+
+// TestGuardUIDValidityOfTheIndex: what is known of UIDs is void once UIDVALIDITY
+// has changed. Here UID 1 was a mail that the source has now, and is another.
+func TestGuardUIDValidityOfTheIndex(t *testing.T) {
+	wanted, like := simple("x", "a", "wanted"), simple("x", "a", "like it")
+	p := newPair(t, popd.Options{}, imapd.Options{}, like)
+	box := p.imap.User("")
+	uid := box.Deliver("INBOX", wanted, nil, time.Time{})
+	other := simple("y", "b", "other")
+	box.Deliver("INBOX", other, nil, time.Time{})
+	p.run(0, 1) // reads what has the same Message-ID
+	box.Expunge("INBOX", uid)
+	box.SetUIDValidity("INBOX", 777)
+	p.pop.Deliver(wanted)
+	p.run(0, 1)
+	p.arrived(like, other, wanted)
+}
+
+// TestGuardOneWitnessOneCopy: mail that is there already speaks for one copy.
+func TestGuardOneWitnessOneCopy(t *testing.T) {
+	raw := simple("x", "a", "twice")
+	for name, po := range map[string]popd.Options{"TOP": {}, "no TOP": {NoTOP: true}} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, po, imapd.Options{}, raw, raw)
+			p.imap.User("").Deliver("INBOX", raw, nil, time.Time{})
+			p.run(0, 1)
+			p.run(0, 0)
+			p.arrived(raw, raw)
+		})
+	}
+}
+
+// TestGuardLookalikes (D1): two mails with one header and one size, of which one
+// is there: only the content tells which.
+func TestGuardLookalikes(t *testing.T) {
+	monday, friday := simple("", "backup", "of Monday"), simple("", "backup", "of Friday")
+	p := newPair(t, popd.Options{}, imapd.Options{}, friday, monday)
+	p.imap.User("").Deliver("INBOX", monday, nil, time.Time{})
+	p.run(0, 1)
+	p.run(0, 0)
+	p.arrived(monday, friday)
+}
+
+// deleting is a pair that deletes from POP3 what is delivered.
+func deleting(t *testing.T, po popd.Options, io imapd.Options, mail ...[]byte) *pair {
+	p := newPair(t, po, io, mail...)
+	p.account().Keep = plan.Keep{Delete: true}
+	p.o.ConfirmDelete = true
+	return p
+}
+
+// left compares what the maildrop holds.
+func (p *pair) left(want ...[]byte) {
+	p.t.Helper()
+	got := p.pop.Messages()
+	if len(got) != len(want) {
+		p.t.Fatalf("%d messages left on POP3, want %d", len(got), len(want))
+	}
+	for i := range got {
+		if !bytes.Equal(got[i], want[i]) {
+			p.t.Errorf("message %d on POP3 is %q", i+1, got[i])
+		}
+	}
+}
+
+// TestGuardCopyAfterDeletion: a copy that comes when the first was delivered and
+// deleted is a mail of its own.
+func TestGuardCopyAfterDeletion(t *testing.T) {
+	raw := simple("x", "a", "again")
+	p := deleting(t, popd.Options{}, imapd.Options{}, raw)
+	p.run(0, 1)
+	p.run(0, 0)
+	p.pop.Deliver(raw)
+	p.run(0, 1)
+	p.left()
+	p.arrived(raw, raw)
+}
+
+// TestGuardUIDLAfterDeletion (S15): a name that was deleted names another message
+// when it comes back, even one of the same size.
+func TestGuardUIDLAfterDeletion(t *testing.T) {
+	first, second := simple("x", "a", "first!"), simple("y", "b", "second")
+	p := deleting(t, popd.Options{UIDL: func(int, []byte) string { return "fixed" }}, imapd.Options{}, first)
+	p.run(0, 1)
+	p.run(0, 0)
+	p.pop.Deliver(second)
+	p.run(0, 1)
+	p.left()
+	p.arrived(first, second)
+}
+
+// TestGuardAlteredCopyIsKept (I1): where the copy is not what was sent, the
+// original stays.
+func TestGuardAlteredCopyIsKept(t *testing.T) {
+	raw := simple("x", "a", "the whole text")
+	p := deleting(t, popd.Options{}, imapd.Options{Transform: func(msg []byte) []byte {
+		return bytes.Replace(msg, []byte("whole"), []byte("half_"), 1)
+	}}, raw)
+	r := runFerry(t, p.o)
+	if r.Totals.Delivered != 1 || r.Totals.Deleted != 0 {
+		t.Errorf("%+v", r.Totals)
+	}
+	p.left(raw)
+}
+
+// TestGuardSwappedBeforeDeletion: between two sessions the name went over to
+// another message of the same size. That one is not deleted.
+func TestGuardSwappedBeforeDeletion(t *testing.T) {
+	first, second := simple("x", "a", "first!"), simple("y", "b", "second")
+	p := newPair(t, popd.Options{UIDL: func(int, []byte) string { return "fixed" }}, imapd.Options{}, first)
+	p.run(0, 1)
+	p.pop.Expunge(1)
+	p.pop.Deliver(second)
+	p.account().Keep = plan.Keep{Delete: true}
+	p.o.ConfirmDelete = true
+	if r := runFerry(t, p.o); r.Totals.Deleted != 0 {
+		t.Errorf("%+v", r.Totals)
+	}
+	p.left(second)
+}
+
+// TestGuardNoQuitWithMailInDoubt (I2): a session that read a message whose append
+// has no outcome yet ends without QUIT.
+func TestGuardNoQuitWithMailInDoubt(t *testing.T) {
+	mail := ordinary(5, 25)
+	p := newPair(t, popd.Options{NoUIDL: true}, imapd.Options{Reply: firstAppend(imapd.AtStore, func() imapd.Action {
+		return imapd.Action{StoreAfter: -1, Cut: imapd.RST}
+	})}, mail...)
+	p.o.NoWait, p.o.Config.Settle = true, time.Hour
+	p.run(fault.Temporary, 0)
+	p.run(fault.Temporary, 0)
+	if c := p.pop.Counters(); c.Quit != 0 || c.Retr[1] < 2 {
+		t.Errorf("%d times QUIT, message 1 was read %d times", c.Quit, c.Retr[1])
+	}
+}
+
+// TestGuardDeletedWitness: mail in the destination that was read, and that
+// somebody deleted since, speaks for nothing.
+func TestGuardDeletedWitness(t *testing.T) {
+	wanted, like := simple("x", "a", "wanted"), simple("x", "a", "like it")
+	p := newPair(t, popd.Options{}, imapd.Options{}, like)
+	box := p.imap.User("")
+	uid := box.Deliver("INBOX", wanted, nil, time.Time{})
+	p.run(0, 1) // reads what has the same Message-ID
+	box.Expunge("INBOX", uid)
+	p.pop.Deliver(wanted)
+	p.run(0, 1)
+	p.arrived(like, wanted)
+}
+
+// TestGuardCrashThenLateAppend (W3): the process dies while its append is on its
+// way. The next one can't know when that connection ended, so that the settling
+// time begins with it.
+func TestGuardCrashThenLateAppend(t *testing.T) {
+	mail := ordinary(10, 26)
+	var p *pair
+	p = newPair(t, popd.Options{}, imapd.Options{Reply: firstAppend(imapd.AtStore, func() imapd.Action {
+		p.o.Journal.Close() // the process dies
+		return imapd.Action{StoreAfter: -1, Cut: imapd.RST}
+	})}, mail...)
+	dir := t.TempDir()
+	p.o.Journal = openJournal(t, dir)
+	if r := runFerry(t, p.o); r.ExitCode == 0 {
+		t.Fatalf("the run did not die: %+v", r)
+	}
+	p.o.Journal = openJournal(t, dir)
+	p.o.NoWait, p.o.Config.Settle = true, time.Hour
+	p.run(fault.Temporary, 0)
+	p.imap.Commit()
+	p.run(0, len(mail))
+	p.arrived(mail...)
+}
