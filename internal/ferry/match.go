@@ -39,10 +39,14 @@ func newMatcher(t *trip) *matcher {
 }
 
 // sameListing reports whether a record may be believed to be about the listed
-// message: a deletion that was confirmed, or another size, says that the UIDL
-// names something else now (RFC 1939 §7 permits the reuse).
+// message: after a deletion, or with another size, the UIDL may name something
+// else (RFC 1939 §7 permits the reuse), and the content has to tell.
 func sameListing(r journal.Record, l plan.Listed) bool {
-	return r.State != journal.Gone && r.State != journal.Listed && r.Listed == l.Size
+	switch r.State {
+	case journal.Intent, journal.Delivered, journal.Held:
+		return r.Listed == l.Size
+	}
+	return false
 }
 
 // prepare learns whether there is foreign mail to compare with.
@@ -175,7 +179,7 @@ func (m *matcher) testify(ctx context.Context, q journal.Query, sums map[string]
 
 // mayWitness reports whether a record can be about the message with a key. One of
 // the same name can, whatever happened since. One with another lasting name can
-// only if the provider renumbered everything: else it is about a message that is
+// only if that names something else now or the provider renumbered everything: else it is about a message that is
 // gone, and this one is another copy. What was deleted and seen to be gone never
 // comes back under another name.
 func (t *trip) mayWitness(r journal.Record, key string) bool {
@@ -185,7 +189,8 @@ func (t *trip) mayWitness(r journal.Record, key string) bool {
 	case r.State != journal.Delivered && r.State != journal.DeleteSent && r.State != journal.Intent:
 		return false
 	}
-	return t.renumbered || !named(r.Key) || !named(key)
+	_, taken := t.entries[r.Key] // its name is another message's by now
+	return taken || t.renumbered || !named(r.Key) || !named(key)
 }
 
 // named reports whether a key of the journal holds a lasting name.

@@ -98,11 +98,10 @@ func (c *recheck) likely(ctx context.Context, nameless []plan.Listed) ([]plan.Li
 func (c *recheck) byHeader(ctx context.Context, named []plan.Listed) error {
 	entries, keys := c.t.entriesOf(named)
 	now := time.Now()
-	return c.t.source.Top(ctx, entries, 0, func(e pop.Entry, body io.Reader, refused error) error {
-		if errors.Is(refused, pop.ErrNoTop) {
-			return refused
-		}
+	noTop := false
+	err := c.t.source.Top(ctx, entries, 0, func(e pop.Entry, body io.Reader, refused error) error {
 		if refused != nil {
+			noTop = noTop || errors.Is(refused, pop.ErrNoTop)
 			return nil // it stays
 		}
 		s, err := message.SummarizeHeader(body, now)
@@ -111,6 +110,10 @@ func (c *recheck) byHeader(ctx context.Context, named []plan.Listed) error {
 		}
 		return err
 	})
+	if err == nil && noTop {
+		return pop.ErrNoTop
+	}
+	return err
 }
 
 // byReading retrieves messages whole. One that is not delivered after all ends

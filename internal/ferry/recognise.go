@@ -87,11 +87,10 @@ func (t *trip) topHeaders(ctx context.Context, want []plan.Listed) (map[string]m
 	entries, keys := t.entriesOf(want)
 	headers := make(map[string]message.Summary, len(want))
 	now := time.Now()
+	noTop := false
 	err := t.source.Top(ctx, entries, 0, func(e pop.Entry, body io.Reader, refused error) error {
-		switch {
-		case errors.Is(refused, pop.ErrNoTop):
-			return refused
-		case refused != nil:
+		if refused != nil {
+			noTop = noTop || errors.Is(refused, pop.ErrNoTop)
 			return nil // RETR will tell what is wrong with it
 		}
 		s, err := message.SummarizeHeader(body, now)
@@ -101,6 +100,9 @@ func (t *trip) topHeaders(ctx context.Context, want []plan.Listed) (map[string]m
 		headers[keys[e.Number]] = s
 		return err
 	})
+	if err == nil && noTop {
+		return nil, pop.ErrNoTop
+	}
 	return headers, err
 }
 

@@ -152,7 +152,7 @@ func (t *trip) draw(ctx context.Context, act bool) (plan.Plan, error) {
 func (t *trip) knownToPlan(limit int64) map[string]plan.Known {
 	known := make(map[string]plan.Known, len(t.known))
 	for key, r := range t.known {
-		if r.State == journal.Listed || retriable(r, limit) && !t.held[key] {
+		if r.State == journal.Listed || r.State == journal.DeleteSent || retriable(r, limit) && !t.held[key] {
 			continue
 		}
 		known[key] = plan.Known{

@@ -91,8 +91,10 @@ func (t *trip) run(ctx context.Context) error {
 		before := t.progress()
 		err := t.round(ctx)
 		switch {
-		case err == nil && len(t.parked) == 0:
+		case err == nil && len(t.parked) == 0 && (t.progress() == before || !t.looksLikePage()):
 			return t.deletePass(ctx)
+		case err == nil && len(t.parked) == 0:
+			failures = 0 // the next page
 		case err == nil:
 			if err := t.waitToSettle(ctx); err != nil {
 				return err
@@ -159,6 +161,10 @@ func (t *trip) carryAll(ctx context.Context, todo []plan.Listed) error {
 	}
 	return nil
 }
+
+// looksLikePage reports whether the listing may be only a part of the maildrop:
+// Gmail and WildDuck show some 250 messages, and others once those were fetched.
+func (t *trip) looksLikePage() bool { return len(t.listing) >= 200 && len(t.listing) <= 300 }
 
 // suspectAlone leaves in todo just the first message at which a session ended
 // before, and returns the others; without one there are no others.
