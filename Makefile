@@ -1,13 +1,14 @@
 # make test    what the README promises; as root it installs the mail servers
 # make lint    gofmt, go vet, staticcheck
 # make bench   the speed table and picture in docs/
+# make interop real servers, every pair of them, against the matrix in docs/; needs root
 
 GO          ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Debian packages that the tests against real servers need.
 SERVERS     := dovecot-imapd dovecot-pop3d
 
-.PHONY: build test lint bench servers fuzz
+.PHONY: build test lint bench servers fuzz interop interop-servers
 
 build:
 	$(GO) build -trimpath -o popferry ./cmd/popferry
@@ -33,3 +34,11 @@ servers:
 # Takes about a quarter of an hour, and a machine that has nothing else to do.
 bench: servers
 	$(GO) run ./internal/bench
+
+# Compares with docs/interop.json; "make interop KEEP=-keep" writes it anew.
+interop: servers interop-servers
+	$(GO) run ./internal/interop $(KEEP)
+
+# Unpacked into ~/.cache/popferry-interop, not installed: they conflict with each other.
+interop-servers:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then internal/interop/fetch.sh; fi

@@ -23,6 +23,10 @@ func (t *trip) deletePass(ctx context.Context) error {
 	if err != nil || len(due) == 0 {
 		return err
 	}
+	if _, box := t.dest.get(); box.NoStickyUIDs {
+		return fault.New(fault.Refused, "the destination gives its messages no lasting UIDs, so nothing is deleted from POP3").
+			WithHint("use keep: forever with this destination")
+	}
 	agreed, err := t.agreed(ctx)
 	if err != nil {
 		return err

@@ -26,7 +26,7 @@ func (t *trip) survey(ctx context.Context) error {
 	if t.rounds == 0 {
 		t.report.Listed = len(t.listing)
 	}
-	if err := t.confirmGone(ctx); err != nil {
+	if err := t.noteVanished(ctx); err != nil {
 		return err
 	}
 	t.renumbered = t.looksRenumbered(len(keys))
@@ -46,56 +46,48 @@ func (t *trip) looksRenumbered(named int) bool {
 	return named > 0 && 10*known <= named
 }
 
-// confirmGone settles deletions whose QUIT went unanswered or unconfirmed: what
-// a listing lacks is gone, what it still has is deleted again in due course. Held
-// mail that a listing lacks was taken by somebody else, and that is said once.
-func (t *trip) confirmGone(ctx context.Context) error {
-	listed := make(map[string]bool, len(t.listing))
-	for _, l := range t.listing {
-		listed[l.UIDL] = true // repeated ones too
-	}
-	var gone []journal.Record
-	q := journal.Query{States: []journal.State{journal.DeleteSent, journal.Held}}
-	err := t.ledger.Each(ctx, q, func(r journal.Record) error {
-		if listed[r.UIDL] || r.UIDL == "" && r.State == journal.DeleteSent {
-			return nil // the first is still there, the second is settled by content
+// noteVanished says once of held mail that a listing lacks that somebody else took
+// it.
+func (t *trip) noteVanished(ctx context.Context) error {
+	return t.restateAbsent(ctx, journal.Held, func(r *journal.Record) bool {
+		if r.UIDL == "" {
+			return false // nothing tells it from others that have no name
 		}
-		if r.State == journal.Held {
-			if r.UIDL == "" {
-				return nil // nothing tells it from others that have no name
-			}
-			t.note("message %s disappeared from POP3 before it could be delivered", fault.Escape(r.UIDL))
-			r.State = journal.Listed
-		} else {
-			r.State = journal.Gone
-		}
-		r.Changed = time.Now()
-		gone = append(gone, r)
-		return nil
+		t.note("message %s disappeared from POP3 before it could be delivered", fault.Escape(r.UIDL))
+		r.State = journal.Listed
+		return true
 	})
-	if err != nil || len(gone) == 0 {
-		return err
-	}
-	return t.ledger.Put(ctx, gone)
 }
 
-// confirmNameless settles deletions of messages without a lasting name: when all
-// of the listing was matched by content, a record that spoke for none of it is
-// about a message that is gone.
-func (t *trip) confirmNameless(ctx context.Context) error {
-	var gone []journal.Record
-	q := journal.Query{States: []journal.State{journal.DeleteSent}}
+// confirmGone settles deletions whose QUIT went unanswered or unconfirmed. It
+// comes at the end of a round, when all of the listing was matched: a record that
+// spoke for none of it is about a message that is gone.
+func (t *trip) confirmGone(ctx context.Context) error {
+	return t.restateAbsent(ctx, journal.DeleteSent, func(r *journal.Record) bool {
+		r.State = journal.Gone
+		return !t.match.spent[r.Key]
+	})
+}
+
+// restateAbsent changes records in a state whose messages the listing lacks.
+func (t *trip) restateAbsent(ctx context.Context, state journal.State, change func(*journal.Record) bool) error {
+	listed := make(map[string]bool, len(t.listing))
+	for _, l := range t.listing {
+		listed[l.UIDL] = l.UIDL != "" // repeated ones too
+	}
+	var changed []journal.Record
+	q := journal.Query{States: []journal.State{state}}
 	err := t.ledger.Each(ctx, q, func(r journal.Record) error {
-		if r.UIDL == "" && !t.match.spent[r.Key] {
-			r.State, r.Changed = journal.Gone, time.Now()
-			gone = append(gone, r)
+		if !listed[r.UIDL] && change(&r) {
+			r.Changed = time.Now()
+			changed = append(changed, r)
 		}
 		return nil
 	})
-	if err != nil || len(gone) == 0 {
+	if err != nil || len(changed) == 0 {
 		return err
 	}
-	return t.ledger.Put(ctx, gone)
+	return t.ledger.Put(ctx, changed)
 }
 
 // describe lists every message of the maildrop in the report, as the journal

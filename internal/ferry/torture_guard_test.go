@@ -288,3 +288,28 @@ func TestGuardCrashThenLateAppend(t *testing.T) {
 	p.run(0, len(mail))
 	p.arrived(mail...)
 }
+
+// TestGuardCopyAfterSomebodyTookTheFirst: a copy that comes when somebody else
+// has taken the first from POP3 is a mail of its own, too.
+func TestGuardCopyAfterSomebodyTookTheFirst(t *testing.T) {
+	raw := simple("x", "a", "again")
+	others := ordinary(5, 27)
+	p := newPair(t, popd.Options{}, imapd.Options{}, append([][]byte{raw}, others...)...)
+	p.run(0, 6)
+	p.pop.Expunge(1)
+	p.pop.Deliver(raw)
+	p.run(0, 1)
+	p.run(0, 0)
+	p.arrived(append(others, raw, raw)...)
+}
+
+// TestGuardMessageIDAlone (I5): mail with the same Message-ID that is there
+// already is another mail.
+func TestGuardMessageIDAlone(t *testing.T) {
+	there, wanted := simple("x", "a", "one"), simple("x", "b", "quite another")
+	p := newPair(t, popd.Options{}, imapd.Options{}, wanted)
+	p.imap.User("").Deliver("INBOX", there, nil, time.Time{})
+	p.run(0, 1)
+	p.run(0, 0)
+	p.arrived(there, wanted)
+}

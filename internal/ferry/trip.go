@@ -220,7 +220,7 @@ func (t *trip) establish(ctx context.Context) error {
 	if err := t.advanceIndex(ctx); err != nil {
 		return err
 	}
-	if err := t.confirmNameless(ctx); err != nil {
+	if err := t.confirmGone(ctx); err != nil {
 		return err
 	}
 	if t.baseline {

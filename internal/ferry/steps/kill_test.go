@@ -1,6 +1,7 @@
 package steps_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/fnv"
@@ -19,13 +20,13 @@ import (
 	"github.com/popferry/popferry/internal/mailtest/voyage"
 )
 
-// sample is how many steps of a combination are tried when not all are, fewer
-// where one attempt takes long; patience is how long a recovery may take beside
-// the settling time.
+// usual is how many steps of a combination are tried when not all are, few where
+// one attempt takes long; patience is how long a recovery may take beside the
+// settling time.
 const (
-	sample      = 8
-	heavySample = 3
-	patience    = 3 * time.Minute
+	usual    = 8
+	few      = 3
+	patience = 3 * time.Minute
 )
 
 func full() bool { return os.Getenv("POPFERRY_SWEEP") == "full" }
@@ -65,6 +66,43 @@ func TestStepKill(t *testing.T) {
 	}
 }
 
+// TestOneRun lets one run do all that there is to do: what is delivered is also
+// deleted in it, and it says that all is well.
+func TestOneRun(t *testing.T) {
+	for _, group := range [][]scenario{amounts(), identities(), abilities()} {
+		for _, s := range group {
+			for _, c := range s.combinations() {
+				t.Run(s.name+"/"+c.String(), func(t *testing.T) {
+					t.Parallel()
+					inBubble(t, s, c, nil, (*player).once)
+				})
+			}
+		}
+	}
+}
+
+func (p *player) once() {
+	if p.prior {
+		p.live(&voyage.Life{})
+		p.after(p.w)
+	}
+	report := p.live(&voyage.Life{})
+	if report.ExitCode != p.code {
+		p.Errorf("exit status %d, want %d", report.ExitCode, p.code)
+	}
+	p.expect("after the run", p.w.Wrong())
+	if left := p.w.Left(); p.delete && left != p.left {
+		p.Errorf("%d messages are still in the maildrop, want %d", left, p.left)
+	}
+}
+
+// quietly runs the program for what it does, not for what it says.
+func quietly(w *voyage.World) {
+	if _, err := w.Run(context.Background(), &voyage.Life{}); err != nil {
+		panic(err)
+	}
+}
+
 // sweep measures how many steps a life has when nobody ends it, and then ends it
 // at each of them, or at some.
 func sweep(t *testing.T, s scenario, c combination, change func(*voyage.Options)) {
@@ -73,11 +111,7 @@ func sweep(t *testing.T, s scenario, c combination, change func(*voyage.Options)
 	if t.Failed() {
 		return
 	}
-	most := sample
-	if s.heavy {
-		most = heavySample
-	}
-	for _, k := range chosen(t, steps, most) {
+	for _, k := range chosen(t, steps, cmp.Or(s.sample, usual)) {
 		t.Run(fmt.Sprintf("step=%d", k), func(t *testing.T) { attempt(t, s, c, k, change) })
 	}
 }
@@ -103,14 +137,22 @@ func chosen(t *testing.T, steps, most int) []int {
 // attempt plays a scenario with a death at step k, 0 for none, and returns how
 // many steps the life had that was to die.
 func attempt(t *testing.T, s scenario, c combination, k int, change func(*voyage.Options)) (steps int) {
+	inBubble(t, s, c, change, func(p *player) { steps = p.play(k) })
+	return steps
+}
+
+// inBubble has a player act in the world of a scenario, on a day in spring.
+func inBubble(t *testing.T, s scenario, c combination, change func(*voyage.Options), act func(*player)) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Date(2026, 4, 1, 12, 0, 0, 0, time.UTC)))
 		w := s.world(c, change)
 		defer w.Close()
 		p := &player{T: t, w: w, scenario: s, delete: c.delete}
-		steps = p.play(k)
+		act(p)
+		if t.Failed() {
+			t.Log(strings.Join(p.story, "\n"))
+		}
 	})
-	return steps
 }
 
 // player plays a scenario.
@@ -119,6 +161,7 @@ type player struct {
 	w *voyage.World
 	scenario
 	delete bool
+	story  []string // told if the test fails
 }
 
 func (p *player) play(k int) (steps int) {
@@ -129,8 +172,14 @@ func (p *player) play(k int) (steps int) {
 		p.after(p.w)
 	}
 	life := &voyage.Life{KillAt: k}
+	p.die(life)
+	return life.Steps()
+}
+
+// die lives a life that ends, and has the next ones go on from there.
+func (p *player) die(life *voyage.Life) {
 	p.live(life)
-	p.Logf("died at step %d of %d: %s", k, life.Steps(), life.Name(k))
+	p.tell("died at step %d of %d: %s", life.KillAt, life.Steps(), life.Name(life.KillAt))
 	p.expect("at the death", p.w.Lost())
 	if p.settled {
 		time.Sleep(time.Minute)
@@ -140,7 +189,6 @@ func (p *player) play(k int) (steps int) {
 	}
 	p.recover()
 	p.idle()
-	return life.Steps()
 }
 
 // live runs the program and looks at every step whether something left the
@@ -154,16 +202,16 @@ func (p *player) live(life *voyage.Life) ferry.Report {
 		p.Fatal(err)
 	}
 	p.expect("deleted early", guard.seen())
-	p.Logf("exit status %d: %+v", report.ExitCode, report.Totals)
+	p.tell("exit status %d: %+v", report.ExitCode, report.Totals)
 	for _, a := range report.Accounts {
 		for _, note := range a.Notes {
-			p.Logf("%s: %s", a.Name, note)
+			p.tell("%s: %s", a.Name, note)
 		}
 		if a.Error != nil {
-			p.Logf("%s: %d %s", a.Name, a.Error.Code, a.Error.Message)
+			p.tell("%s: %d %s", a.Name, a.Error.Code, a.Error.Message)
 		}
 		for _, m := range a.Messages {
-			p.Logf("%s: message %d %s: %s", a.Name, m.Number, m.State, m.Reason)
+			p.tell("%s: message %d %s: %s", a.Name, m.Number, m.State, m.Reason)
 		}
 	}
 	return report
@@ -195,6 +243,10 @@ func (g *guard) seen() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.late
+}
+
+func (p *player) tell(format string, args ...any) {
+	p.story = append(p.story, fmt.Sprintf(format, args...))
 }
 
 func (p *player) expect(when string, wrong []string) {
@@ -235,7 +287,7 @@ func (p *player) idle() {
 		p.Errorf("the run after it: exit status %d", report.ExitCode)
 	}
 	p.expect("after the run after it", p.w.Wrong())
-	if left := p.w.Left(); p.delete && left != p.scenario.left {
-		p.Errorf("%d messages are still in the maildrop, want %d", left, p.scenario.left)
+	if left := p.w.Left(); p.delete && left != p.left {
+		p.Errorf("%d messages are still in the maildrop, want %d", left, p.left)
 	}
 }

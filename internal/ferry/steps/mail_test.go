@@ -74,6 +74,15 @@ func big(n, size int) []byte {
 	return raw
 }
 
+// sizes makes letters of different sizes.
+func sizes(n int) [][]byte {
+	all := make([][]byte, n)
+	for i := range all {
+		all[i] = big(i, 300+100*i)
+	}
+	return all
+}
+
 func copies(raw []byte, n int) [][]byte { return slices.Repeat([][]byte{raw}, n) }
 
 func join(lists ...[][]byte) [][]byte { return slices.Concat(lists...) }

@@ -34,8 +34,8 @@ type scenario struct {
 	// settled has what is on its way arrive before the recovery begins: with its
 	// journal the program lost the knowledge that there is something to wait for.
 	settled bool
-	// heavy scenarios are tried at fewer steps.
-	heavy bool
+	// sample is how many steps are tried when not all are; 0: the usual number.
+	sample int
 	// only restricts the combinations; nil: all.
 	only func(combination) bool
 }

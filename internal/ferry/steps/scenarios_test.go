@@ -6,6 +6,7 @@ import (
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/internal/mailtest/voyage"
+	"github.com/popferry/popferry/plan"
 )
 
 // scenarios lists all of them.
@@ -26,11 +27,11 @@ func amounts() []scenario {
 		{name: "no messages"},
 		{name: "one message", mail: letters(0, 1)},
 		{name: "five messages", mail: letters(0, 5)},
-		{name: "a full batch", mail: letters(0, 100), heavy: true},
-		{name: "a batch and one", mail: letters(0, 101), heavy: true},
-		{name: "250 messages", mail: letters(0, 250), heavy: true},
+		{name: "a full batch", mail: letters(0, 100), sample: few},
+		{name: "a batch and one", mail: letters(0, 101), sample: few},
+		{name: "250 messages", mail: letters(0, 250), sample: few},
 		{name: "messages larger than a spool in memory", mail: join(letters(0, 1), [][]byte{big(1, 1100<<10)}),
-			heavy: true},
+			sample: few},
 	}
 }
 
@@ -42,10 +43,16 @@ func identities() []scenario {
 		{name: "one Message-ID and one size for all", mail: sameIDAndSize(4)},
 		{name: "identical copies", mail: join(letters(0, 2), letters(0, 2), letters(0, 1))},
 		{name: "identical copies without Message-ID", mail: join(notes(2), notes(2))},
-		{name: "identical copies in two batches", mail: copies(letter(0), 120), heavy: true},
+		{name: "identical copies in two batches", mail: copies(letter(0), 120), sample: few},
 		{name: "identical copies, some delivered before", mail: copies(letter(0), 2), prior: true,
-			after: func(w *voyage.World) { w.Arrive(0, copies(letter(0), 2)...) }},
-		{name: "hard mail", mail: hardMail("D2", "D3", "D4", "D5"), heavy: true},
+			after: func(w *voyage.World) { w.Arrive(0, copies(letter(0), 2)...) }, only: needsUIDL},
+		{name: "identical copies, some delivered long before", mail: copies(letter(0), 2), prior: true,
+			after: func(w *voyage.World) {
+				quietly(w)
+				quietly(w)
+				w.Arrive(0, copies(letter(0), 2)...)
+			}},
+		{name: "hard mail", mail: hardMail("D2", "D3", "D4", "D5"), sample: few},
 	}
 }
 
@@ -84,14 +91,19 @@ func names() []scenario {
 				uidl(bySubject("new"))(w)
 				w.Arrive(0, letters(10, 1)...)
 			}},
-		{name: "UIDLs exchanged", mail: letters(0, 4), prior: true, only: needsUIDL,
-			setup: uidl(bySubject("x")), after: func(w *voyage.World) {
-				uidl(func(_ int, raw []byte) string {
-					return "x" + strings.NewReplacer("0", "1", "1", "0").Replace(subjectNumber(raw))
-				})(w)
-				w.Arrive(0, big(10, 900))
-			}},
-		{name: "UIDL reused for mail of another size", mail: letters(0, 3), prior: true, only: needsUIDL,
+		{name: "UIDLs exchanged", mail: sizes(4), prior: true,
+			only:    func(c combination) bool { return c.uidl && !c.delete },
+			options: func(o *voyage.Options) { o.Keep = plan.Keep{} }, setup: uidl(bySubject("x")),
+			after: func(w *voyage.World) { uidl(exchanged)(w) }},
+		{name: "UIDLs exchanged, then deleted", mail: sizes(4), prior: true, only: needsUIDL,
+			options: func(o *voyage.Options) { o.Keep = plan.Keep{} }, setup: uidl(bySubject("x")),
+			after: func(w *voyage.World) { uidl(exchanged)(w); deleteFromNow(w) }},
+		// Nobody can know without reading all, but the look before a deletion does.
+		{name: "UIDLs exchanged between messages of one size", mail: letters(0, 4), prior: true, left: 2,
+			only:    func(c combination) bool { return c.uidl && c.delete },
+			options: func(o *voyage.Options) { o.Keep = plan.Keep{} }, setup: uidl(bySubject("x")),
+			after: func(w *voyage.World) { uidl(exchanged)(w); deleteFromNow(w) }},
+		{name: "UIDL reused for mail of another size", mail: sizes(3), prior: true, only: needsUIDL,
 			setup: uidl(func(n int, _ []byte) string { return "place" + string(rune('0'+n)) }),
 			after: func(w *voyage.World) {
 				if len(w.Drops[0].Messages()) > 0 {
@@ -100,6 +112,11 @@ func names() []scenario {
 				w.Arrive(0, big(10, 900))
 			}},
 	}
+}
+
+// exchanged gives letter 0 the UIDL of letter 1 and the reverse.
+func exchanged(_ int, raw []byte) string {
+	return "x" + strings.NewReplacer("0", "1", "1", "0").Replace(subjectNumber(raw))
 }
 
 // changes vary what happens beside the program.
@@ -169,7 +186,7 @@ func abilities() []scenario {
 	}
 	nul := imap("NUL and bare LF, NUL stored as 0x80", func(o *imapd.Options) { o.Transform = imapd.NULTo80 })
 	nul.mail = hardMail("D6", "D8")
-	nul.heavy = true
+	nul.sample = few
 	status := scenario{name: "a server that adds header fields", mail: join(letters(0, 3), notes(2)),
 		options: func(o *voyage.Options) {
 			o.Imap.Transform, o.Form = imapd.AddStatus, withoutStatus
