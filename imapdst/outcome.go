@@ -205,7 +205,7 @@ func (p *Pending) delivered(cmd *appendCommand) {
 func (p *Pending) refused(ctx context.Context, cmd *appendCommand) {
 	answer := cmd.waiter.answer
 	err := appendError(p.conn.wire.Address(), p.folder.Name, answer)
-	if answer.kind == "BAD" && !explained(answer.code) {
+	if answer.kind == "BAD" && !explained(answer.code) && !throttled(answer.text) {
 		p.conn.distrust(len(cmd.items) > 1)
 		if p.retryPlain(ctx, cmd) {
 			return

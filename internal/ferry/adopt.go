@@ -16,10 +16,7 @@ func (t *trip) adopt(ctx context.Context, loose bool) error {
 	if err := t.open(ctx, false); err != nil {
 		return err
 	}
-	if err := t.survey(ctx); err != nil {
-		return err
-	}
-	p, err := t.draw(ctx, true)
+	p, err := t.drawPatiently(ctx, true)
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func (t *trip) carry(ctx context.Context, todo []plan.Listed) error {
 	defer cancel()
 	p.run(func() error { return p.fetch(todo) })
 	p.run(p.pack)
-	p.startLanes()
+	p.startLanes(len(todo))
 	p.parts.Wait()
 	if ctx.Err() != nil {
 		return ctx.Err() // what else failed, failed because of that
@@ -87,7 +87,7 @@ func (t *trip) newPipeline(ctx context.Context) (*pipeline, context.CancelFunc) 
 // run starts a part of the pipeline.
 func (p *pipeline) run(part func() error) {
 	p.parts.Go(func() {
-		if err := part(); err != nil {
+		if err := guard(part); err != nil {
 			p.fail(err)
 		}
 	})
@@ -121,7 +121,10 @@ func (p *pipeline) fetch(todo []plan.Listed) error {
 	done := 0
 	err := t.source.Retrieve(p.soft, entries, func(e pop.Entry, body io.Reader, refused error) error {
 		listed := t.listedByKey(keys[e.Number])
-		if refused != nil {
+		switch {
+		case fault.CodeOf(refused) == fault.Temporary:
+			return refused // a limit of the session, or a passing fault: later
+		case refused != nil:
 			done++
 			return t.holdUnread(p.hard, listed, refused)
 		}
@@ -149,7 +152,7 @@ func (p *pipeline) endedAt(l plan.Listed, alone bool, err error) error {
 	if !twice {
 		return err
 	}
-	return errors.Join(err, t.holdUnread(p.hard, l, fmt.Errorf("the session ends when it is asked for: %w", err)))
+	return errors.Join(t.holdUnread(p.hard, l, fmt.Errorf("the session ends when it is asked for: %w", err)), err)
 }
 
 func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body io.Reader) error {
@@ -167,8 +170,8 @@ func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body
 		// The server garbled this message and with it the session. It is held so
 		// that it blocks nobody; the others follow in the next round's session.
 		p.budget.Release(weight)
-		return errors.Join(fault.New(fault.Temporary, "the POP3 session is out of step: %w", err),
-			p.t.holdUnread(p.hard, l, err))
+		return errors.Join(p.t.holdUnread(p.hard, l, err),
+			fault.New(fault.Temporary, "the POP3 session is out of step: %w", err))
 	case err != nil:
 		p.budget.Release(weight)
 		return err

@@ -66,12 +66,23 @@ func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
 	var due []journal.Record
 	states := []journal.State{journal.Delivered, journal.DeleteSent}
 	err := t.ledger.Each(ctx, journal.Query{States: states}, func(r journal.Record) error {
-		if r.Origin != originLoose && t.planned(plan.Listed{Key: r.Key}) && t.account.Keep.Due(r.DeliveredAt, now) {
+		if t.deletable(r) && t.account.Keep.Due(r.DeliveredAt, now) {
 			due = append(due, r)
 		}
 		return nil
 	})
 	return due, err
+}
+
+// deletable reports whether a record may ever lead to a deletion in this run: its
+// message is listed, as far as its name tells, and its copy can be compared. What
+// a Message-ID alone vouches for, and wrapped mail, stays.
+func (t *trip) deletable(r journal.Record) bool {
+	if r.Origin == originLoose || r.Origin == originWrapped || !t.planned(plan.Listed{Key: r.Key}) {
+		return false
+	}
+	_, listed := t.entries[r.Key]
+	return listed || !named(r.Key) && t.nameless
 }
 
 // proveAnywhere proves copies where the journal has them, and looks by content for
@@ -123,6 +134,33 @@ func (t *trip) prove(ctx context.Context, due []journal.Record) ([]journal.Recor
 	return proven, t.ledger.Put(ctx, proven)
 }
 
+// quitOK is the Reason of a deletion whose QUIT was answered with +OK: once a
+// listing lacks the message, it is gone, whatever else the listing says.
+const quitOK = "QUIT was answered"
+
+func (t *trip) quitAnswered(ctx context.Context, records []journal.Record) error {
+	for i := range records {
+		records[i].Reason, records[i].Changed = quitOK, time.Now()
+	}
+	return t.ledger.Put(ctx, records)
+}
+
+// deletionSession provides a POP3 session in which nothing was retrieved yet: the
+// present one if it is such, else a new one. Where the server wants a long pause
+// between logins, the deletions are left to the next run.
+func (t *trip) deletionSession(ctx context.Context) (ok bool, err error) {
+	if t.source != nil {
+		return true, nil
+	}
+	t.farewell.Wait() // most servers let in one session at a time
+	if wait := t.loginPause(); wait > maxObeyed {
+		t.note("the deletions are left to the next run: %s wants %v between logins",
+			t.account.Source.Address(), wait.Round(time.Second))
+		return false, nil
+	}
+	return true, retry(ctx, func() error { return t.openSource(ctx) })
+}
+
 // headerOnly names the records that know nothing but a header.
 func headerOnly(records []journal.Record) map[string]bool {
 	keys := map[string]bool{}
@@ -148,8 +186,7 @@ func completed(r journal.Record, s message.Summary) journal.Record {
 // still those of the records (reading those in read whole), and deletes them. What QUIT's answer was is not
 // believed: the next listing tells.
 func (t *trip) deleteProven(ctx context.Context, proven []journal.Record, read map[string]bool) error {
-	t.farewell.Wait() // most servers let in one session at a time
-	if err := retry(ctx, func() error { return t.openSource(ctx) }); err != nil {
+	if ok, err := t.deletionSession(ctx); err != nil || !ok {
 		return err
 	}
 	check := newRecheck(t, proven, read)
@@ -172,7 +209,13 @@ func (t *trip) deleteProven(ctx context.Context, proven []journal.Record, read m
 	if err != nil {
 		return err
 	}
-	if err := t.source.Quit(ctx); err != nil {
+	source := t.source
+	t.source = nil
+	defer source.Close()
+	if err := source.Quit(ctx); err != nil {
+		return err
+	}
+	if err := t.quitAnswered(ctx, check.records); err != nil {
 		return err
 	}
 	t.mu.Lock()

@@ -16,6 +16,7 @@ import (
 const (
 	reasonSource   = "the POP3 server does not give it"
 	reasonTooLarge = "larger than the destination accepts"
+	reasonSilent   = "the destination never answered when it was sent"
 )
 
 // hold records that a message can't be delivered. It stays on POP3, and the

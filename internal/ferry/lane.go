@@ -31,15 +31,18 @@ type shipment struct {
 // lanesDepth is how many batches are under way on one connection.
 const lanesDepth = 3
 
+// messagesPerLane is how many messages make another login worth while.
+const messagesPerLane = 10
+
 // startLanes opens as many connections as help. One is enough where literals
 // need no permission; elsewhere each message costs a round trip, which more
 // connections share, within limits.per_host.
-func (p *pipeline) startLanes() {
+func (p *pipeline) startLanes(messages int) {
 	conn, box := p.t.dest.get()
 	first := &lane{p: p, conn: conn, box: box, depth: lanesDepth}
 	if !conn.Capabilities().LiteralPlus {
 		first.depth = 1
-		p.startMore(p.t.account.Destination.Connections - 1)
+		p.startMore(min(p.t.account.Destination.Connections-1, messages/messagesPerLane))
 	}
 	p.run(first.run)
 }
@@ -74,9 +77,9 @@ func (l *lane) run() error {
 	var g errgroup.Group
 	g.Go(func() error {
 		defer close(under)
-		return l.write(under)
+		return guard(func() error { return l.write(under) })
 	})
-	g.Go(func() error { return l.conclude(under) })
+	g.Go(func() error { return guard(func() error { return l.conclude(under) }) })
 	return g.Wait()
 }
 
@@ -171,19 +174,40 @@ func (l *lane) refused(batch []*parcel, together bool) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	if err := batch[0].refusal; fault.CodeOf(err) != fault.Held {
-		defer l.p.releaseAll(batch)
-		return errors.Join(err, l.p.t.unsent(context.WithoutCancel(l.p.hard), batch))
-	}
-	if together && len(batch) > 1 {
+	if fault.CodeOf(batch[0].refusal) == fault.Held && together && len(batch) > 1 {
 		half := len(batch) / 2
 		return errors.Join(l.deliver(batch[:half:half]), l.deliver(batch[half:]))
 	}
 	var errs error
 	for _, c := range batch {
-		errs = errors.Join(errs, l.ladder(c))
+		if fault.CodeOf(c.refusal) == fault.Held {
+			errs = errors.Join(errs, l.ladder(c))
+			continue
+		}
+		errs = errors.Join(errs, l.setback(c, len(batch) == 1))
 	}
 	return errs
+}
+
+// setback gives up on a message for now: what the server said is about the
+// account or the moment. But a server may say so of one message only, or seem to
+// when it repeats what is in it: one that was refused alone, again and again,
+// while others were accepted, is held, so that it does not end every run (I7).
+func (l *lane) setback(c *parcel, alone bool) error {
+	t, ctx := l.p.t, context.WithoutCancel(l.p.hard)
+	defer l.p.release(c)
+	if alone && c.record.Attempts >= maxAttempts && t.anyDelivered() {
+		t.resolved(c.session)
+		return t.hold(ctx, c.listed, c.record, refusalReason(c.refusal))
+	}
+	c.record.Attempts++
+	return errors.Join(c.refusal, t.unsent(ctx, []*parcel{c}))
+}
+
+func (t *trip) anyDelivered() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.report.Delivered > 0
 }
 
 // ladder is the way of a message that was refused alone.

@@ -11,27 +11,28 @@ import (
 // link is a connection to the destination with its folder open. It survives the
 // loss of the connection: whoever meets a dead one renews it, once for all.
 type link struct {
-	trip *trip
-	mu   sync.Mutex
-	conn *imapdst.Conn
-	box  imapdst.Folder
+	trip   *trip
+	create bool // make the folder if it is missing
+	mu     sync.Mutex
+	conn   *imapdst.Conn
+	box    imapdst.Folder
 }
 
 // dialLink connects and opens the folder, making it when create is set.
 func (t *trip) dialLink(ctx context.Context, create bool) (*link, error) {
-	l := &link{trip: t}
-	if err := l.dial(ctx, create); err != nil {
+	l := &link{trip: t, create: create}
+	if err := l.dial(ctx); err != nil {
 		return nil, err
 	}
 	return l, nil
 }
 
-func (l *link) dial(ctx context.Context, create bool) error {
+func (l *link) dial(ctx context.Context) error {
 	conn, err := l.trip.engine.DialDestination(ctx, l.trip.account)
 	if err != nil {
 		return err
 	}
-	box, err := conn.Folder(ctx, l.trip.account.Folder, create)
+	box, err := conn.Folder(ctx, l.trip.account.Folder, l.create)
 	if err != nil {
 		conn.Close()
 		return err
@@ -56,7 +57,7 @@ func (l *link) renew(ctx context.Context, dead *imapdst.Conn) error {
 	}
 	dead.Close()
 	before := l.box.UIDValidity
-	err := retry(ctx, func() error { return l.dial(ctx, true) })
+	err := retry(ctx, func() error { return l.dial(ctx) })
 	if err == nil && l.box.UIDValidity != before {
 		return fault.New(fault.Temporary, "UIDVALIDITY of %s changed during the run",
 			l.box.Name).WithHint("somebody recreated the folder; run again")

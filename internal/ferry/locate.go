@@ -52,11 +52,7 @@ func (t *trip) locateOwn(ctx context.Context) error {
 	if err := t.dest.refresh(ctx); err != nil {
 		return err
 	}
-	if err := t.match.prepare(ctx); err != nil {
-		return err
-	}
-	t.unlocatedNoted = false
-	return t.locateIn(ctx, t.ledger)
+	return t.match.prepare(ctx)
 }
 
 func (t *trip) locateIn(ctx context.Context, ledger journal.Ledger) error {
@@ -83,6 +79,12 @@ func (t *trip) locateIn(ctx context.Context, ledger journal.Ledger) error {
 	if err := ledger.Put(ctx, found); err != nil {
 		return err
 	}
+	if records.left() > 0 {
+		return nil // not there yet, or not any more
+	}
+	t.mu.Lock()
+	t.unlocatedNoted = false
+	t.mu.Unlock()
 	return ledger.SetFact(ctx, factUnlocated, "")
 }
 
@@ -99,6 +101,13 @@ func unlocated(ctx context.Context, ledger journal.Ledger, folder string) (byID,
 		return nil
 	})
 	return records, err
+}
+
+func (b byID) left() (n int) {
+	for _, records := range b {
+		n += len(records)
+	}
+	return n
 }
 
 // take finds the first record that the entry may be the copy of.

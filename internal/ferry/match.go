@@ -57,6 +57,9 @@ func (m *matcher) prepare(ctx context.Context) error {
 	if err := m.t.extendIndex(ctx); err != nil {
 		return err
 	}
+	if err := m.t.locate(ctx); err != nil {
+		return err
+	}
 	n, err := m.t.index.UnclaimedCount(ctx)
 	m.foreign = n > 0
 	return err

@@ -3,12 +3,15 @@ package ferry
 import (
 	"context"
 	"errors"
+	"maps"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/message"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
 )
@@ -24,8 +27,13 @@ func (t *trip) open(ctx context.Context, create bool) error {
 	}
 	var source, dest error
 	var both sync.WaitGroup
-	both.Go(func() { source = t.openSource(ctx) })
-	both.Go(func() { t.dest, dest = t.dialLink(ctx, create) })
+	both.Go(func() { source = guard(func() error { return t.openSource(ctx) }) })
+	both.Go(func() {
+		dest = guard(func() (err error) {
+			t.dest, err = t.dialLink(ctx, create)
+			return err
+		})
+	})
 	both.Wait()
 	if source != nil && dest != nil {
 		t.note("the destination failed as well: %v", dest)
@@ -111,17 +119,24 @@ func (t *trip) openSource(ctx context.Context) error {
 // waitForLogin keeps the server's LOGIN-DELAY (RFC 2449 §6.5) between the sessions
 // of one run; a second more, since servers count whole ones.
 func (t *trip) waitForLogin(ctx context.Context) error {
-	wait := time.Until(t.loginAgain)
-	if t.loginAgain.IsZero() || wait <= 0 {
+	wait := t.loginPause()
+	switch {
+	case wait == 0:
 		return nil
-	}
-	wait += time.Second
-	if wait > maxObeyed {
+	case wait > maxObeyed:
 		return fault.New(fault.Temporary, "%s wants %v between logins", t.account.Source.Address(),
 			wait.Round(time.Second)).WithHint("run again later").WithAfter(wait)
 	}
 	t.emit(Event{Kind: Waiting, Until: time.Now().Add(wait), Text: "the POP3 server to permit another login"})
 	return sleep(ctx, wait)
+}
+
+func (t *trip) loginPause() time.Duration {
+	wait := time.Until(t.loginAgain)
+	if t.loginAgain.IsZero() || wait <= 0 {
+		return 0
+	}
+	return wait + time.Second
 }
 
 // setListing gives every message its key: its UIDL where that names just one
@@ -136,16 +151,34 @@ func (t *trip) setListing(entries []pop.Entry) {
 			t.repeats[e.UIDL] = true
 		}
 	}
+	before := t.listing
+	t.nameless = false
 	t.listing = make([]plan.Listed, len(entries))
 	t.entries = make(map[string]pop.Entry, len(entries))
 	for i, e := range entries {
 		key := uidlKey(e.UIDL)
 		if e.UIDL == "" || repeats[e.UIDL] > 1 {
 			key = sessionPrefix + strconv.Itoa(e.Number)
+			t.nameless = true
 		}
 		t.listing[i] = plan.Listed{Number: e.Number, Size: e.Size, UIDL: e.UIDL, Key: key}
 		t.entries[key] = e
 	}
+	if !continues(before, t.listing) {
+		t.forgetSessionNames()
+	}
+}
+
+// forgetSessionNames drops what was noted about messages under names that mean
+// others now.
+func (t *trip) forgetSessionNames() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	session := func(key string) bool { return strings.HasPrefix(key, sessionPrefix) }
+	maps.DeleteFunc(t.held, func(key string, _ bool) bool { return session(key) })
+	maps.DeleteFunc(t.garbled, func(key string, _ bool) bool { return session(key) })
+	maps.DeleteFunc(t.ended, func(key string, _ bool) bool { return session(key) })
+	maps.DeleteFunc(t.shortened, func(key string, _ message.Summary) bool { return session(key) })
 }
 
 // The journal's keys: "u:" and the UIDL, or "c:", the content digest and an
@@ -167,6 +200,9 @@ func trusted(l plan.Listed) bool { return l.Key == uidlKey(l.UIDL) && l.UIDL != 
 // short is asked again from a fresh start. Keys that are names for a session only
 // stay valid where the listing is the same.
 func (t *trip) renewSource(ctx context.Context) error {
+	if t.loginPause() > maxObeyed {
+		return nil // better the risk than no mail at all
+	}
 	before := t.listing
 	t.leave(ctx)
 	t.farewell.Wait()

@@ -37,10 +37,7 @@ func (t *trip) foresee(ctx context.Context) (plan.Plan, error) {
 	if err := t.open(ctx, false); err != nil {
 		return plan.Plan{}, err
 	}
-	if err := t.survey(ctx); err != nil {
-		return plan.Plan{}, err
-	}
-	p, err := t.draw(ctx, false)
+	p, err := t.drawPatiently(ctx, false)
 	if err != nil {
 		return p, err
 	}
@@ -49,4 +46,22 @@ func (t *trip) foresee(ctx context.Context) (plan.Plan, error) {
 	}
 	t.leave(ctx)
 	return p, nil
+}
+
+// drawPatiently surveys and draws until no message spoils the session any more.
+func (t *trip) drawPatiently(ctx context.Context, act bool) (plan.Plan, error) {
+	for {
+		before := t.progress()
+		err := t.survey(ctx)
+		var p plan.Plan
+		if err == nil {
+			p, err = t.draw(ctx, act)
+		}
+		if err == nil || t.progress() == before || !t.worthAnother(ctx, err, 0) {
+			return p, err
+		}
+		if err := t.reopen(ctx, 0); err != nil {
+			return p, err
+		}
+	}
 }

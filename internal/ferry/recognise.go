@@ -28,9 +28,6 @@ func (t *trip) recognise(ctx context.Context, act bool) (map[string]plan.Match, 
 	if err := t.match.prepare(ctx); err != nil {
 		return nil, err
 	}
-	if err := t.locate(ctx); err != nil {
-		return nil, err
-	}
 	worth, err := t.worthAsking(ctx, unknown)
 	if err != nil || len(worth) == 0 {
 		return nil, err

@@ -40,7 +40,12 @@ func retry(ctx context.Context, try func() error) error {
 const maxObeyed = 5 * time.Minute
 
 // pause is the wait before a round that follows so many failures: 1 s, 2 s, 4 s…
-func pause(failures int) time.Duration { return time.Second << min(failures-1, 5) }
+func pause(failures int) time.Duration {
+	if failures == 0 {
+		return 0
+	}
+	return time.Second << min(failures-1, 5)
+}
 
 // sleep waits for d or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) error {

@@ -1,6 +1,7 @@
 package ferry
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -61,13 +62,14 @@ func (t *trip) settle(ctx context.Context, open []journal.Record) error {
 		switch {
 		case there:
 			r.State, r.UIDValidity, r.UID = journal.Delivered, at.UIDValidity, at.UID
-			r.DeliveredAt, r.Changed = now, now
+			r.DeliveredAt, r.Changed, r.Attempts = now, now, 0
+			r.Origin = cmp.Or(r.Origin, originAppended)
 		case now.Sub(r.Ended) < t.engine.Config.Settle:
 			t.park(r)
 			continue
 		case r.Attempts >= maxAttempts:
 			r.State, r.Changed = journal.Held, now
-			r.Reason = "the destination never answered when it was sent, and does not have it"
+			r.Reason = reasonSilent + ", and it is not there"
 		default:
 			r.State, r.Changed = journal.Listed, now
 		}

@@ -44,10 +44,11 @@ func (t *trip) weigh(l plan.Listed, got message.Summary) verdict {
 	case !seen && t.off >= sizesAreOff:
 		return whole
 	case !seen:
-		t.shortened[l.Key] = got.Content
+		t.shortened[l.Key] = got
 		t.rereads = append(t.rereads, l)
 		return again
-	case before != got.Content:
+	}
+	if _, same := before.Same(got); !same {
 		return cut
 	}
 	t.off++

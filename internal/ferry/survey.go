@@ -30,6 +30,9 @@ func (t *trip) survey(ctx context.Context) error {
 		return err
 	}
 	t.renumbered = t.looksRenumbered(len(keys))
+	if err := t.confirmAnswered(ctx); err != nil {
+		return err
+	}
 	t.match = newMatcher(t)
 	return t.settleOpen(ctx)
 }
@@ -66,6 +69,15 @@ func (t *trip) confirmGone(ctx context.Context) error {
 	return t.restateAbsent(ctx, journal.DeleteSent, func(r *journal.Record) bool {
 		r.State = journal.Gone
 		return !t.match.spent[r.Key]
+	})
+}
+
+// confirmAnswered settles deletions whose QUIT was answered with +OK: for these
+// the listing is enough.
+func (t *trip) confirmAnswered(ctx context.Context) error {
+	return t.restateAbsent(ctx, journal.DeleteSent, func(r *journal.Record) bool {
+		r.State = journal.Gone
+		return r.Reason == quitOK && r.UIDL != ""
 	})
 }
 
@@ -164,7 +176,7 @@ func retriable(r journal.Record, limit int64) bool {
 	}
 	tooLarge := strings.HasPrefix(r.Reason, reasonTooLarge) && (limit == 0 || r.Listed <= limit)
 	refused := strings.HasPrefix(r.Reason, reasonSource) && r.Attempts < maxAttempts
-	return refused || tooLarge
+	return refused || tooLarge || strings.HasPrefix(r.Reason, reasonSilent)
 }
 
 // count takes the plan's totals into the report and announces the work.

@@ -1,6 +1,7 @@
 package ferry
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -44,6 +45,7 @@ type trip struct {
 	baseline   bool                      // a first pass was completed before
 	repeats    map[string]bool           // UIDLs that the listing has more than once
 	renumbered bool                      // (almost) no UIDL of the listing is known, though others are
+	nameless   bool                      // the listing has messages without a lasting name
 	inPlan     map[string]bool           // keys of the stored plan
 	rounds     int                       // rounds completed before this one
 	match      *matcher
@@ -52,14 +54,14 @@ type trip struct {
 	report         AccountReport
 	copied         []uint32 // UIDs appended in this trip
 	parked         map[string]journal.Record
-	held           map[string]bool           // reported as held in this run, by listing key
-	shortened      map[string]message.Digest // arrived too short, by listing key
-	rereads        []plan.Listed             // of these, to be read a second time
-	ended          map[string]bool           // a POP3 session ended while it was read, by listing key
-	garbled        map[string]bool           // spoil the POP3 session when asked for, by listing key
-	off            int                       // messages whose LIST size proved to be wrong
-	unlocatedNoted bool                      // factUnlocated is set
-	ordinals       map[string]int            // of content keys given in this trip
+	held           map[string]bool            // reported as held in this run, by listing key
+	shortened      map[string]message.Summary // arrived too short, by listing key
+	rereads        []plan.Listed              // of these, to be read a second time
+	ended          map[string]bool            // a POP3 session ended while it was read, by listing key
+	garbled        map[string]bool            // spoil the POP3 session when asked for, by listing key
+	off            int                        // messages whose LIST size proved to be wrong
+	unlocatedNoted bool                       // factUnlocated is set
+	ordinals       map[string]int             // of content keys given in this trip
 
 	silent bool   // do not record how this ended: it was no run
 	origin string // of records made from found mail; empty: found
@@ -76,7 +78,7 @@ func newTrip(e *engine, a plan.Account) *trip {
 	return &trip{
 		engine: e, account: a, report: AccountReport{Name: a.Name},
 		entries: map[string]pop.Entry{}, parked: map[string]journal.Record{}, ordinals: map[string]int{},
-		held: map[string]bool{}, garbled: map[string]bool{}, ended: map[string]bool{}, shortened: map[string]message.Digest{},
+		held: map[string]bool{}, garbled: map[string]bool{}, ended: map[string]bool{}, shortened: map[string]message.Summary{},
 	}
 }
 
@@ -92,6 +94,7 @@ func (t *trip) run(ctx context.Context) error {
 		err := t.round(ctx)
 		switch {
 		case err == nil && len(t.parked) == 0 && (t.progress() == before || !t.looksLikePage()):
+			defer t.leave(ctx)
 			return t.deletePass(ctx)
 		case err == nil && len(t.parked) == 0:
 			failures = 0 // the next page
@@ -107,7 +110,7 @@ func (t *trip) run(ctx context.Context) error {
 		if err != nil && !t.worthAnother(ctx, err, failures) {
 			return err
 		}
-		if err := t.reopen(ctx, failures); err != nil {
+		if err := t.reopen(ctx, max(pause(failures), fault.AfterOf(err))); err != nil {
 			return err
 		}
 		t.rounds++
@@ -140,13 +143,20 @@ func (t *trip) round(ctx context.Context) error {
 			return err
 		}
 	}
-	t.leave(ctx)
+	// A session that retrieved nothing will do for the deletions.
+	if t.session.retrieved > 0 || !t.account.Keep.Delete {
+		t.leave(ctx)
+	}
 	return nil
 }
 
 // carryAll carries messages, and then once more those that have to be read twice.
 func (t *trip) carryAll(ctx context.Context, todo []plan.Listed) error {
 	todo = slices.DeleteFunc(todo, func(l plan.Listed) bool { return t.held[l.Key] || !t.planned(l) })
+	// What ended connections before goes last, so that it harms nobody.
+	slices.SortStableFunc(todo, func(a, b plan.Listed) int {
+		return cmp.Compare(t.blame(a), t.blame(b))
+	})
 	for len(todo) > 0 {
 		if t.session.topped || len(t.shortened) > 0 {
 			if err := t.renewSource(ctx); err != nil {
@@ -165,6 +175,14 @@ func (t *trip) carryAll(ctx context.Context, todo []plan.Listed) error {
 // looksLikePage reports whether the listing may be only a part of the maildrop:
 // Gmail and WildDuck show some 250 messages, and others once those were fetched.
 func (t *trip) looksLikePage() bool { return len(t.listing) >= 200 && len(t.listing) <= 300 }
+
+// blame is 1 for a message that may be what ends appends, else 0.
+func (t *trip) blame(l plan.Listed) int {
+	if t.knownAs(l.Key).Attempts >= suspectAttempts {
+		return 1
+	}
+	return 0
+}
 
 // suspectAlone leaves in todo just the first message at which a session ended
 // before, and returns the others; without one there are no others.
@@ -187,17 +205,16 @@ func (t *trip) worthAnother(ctx context.Context, err error, failures int) bool {
 		fault.CodeOf(err) == fault.Temporary && fault.AfterOf(err) <= maxObeyed
 }
 
-// reopen gets both connections for the next round, and the folder as it is now.
-func (t *trip) reopen(ctx context.Context, failures int) error {
+// reopen gets both connections for the next round after a wait, and the folder as
+// it is now.
+func (t *trip) reopen(ctx context.Context, wait time.Duration) error {
 	if t.source != nil {
 		t.source.Close() // nothing proves that all it gave is safe (I2)
 		t.source = nil
 	}
 	t.farewell.Wait()
-	if failures > 0 {
-		if err := sleep(ctx, pause(failures)); err != nil {
-			return err
-		}
+	if err := sleep(ctx, wait); err != nil {
+		return err
 	}
 	if err := t.dest.refresh(ctx); err != nil {
 		return err
@@ -247,7 +264,7 @@ func (t *trip) leave(ctx context.Context) {
 			return
 		}
 		// Nothing is marked for deletion: a QUIT that fails changes nothing.
-		if err := source.Quit(ctx); err != nil {
+		if err := guard(func() error { return source.Quit(ctx) }); err != nil {
 			t.note("the POP3 server did not say goodbye: %v", err)
 		}
 	})

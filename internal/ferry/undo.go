@@ -81,16 +81,23 @@ func (t *trip) undoBatch(ctx context.Context, records []journal.Record) error {
 	var remove []uint32
 	var undone []journal.Record
 	for uid, r := range byUID {
-		if s, there := sums[uid]; there && sameMail(r, s) {
-			r.State, r.UID, r.Changed = journal.Listed, 0, time.Now()
-			remove, undone = append(remove, uid), append(undone, r)
+		s, there := sums[uid]
+		if there && !sameMail(r, s) {
+			continue
+		}
+		// What is not there any more was taken back before, or by somebody else.
+		r.State, r.UID, r.Changed = journal.Listed, 0, time.Now()
+		undone = append(undone, r)
+		if there {
+			remove = append(remove, uid)
 		}
 	}
-	if left := len(records) - len(remove); left > 0 {
-		t.note("%s left alone: no longer where popferry put them, or changed since", count(left, "message"))
+	if left := len(records) - len(undone); left > 0 {
+		t.note("%s left alone: changed since, or the server never told where popferry put them",
+			count(left, "message"))
 	}
 	if len(remove) == 0 {
-		return nil
+		return t.ledger.Put(ctx, undone)
 	}
 	conn, box := t.dest.get()
 	if err := t.removeFrom(ctx, conn, box, remove); err != nil {

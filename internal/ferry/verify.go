@@ -3,6 +3,7 @@ package ferry
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/popferry/popferry/imapdst"
@@ -99,8 +100,12 @@ func (v *verifyAccount) check(ctx context.Context, records []journal.Record) ([]
 }
 
 // sameMail compares a record with what was read back. Records that were
-// recognised by their header alone have nothing else to compare.
+// recognised by their header alone have nothing else to compare, and a wrapping
+// names what is inside.
 func sameMail(r journal.Record, s message.Summary) bool {
+	if r.Origin == originWrapped {
+		return s.MessageID == r.Sum.WrappedID()
+	}
 	if r.Sum.Content.IsZero() {
 		return r.Sum.Header == s.Header || r.Origin == originLoose && r.Sum.MessageID == s.MessageID
 	}
@@ -119,6 +124,7 @@ func (v *verifyAccount) search(ctx context.Context, strays []journal.Record) err
 	if err != nil {
 		return err
 	}
+	folders = slices.DeleteFunc(folders, func(name string) bool { return name == box.Name })
 	for _, name := range append([]string{box.Name}, folders...) {
 		if strays, err = v.searchFolder(ctx, conn, name, strays); err != nil {
 			return err
@@ -140,8 +146,14 @@ func (v *verifyAccount) searchFolder(ctx context.Context, conn *imapdst.Conn, na
 		return nil, nil
 	}
 	box, err := conn.Folder(ctx, name, false)
-	if err != nil || !box.Exists {
-		return strays, nil // a folder that can't be opened proves nothing either way
+	switch {
+	case fault.CodeOf(err) == fault.Refused:
+		v.t.note("folder %s was not searched: %v", fault.Escape(name), err)
+		return strays, nil
+	case err != nil:
+		return strays, err
+	case !box.Exists:
+		return strays, nil
 	}
 	candidates, err := v.candidatesIn(ctx, conn, box, strays)
 	if err != nil {
@@ -179,22 +191,41 @@ func (v *verifyAccount) place(ctx context.Context, box imapdst.Folder, r journal
 	return nil
 }
 
-func pick(candidates map[uint32]message.Summary, r journal.Record, taken map[uint32]bool) uint32 {
-	for uid, s := range candidates {
-		if !taken[uid] && sameMail(r, s) {
+func pick(candidates map[string][]uint32, r journal.Record, taken map[uint32]bool) uint32 {
+	for _, uid := range candidates[lookupKey(r)] {
+		if !taken[uid] {
 			return uid
 		}
 	}
 	return 0
 }
 
+// lookupKey is what a record's copy can be found by.
+func lookupKey(r journal.Record) string {
+	switch {
+	case r.Origin == originWrapped:
+		return r.Sum.WrappedID()
+	case r.Origin == originLoose:
+		return r.Sum.MessageID
+	case r.Sum.Content.IsZero():
+		return r.Sum.Header.String()
+	}
+	return r.Sum.Header.String() + r.Sum.Body.String()
+}
+
+// lookupKeys are the keys under which a copy is found by any kind of record. Equal
+// content means equal header and body, so that these two stand for it.
+func lookupKeys(s message.Summary) []string {
+	return []string{s.MessageID, s.Header.String(), s.Header.String() + s.Body.String()}
+}
+
 // candidatesIn digests the mail of a folder that could be one of the strays.
 func (v *verifyAccount) candidatesIn(ctx context.Context, conn *imapdst.Conn, box imapdst.Folder,
-	strays []journal.Record) (map[uint32]message.Summary, error) {
+	strays []journal.Record) (map[string][]uint32, error) {
 	ids := map[string]bool{}
 	nameless := false
 	for _, r := range strays {
-		ids[r.Sum.MessageID] = true
+		ids[r.Sum.MessageID], ids[r.Sum.WrappedID()] = true, true
 		nameless = nameless || r.Sum.MessageID == ""
 	}
 	var uids []uint32
@@ -207,10 +238,12 @@ func (v *verifyAccount) candidatesIn(ctx context.Context, conn *imapdst.Conn, bo
 	if err != nil || len(uids) == 0 {
 		return nil, err
 	}
-	sums := map[uint32]message.Summary{}
+	found := map[string][]uint32{}
 	err = conn.Digests(ctx, box, uids, func(uid uint32, s message.Summary) error {
-		sums[uid] = s
+		for _, key := range lookupKeys(s) {
+			found[key] = append(found[key], uid)
+		}
 		return nil
 	})
-	return sums, err
+	return found, err
 }

@@ -43,7 +43,7 @@ func (s *Spool) Wrap(m *Message) (*Message, error) {
 const wrapHead = `From: %s
 Date: %s
 Subject: %s
-Message-ID: <%s@wrapped.popferry.invalid>
+Message-ID: %s
 MIME-Version: 1.0
 Content-Type: multipart/mixed; boundary="%s"
 
@@ -62,11 +62,17 @@ Content-Transfer-Encoding: base64
 
 const wrapTail = "\r\n--%s--\r\n"
 
+// WrappedID is the Message-ID that [Spool.Wrap] gives to the wrapping of a message.
+// It holds the content digest, so that it says what is inside.
+func (s Summary) WrappedID() string {
+	return "<" + s.Content.String() + "@wrapped.popferry.invalid>"
+}
+
 // wrap writes the wrapped message.
 func wrap(w io.Writer, m *Message, l *lookup) error {
 	boundary := "popferry-" + m.Content.String()[:32] // base64 has no hyphen
 	head := fmt.Sprintf(wrapHead, sender(l.text[fieldFrom]), wrapDate(l),
-		encode(clean(l.text[fieldSubject])), m.Content, boundary, m.received)
+		encode(clean(l.text[fieldSubject])), m.WrappedID(), boundary, m.received)
 	if _, err := io.WriteString(w, strings.ReplaceAll(head, "\n", "\r\n")); err != nil {
 		return err
 	}
