@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
@@ -78,6 +79,7 @@ func (a *app) root() *cobra.Command {
 		Use:           "popferry",
 		Short:         "carry mail from POP3 to IMAP, exactly once",
 		Long:          rootHelp,
+		Version:       buildOf(debug.ReadBuildInfo()).Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		// SuggestionsFor counts typing mistakes up to this.
@@ -90,7 +92,6 @@ func (a *app) root() *cobra.Command {
 		PersistentPreRunE: a.prepare,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fault.New(fault.Usage, "%w", err).WithHint("%s --help", cmd.CommandPath())
 	})

@@ -58,6 +58,12 @@ func (t *trip) countHeld(l plan.Listed, reason string) {
 	t.emit(Event{Kind: Held, Messages: 1, Bytes: l.Size, Text: reason})
 }
 
+func (t *trip) isHeld(key string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.held[key]
+}
+
 // holdUnread holds a message that the source refuses to give, or that is larger
 // than anything popferry carries. Without a lasting name there is nothing to
 // remember it by; it is reported all the same.

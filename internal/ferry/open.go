@@ -27,7 +27,7 @@ func (t *trip) open(ctx context.Context, create bool) error {
 	}
 	var source, dest error
 	var both sync.WaitGroup
-	both.Go(func() { source = guard(func() error { return t.openSource(ctx) }) })
+	both.Go(func() { source = guard(func() error { return t.openBusySource(ctx) }) })
 	both.Go(func() {
 		dest = guard(func() (err error) {
 			t.dest, err = t.dialLink(ctx, create)
@@ -94,6 +94,18 @@ func (t *trip) reserve(ctx context.Context) error {
 	}
 	t.places = places
 	return nil
+}
+
+// openBusySource waits a little for a maildrop that another session has locked:
+// that may be our own last one, which the server does not know to be dead yet
+// (RFC 2449 §8.1.1).
+func (t *trip) openBusySource(ctx context.Context) error {
+	err := t.openSource(ctx)
+	var refusal *fault.Error
+	if !errors.As(err, &refusal) || refusal.Response != "IN-USE" {
+		return err
+	}
+	return retry(ctx, func() error { return t.openSource(ctx) })
 }
 
 // openSource logs in to the maildrop and lists it.

@@ -83,8 +83,18 @@ func (t *trip) settle(ctx context.Context, open []journal.Record) error {
 	}
 	for _, r := range changed {
 		t.learn(r)
+		if r.State == journal.Held {
+			t.heldSilent(r)
+		}
 	}
 	return nil
+}
+
+// heldSilent keeps a message from being tried again in this run.
+func (t *trip) heldSilent(r journal.Record) {
+	l := t.listedByKey(r.Key) // of a nameless one only the size is known here
+	l.Size = r.Listed
+	t.countHeld(l, r.Reason)
 }
 
 // lookup finds appends of unknown outcome in the UID window that was open when
