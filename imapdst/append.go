@@ -59,6 +59,8 @@ func (c *Conn) Append(ctx context.Context, f Folder, items []Item) (*Pending, er
 		return p.lost(err)
 	}
 	defer end()
+	c.mailbox.Lock()
+	defer c.mailbox.Unlock()
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	c.leaveMailbox()

@@ -34,8 +34,11 @@ type Conn struct {
 
 	// turn is held while a command is written, so that none starts in the middle
 	// of another. It is never held while waiting for an answer, other than "+".
-	turn   sync.Mutex
-	stream *stream // what Append writes to
+	turn sync.Mutex
+	// mailbox is held by whoever opens, reads or leaves a mailbox, so that none
+	// closes what another reads. It is taken before turn.
+	mailbox sync.Mutex
+	stream  *stream // what Append writes to
 
 	mu       sync.Mutex // guards what follows
 	caps     Capabilities

@@ -84,6 +84,8 @@ func (c *Conn) fetch(ctx context.Context, f Folder, plan fetchPlan) error {
 		return err
 	}
 	defer end()
+	c.mailbox.Lock()
+	defer c.mailbox.Unlock()
 	if err := c.ensureSelected(f); err != nil {
 		return err
 	}

@@ -50,6 +50,8 @@ func (c *Conn) Folder(ctx context.Context, name string, create bool) (Folder, er
 		return Folder{}, err
 	}
 	defer end()
+	c.mailbox.Lock()
+	defer c.mailbox.Unlock()
 	if strings.EqualFold(name, inbox) {
 		return c.open(Folder{Name: name, Mailbox: inbox}, toRead, func() {})
 	}

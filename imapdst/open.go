@@ -114,6 +114,8 @@ func (c *Conn) Refresh(ctx context.Context, f Folder) (Folder, error) {
 		return f, err
 	}
 	defer end()
+	c.mailbox.Lock()
+	defer c.mailbox.Unlock()
 	var noop *imapclient.Command
 	fresh, err := c.open(Folder{Name: f.Name, Mailbox: f.Mailbox}, toRead, func() {
 		noop = c.client.Noop()

@@ -21,6 +21,8 @@ func (c *Conn) Remove(ctx context.Context, f Folder, uids []uint32) error {
 		return err
 	}
 	defer end()
+	c.mailbox.Lock()
+	defer c.mailbox.Unlock()
 	opened, err := c.reopen(f, toChange)
 	if err != nil {
 		return err

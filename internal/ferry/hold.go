@@ -73,20 +73,16 @@ func (t *trip) holdUnread(ctx context.Context, l plan.Listed, cause error) error
 		t.countHeld(l, reason)
 		return nil
 	}
-	r := t.undelivered(l)
-	r.Attempts++
-	return t.hold(ctx, l, r, reason)
-}
-
-// undelivered is what the journal knows of a message that is to be held; a record
-// of another message that had its name before says nothing about it.
-func (t *trip) undelivered(l plan.Listed) journal.Record {
 	r := t.knownAs(l.Key)
 	if delivered(r) {
-		r = journal.Record{}
+		// The record may be about this very message, which only its content could
+		// tell: it goes on saying so.
+		t.countHeld(l, reason)
+		return nil
 	}
 	r.Key = l.Key
-	return r
+	r.Attempts++
+	return t.hold(ctx, l, r, reason)
 }
 
 // recordHolds takes over what the plan holds back.
@@ -96,11 +92,12 @@ func (t *trip) recordHolds(ctx context.Context, p plan.Plan) error {
 			continue
 		}
 		known, ok := t.known[a.Key]
-		if ok && known.State == journal.Held || !trusted(a.Listed) {
+		if ok && (known.State == journal.Held || delivered(known)) || !trusted(a.Listed) {
 			t.countHeld(a.Listed, cmp.Or(known.Reason, a.Why))
 			continue
 		}
-		if err := t.hold(ctx, a.Listed, t.undelivered(a.Listed), a.Why); err != nil {
+		known.Key = a.Key
+		if err := t.hold(ctx, a.Listed, known, a.Why); err != nil {
 			return err
 		}
 	}

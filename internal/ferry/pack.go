@@ -112,13 +112,21 @@ func (p *pipeline) releaseAll(batch []*parcel) {
 	}
 }
 
-// apart separates a suspect from the batch that it ended.
+// apart gives every suspect a batch of its own, behind the others.
 func apart(batch []*parcel) [][]*parcel {
-	last := len(batch) - 1
-	if last > 0 && suspect(batch[last]) {
-		return [][]*parcel{batch[:last:last], batch[last:]}
+	var innocent []*parcel
+	var parts [][]*parcel
+	for _, c := range batch {
+		if suspect(c) {
+			parts = append(parts, []*parcel{c})
+		} else {
+			innocent = append(innocent, c)
+		}
 	}
-	return [][]*parcel{batch}
+	if len(innocent) == 0 {
+		return parts
+	}
+	return append([][]*parcel{innocent}, parts...)
 }
 
 // sift takes out of a batch what needs no append: what is delivered already,

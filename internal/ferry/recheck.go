@@ -126,6 +126,7 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 	entries, keys := c.t.entriesOf(likely)
 	now := time.Now()
 	var unmatched []message.Digest
+	var changed []journal.Record
 	err := c.t.source.Retrieve(ctx, entries, func(e pop.Entry, body io.Reader, refused error) error {
 		if refused != nil {
 			return nil
@@ -134,14 +135,23 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 		if err != nil {
 			return err
 		}
-		if r, ok := c.recordOf(keys[e.Number], s); ok {
+		r, ok := c.recordOf(keys[e.Number], s)
+		switch {
+		case ok:
 			c.accept(e, r)
-		} else {
+		case r.Key != "":
+			r.State, r.Changed = journal.Listed, now // another mail: the next run delivers it
+			changed = append(changed, r)
+			unmatched = append(unmatched, s.Content)
+		default:
 			unmatched = append(unmatched, s.Content)
 		}
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := c.t.ledger.Put(ctx, changed); err != nil {
 		return err
 	}
 	strangers, err := c.strangers(ctx, unmatched)

@@ -178,10 +178,12 @@ func (t *trip) countFound(found []foundAs) {
 	t.mu.Lock()
 	for _, f := range found {
 		octets += f.sum.Size
-		if f.record.Key == "" {
+		switch {
+		case f.record.Key == "":
 			t.report.Duplicate++
-		} else {
-			t.report.Known++
+		case !t.recognised[f.record.Key] || trusted(f.listed):
+			t.report.Known++ // nameless mail is recognised anew in every round
+			t.recognised[f.record.Key] = true
 		}
 	}
 	t.mu.Unlock()

@@ -67,7 +67,7 @@ func (t *trip) settle(ctx context.Context, open []journal.Record) error {
 		case now.Sub(r.Ended) < t.engine.Config.Settle:
 			t.park(r)
 			continue
-		case r.Attempts >= maxAttempts:
+		case r.Attempts >= maxAttempts && t.anyDelivered():
 			r.State, r.Changed = journal.Held, now
 			r.Reason = reasonSilent + ", and it is not there"
 		default:

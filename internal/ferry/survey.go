@@ -29,7 +29,9 @@ func (t *trip) survey(ctx context.Context) error {
 	if err := t.noteVanished(ctx); err != nil {
 		return err
 	}
-	t.renumbered = t.looksRenumbered(len(keys))
+	if err := t.judgeNames(ctx, len(keys)); err != nil {
+		return err
+	}
 	if err := t.confirmAnswered(ctx); err != nil {
 		return err
 	}
@@ -37,12 +39,28 @@ func (t *trip) survey(ctx context.Context) error {
 	return t.settleOpen(ctx)
 }
 
-// looksRenumbered reports whether the provider may have given all its messages new
-// UIDLs, so that old names say nothing: hardly any of the listing is known.
+// judgeNames decides whether UIDLs say anything about old messages. The verdict
+// that they do not lasts until a round is complete: halfway through, the new names
+// are known and the old ones still have to speak.
+func (t *trip) judgeNames(ctx context.Context, named int) error {
+	before, err := t.ledger.Fact(ctx, factRenumbered)
+	t.renumbered = before != "" || t.looksRenumbered(named)
+	if err != nil || !t.renumbered || before != "" || len(t.known) == 0 && !t.baseline {
+		return err
+	}
+	return t.ledger.SetFact(ctx, factRenumbered, time.Now().UTC().Format(time.RFC3339))
+}
+
+// looksRenumbered reports whether the provider may have given its messages new
+// UIDLs, so that old names say nothing: hardly any of the listing is known, or
+// some name has another message by now.
 func (t *trip) looksRenumbered(named int) bool {
 	known := 0
-	for _, r := range t.known {
-		if r.State != journal.Gone && r.State != journal.Listed {
+	for key, r := range t.known {
+		if delivered(r) && r.State != journal.Gone && r.Listed != t.entries[key].Size {
+			return true
+		}
+		if r.State == journal.Delivered || r.State == journal.Intent {
 			known++
 		}
 	}

@@ -20,6 +20,7 @@ import (
 const (
 	factBaseline      = "baseline"       // a first pass was completed
 	factConfirmDelete = "confirm-delete" // a person agreed to deletions
+	factRenumbered    = "renumbered"     // UIDLs changed, and a pass since is not complete
 	factLastRun       = "last-run"       // LastRun as JSON
 )
 
@@ -61,6 +62,7 @@ type trip struct {
 	garbled        map[string]bool            // spoil the POP3 session when asked for, by listing key
 	off            int                        // messages whose LIST size proved to be wrong
 	unlocatedNoted bool                       // factUnlocated is set
+	recognised     map[string]bool            // records counted as known, by key
 	ordinals       map[string]int             // of content keys given in this trip
 
 	silent bool   // do not record how this ended: it was no run
@@ -78,7 +80,7 @@ func newTrip(e *engine, a plan.Account) *trip {
 	return &trip{
 		engine: e, account: a, report: AccountReport{Name: a.Name},
 		entries: map[string]pop.Entry{}, parked: map[string]journal.Record{}, ordinals: map[string]int{},
-		held: map[string]bool{}, garbled: map[string]bool{}, ended: map[string]bool{}, shortened: map[string]message.Summary{},
+		held: map[string]bool{}, garbled: map[string]bool{}, ended: map[string]bool{}, recognised: map[string]bool{}, shortened: map[string]message.Summary{},
 	}
 }
 
@@ -239,6 +241,11 @@ func (t *trip) establish(ctx context.Context) error {
 	}
 	if err := t.confirmGone(ctx); err != nil {
 		return err
+	}
+	if t.renumbered {
+		if err := t.ledger.SetFact(ctx, factRenumbered, ""); err != nil {
+			return err
+		}
 	}
 	if t.baseline {
 		return nil

@@ -70,7 +70,13 @@ func (s *store) read(ctx context.Context, fn func(query) error) error {
 		return err
 	}
 	defer s.leave()
-	return s.classify("read", fn(query{s, context.WithoutCancel(ctx)}))
+	err := fn(query{s, context.WithoutCancel(ctx)})
+	if s.lock != nil && isDamage(err) {
+		// The mark of an unclean end stays, so that the next Open looks at all of
+		// the database and puts it aside.
+		return s.breakWith(err)
+	}
+	return s.classify("read", err)
 }
 
 // write runs fn in a transaction and makes it durable. This is the one place
