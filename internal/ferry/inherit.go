@@ -66,20 +66,31 @@ func (t *trip) takeOver(ctx context.Context, from journal.Scope, moved bool) err
 	if err != nil {
 		return err
 	}
-	var batch []journal.Record
-	err = ledger.Each(ctx, journal.Query{}, func(r journal.Record) error {
-		if moved {
-			r.Key = asidePrefix + r.Key
+	return inBatches(ctx, ledger, journal.Query{}, batchMessages, func(records []journal.Record) error {
+		for i := range records {
+			if moved {
+				records[i].Key = asidePrefix + records[i].Key
+			}
 		}
+		return t.ledger.Put(ctx, records)
+	})
+}
+
+// inBatches gives the records that a query wants to fn, n at a time.
+func inBatches(ctx context.Context, ledger journal.Ledger, q journal.Query, n int,
+	fn func([]journal.Record) error) error {
+	var batch []journal.Record
+	err := ledger.Each(ctx, q, func(r journal.Record) error {
 		batch = append(batch, r)
-		if len(batch) < batchMessages {
+		if len(batch) < n {
 			return nil
 		}
-		defer func() { batch = batch[:0] }()
-		return t.ledger.Put(ctx, batch)
+		full := batch
+		batch = nil
+		return fn(full)
 	})
-	if err != nil {
+	if err != nil || len(batch) == 0 {
 		return err
 	}
-	return t.ledger.Put(ctx, batch)
+	return fn(batch)
 }

@@ -24,6 +24,7 @@ type matcher struct {
 	spent    map[string]bool // records that already speak for a message
 	spentUID map[uint32]bool // mail in the destination that does
 	foreign  bool            // the destination has unclaimed mail at all
+	blank    bool            // the journal knew nothing when the round began
 }
 
 func newMatcher(t *trip) *matcher {
@@ -71,7 +72,11 @@ func (m *matcher) prepare(ctx context.Context) error {
 func (m *matcher) find(ctx context.Context, sums map[string]message.Summary) (map[string]journal.Record, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	found, err := m.inJournal(ctx, sums)
+	found := map[string]journal.Record{}
+	var err error
+	if !m.blank {
+		found, err = m.inJournal(ctx, sums)
+	}
 	if err != nil || !m.foreign || len(found) == len(sums) {
 		return found, err
 	}

@@ -35,7 +35,12 @@ func (t *trip) survey(ctx context.Context) error {
 	if err := t.confirmAnswered(ctx); err != nil {
 		return err
 	}
+	counts, err := t.ledger.Counts(ctx)
+	if err != nil {
+		return err
+	}
 	t.match = newMatcher(t)
+	t.match.blank = len(counts) == 0
 	return t.settleOpen(ctx)
 }
 

@@ -2,6 +2,7 @@ package ferry
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/popferry/popferry/imapdst"
@@ -26,26 +27,14 @@ func (t *trip) undo(ctx context.Context) error {
 	if err := t.refuseUndo(ctx); err != nil {
 		return err
 	}
-	var batch []journal.Record
-	flush := func() error {
-		defer func() { batch = batch[:0] }()
-		return t.undoBatch(ctx, batch)
-	}
-	err := t.ledger.Each(ctx, journal.Query{States: []journal.State{journal.Delivered}},
-		func(r journal.Record) error {
-			if r.Origin != originAppended && r.Origin != originWrapped {
-				return nil // it was there before popferry came
-			}
-			batch = append(batch, r)
-			if len(batch) < verifyBatch {
-				return nil
-			}
-			return flush()
-		})
+	q := journal.Query{States: []journal.State{journal.Delivered}}
+	err := inBatches(ctx, t.ledger, q, verifyBatch, func(records []journal.Record) error {
+		// The rest was there before popferry came.
+		return t.undoBatch(ctx, slices.DeleteFunc(records, func(r journal.Record) bool {
+			return r.Origin != originAppended && r.Origin != originWrapped
+		}))
+	})
 	if err != nil {
-		return err
-	}
-	if err := flush(); err != nil {
 		return err
 	}
 	return t.ledger.SetFact(ctx, factBaseline, "")

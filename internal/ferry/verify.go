@@ -42,25 +42,14 @@ func (t *trip) verify(ctx context.Context) (VerifyAccount, error) {
 
 func (v *verifyAccount) run(ctx context.Context) error {
 	var strays []journal.Record
-	var batch []journal.Record
-	flush := func() error {
-		lost, err := v.check(ctx, batch)
-		strays, batch = append(strays, lost...), batch[:0]
+	q := journal.Query{States: []journal.State{journal.Delivered, journal.DeleteSent, journal.Gone}}
+	err := inBatches(ctx, v.t.ledger, q, verifyBatch, func(records []journal.Record) error {
+		v.seen.Delivered += len(records)
+		lost, err := v.check(ctx, records)
+		strays = append(strays, lost...)
 		return err
-	}
-	states := []journal.State{journal.Delivered, journal.DeleteSent, journal.Gone}
-	err := v.t.ledger.Each(ctx, journal.Query{States: states}, func(r journal.Record) error {
-		v.seen.Delivered++
-		batch = append(batch, r)
-		if len(batch) < verifyBatch {
-			return nil
-		}
-		return flush()
 	})
 	if err != nil {
-		return err
-	}
-	if err := flush(); err != nil {
 		return err
 	}
 	return v.search(ctx, strays)
