@@ -168,9 +168,27 @@ func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 		}
 	}
 	if !act {
+		guess(matches, want, headers, witnesses)
 		return matches, nil
 	}
 	return certainOnly(matches), t.recordRecognised(ctx, recognised, headers)
+}
+
+// guess adds what is likely and not certain: the header is there, with another
+// size. Only reading the message will tell.
+func guess(matches map[string]plan.Match, want []plan.Listed, headers map[string]message.Summary,
+	witnesses map[look][]witness) {
+	byHeader := map[message.Digest]witness{}
+	for k, ws := range witnesses {
+		byHeader[k.header] = ws[0]
+	}
+	for _, l := range want {
+		_, matched := matches[l.Key]
+		w, likely := byHeader[headers[l.Key].Header]
+		if !matched && likely {
+			matches[l.Key] = matchOf(w, false)
+		}
+	}
 }
 
 func matchOf(w witness, certain bool) plan.Match {

@@ -143,8 +143,12 @@ func (t *trip) describe(ctx context.Context) error {
 		if !ok || t.held[l.Key] {
 			continue
 		}
+		state := string(r.State)
+		if r.State == journal.Delivered && r.DeliveredAt.Before(t.started) {
+			state = "known" // delivered by an earlier run
+		}
 		t.report.Messages = append(t.report.Messages, MessageReport{
-			Number: l.Number, UIDL: fault.Escape(l.UIDL), Size: l.Size, State: string(r.State),
+			Number: l.Number, UIDL: fault.Escape(l.UIDL), Size: l.Size, State: state,
 			Reason: r.Reason, Folder: r.Folder, UID: r.UID,
 		})
 	}

@@ -3,11 +3,13 @@ package ferry_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"testing"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/mailtest/corpus"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/plan"
@@ -76,7 +78,11 @@ func TestGuardLateAppend(t *testing.T) {
 // TestGuardLostBeforeStored (A2): a connection that ends at any time before the
 // server stored anything loses nothing.
 func TestGuardLostBeforeStored(t *testing.T) {
-	mail := ordinary(60, 22)
+	large, err := io.ReadAll(corpus.Large(900 << 10)) // more than is written at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	mail := append([][]byte{large}, ordinary(20, 22)...)
 	for name, stage := range map[string]imapd.Stage{
 		"while it is sent": imapd.AtCommand, "before it is stored": imapd.AtStore,
 	} {

@@ -28,6 +28,7 @@ const (
 type trip struct {
 	engine  *engine
 	account plan.Account
+	started time.Time
 	places  []string // addresses held in engine.hosts
 	folder  []string // the destination's folder, held in engine.folders
 
@@ -78,7 +79,7 @@ type session struct {
 
 func newTrip(e *engine, a plan.Account) *trip {
 	return &trip{
-		engine: e, account: a, report: AccountReport{Name: a.Name},
+		engine: e, account: a, started: time.Now(), report: AccountReport{Name: a.Name},
 		entries: map[string]pop.Entry{}, parked: map[string]journal.Record{}, ordinals: map[string]int{},
 		held: map[string]bool{}, garbled: map[string]bool{}, ended: map[string]bool{}, recognised: map[string]bool{}, shortened: map[string]message.Summary{},
 	}

@@ -25,6 +25,19 @@ func formatOf(path string) (format, error) {
 		fault.Escape(path))
 }
 
+// writable checks that a file can be made where it is to be, so that hours of work
+// are not done for a report that then has no place.
+func writable(path string) error {
+	probe, err := os.CreateTemp(filepath.Dir(path), ".popferry-*")
+	if err != nil {
+		return fileError(path, err)
+	}
+	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
+		return fileError(path, err)
+	}
+	return nil
+}
+
 // WriteFile puts what write writes into a file that only its owner can read. A
 // reader sees the old contents or the new ones, never a part, even after a power
 // loss. Errors have the code [fault.State].

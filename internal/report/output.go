@@ -52,9 +52,12 @@ func New(o Options) (*Output, error) {
 	if o.File == "" {
 		return out, nil
 	}
-	var err error
-	out.file, err = formatOf(o.File)
-	return out, err
+	form, err := formatOf(o.File)
+	if err != nil {
+		return nil, err
+	}
+	out.file = form
+	return out, writable(o.File)
 }
 
 func (o Options) dataFormat() format {
