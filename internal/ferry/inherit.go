@@ -2,6 +2,7 @@ package ferry
 
 import (
 	"context"
+	"slices"
 
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/plan"
@@ -22,17 +23,39 @@ func (t *trip) inherit(ctx context.Context, scope journal.Scope) error {
 		return err
 	}
 	for _, s := range scopes {
-		if !t.predecessor(s.Scope, scope) {
+		if !t.predecessor(s.Scope, scope) || retired(s) {
 			continue
 		}
 		moved := s.Scope.SourceHost != scope.SourceHost || s.Scope.SourceUser != scope.SourceUser
 		if err := t.takeOver(ctx, s.Scope, moved); err != nil {
 			return err
 		}
+		if err := t.retire(ctx, s.Scope); err != nil {
+			return err
+		}
 		t.note("takes over what is known of account %q (%s at %s)", s.Scope.Account,
 			s.Scope.SourceUser, s.Scope.SourceHost)
 	}
 	return nil
+}
+
+// retired reports a scope of which nothing is left.
+func retired(s journal.Status) bool {
+	for state := range s.Counts {
+		if state != journal.Listed {
+			return false
+		}
+	}
+	return true
+}
+
+// retire takes the last run from a scope that nothing is left of.
+func (t *trip) retire(ctx context.Context, old journal.Scope) error {
+	ledger, err := t.engine.Journal.Ledger(ctx, old)
+	if err != nil {
+		return err
+	}
+	return ledger.SetFact(ctx, factLastRun, "")
 }
 
 // predecessor reports whether a scope was this account's before the configuration
@@ -60,19 +83,25 @@ func scopeOf(a plan.Account) journal.Scope {
 	}
 }
 
-// takeOver copies the records of a scope.
+// takeOver moves the records of a scope here. What stays behind says that nothing
+// is delivered there, so that no message has two claims.
 func (t *trip) takeOver(ctx context.Context, from journal.Scope, moved bool) error {
 	ledger, err := t.engine.Journal.Ledger(ctx, from)
 	if err != nil {
 		return err
 	}
 	return inBatches(ctx, ledger, journal.Query{}, batchMessages, func(records []journal.Record) error {
+		left := slices.Clone(records)
 		for i := range records {
+			left[i].State, left[i].UID = journal.Listed, 0
 			if moved {
 				records[i].Key = asidePrefix + records[i].Key
 			}
 		}
-		return t.ledger.Put(ctx, records)
+		if err := t.ledger.Put(ctx, records); err != nil {
+			return err
+		}
+		return ledger.Put(ctx, left)
 	})
 }
 

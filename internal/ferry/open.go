@@ -41,6 +41,10 @@ func (t *trip) open(ctx context.Context, create bool) error {
 	if err := errors.Join(source, dest); err != nil {
 		return err
 	}
+	// Only now: a host that does not exist is a mistake, and no new home.
+	if err := t.inherit(ctx, scopeOf(t.account)); err != nil {
+		return err
+	}
 	return t.openIndex(ctx)
 }
 
@@ -72,9 +76,6 @@ func (t *trip) openDestination(ctx context.Context) (err error) {
 func (t *trip) openLedger(ctx context.Context) (err error) {
 	scope := scopeOf(t.account)
 	if t.ledger, err = t.engine.Journal.Ledger(ctx, scope); err != nil {
-		return err
-	}
-	if err := t.inherit(ctx, scope); err != nil {
 		return err
 	}
 	baseline, err := t.ledger.Fact(ctx, factBaseline)

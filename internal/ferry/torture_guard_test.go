@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net"
 	"testing"
 	"time"
 
@@ -75,25 +76,52 @@ func TestGuardLateAppend(t *testing.T) {
 	p.arrived(mail...)
 }
 
-// TestGuardLostBeforeStored (A2): a connection that ends at any time before the
-// server stored anything loses nothing.
+// TestGuardLostBeforeStored (A2): a connection that ends when all was sent, and
+// before the server stored anything, loses nothing.
 func TestGuardLostBeforeStored(t *testing.T) {
+	mail := ordinary(30, 22)
+	p := newPair(t, popd.Options{}, imapd.Options{Reply: firstAppend(imapd.AtStore, func() imapd.Action {
+		return imapd.Action{Cut: imapd.RST}
+	})}, mail...)
+	p.run(0, len(mail))
+	p.arrived(mail...)
+	p.run(0, 0)
+}
+
+// brittle is a connection that breaks when so many octets were written to it.
+type brittle struct {
+	net.Conn
+	left int
+}
+
+func (b *brittle) Write(p []byte) (int, error) {
+	if b.left -= len(p); b.left < 0 {
+		b.Close()
+		return 0, io.ErrClosedPipe
+	}
+	return b.Conn.Write(p)
+}
+
+// TestGuardCutWhileSent (A2): what never left is sent again.
+func TestGuardCutWhileSent(t *testing.T) {
 	large, err := io.ReadAll(corpus.Large(900 << 10)) // more than is written at once
 	if err != nil {
 		t.Fatal(err)
 	}
-	mail := append([][]byte{large}, ordinary(20, 22)...)
-	for name, stage := range map[string]imapd.Stage{
-		"while it is sent": imapd.AtCommand, "before it is stored": imapd.AtStore,
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := newPair(t, popd.Options{}, imapd.Options{Reply: firstAppend(stage, func() imapd.Action {
-				return imapd.Action{Cut: imapd.RST}
-			})}, mail...)
-			p.run(0, len(mail))
-			p.arrived(mail...)
-			p.run(0, 0)
-		})
+	mail := append([][]byte{large}, ordinary(20, 28)...)
+	p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+	whole := true
+	p.account().Destination.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := p.imap.Dial(ctx, network, address)
+		if err == nil && whole {
+			whole, conn = false, &brittle{conn, 300 << 10}
+		}
+		return conn, err
+	}
+	p.run(0, len(mail))
+	p.arrived(mail...)
+	if whole {
+		t.Error("nothing was cut")
 	}
 }
 

@@ -56,8 +56,8 @@ func (l *lock) taken(dir string) error {
 		who = fmt.Sprintf(" as pid %d since %s", pid, fault.Escape(since))
 	}
 	return fault.New(fault.Temporary, "popferry is already running%s with the state in %s",
-		who, dir).WithHint("wait until it is done, or give this run a state directory " +
-		"of its own with --state")
+		who, dir).WithHint("wait until it is done; another --state is only for other accounts, " +
+		"since two runs at the same account can double its mail")
 }
 
 // text reads what is written in the lock file, up to a line's length.

@@ -72,6 +72,9 @@ func (s status) Sheet() Sheet {
 		},
 	}
 	for _, a := range s.report.Accounts {
+		if a.retired() {
+			continue
+		}
 		sheet.Rows = append(sheet.Rows, a.row())
 		if a.LastRun != nil {
 			sheet.issue(a.Name, a.LastRun.Error)
@@ -85,6 +88,17 @@ func (s status) Sheet() Sheet {
 		sheet.Verdict = "Nothing has been run yet with the state in " + s.report.State + "."
 	}
 	return sheet
+}
+
+// retired reports an account that another one has taken over: renamed, or with
+// another maildrop.
+func (a StatusAccount) retired() bool {
+	for state, n := range a.States {
+		if n > 0 && state != journal.Listed {
+			return false
+		}
+	}
+	return a.LastRun == nil
 }
 
 func (a StatusAccount) row() []Cell {

@@ -42,7 +42,8 @@ func verified(name string, t ferry.VerifyTotals) []Cell {
 
 func verifyVerdict(r ferry.VerifyReport, failed int) string {
 	if r.Totals.Missing > 0 {
-		return Count(r.Totals.Missing, "delivered message") + " can't be found at the destination."
+		return Count(r.Totals.Missing, "delivered message") + " can't be found at the destination. " +
+			"To have what POP3 still has of them delivered again, run once with a new --state directory."
 	}
 	return verdict(r.ExitCode, failed, 0, provenVerdict(r.Totals))
 }

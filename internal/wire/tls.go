@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -127,6 +128,8 @@ func (e Endpoint) handshakeError(ctx context.Context, err error) *fault.Error {
 	var record tls.RecordHeaderError
 	var verify *tls.CertificateVerificationError
 	switch {
+	case errors.As(err, &record) && e.otherServer(record.RecordHeader) != nil:
+		return e.otherServer(record.RecordHeader)
 	case errors.As(err, &record) && record.Conn != nil:
 		return fault.New(fault.Config, "%s answered in clear text where TLS was expected: %w", address, err).
 			WithHint("use tls: starttls on this port, or the TLS port (995 for POP3, 993 for IMAP)")
@@ -148,6 +151,28 @@ func (e Endpoint) handshakeError(ctx context.Context, err error) *fault.Error {
 	}
 	return fault.New(fault.TLS, "TLS handshake with %s: %w", address, err).
 		WithHint("check the TLS settings of both sides; popferry needs TLS 1.2 or later")
+}
+
+func isWeb(start []byte) bool {
+	return bytes.HasPrefix(start, []byte("HTTP")) || bytes.HasPrefix(start, []byte("<"))
+}
+
+func (e Endpoint) notMail(what string) *fault.Error {
+	return fault.New(fault.Protocol, "%s is a %s and no mail server", e.Address(), what).
+		WithHint("check host and port")
+}
+
+// otherServer recognises a server of another kind by its first bytes in clear text.
+func (e Endpoint) otherServer(start [5]byte) *fault.Error {
+	switch text := string(start[:]); {
+	case isWeb(start[:]):
+		return e.notMail("web server")
+	case strings.HasPrefix(text, "220"):
+		return e.notMail("server for SMTP or FTP")
+	case strings.HasPrefix(text, "SSH-"):
+		return e.notMail("server for SSH")
+	}
+	return nil
 }
 
 // certificateHint shows what a person needs to tell a wrong certificate from an

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -236,5 +238,20 @@ func TestCertificates(t *testing.T) {
 				t.Error("not secure")
 			}
 		})
+	}
+}
+
+// N9: a web server where a mail server should be. In clear text it waits for a
+// request and is no different from any silent server.
+func TestN9WebServer(t *testing.T) {
+	web := httptest.NewServer(http.NotFoundHandler())
+	defer web.Close()
+	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, web.Listener.Addr().String())
+	}
+	e := wire.Endpoint{Host: "localhost", Port: 995, TLS: wire.Implicit, Dial: dial}
+	_, err := e.Connect(t.Context())
+	if fault.CodeOf(err) != fault.Protocol || !strings.Contains(err.Error(), "web server") {
+		t.Errorf("got %v", err)
 	}
 }
