@@ -194,6 +194,8 @@ func (t *trip) mayWitness(r journal.Record, key string) bool {
 	switch {
 	case r.Key == key:
 		return delivered(r) || r.State == journal.Intent
+	case r.State == journal.DeleteSent && named(r.Key) && !t.undeleted:
+		return false
 	case r.State != journal.Delivered && r.State != journal.DeleteSent && r.State != journal.Intent:
 		return false
 	}

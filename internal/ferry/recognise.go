@@ -140,6 +140,9 @@ type witness struct {
 // their numbers agree.
 func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 	headers map[string]message.Summary, act bool) (map[string]plan.Match, error) {
+	if err := t.judgeDeletions(ctx, headers); err != nil {
+		return nil, err
+	}
 	witnesses, err := t.witnesses(ctx, headers)
 	if err != nil {
 		return nil, err
@@ -217,6 +220,29 @@ func (m *matcher) spend(w witness) {
 	m.spent[w.record.Key] = true
 }
 
+// judgeDeletions decides whether deletions in doubt did not take effect although
+// all their names are gone: then the listing has nearly all of their mail again,
+// under new names. Anything less is new mail, and another copy of it at worst.
+func (t *trip) judgeDeletions(ctx context.Context, headers map[string]message.Summary) error {
+	listed := map[message.Digest]bool{}
+	for _, s := range headers {
+		listed[s.Header] = true
+	}
+	sent, back := 0, 0
+	q := journal.Query{States: []journal.State{journal.DeleteSent}}
+	err := t.ledger.Each(ctx, q, func(r journal.Record) error {
+		if named(r.Key) {
+			sent++
+			if listed[r.Sum.Header] {
+				back++
+			}
+		}
+		return nil
+	})
+	t.undeleted = t.renumbered && sent > 1 && 10*back >= 9*sent
+	return err
+}
+
 // witnesses gathers by look everything that could vouch for the headers: first
 // the journal's records that lost their name, then unclaimed mail.
 func (t *trip) witnesses(ctx context.Context, headers map[string]message.Summary) (map[look][]witness, error) {
@@ -226,7 +252,8 @@ func (t *trip) witnesses(ctx context.Context, headers map[string]message.Summary
 		digests = append(digests, s.Header)
 	}
 	err := t.ledger.Each(ctx, journal.Query{Headers: digests}, func(r journal.Record) error {
-		if !t.match.spent[r.Key] && (r.State == journal.Delivered || r.State == journal.DeleteSent) &&
+		inDoubt := r.State == journal.DeleteSent && (t.undeleted || !named(r.Key))
+		if !t.match.spent[r.Key] && (r.State == journal.Delivered || inDoubt) &&
 			(!named(r.Key) || t.renumbered || t.repeats[r.UIDL]) {
 			k := look{r.Sum.Header, r.Listed}
 			out[k] = append(out[k], witness{record: r})

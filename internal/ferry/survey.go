@@ -29,6 +29,7 @@ func (t *trip) survey(ctx context.Context) error {
 	if err := t.noteVanished(ctx); err != nil {
 		return err
 	}
+	t.undeleted = false
 	if err := t.judgeNames(ctx, len(keys)); err != nil {
 		return err
 	}

@@ -47,6 +47,7 @@ type trip struct {
 	baseline   bool                      // a first pass was completed before
 	repeats    map[string]bool           // UIDLs that the listing has more than once
 	renumbered bool                      // (almost) no UIDL of the listing is known, though others are
+	undeleted  bool                      // deletions in doubt did not take effect, and the names changed
 	nameless   bool                      // the listing has messages without a lasting name
 	inPlan     map[string]bool           // keys of the stored plan
 	rounds     int                       // rounds completed before this one

@@ -2,6 +2,8 @@ package steps_test
 
 import (
 	"bytes"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -94,6 +96,51 @@ func breaks() []scenario {
 		{name: "cut while reading back", mail: letters(0, 3),
 			setup: imapReply(once(1, at(imapd.AtReply, "UID FETCH", imapd.Action{Cut: imapd.FIN})))},
 	}
+}
+
+// expires has POP3 servers that remove what was retrieved once a session ends in
+// QUIT (RFC 2449 §6.7, EXPIRE 0).
+func expires() []scenario {
+	appending := func(name string, stage imapd.Stage, a imapd.Action) scenario {
+		return scenario{name: name, mail: letters(0, 3), patience: 15 * time.Minute,
+			setup: func(w *voyage.World) {
+				expireRetrieved(w)
+				imapReply(once(1, at(stage, "APPEND", a)))(w)
+			}}
+	}
+	return []scenario{
+		{name: "EXPIRE 0", mail: letters(0, 3), setup: expireRetrieved},
+		{name: "EXPIRE 0, and a full destination", mail: letters(0, 4), setup: expireRetrieved,
+			options: withImap(func(o *imapd.Options) { o.Quota, o.NoMultiAppend = 500, true }),
+			between: func(w *voyage.World) { w.Imap.Configure(func(o *imapd.Options) { o.Quota = 1 << 20 }) }},
+		appending("EXPIRE 0, and a cut before the answer", imapd.AtStore, imapd.Action{Cut: imapd.FIN}),
+		appending("EXPIRE 0, and a destination out of order", imapd.AtStore, imapd.Action{Reply: "NO [UNAVAILABLE] later"}),
+	}
+}
+
+func expireRetrieved(w *voyage.World) {
+	var mu sync.Mutex
+	var retrieved [][]byte
+	setReply(w, func(cmd string, n int) ([]byte, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		drop := w.Drops[0].Messages()
+		switch {
+		case cmd == "GREETING":
+			retrieved = nil
+		case cmd == "RETR" && n > 0 && n <= len(drop):
+			retrieved = append(retrieved, drop[n-1])
+		case cmd == "QUIT":
+			for _, raw := range retrieved {
+				if at := slices.IndexFunc(w.Drops[0].Messages(), func(m []byte) bool {
+					return bytes.Equal(m, raw)
+				}); at >= 0 {
+					w.Drops[0].Expunge(at + 1)
+				}
+			}
+		}
+		return nil, false
+	})
 }
 
 func onQuit(reply func(w *voyage.World) []byte) func(*voyage.World) {

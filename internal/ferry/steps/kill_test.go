@@ -179,7 +179,7 @@ func (p *player) play(k int) (steps int) {
 // die lives a life that ends, and has the next ones go on from there.
 func (p *player) die(life *voyage.Life) {
 	p.live(life)
-	p.tell("died at step %d of %d: %s", life.KillAt, life.Steps(), life.Name(life.KillAt))
+	p.tell("ended at step %d, to be killed at %d: %s", life.Steps(), life.KillAt, life.Name(life.Steps()))
 	p.expect("at the death", p.w.Lost())
 	if p.settled {
 		time.Sleep(time.Minute)

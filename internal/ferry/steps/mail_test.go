@@ -65,6 +65,16 @@ func sameIDAndSize(n int) [][]byte {
 	return all
 }
 
+// sameHeader makes messages that differ in the body, and its length, only.
+func sameHeader(from, n int) [][]byte {
+	all := make([][]byte, n)
+	for i := range all {
+		all[i] = fmt.Appendf(nil, "Message-ID: <same@letters.example.org>\r\nSubject: same\r\n\r\n%s\r\n",
+			strings.Repeat("x", from+i))
+	}
+	return all
+}
+
 // big makes a letter of about size octets.
 func big(n, size int) []byte {
 	raw := letter(n)

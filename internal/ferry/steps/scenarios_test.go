@@ -14,7 +14,7 @@ func scenarios() []scenario {
 	var all []scenario
 	for _, group := range [][]scenario{
 		amounts(), identities(), names(), changes(), destinations(), abilities(), refusals(),
-		breaks(), deletions(), losses(),
+		breaks(), expires(), deletions(), losses(),
 	} {
 		all = append(all, group...)
 	}
@@ -41,6 +41,12 @@ func identities() []scenario {
 		{name: "no Message-IDs", mail: notes(4)},
 		{name: "one Message-ID for all", mail: sameID(4)},
 		{name: "one Message-ID and one size for all", mail: sameIDAndSize(4)},
+		{name: "another body under the header of a message that is gone", mail: sameHeader(0, 3), prior: true,
+			options: func(o *voyage.Options) { o.Keep = plan.Keep{} }, after: exchangeFirst,
+			only: func(c combination) bool { return !c.delete }},
+		{name: "another body under the header of a message that is gone, no TOP", mail: sameHeader(0, 3),
+			prior: true, after: exchangeFirst, only: func(c combination) bool { return !c.delete },
+			options: withPop(func(o *popd.Options) { o.NoTOP = true })},
 		{name: "identical copies", mail: join(letters(0, 2), letters(0, 2), letters(0, 1))},
 		{name: "identical copies without Message-ID", mail: join(notes(2), notes(2))},
 		{name: "identical copies in two batches", mail: copies(letter(0), 120), sample: few},
@@ -54,6 +60,12 @@ func identities() []scenario {
 			}},
 		{name: "hard mail", mail: hardMail("D2", "D3", "D4", "D5"), sample: few},
 	}
+}
+
+// exchangeFirst has the first message taken away and a similar one arrive.
+func exchangeFirst(w *voyage.World) {
+	w.TakeAway(0, 1)
+	w.Arrive(0, sameHeader(7, 1)...)
 }
 
 // names vary the UIDLs.

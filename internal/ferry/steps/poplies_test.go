@@ -1,0 +1,253 @@
+package steps_test
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/mailtest/certs"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/internal/mailtest/voyage"
+	"github.com/popferry/popferry/internal/wire"
+)
+
+// answers replaces replies by verb; "RETR 2" only that of message 2.
+func answers(replies map[string]string) func(*voyage.World) {
+	return func(w *voyage.World) {
+		setReply(w, func(cmd string, n int) ([]byte, bool) {
+			if raw, ok := replies[fmt.Sprintf("%s %d", cmd, n)]; ok {
+				return []byte(raw), true
+			}
+			raw, ok := replies[cmd]
+			return []byte(raw), ok
+		})
+	}
+}
+
+func setReply(w *voyage.World, reply func(cmd string, n int) ([]byte, bool)) {
+	w.Drops[0].Configure(func(o *popd.Options) { o.Reply = reply })
+}
+
+// silence makes the server say nothing to a command, or to message n of it.
+func silence(verb string, n int) func(*voyage.World) {
+	return func(w *voyage.World) {
+		setReply(w, func(cmd string, number int) ([]byte, bool) {
+			return nil, cmd == verb && (n == 0 || n == number)
+		})
+	}
+}
+
+// cleared makes sure that no credentials went over the wire in clear text.
+func cleared(p *player, _ ferry.Report) {
+	p.Helper()
+	if n := p.w.Drops[0].Counters().ClearLogins; n > 0 {
+		p.Errorf("%d logins in clear text", n)
+	}
+}
+
+// wantsSTLS has the program insist on STLS; trustsSTLS gives it the authority to
+// trust, too.
+func wantsSTLS(w *voyage.World) { w.Config.Accounts[0].Source.TLS = wire.STARTTLS }
+
+func noSTLS(w *voyage.World) {
+	obedient(w)
+	w.Config.Accounts[0].Source.TLS = wire.None
+}
+
+// healed ends the fault and tries held mail again.
+func healed(w *voyage.World) {
+	obedient(w)
+	w.Tune = func(o *ferry.Options) { o.Held, o.ConfirmDelete = true, true }
+}
+
+// retrieved is the reply to RETR with a message.
+func retrieved(raw []byte) string { return "+OK here it is\r\n" + string(raw) + ".\r\n" }
+
+// TestPOP3Lies has the rows of the list of POP3 servers that lie or attack.
+func TestPOP3Lies(t *testing.T) {
+	rows := tlsLies(t)
+	rows = append(rows, loginLies()...)
+	rows = append(rows, listingLies()...)
+	rows = append(rows, messageLies()...)
+	table(t, rows)
+}
+
+func tlsLies(t *testing.T) []row {
+	pair, err := certs.New(certs.Options{Hosts: []string{"pop0.example.org"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	files, err := pair.WriteFiles(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusts := func(w *voyage.World) {
+		w.Config.Accounts[0].Source.TLS = wire.STARTTLS
+		w.Config.Accounts[0].Source.CAFile = filepath.Clean(files.CA)
+	}
+	stls := withPop(func(o *popd.Options) { o.Mode, o.TLS = popd.STLS, pair.Server() })
+	return []row{
+		{id: "M1", name: "STLS not known", setup: wantsSTLS, code: fault.TLS, also: cleared, cure: noSTLS,
+			says: "TLS is required but not offered"},
+		{id: "M1", name: "CAPA refused, STLS not known", setup: wantsSTLS, code: fault.TLS, also: cleared,
+			options: withPop(func(o *popd.Options) { o.NoCAPA = true }), cure: noSTLS},
+		{id: "M2", name: "refusal with further replies behind it", setup: wantsSTLS, code: fault.TLS,
+			fault: answers(map[string]string{"STLS": "-ERR no\r\n+OK\r\n.\r\n+OK logged in\r\n"}),
+			also:  cleared, cure: noSTLS},
+		{id: "M3", name: "clear text behind the permission", setup: wantsSTLS, code: fault.TLS,
+			fault: answers(map[string]string{"STLS": "+OK begin TLS\r\n+OK no need to\r\n"}),
+			also:  cleared, cure: noSTLS},
+		{id: "M4", name: "nothing learned before TLS counts", options: stls, setup: trusts, also: cleared,
+			fault: answers(map[string]string{"GREETING": "+OK <1896.697170952@pop0.example.org> ready\r\n"})},
+		{id: "M4", name: "an unknown authority", options: stls, setup: wantsSTLS, code: fault.TLS, also: cleared,
+			cure: trusts},
+	}
+}
+
+func loginLies() []row {
+	return []row{
+		{id: "M5", name: "APOP offered", also: func(p *player, _ ferry.Report) {
+			if n := p.w.Drops[0].Counters().Commands["APOP"]; n > 0 {
+				p.Errorf("%d APOP", n)
+			}
+		}, fault: answers(map[string]string{"GREETING": "+OK <1896.697170952@example.org> ready\r\n"})},
+		{id: "M6", name: "a challenge that is not base64", code: fault.Credentials, cure: obedient,
+			fault: answers(map[string]string{"AUTH": "+ !!!\r\n"})},
+		{id: "M6", name: "a challenge nobody needs, then a login", code: fault.Protocol, cure: obedient,
+			fault: answers(map[string]string{"AUTH": "+ !!!\r\n", "SASL": "+OK welcome\r\n"})},
+		{id: "M6", name: "a challenge, then silence", code: fault.Temporary, cure: obedient,
+			fault: answers(map[string]string{"AUTH": "+ \r\n", "SASL": ""})},
+		{id: "M6", name: "endless challenges", code: fault.Protocol, cure: obedient,
+			fault: func(w *voyage.World) {
+				left := 100
+				setReply(w, func(cmd string, _ int) ([]byte, bool) {
+					left--
+					again := cmd == "AUTH" || cmd == "SASL" && left > 80
+					return []byte("+ aGVsbG8=\r\n"), again
+				})
+			}},
+		{id: "M16", name: "escapes in a refusal", code: fault.Credentials, cure: obedient,
+			fault: answers(map[string]string{"AUTH": "-ERR \x1b[31m" + strings.Repeat("x", 3000) + "\x07\r\n"})},
+		{id: "M18", name: "a referral", code: fault.Temporary, cure: obedient, says: "pop0.example.org",
+			fault: answers(map[string]string{"GREETING": "-ERR [REFERRAL pop://evil.example.com] go there\r\n"})},
+		{id: "M12", name: "an endless greeting", code: fault.Protocol, cure: obedient,
+			fault: answers(map[string]string{"GREETING": "+OK " + strings.Repeat("x", 20_000) + "\r\n"})},
+		{id: "M12", name: "HTML", code: fault.Protocol, cure: obedient, says: "not a POP3 server",
+			fault: answers(map[string]string{"GREETING": "HTTP/1.1 400 Bad Request\r\n\r\n<html>\r\n"})},
+	}
+}
+
+func listingLies() []row {
+	listing := func(lines ...string) string {
+		return "+OK\r\n" + strings.Join(append(lines, "."), "\r\n") + "\r\n"
+	}
+	var rows []row
+	for name, list := range map[string]string{
+		"listed twice":         listing("1 195", "2 195", "2 195", "3 195"),
+		"out of order":         listing("1 195", "3 195", "2 195"),
+		"a negative number":    listing("-1 195", "2 195", "3 195"),
+		"a gap":                listing("1 195", "2 195", "7 195"),
+		"no number":            listing("one 195", "2 195", "3 195"),
+		"a number too large":   listing("1 195", "2 195", "99999999999999999999999 195"),
+		"an endless line":      listing("1 195", "2 "+strings.Repeat("1", 5000), "3 195"),
+		"more than UIDL knows": listing("1 195", "2 195", "3 195", "4 195", "5 195"),
+	} {
+		id := "M8"
+		if strings.Contains(name, "endless") {
+			id = "M12"
+		}
+		rows = append(rows, row{id: id, name: "LIST " + name, code: fault.Protocol, cure: obedient,
+			fault: answers(map[string]string{"LIST": list})})
+	}
+	rows = append(rows,
+		row{id: "M7", name: "STAT of nothing", fault: answers(map[string]string{"STAT": "+OK 0 0\r\n"})},
+		row{id: "M7", name: "STAT of very much",
+			fault: answers(map[string]string{"STAT": "+OK 9223372036854775808 9223372036854775808\r\n"})},
+		row{id: "M7", name: "STAT that makes no sense", fault: answers(map[string]string{"STAT": "+OK\r\n"})},
+		row{id: "M8", name: "UIDL of more than LIST", code: fault.Protocol, cure: obedient,
+			fault: answers(map[string]string{"UIDL": listing("1 a", "2 b", "3 c", "4 d")})},
+	)
+	for name, id := range map[string]string{
+		"none": "", "too long": strings.Repeat("u", 2000), "control characters": "\x1b[2J",
+		"a path": "/../../etc/passwd", "UTF-8": "käse", "a blank inside": "a b",
+	} {
+		rows = append(rows, row{id: "M9", name: "UIDL with " + name, fault: func(w *voyage.World) {
+			w.Drops[0].Configure(func(o *popd.Options) {
+				o.UIDL = func(n int, raw []byte) string {
+					if n == 2 {
+						return id
+					}
+					return "u" + subjectNumber(raw)
+				}
+			})
+		}, only: func(c combination) bool { return !c.delete }})
+	}
+	return rows
+}
+
+func messageLies() []row {
+	dotted := append(letter(7), ".\r\nbehind the dot\r\n"...)
+	flood := big(8, 2<<20)
+	kept := func(n int) func(*player, ferry.Report) {
+		return func(p *player, _ ferry.Report) {
+			if left := p.w.Left(); left < n {
+				p.Errorf("%d left in the maildrop, want %d", left, n)
+			}
+		}
+	}
+	return []row{
+		// Headers of one size that belong to other messages: only the look before
+		// a deletion can tell.
+		{id: "M10", name: "RETR gives another message", also: kept(1), hopeless: true, cure: obedient,
+			fault: answers(map[string]string{"RETR 1": retrieved(letter(2))})},
+		{id: "M11", name: "announced as small, and large",
+			mail: [][]byte{letter(0), flood, letter(1)},
+			fault: func(w *voyage.World) {
+				w.Drops[0].Configure(func(o *popd.Options) { o.SizeOffset = -len(flood) + 10 })
+			}, cure: func(w *voyage.World) {
+				w.Drops[0].Configure(func(o *popd.Options) { o.SizeOffset = 0 })
+			}},
+		{id: "M13", name: "dots not doubled", mail: [][]byte{letter(0), dotted, letter(1)}, code: fault.Held,
+			options: withPop(func(o *popd.Options) { o.Unstuffed = true }), also: kept(1),
+			cure: func(w *voyage.World) {
+				w.Drops[0].Configure(func(o *popd.Options) { o.Unstuffed = false })
+				w.Tune = func(o *ferry.Options) { o.Held = true }
+			}},
+		{id: "M13", name: "dots not doubled in the last message", mail: [][]byte{letter(0), dotted},
+			code: fault.Held, options: withPop(func(o *popd.Options) { o.Unstuffed = true }), also: kept(1),
+			cure: func(w *voyage.World) {
+				w.Drops[0].Configure(func(o *popd.Options) { o.Unstuffed = false })
+				w.Tune = func(o *ferry.Options) { o.Held = true }
+			}},
+		{id: "M14", name: "a terminator without LF", code: fault.Held, limit: 20 * time.Minute, cure: healed,
+			fault: answers(map[string]string{"RETR 3": "+OK\r\n" + string(letter(2)) + ".\r"})},
+		{id: "M15", name: "bare line feeds", mail: letters(0, 3),
+			options: withPop(func(o *popd.Options) { o.BareLF = true })},
+		{id: "M16", name: "escapes in the refusal of a message", code: fault.Held,
+			fault: answers(map[string]string{"RETR 2": "-ERR \x1b]0;owned\x07" + strings.Repeat("x", 900) + "\r\n"}),
+			cure:  obedient},
+		{id: "M17", name: "deletes all without being asked", code: fault.OK,
+			fault: func(w *voyage.World) {
+				setReply(w, func(cmd string, _ int) ([]byte, bool) {
+					for cmd == "QUIT" && w.Left() > 0 {
+						w.Drops[0].Expunge(1)
+					}
+					return nil, false
+				})
+			}},
+		{id: "M17", name: "says that it deletes and does not",
+			options: withPop(func(o *popd.Options) { o.KeepDeleted = true }),
+			cure: func(w *voyage.World) {
+				w.Drops[0].Configure(func(o *popd.Options) { o.KeepDeleted = false })
+			}},
+		{id: "M20", name: "mail that looks like replies",
+			mail: [][]byte{bytes.Replace(letter(0), []byte("Text"), []byte("+OK\r\n-ERR\r\n.x\r\n..\r\n+OK 1"), 1),
+				letter(1)}},
+	}
+}

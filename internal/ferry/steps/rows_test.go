@@ -1,0 +1,147 @@
+package steps_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/mailtest/voyage"
+)
+
+// row is one wrong answer in the place of a right one.
+type row struct {
+	// id is the row of the fault catalogue, name what is special here.
+	id, name string
+	// mail is in the maildrop; nil: three letters.
+	mail    [][]byte
+	options func(*voyage.Options)
+	setup   func(*voyage.World)
+	// prior has a run come to its end before anything is wrong.
+	prior bool
+	// fault makes the servers sick; nil: options or setup did that.
+	fault func(*voyage.World)
+	// code is the exit status of the run that meets the fault, and limit how long
+	// it may take; 0: three minutes.
+	code  fault.Code
+	limit time.Duration
+	// says has to be in an error, a reason or a note of that run.
+	says string
+	// also looks at more.
+	also func(*player, ferry.Report)
+	// cure ends the fault; then a healthy run has this exit status.
+	cure    func(*voyage.World)
+	healthy fault.Code
+	left    int // in the maildrop at the end, if deleted from
+	// hopeless faults can't be noticed: nothing is lost, but not all is well.
+	hopeless bool
+	only     func(combination) bool
+}
+
+// table runs rows, keeping mail and deleting it.
+func table(t *testing.T, rows []row) {
+	for _, r := range rows {
+		for _, c := range []combination{{uidplus: true, uidl: true}, {uidplus: true, uidl: true, delete: true}} {
+			if r.only != nil && !r.only(c) {
+				continue
+			}
+			keep := "keep"
+			if c.delete {
+				keep = "delete"
+			}
+			t.Run(r.id+"/"+r.name+"/"+keep, func(t *testing.T) {
+				t.Parallel()
+				s := scenario{mail: r.mail, options: r.options, setup: r.setup, left: r.left}
+				if s.mail == nil {
+					s.mail = letters(0, 3)
+				}
+				inBubble(t, s, c, nil, func(p *player) { p.meet(r) })
+			})
+		}
+	}
+}
+
+// meet has a run meet the fault, and the next ones put right what it left.
+func (p *player) meet(r row) {
+	if r.prior {
+		p.live(&voyage.Life{})
+	}
+	if r.fault != nil {
+		r.fault(p.w)
+	}
+	began := time.Now()
+	report := p.live(&voyage.Life{})
+	p.code = r.code
+	if report.ExitCode != r.code {
+		p.Errorf("exit status %d, want %d", report.ExitCode, r.code)
+	}
+	limit := r.limit
+	if limit == 0 {
+		limit = 3 * time.Minute
+	}
+	if took := time.Since(began); took > limit {
+		p.Errorf("it took %v", took)
+	}
+	p.expect("after the fault", p.w.Lost())
+	p.hears(report, r.says)
+	if r.also != nil {
+		r.also(p, report)
+	}
+	if r.cure != nil {
+		r.cure(p.w)
+	}
+	if r.hopeless {
+		p.live(&voyage.Life{})
+		p.expect("in the end", p.w.Lost())
+		return
+	}
+	p.code = r.healthy
+	p.recover()
+	p.idle()
+}
+
+// hears makes sure that a report says something, and nothing that could move the
+// cursor of whoever reads it.
+func (p *player) hears(report ferry.Report, words string) {
+	p.Helper()
+	var said []string
+	for _, a := range report.Accounts {
+		said = append(said, a.Notes...)
+		if a.Error != nil {
+			said = append(said, a.Error.Message, a.Error.Hint)
+		}
+		for _, m := range a.Messages {
+			said = append(said, m.Reason)
+		}
+	}
+	all := strings.Join(said, "\n")
+	if !strings.Contains(all, words) {
+		p.Errorf("%q is not in what it said:\n%s", words, all)
+	}
+	for _, c := range all {
+		if c < ' ' && c != '\n' {
+			p.Errorf("raw %q in what it said:\n%q", c, all)
+		}
+	}
+}
+
+// exitCodes makes a row for each of several replies with an exit status each.
+func exitCodes(base row, replies map[string]fault.Code, set func(string) func(*voyage.World)) []row {
+	var rows []row
+	for reply, code := range replies {
+		r := base
+		r.name, r.code, r.fault = base.name+" "+abridged(reply), code, set(reply)
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+func abridged(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '/' {
+			return '_'
+		}
+		return r
+	}, text[:min(len(text), 40)])
+}
