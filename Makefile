@@ -1,6 +1,7 @@
 # make test    what the README promises; as root it installs the mail servers
 # make lint    gofmt, go vet, staticcheck
 # make bench   the speed table and picture in docs/
+# make torture kills, cuts, full disks, planted bugs: docs/reliability.md; before a release
 # make interop real servers, every pair of them, against the matrix in docs/; needs root
 
 GO          ?= go
@@ -8,7 +9,7 @@ STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Debian packages that the tests against real servers need.
 SERVERS     := dovecot-imapd dovecot-pop3d
 
-.PHONY: build test lint bench servers fuzz interop interop-servers
+.PHONY: build test lint bench servers fuzz interop interop-servers torture
 
 build:
 	$(GO) build -trimpath -o popferry ./cmd/popferry
@@ -34,6 +35,11 @@ servers:
 # Takes about a quarter of an hour, and a machine that has nothing else to do.
 bench: servers
 	$(GO) run ./internal/bench
+
+# By hand and before a release: under an hour on two cores that have nothing else to do. Some of
+# it needs root and strace, and is left out without them. TORTURE names parts, and flags.
+torture: servers
+	$(GO) run ./internal/torture -out docs $(TORTURE)
 
 # Compares with docs/interop.json; "make interop KEEP=-keep" writes it anew.
 interop: servers interop-servers

@@ -309,6 +309,9 @@ func (t *trip) recordRecognised(ctx context.Context, recognised map[string]journ
 	headers map[string]message.Summary) error {
 	var found []foundAs
 	for key, r := range recognised {
+		if named(r.Key) && !onlyByHeader(r) && r.Origin != originWrapped && r.Origin != originLoose {
+			r.Origin += byHeader // under its new name nobody has read it
+		}
 		found = append(found, foundAs{listed: t.listedByKey(key), record: r, sum: headers[key]})
 	}
 	return t.recordFound(ctx, found)

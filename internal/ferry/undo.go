@@ -3,6 +3,7 @@ package ferry
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/popferry/popferry/imapdst"
@@ -31,7 +32,8 @@ func (t *trip) undo(ctx context.Context) error {
 	err := inBatches(ctx, t.ledger, q, verifyBatch, func(records []journal.Record) error {
 		// The rest was there before popferry came.
 		return t.undoBatch(ctx, slices.DeleteFunc(records, func(r journal.Record) bool {
-			return r.Origin != originAppended && r.Origin != originWrapped
+			origin := strings.TrimSuffix(r.Origin, byHeader)
+			return origin != originAppended && origin != originWrapped
 		}))
 	})
 	if err != nil {

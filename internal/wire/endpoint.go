@@ -154,12 +154,37 @@ func (c *Conn) Greeting(ctx context.Context, limit int) ([]byte, error) {
 	defer end()
 	line, err := c.ReadLine(limit)
 	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		if c.endpoint.expectsTLS(context.WithoutCancel(ctx)) {
+			return nil, fault.New(fault.Config, "%s expects TLS from the first byte", c.Address()).
+				WithHint("set tls: implicit for it")
+		}
 		return nil, fault.New(fault.Temporary,
 			"%s accepted the connection but said nothing for %v", c.Address(), c.limits.Greeting).
 			WithHint("%s", c.silenceHint())
 	}
 	return line, err
 }
+
+// expectsTLS finds out whether a server that is silent in clear text answers a TLS
+// handshake. It uses a connection of its own and says nothing else on it.
+func (e Endpoint) expectsTLS(ctx context.Context) bool {
+	if e.TLS == Implicit {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(probeLimit, e.Limits.withDefaults().Greeting))
+	defer cancel()
+	conn, err := e.dial(ctx)
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	// Whose certificate it is does not matter for the answer.
+	probe := tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+	return probe.HandshakeContext(ctx) == nil
+}
+
+// probeLimit bounds that question.
+const probeLimit = 5 * time.Second
 
 // silenceHint covers the usual cause of silence: both sides wait, since the
 // server expects TLS and we expect a greeting (or the server is overloaded).

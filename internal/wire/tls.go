@@ -168,7 +168,8 @@ func (e Endpoint) otherServer(start [5]byte) *fault.Error {
 	case isWeb(start[:]):
 		return e.notMail("web server")
 	case strings.HasPrefix(text, "220"):
-		return e.notMail("server for SMTP or FTP")
+		return fault.New(fault.Protocol, "%s speaks SMTP or FTP, and not POP3 or IMAP", e.Address()).
+			WithHint("check the port: 995 is POP3's, 993 is IMAP's")
 	case strings.HasPrefix(text, "SSH-"):
 		return e.notMail("server for SSH")
 	}

@@ -255,3 +255,40 @@ func TestN9WebServer(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// C1: clear text spoken to a port that expects TLS.
+func TestC1TLSPortSpokenToInClearText(t *testing.T) {
+	pair, err := certs.New(certs.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", pair.Server())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go io.Copy(io.Discard, c)
+		}
+	}()
+	for _, mode := range []wire.TLSMode{wire.None, wire.STARTTLS} {
+		e := wire.Endpoint{Host: "localhost", Port: 143, TLS: mode,
+			Limits: wire.Limits{Greeting: time.Second},
+			Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, network, l.Addr().String())
+			}}
+		c, err := e.Connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Greeting(t.Context(), 512)
+		if fault.CodeOf(err) != fault.Config || !strings.Contains(fault.HintOf(err), "tls: implicit") {
+			t.Errorf("%s: %v", mode, err)
+		}
+	}
+}

@@ -1,0 +1,43 @@
+package ferry_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/plan"
+)
+
+// TestGuardHeaderAloneDeletesNothing (I1, I5): the provider renumbered, and of two
+// mails with one header and one size the delivered one is gone and the other is
+// new. Whatever the header says, what is not in IMAP stays on POP3.
+func TestGuardHeaderAloneDeletesNothing(t *testing.T) {
+	monday, friday := simple("twin", "backup", "of Monday"), simple("twin", "backup", "of Friday")
+	others := ordinary(5, 30)
+	p := newPair(t, popd.Options{}, imapd.Options{}, append([][]byte{monday}, others...)...)
+	p.run(0, 6)
+	p.pop.Expunge(1)
+	p.pop.Deliver(friday)
+	p.pop.Configure(func(o *popd.Options) {
+		o.UIDL = func(n int, _ []byte) string { return fmt.Sprintf("new-%d", n) }
+	})
+	p.account().Keep = plan.Keep{Delete: true}
+	p.o.ConfirmDelete = true
+	r := runFerry(t, p.o)
+	runFerry(t, p.o)
+	there := 0
+	for _, s := range p.imap.Mailbox("INBOX") {
+		if string(s.Raw) == string(friday) {
+			there++
+		}
+	}
+	for _, raw := range p.pop.Messages() {
+		if string(raw) == string(friday) {
+			there++
+		}
+	}
+	if there == 0 {
+		t.Errorf("a mail is lost: it is neither on POP3 nor in IMAP\n%+v", r.Totals)
+	}
+}
