@@ -43,6 +43,7 @@ torture: servers
 
 # Compares with docs/interop.json; "make interop KEEP=-keep" writes it anew.
 interop: servers interop-servers
+	$(GO) test -count=1 -tags interop ./internal/interop
 	$(GO) run ./internal/interop $(KEEP)
 
 # Unpacked into ~/.cache/popferry-interop, not installed: they conflict with each other.

@@ -133,6 +133,9 @@ func (t *trip) learn(r journal.Record) {
 		t.arrived(r)
 	}
 	if e, listed := t.entries[r.Key]; listed {
+		if r.State == journal.Delivered {
+			t.settled++
+		}
 		t.known[r.Key] = r
 		t.match.spent[r.Key] = sameListing(r, plan.Listed{Size: e.Size})
 	}

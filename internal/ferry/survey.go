@@ -214,7 +214,7 @@ func (t *trip) count(p plan.Plan) {
 	}
 	totals := p.Totals()
 	t.mu.Lock()
-	t.report.Known += totals.Known.Messages
+	t.report.Known += totals.Known.Messages - t.settled // these count as delivered
 	t.mu.Unlock()
 	for _, w := range p.Warnings {
 		t.note("%s", w)

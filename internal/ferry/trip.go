@@ -65,6 +65,7 @@ type trip struct {
 	off            int                        // messages whose LIST size proved to be wrong
 	unlocatedNoted bool                       // factUnlocated is set
 	recognised     map[string]bool            // records counted as known, by key
+	settled        int                        // listed messages whose open append was found to have arrived
 	ordinals       map[string]int             // of content keys given in this trip
 
 	silent bool   // do not record how this ended: it was no run
