@@ -72,7 +72,7 @@ func (s status) Sheet() Sheet {
 		},
 	}
 	for _, a := range s.report.Accounts {
-		if a.retired() {
+		if a.retired() || a.empty() && s.hasMail(a.Name) {
 			continue
 		}
 		sheet.Rows = append(sheet.Rows, a.row())
@@ -99,6 +99,26 @@ func (a StatusAccount) retired() bool {
 		}
 	}
 	return a.LastRun == nil
+}
+
+// empty reports an account of which no message is known, such as one run with a
+// mistyped host leaves behind.
+func (a StatusAccount) empty() bool {
+	for _, n := range a.States {
+		if n > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (s status) hasMail(name string) bool {
+	for _, a := range s.report.Accounts {
+		if a.Name == name && !a.empty() {
+			return true
+		}
+	}
+	return false
 }
 
 func (a StatusAccount) row() []Cell {
