@@ -67,7 +67,8 @@ func (t *trip) settle(ctx context.Context, open []journal.Record) error {
 		case now.Sub(r.Ended) < t.engine.Config.Settle:
 			t.park(r)
 			continue
-		case r.Attempts >= maxAttempts && t.anyDelivered():
+		case r.Attempts >= maxAttempts && r.Changed.After(t.started) && t.anyDelivered():
+			// Tried in this run, in which others arrived: an outage explains nothing.
 			r.State, r.Changed = journal.Held, now
 			r.Reason = reasonSilent + ", and it is not there"
 		default:
