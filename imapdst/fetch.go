@@ -38,33 +38,45 @@ func (c *Conn) Headers(
 	ctx context.Context, f Folder, uids []uint32, fn func(uint32, message.Summary) error,
 ) error {
 	section := &imap.FetchItemBodySection{Specifier: imap.PartSpecifierHeader, Peek: true}
-	return c.summaries(ctx, f, uids, section, maxHeader, message.SummarizeHeader, fn)
+	return readEach(ctx, c, f, uids, section, maxHeader, at(message.SummarizeHeader), fn)
 }
 
 // Digests reads messages in full and gives a summary of each to fn, like Headers.
 func (c *Conn) Digests(
 	ctx context.Context, f Folder, uids []uint32, fn func(uint32, message.Summary) error,
 ) error {
-	section := &imap.FetchItemBodySection{Peek: true}
-	return c.summaries(ctx, f, uids, section, maxBody, message.Summarize, fn)
+	return readEach(ctx, c, f, uids, wholeMessage(), maxBody, at(message.Summarize), fn)
 }
 
-// summarize reads one literal.
-type summarize func(io.Reader, time.Time) (message.Summary, error)
-
-func (c *Conn) summaries(
-	ctx context.Context, f Folder, uids []uint32, section *imap.FetchItemBodySection,
-	largest int64, read summarize, fn func(uint32, message.Summary) error,
+// Likenesses reads messages in full and gives the likeness of each to fn, like
+// Headers.
+func (c *Conn) Likenesses(
+	ctx context.Context, f Folder, uids []uint32, fn func(uint32, message.Likeness) error,
 ) error {
+	return readEach(ctx, c, f, uids, wholeMessage(), maxBody, message.ReadLikeness, fn)
+}
+
+func wholeMessage() *imap.FetchItemBodySection { return &imap.FetchItemBodySection{Peek: true} }
+
+// at gives a reading that judges dates by the present time.
+func at(read func(io.Reader, time.Time) (message.Summary, error)) func(io.Reader) (message.Summary, error) {
 	now := time.Now()
+	return func(r io.Reader) (message.Summary, error) { return read(r, now) }
+}
+
+// readEach gives what read makes of a section of each message to fn.
+func readEach[T any](
+	ctx context.Context, c *Conn, f Folder, uids []uint32, section *imap.FetchItemBodySection,
+	largest int64, read func(io.Reader) (T, error), fn func(uint32, T) error,
+) error {
 	return c.fetch(ctx, f, fetchPlan{
 		sets: slices.Values(uidSets(uids)), section: section, largest: largest,
 		each: func(m *imapclient.FetchMessageData) error {
-			uid, _, sum, err := readMessage(m, read, now)
-			if err != nil || sum == nil {
+			uid, _, made, err := readMessage(m, read)
+			if err != nil || made == nil {
 				return err
 			}
-			return fn(uid, *sum)
+			return fn(uid, *made)
 		},
 	})
 }
@@ -143,10 +155,10 @@ func (c *Conn) drain(
 	return failed
 }
 
-// readMessage takes one FETCH response. sum is nil where the server gave no body
+// readMessage takes one FETCH response. made is nil where the server gave no body
 // section.
-func readMessage(m *imapclient.FetchMessageData, read summarize, now time.Time) (
-	uid uint32, size int64, sum *message.Summary, err error,
+func readMessage[T any](m *imapclient.FetchMessageData, read func(io.Reader) (T, error)) (
+	uid uint32, size int64, made *T, err error,
 ) {
 	for item := m.Next(); item != nil; item = m.Next() {
 		switch item := item.(type) {
@@ -155,16 +167,16 @@ func readMessage(m *imapclient.FetchMessageData, read summarize, now time.Time) 
 		case imapclient.FetchItemDataRFC822Size:
 			size = item.Size
 		case imapclient.FetchItemDataBodySection:
-			if item.Literal == nil || sum != nil || err != nil {
+			if item.Literal == nil || made != nil || err != nil {
 				continue
 			}
-			var s message.Summary
-			if s, err = read(literal{item.Literal}, now); err == nil {
-				sum = &s
+			var v T
+			if v, err = read(literal{item.Literal}); err == nil {
+				made = &v
 			}
 		}
 	}
-	return uid, size, sum, err
+	return uid, size, made, err
 }
 
 // literal tells its length, so that a short one is read into a short buffer.

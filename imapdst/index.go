@@ -3,7 +3,6 @@ package imapdst
 import (
 	"context"
 	"iter"
-	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -30,8 +29,8 @@ type Entry struct {
 // "n:*" includes the last message even if its UID is less than n (RFC 3501
 // §6.4.8); go-imap drops answers with UIDs outside the set.
 func (c *Conn) Index(ctx context.Context, f Folder, from uint32, fn func(Entry) error) error {
-	now := time.Now()
 	from = max(from, 1)
+	read := at(message.SummarizeHeader)
 	return c.fetch(ctx, f, fetchPlan{
 		sets: c.indexSets(f, from),
 		section: &imap.FetchItemBodySection{
@@ -39,7 +38,7 @@ func (c *Conn) Index(ctx context.Context, f Folder, from uint32, fn func(Entry) 
 		},
 		largest: maxHeader,
 		each: func(m *imapclient.FetchMessageData) error {
-			uid, size, sum, err := readMessage(m, message.SummarizeHeader, now)
+			uid, size, sum, err := readMessage(m, read)
 			if err != nil {
 				return err
 			}

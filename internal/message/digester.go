@@ -70,7 +70,7 @@ func (d *digester) finish() Summary {
 	d.body.Sum(s.Body[:0])
 	s.Header = h.digest()
 	s.MessageID = h.id
-	s.Loose = loose(h.id, h.text[fieldDate], h.text[fieldFrom], h.text[fieldSubject])
+	s.Loose = h.loose()
 	s.Date, s.DateFrom = h.internalDate()
 	return d.sum
 }

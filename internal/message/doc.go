@@ -7,7 +7,7 @@
 // way [Message.WriteTo] gives the octets as often as they are asked for, and
 // [Message.Close] gives the room back. [Summarize] works out the same facts of
 // a message that is only read, and [SummarizeHeader] those that a header alone
-// can tell.
+// can tell. [Likeness] compares a message with a copy that a server altered.
 //
 // # Forms
 //

@@ -113,7 +113,8 @@ func fill(r io.Reader, buf []byte) (n int, err error) {
 }
 
 // loose digests the fields that survive even a server that rewrites mail.
-func loose(fields ...string) Digest {
+func (h *header) loose() Digest {
+	fields := []string{h.id, h.text[fieldDate], h.text[fieldFrom], h.text[fieldSubject]}
 	text := strings.Join(fields, "\n") // no collapsed field has one
 	if len(text) == len(fields)-1 {
 		return Digest{}
