@@ -13,8 +13,9 @@ func (a *app) verifyCommand() *cobra.Command {
 		Short: "prove that every delivered message is at the destination",
 		Long: `Read the destination again and compare every delivered message with what was sent.
 
-Each message is found where popferry put it, found in another folder (moved), or
-missing. Messages that are missing end it with 65. Nothing is changed.`,
+Each message is found where popferry put it, found there and altered by the server,
+found in another folder (moved), or missing. Messages that are altered or missing end
+it with 65. Nothing is changed.`,
 		Example: `  popferry verify
   popferry verify alice --report proof.html`,
 		RunE: func(cmd *cobra.Command, names []string) error {

@@ -36,14 +36,24 @@ func (t *trip) adopt(ctx context.Context, loose bool) error {
 // adoptByContent retrieves what headers could not decide and compares it with
 // the destination. The session then ends without QUIT unless all was found.
 func (t *trip) adoptByContent(ctx context.Context, todo []plan.Listed) error {
-	if !t.match.foreign || len(todo) == 0 {
+	if !t.match.foreign {
 		return nil
 	}
-	if t.session.topped {
-		if err := t.renewSource(ctx); err != nil {
+	for len(todo) > 0 {
+		if err := t.sessionForReading(ctx); err != nil {
 			return err
 		}
+		if err := t.compareAll(ctx, todo); err != nil {
+			return err
+		}
+		todo = t.takeRereads()
 	}
+	t.noteAltered()
+	return nil
+}
+
+// compareAll is carry without the carrying.
+func (t *trip) compareAll(ctx context.Context, todo []plan.Listed) error {
 	p, cancel := t.newPipeline(ctx)
 	defer cancel()
 	p.run(func() error { return p.fetch(todo) })

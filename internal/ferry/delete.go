@@ -41,7 +41,7 @@ func (t *trip) deletePass(ctx context.Context) error {
 		return err
 	}
 	if n := len(due) - len(proven); n > 0 {
-		t.note("%s kept on POP3: the copy is no longer where it was delivered (popferry verify looks for it)",
+		t.note("%s kept on POP3: the copy is not where it was delivered, or not as it was sent (popferry verify tells)",
 			count(n, "message"))
 	}
 	if len(proven) == 0 {
@@ -75,10 +75,9 @@ func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
 }
 
 // deletable reports whether a record may ever lead to a deletion in this run: its
-// message is listed, as far as its name tells, and its copy can be compared. What
-// a Message-ID alone vouches for, and wrapped mail, stays.
+// message is listed, as far as its name tells, and its copy can be compared.
 func (t *trip) deletable(r journal.Record) bool {
-	if r.Origin == originLoose || r.Origin == originWrapped || !t.planned(plan.Listed{Key: r.Key}) {
+	if !provable(r) || !t.planned(plan.Listed{Key: r.Key}) {
 		return false
 	}
 	_, listed := t.entries[r.Key]

@@ -12,7 +12,8 @@
 //	         destination (lost journal) and against journal entries that vanished
 //	         from the listing (renumbered UIDLs), by headers where those suffice
 //	carry    RETR, digest, match by content, INTENT, APPEND, DELIVERED: fetching
-//	         and appending overlap, bounded by octets in flight
+//	         and appending overlap, bounded by octets in flight; what only a copy
+//	         that the destination altered vouches for comes last
 //	delete   in a POP3 session of its own, what was read back from IMAP
 //
 // The invariants are those of the design: INTENT is durable before the octets

@@ -73,28 +73,28 @@ func (t *trip) advanceIndex(ctx context.Context) error {
 
 // readBack digests messages in the destination.
 func (t *trip) readBack(ctx context.Context, uids []uint32) (map[uint32]message.Summary, error) {
-	return t.askSummaries(ctx, uids, (*imapdst.Conn).Digests)
+	return ask(ctx, t, uids, (*imapdst.Conn).Digests)
 }
 
 // readHeaders digests only the headers of messages in the destination.
 func (t *trip) readHeaders(ctx context.Context, uids []uint32) (map[uint32]message.Summary, error) {
-	return t.askSummaries(ctx, uids, (*imapdst.Conn).Headers)
+	return ask(ctx, t, uids, (*imapdst.Conn).Headers)
 }
 
-type summaryQuery func(*imapdst.Conn, context.Context, imapdst.Folder, []uint32,
-	func(uint32, message.Summary) error) error
+// query asks the destination something about each of some messages.
+type query[T any] func(*imapdst.Conn, context.Context, imapdst.Folder, []uint32, func(uint32, T) error) error
 
-func (t *trip) askSummaries(ctx context.Context, uids []uint32, ask summaryQuery) (map[uint32]message.Summary, error) {
-	sums := make(map[uint32]message.Summary, len(uids))
+func ask[T any](ctx context.Context, t *trip, uids []uint32, q query[T]) (map[uint32]T, error) {
+	answers := make(map[uint32]T, len(uids))
 	if len(uids) == 0 {
-		return sums, nil
+		return answers, nil
 	}
 	slices.Sort(uids)
 	err := t.dest.do(ctx, func(c *imapdst.Conn, f imapdst.Folder) error {
-		return ask(c, ctx, f, uids, func(uid uint32, s message.Summary) error {
-			sums[uid] = s
+		return q(c, ctx, f, uids, func(uid uint32, answer T) error {
+			answers[uid] = answer
 			return nil
 		})
 	})
-	return sums, err
+	return answers, err
 }

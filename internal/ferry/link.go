@@ -66,11 +66,13 @@ func (l *link) renew(ctx context.Context, dead *imapdst.Conn) error {
 }
 
 // do runs a read-only question, and once more on a new connection if the first
-// one breaks.
+// one breaks. That a server lost the thread counts too: mailutils 3.15 announces
+// twice the size when it is asked for some messages a second time in a session.
 func (l *link) do(ctx context.Context, ask func(*imapdst.Conn, imapdst.Folder) error) error {
 	conn, box := l.get()
 	err := ask(conn, box)
-	if fault.CodeOf(err) != fault.Temporary || ctx.Err() != nil {
+	code := fault.CodeOf(err)
+	if code != fault.Temporary && code != fault.Protocol || ctx.Err() != nil {
 		return err
 	}
 	if err := l.renew(ctx, conn); err != nil {

@@ -1,8 +1,10 @@
 package ferry
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -25,10 +27,16 @@ type matcher struct {
 	spentUID map[uint32]bool // mail in the destination that does
 	foreign  bool            // the destination has unclaimed mail at all
 	blank    bool            // the journal knew nothing when the round began
+	compared int             // messages whose copy in the destination could be compared
+
+	// By listing key, messages of which the destination has no more than a copy
+	// with more fields, or one of the same name and origin.
+	grown, namesakes map[string]bool
 }
 
 func newMatcher(t *trip) *matcher {
-	m := &matcher{t: t, spent: map[string]bool{}, spentUID: map[uint32]bool{}}
+	m := &matcher{t: t, spent: map[string]bool{}, spentUID: map[uint32]bool{},
+		grown: map[string]bool{}, namesakes: map[string]bool{}}
 	for _, l := range t.listing {
 		// A trusted name in the listing keeps its record for itself, unless it
 		// names another message by now.
@@ -224,7 +232,8 @@ func (m *matcher) inDestination(ctx context.Context, sums map[string]message.Sum
 		return nil, err
 	}
 	found := map[string]journal.Record{}
-	for key, s := range sums {
+	for _, key := range exactFirst(sums) {
+		s := sums[key]
 		for i := range candidates {
 			c := &candidates[i]
 			if c.UID < from || m.spentUID[c.UID] || c.Sum == nil {
@@ -232,12 +241,27 @@ func (m *matcher) inDestination(ctx context.Context, sums map[string]message.Sum
 			}
 			if how, same := s.Same(*c.Sum); same {
 				m.spentUID[c.UID] = true
+				m.compared++
 				found[key] = m.foundRecord(s, c.UID, how)
 				break
 			}
 		}
 	}
 	return found, nil
+}
+
+// exactFirst orders messages such that one with a NUL comes after one that has 0x80
+// in its place: their digests are equal, and the other has the better claim.
+func exactFirst(sums map[string]message.Summary) []string {
+	nul := func(key string) int {
+		if sums[key].HasNUL {
+			return 1
+		}
+		return 0
+	}
+	return slices.SortedFunc(maps.Keys(sums), func(a, b string) int {
+		return cmp.Or(nul(a)-nul(b), strings.Compare(a, b))
+	})
 }
 
 func (m *matcher) foundRecord(s message.Summary, uid uint32, how string) journal.Record {
@@ -271,7 +295,15 @@ const (
 	originAdopted  = "adopted"
 	originLoose    = "adopted by message-id"
 	originWrapped  = "wrapped"
+	originAltered  = "found altered"
 )
+
+// provable reports whether the copy of a record can ever be proven to be the mail
+// that POP3 has. What a Message-ID alone vouches for, wrapped mail, and copies that
+// the destination altered are not: their original stays (I1, I5).
+func provable(r journal.Record) bool {
+	return r.Origin != originLoose && r.Origin != originWrapped && r.Origin != originAltered
+}
 
 // candidates lists unclaimed mail that could be the same by Message-ID, or by
 // size where there is none: servers change sizes by a little only.

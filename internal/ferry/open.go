@@ -191,6 +191,7 @@ func (t *trip) forgetSessionNames() {
 	maps.DeleteFunc(t.held, func(key string, _ bool) bool { return session(key) })
 	maps.DeleteFunc(t.garbled, func(key string, _ bool) bool { return session(key) })
 	maps.DeleteFunc(t.ended, func(key string, _ bool) bool { return session(key) })
+	maps.DeleteFunc(t.later, func(key string, _ bool) bool { return session(key) })
 	maps.DeleteFunc(t.shortened, func(key string, _ message.Summary) bool { return session(key) })
 }
 
@@ -208,9 +209,18 @@ func uidlKey(uidl string) string { return uidlPrefix + uidl }
 // trusted reports whether the key alone names the message.
 func trusted(l plan.Listed) bool { return l.Key == uidlKey(l.UIDL) && l.UIDL != "" }
 
-// renewSource goes on in a new POP3 session. Some servers answer RETR after TOP of
-// the same message with what TOP gave (mailutils 3.15), and one that cut a message
-// short is asked again from a fresh start. Keys that are names for a session only
+// sessionForReading renews the POP3 session where RETR might not give the truth.
+// Some servers answer RETR after TOP of the same message with what TOP gave
+// (mailutils 3.15), and one that cut a message short is asked again from a fresh
+// start.
+func (t *trip) sessionForReading(ctx context.Context) error {
+	if !t.session.topped && len(t.shortened) == 0 {
+		return nil
+	}
+	return t.renewSource(ctx)
+}
+
+// renewSource goes on in a new POP3 session. Keys that are names for a session only
 // stay valid where the listing is the same.
 func (t *trip) renewSource(ctx context.Context) error {
 	if t.loginPause() > maxObeyed {

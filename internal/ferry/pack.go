@@ -158,6 +158,9 @@ func (t *trip) sift(ctx context.Context, p *pipeline, batch []*parcel) ([]*parce
 	if err := t.recordFound(ctx, found); err != nil {
 		return rest, err
 	}
+	if rest, err = t.recogniseAltered(ctx, p, rest); err != nil {
+		return rest, err
+	}
 	if rest, err = t.remember(ctx, p, rest); err != nil {
 		return rest, err
 	}

@@ -215,6 +215,7 @@ func certainOnly(matches map[string]plan.Match) map[string]plan.Match {
 func (m *matcher) spend(w witness) {
 	if w.isMail {
 		m.spentUID[w.record.UID] = true
+		m.compared++
 		return
 	}
 	m.spent[w.record.Key] = true
@@ -309,7 +310,7 @@ func (t *trip) recordRecognised(ctx context.Context, recognised map[string]journ
 	headers map[string]message.Summary) error {
 	var found []foundAs
 	for key, r := range recognised {
-		if named(r.Key) && !onlyByHeader(r) && r.Origin != originWrapped && r.Origin != originLoose {
+		if named(r.Key) && !onlyByHeader(r) && provable(r) {
 			r.Origin += byHeader // under its new name nobody has read it
 		}
 		found = append(found, foundAs{listed: t.listedByKey(key), record: r, sum: headers[key]})

@@ -22,7 +22,7 @@ func (t *trip) survey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.known, t.parked, t.rereads = known, map[string]journal.Record{}, nil
+	t.known, t.parked, t.rereads, t.later = known, map[string]journal.Record{}, nil, map[string]bool{}
 	if t.rounds == 0 {
 		t.report.Listed = len(t.listing)
 	}

@@ -59,7 +59,9 @@ type trip struct {
 	parked         map[string]journal.Record
 	held           map[string]bool            // reported as held in this run, by listing key
 	shortened      map[string]message.Summary // arrived too short, by listing key
-	rereads        []plan.Listed              // of these, to be read a second time
+	rereads        []plan.Listed              // to be read a second time: of these, or put off
+	later          map[string]bool            // put off until all others are matched, by listing key
+	altered        int                        // recognised in a copy that the destination altered
 	ended          map[string]bool            // a POP3 session ended while it was read, by listing key
 	garbled        map[string]bool            // spoil the POP3 session when asked for, by listing key
 	off            int                        // messages whose LIST size proved to be wrong
@@ -163,10 +165,8 @@ func (t *trip) carryAll(ctx context.Context, todo []plan.Listed) error {
 		return cmp.Compare(t.blame(a), t.blame(b))
 	})
 	for len(todo) > 0 {
-		if t.session.topped || len(t.shortened) > 0 {
-			if err := t.renewSource(ctx); err != nil {
-				return err
-			}
+		if err := t.sessionForReading(ctx); err != nil {
+			return err
 		}
 		rest := t.suspectAlone(&todo)
 		if err := t.carry(ctx, todo); err != nil {
@@ -174,6 +174,7 @@ func (t *trip) carryAll(ctx context.Context, todo []plan.Listed) error {
 		}
 		todo = append(rest, t.takeRereads()...)
 	}
+	t.noteAltered()
 	return nil
 }
 

@@ -13,8 +13,9 @@ import (
 )
 
 // Verify reads the destination again and proves that every delivered message is
-// there: each is found where the journal says, found elsewhere (moved), or
-// missing. Mail that is missing ends the account with [fault.Held].
+// there: each is found where the journal says, found there altered, found elsewhere
+// (moved), or missing. Mail that is altered or missing ends the account with
+// [fault.Held].
 func Verify(ctx context.Context, o Options) VerifyReport {
 	v := &verification{byName: map[string]*VerifyAccount{}}
 	report := newEngine(o).each(ctx, v.account)
@@ -77,15 +78,42 @@ func (v *verifyAccount) check(ctx context.Context, records []journal.Record) ([]
 	var proven []journal.Record
 	for _, uid := range uids {
 		r := byUID[uid]
-		if s, there := sums[uid]; there && sameMail(r, s) {
+		s, there := sums[uid]
+		switch {
+		case there && sameMail(r, s):
 			r.VerifiedAt = time.Now()
 			proven = append(proven, r)
-			continue
+		case there && akin(r.Sum, s):
+			v.alter(r, s)
+		default:
+			lost = append(lost, r)
 		}
-		lost = append(lost, r)
 	}
 	v.seen.Found += len(proven)
 	return lost, v.t.ledger.Put(ctx, proven)
+}
+
+// akin reports whether a copy that is not the same mail as a record shares so much
+// with it that the server must have altered it.
+func akin(r, s message.Summary) bool {
+	same := func(a, b message.Digest) bool { return !a.IsZero() && a == b }
+	return same(r.Header, s.Header) || same(r.Body, s.Body) || r.MessageID != "" && same(r.Loose, s.Loose)
+}
+
+// alter counts a copy that the destination changed.
+func (v *verifyAccount) alter(r journal.Record, s message.Summary) {
+	part := "its header and its text differ"
+	switch {
+	case r.Sum.Body == s.Body:
+		part = "its header differs"
+	case r.Sum.Header == s.Header:
+		part = "its text differs"
+	}
+	v.seen.Altered++
+	v.seen.Messages = append(v.seen.Messages, MessageReport{
+		UIDL: fault.Escape(r.UIDL), Size: r.Sum.Size, State: "altered", Folder: r.Folder, UID: r.UID,
+		Reason: "the destination changed it: " + part + " from what POP3 gave",
+	})
 }
 
 // sameMail compares a record with what was read back. Records that were

@@ -15,10 +15,12 @@ type VerifyReport struct {
 	ExitCode fault.Code      `json:"exit_code"`
 }
 
-// VerifyTotals counts delivered messages: each is found, moved or missing.
+// VerifyTotals counts delivered messages: each is found, altered (it is there, and
+// the destination changed it), moved or missing.
 type VerifyTotals struct {
 	Delivered int `json:"delivered"`
 	Found     int `json:"found"`
+	Altered   int `json:"altered"`
 	Moved     int `json:"moved"`
 	Missing   int `json:"missing"`
 }
@@ -55,12 +57,13 @@ func (v *verification) report(r Report) VerifyReport {
 			seen = &VerifyAccount{Name: a.Name}
 		}
 		seen.Error, seen.ExitCode = a.Error, a.ExitCode
-		if seen.Missing > 0 {
+		if seen.Missing+seen.Altered > 0 {
 			seen.ExitCode = fault.Worst(seen.ExitCode, fault.Held)
 		}
 		out.Accounts = append(out.Accounts, *seen)
 		out.Totals.Delivered += seen.Delivered
 		out.Totals.Found += seen.Found
+		out.Totals.Altered += seen.Altered
 		out.Totals.Moved += seen.Moved
 		out.Totals.Missing += seen.Missing
 		out.ExitCode = fault.Worst(out.ExitCode, seen.ExitCode)

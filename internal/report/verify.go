@@ -17,7 +17,8 @@ func (v verification) Sheet() Sheet {
 		Title: "popferry verify", Deed: true, ExitCode: r.ExitCode,
 		Columns: []Column{
 			{Name: "account"}, {Name: "delivered", Number: true}, {Name: "found", Number: true},
-			{Name: "moved", Number: true}, {Name: "missing", Number: true}, {Name: "result"},
+			{Name: "altered", Number: true}, {Name: "moved", Number: true}, {Name: "missing", Number: true},
+			{Name: "result"},
 		},
 	}
 	failed := 0
@@ -37,13 +38,18 @@ func (v verification) Sheet() Sheet {
 }
 
 func verified(name string, t ferry.VerifyTotals) []Cell {
-	return []Cell{text(name), number(t.Delivered), number(t.Found), number(t.Moved), number(t.Missing)}
+	return []Cell{text(name), number(t.Delivered), number(t.Found), number(t.Altered),
+		number(t.Moved), number(t.Missing)}
 }
 
 func verifyVerdict(r ferry.VerifyReport, failed int) string {
 	if r.Totals.Missing > 0 {
 		return Count(r.Totals.Missing, "delivered message") + " can't be found at the destination. " +
 			"To have what POP3 still has of them delivered again, run once with a new --state directory."
+	}
+	if r.Totals.Altered > 0 {
+		return "The destination altered " + Count(r.Totals.Altered, "delivered message") +
+			"; what can't be proven is never deleted from POP3."
 	}
 	return verdict(r.ExitCode, failed, 0, provenVerdict(r.Totals))
 }

@@ -1,0 +1,165 @@
+package ferry_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/mailtest/corpus"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/plan"
+)
+
+// crMail is mail with CRs that are no line ends, in pairs that differ in these only.
+func crMail() (mail [][]byte) {
+	for _, text := range []string{"a\rb\r\n", "ab\r\n", "line\r\r\nline\r\n", "line\r\nline\r\n"} {
+		mail = append(mail, []byte("Received: from a by b id 1; Tue, 4 Mar 2014 05:06:07 +0100\r\n"+
+			"Message-ID: <cr@example.org>\r\nSubject: cr\r\n\r\n"+text))
+	}
+	return mail
+}
+
+// refolded folds a header anew, as mailutils does.
+func refolded(raw []byte) []byte {
+	header, body, _ := bytes.Cut(raw, []byte("\r\n\r\n"))
+	header = bytes.ReplaceAll(header, []byte("\r\n\t"), []byte(" \r\n  "))
+	header = bytes.ReplaceAll(header, []byte("; "), []byte(";\r\n "))
+	return bytes.Join([][]byte{header, body}, []byte("\r\n\r\n"))
+}
+
+func grown(raw []byte) []byte { return append([]byte("X-Stored-By: imap.example.org\r\n"), raw...) }
+
+// TestAlteredIsRecognised: on servers that alter what they store, a run without the
+// journal copies nothing again either; and never does such a copy permit a deletion.
+func TestAlteredIsRecognised(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		transform func([]byte) []byte
+		mail      [][]byte
+	}{
+		{"bare CRs dropped", imapd.DropCR, append(crMail(), ordinary(30, 1)...)},
+		{"headers folded anew", refolded, ordinary(30, 1)},
+		{"a field added", grown, ordinary(30, 1)},
+		{"a field added, three mails", grown, ordinary(3, 1)},
+		{"rewritten beyond recognition", imapd.Opaque, withIDs(30)},
+	} {
+		for name, po := range map[string]popd.Options{"UIDL": {}, "no UIDL": {NoUIDL: true}, "no TOP": {NoTOP: true}} {
+			t.Run(c.name+"/"+name, func(t *testing.T) {
+				p := newPair(t, po, imapd.Options{Transform: c.transform}, c.mail...)
+				p.run(0, len(c.mail))
+				p.run(0, 0)
+				p.forget()
+				p.run(0, 0)
+				p.has(len(c.mail))
+				p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
+				p.run(0, 0)
+				p.keeps(c.mail)
+			})
+		}
+	}
+}
+
+// withIDs is mail that has a Message-ID each.
+func withIDs(n int) (mail [][]byte) {
+	for i := range n {
+		mail = append(mail, fmt.Appendf(nil, "Received: from a by b id %d; Tue, 4 Mar 2014 05:06:07 +0100\r\n"+
+			"Message-ID: <%d@example.org>\r\nFrom: a@example.org\r\nDate: Tue, 4 Mar 2014 05:06:07 +0100\r\n"+
+			"Subject: mail\r\n\r\ntext %d\r\n", i, i, i))
+	}
+	return mail
+}
+
+// has counts what is in the destination.
+func (p *pair) has(want int) {
+	p.t.Helper()
+	if got := len(p.imap.Mailbox("INBOX")); got != want {
+		p.t.Errorf("%d messages in the destination, want %d", got, want)
+	}
+}
+
+// keeps looks whether the maildrop still has everything that the destination has
+// not as it was sent.
+func (p *pair) keeps(mail [][]byte) {
+	p.t.Helper()
+	stored := map[string]bool{}
+	for _, m := range p.imap.Mailbox("INBOX") {
+		stored[string(corpus.Canonical(m.Raw))] = true
+	}
+	kept := map[string]bool{}
+	for _, m := range p.pop.Messages() {
+		kept[string(m)] = true
+	}
+	for _, raw := range mail {
+		if !stored[string(corpus.Canonical(raw))] && !kept[string(raw)] {
+			p.t.Errorf("deleted from POP3, and altered in the destination: %.200q", raw)
+		}
+	}
+}
+
+// TestOtherVersionsAreDelivered: what shares its Message-ID, Date, From and Subject
+// with mail that somebody else put into the folder is delivered all the same, also
+// where that has more fields or another text.
+func TestOtherVersionsAreDelivered(t *testing.T) {
+	for name, version := range map[string]func([]byte) []byte{
+		"more fields": grown,
+		"other text":  func(raw []byte) []byte { return append(bytes.Clone(raw), "-- \r\nThe list\r\n"...) },
+		"fewer fields": func(raw []byte) []byte {
+			return []byte(strings.Replace(string(raw), "Received: ", "X-Received: ", 1))
+		},
+	} {
+		for _, n := range []int{1, 2, 12} {
+			t.Run(fmt.Sprintf("%s, %d", name, n), func(t *testing.T) {
+				mail := withIDs(n)
+				var theirs [][]byte
+				for _, raw := range mail[:min(n, 2)] {
+					theirs = append(theirs, version(raw))
+				}
+				p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+				for _, raw := range theirs {
+					p.imap.User("").Deliver("INBOX", raw, nil, time.Time{})
+				}
+				p.run(0, n)
+				p.arrived(append(theirs, mail...)...)
+			})
+		}
+	}
+}
+
+// TestVerifyTellsWhatIsAltered: a copy that the destination changed is not missing.
+func TestVerifyTellsWhatIsAltered(t *testing.T) {
+	mail := append(crMail(), ordinary(5, 1)...)
+	p := newPair(t, popd.Options{}, imapd.Options{Transform: imapd.DropCR}, mail...)
+	p.run(0, len(mail))
+	v := ferry.Verify(t.Context(), p.o)
+	want := ferry.VerifyTotals{Delivered: len(mail), Found: len(mail) - 2, Altered: 2}
+	if v.Totals != want || v.ExitCode != 65 {
+		t.Errorf("exit %d, %+v, want 65 and %+v", v.ExitCode, v.Totals, want)
+	}
+	for _, m := range v.Accounts[0].Messages {
+		if m.State != "altered" || !strings.Contains(m.Reason, "its text differs") {
+			t.Errorf("%+v", m)
+		}
+	}
+}
+
+// TestAdoptFindsWhatIsAltered: adopt recognises it too, and copies nothing.
+func TestAdoptFindsWhatIsAltered(t *testing.T) {
+	mail := append(crMail(), ordinary(5, 1)...)
+	p := newPair(t, popd.Options{}, imapd.Options{Transform: imapd.DropCR}, mail...)
+	p.run(0, len(mail))
+	p.forget()
+	r := ferry.Adopt(t.Context(), p.o, false)
+	if r.ExitCode != 0 || r.Totals.Duplicate != len(mail) {
+		t.Errorf("%+v", r)
+	}
+	p.run(0, 0)
+	status, err := p.o.Journal.Scopes(t.Context())
+	if err != nil || len(status) != 1 || status[0].Counts[journal.Delivered] != len(mail) {
+		t.Errorf("%+v, %v", status, err)
+	}
+}
