@@ -208,7 +208,15 @@ func (t *trip) mayWitness(r journal.Record, key string) bool {
 		return false
 	}
 	_, taken := t.entries[r.Key] // its name is another message's by now
-	return taken || t.renumbered || !named(r.Key) || !named(key)
+	return taken || t.renumbered || !named(r.Key) || !named(key) || t.renamed(r)
+}
+
+// renamed reports whether a name that left the listing did so amid this run,
+// although no session of it ended with QUIT, without which a server removes nothing
+// (RFC 1939 §6): then the message has another name. mailutils 3.15 does so when it
+// has died.
+func (t *trip) renamed(r journal.Record) bool {
+	return !t.quit.Load() && r.State == journal.Delivered && r.DeliveredAt.After(t.started)
 }
 
 // named reports whether a key of the journal holds a lasting name.

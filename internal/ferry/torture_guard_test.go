@@ -3,8 +3,10 @@ package ferry_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -335,6 +337,47 @@ func TestGuardCopyAfterSomebodyTookTheFirst(t *testing.T) {
 	p.run(0, 1)
 	p.run(0, 0)
 	p.arrived(append(others, raw, raw)...)
+}
+
+// TestGuardRenamedAmidTheRun: a server dies amid a run, and a message that was
+// delivered before has another UIDL when it is back. It is the same mail still,
+// and another one that is like it is not.
+func TestGuardRenamedAmidTheRun(t *testing.T) {
+	mail := append([][]byte{simple("x", "a", "renamed")}, ordinary(150, 28)...)
+	mail = append(mail, mail[0])
+	var p *pair
+	var died atomic.Bool
+	p = newPair(t, popd.Options{
+		UIDL: func(n int, raw []byte) string {
+			if n == 1 && died.Load() {
+				return "another"
+			}
+			return fmt.Sprintf("uidl-%d", n)
+		},
+		Reply: func(cmd string, n int) ([]byte, bool) {
+			if cmd != "RETR" || n != 140 || died.Load() {
+				return nil, false
+			}
+			for range 2000 { // until the first batch has arrived
+				if len(p.imap.Mailbox("INBOX")) > 0 {
+					break
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+			if p.pop.Counters().Quit > 0 {
+				t.Error("QUIT before the server died")
+			}
+			died.Store(true)
+			go p.pop.Cut()
+			return nil, true
+		},
+	}, imapd.Options{}, mail...)
+	r := runFerry(t, p.o)
+	if !died.Load() || r.ExitCode != 0 {
+		t.Fatalf("died %v, %+v", died.Load(), r)
+	}
+	p.arrived(mail...)
+	p.run(0, 0)
 }
 
 // TestGuardMessageIDAlone (I5): mail with the same Message-ID that is there

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/popferry/popferry/imapdst"
@@ -36,6 +37,7 @@ type trip struct {
 	session    *session       // of the source
 	loginAgain time.Time      // when the POP3 server permits another login
 	farewell   sync.WaitGroup // POP3 sessions that are saying QUIT
+	quit       atomic.Bool    // one of them did
 	dest       *link
 
 	ledger journal.Ledger
@@ -274,6 +276,7 @@ func (t *trip) leave(ctx context.Context) {
 		if !quit {
 			return
 		}
+		t.quit.Store(true)
 		// Nothing is marked for deletion: a QUIT that fails changes nothing.
 		if err := guard(func() error { return source.Quit(ctx) }); err != nil {
 			t.note("the POP3 server did not say goodbye: %v", err)
