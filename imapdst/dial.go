@@ -32,6 +32,7 @@ type Options struct {
 // A server that lists its capabilities in the greeting and in the answer to the
 // login (RFC 3501 §7.1 CAPABILITY) is asked nothing else.
 func Dial(ctx context.Context, o Options) (*Conn, error) {
+	o.Endpoint.Protocol = wire.IMAP
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func (o Options) check() error {
 	} {
 		if strings.ContainsAny(value, "\r\n\x00") {
 			return fault.New(fault.Config, "the %s for %s contains a line break or a NUL",
-				name, o.Endpoint.Address()).WithHint("check the file or variable it comes from")
+				name, o.Endpoint).WithHint("check the file or variable it comes from")
 		}
 	}
 	switch o.Auth {
@@ -112,7 +113,7 @@ func (l *login) greeting(ctx context.Context) error {
 	s, ok := parseStatus(rest)
 	switch {
 	case !untagged || !ok || s.kind == "NO" || s.kind == "BAD":
-		return l.notIMAP(string(line))
+		return l.conn.Break(l.options.Endpoint.WrongServer(line))
 	case s.kind == "BYE":
 		return l.conn.Break(byeError(l.conn.Address(), s))
 	case s.kind == "PREAUTH":
@@ -120,19 +121,6 @@ func (l *login) greeting(ctx context.Context) error {
 	}
 	l.learn(s)
 	return nil
-}
-
-func (l *login) notIMAP(line string) error {
-	err := fault.New(fault.Protocol, "%s is not an IMAP server (it greets with %q)",
-		l.conn.Address(), fault.Escape(line))
-	switch {
-	case strings.HasPrefix(line, "+OK"):
-		return l.conn.Break(err.WithHint("this is a POP3 server; IMAP is at port 993 or 143"))
-	case strings.HasPrefix(line, "\x15\x03"): // a TLS alert (RFC 8446 §6)
-		err.Code = fault.Config
-		return l.conn.Break(err.WithHint("this port expects TLS; set tls: implicit"))
-	}
-	return l.conn.Break(err.WithHint("check host and port"))
 }
 
 // preauth refuses a server that thinks we are logged in (RFC 3501 §7.1.4). It

@@ -2,9 +2,15 @@ package imapdst_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
@@ -202,5 +208,43 @@ func TestCapabilitiesAreAskedOnlyWhenNotTold(t *testing.T) {
 	caps := c.Capabilities()
 	if !caps.MultiAppend || !caps.LiteralPlus || !caps.UIDPlus || !caps.Namespace {
 		t.Errorf("%+v", caps)
+	}
+}
+
+// A web server waits for us as we wait for it; what a silent one is nobody knows.
+func TestN9SilentWebServer(t *testing.T) {
+	clear := httptest.NewServer(http.NotFoundHandler())
+	defer clear.Close()
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	defer secure.Close()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	certificate := sha256.Sum256(secure.Certificate().RawSubjectPublicKeyInfo)
+	for _, c := range []struct {
+		name     string
+		listener net.Listener
+		mode     wire.TLSMode
+		want     fault.Code
+		text     string
+	}{
+		{"clear", clear.Listener, wire.None, fault.Protocol, "is a web server, not an IMAP server"},
+		{"TLS", secure.Listener, wire.Implicit, fault.Protocol, "is a web server, not an IMAP server"},
+		{"silent", silent, wire.None, fault.Temporary, "accepted the connection but said nothing"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := endpoint(t, c.listener.Addr().String(), c.mode, "")
+			e.Pin = fmt.Sprintf("sha256:%x", certificate)
+			e.Limits = wire.Limits{Greeting: time.Millisecond, Probe: time.Minute}
+			if c.want == fault.Temporary {
+				e.Limits.Probe = time.Millisecond
+			}
+			_, err := imapdst.Dial(t.Context(), options(e))
+			if fault.CodeOf(err) != c.want || !strings.Contains(err.Error(), c.text) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }

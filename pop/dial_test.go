@@ -2,11 +2,16 @@ package pop_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/popd"
@@ -136,6 +141,46 @@ func TestN4Silence(t *testing.T) {
 	}
 }
 
+// A web server waits for us as we wait for it; what a silent one is nobody knows.
+func TestN9SilentWebServer(t *testing.T) {
+	clear := httptest.NewServer(http.NotFoundHandler())
+	defer clear.Close()
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	defer secure.Close()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	certificate := sha256.Sum256(secure.Certificate().RawSubjectPublicKeyInfo)
+	for name, test := range map[string]struct {
+		listener net.Listener
+		mode     wire.TLSMode
+		code     fault.Code
+		words    string
+	}{
+		"clear":  {clear.Listener, wire.None, fault.Protocol, "is a web server, not a POP3 server"},
+		"TLS":    {secure.Listener, wire.Implicit, fault.Protocol, "is a web server, not a POP3 server"},
+		"silent": {silent, wire.None, fault.Temporary, "POP3 server 127.0.0.1:110 accepted the connection but said nothing"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			options := pop.Options{Username: "alice", Password: hidden("open sesame")}
+			options.Endpoint = wire.Endpoint{
+				Host: "127.0.0.1", Port: 110, TLS: test.mode, Pin: fmt.Sprintf("sha256:%x", certificate),
+				Limits: wire.Limits{Greeting: time.Millisecond, Probe: time.Minute},
+				Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+					return (&net.Dialer{}).DialContext(ctx, network, test.listener.Addr().String())
+				},
+			}
+			if test.code == fault.Temporary {
+				options.Endpoint.Limits.Probe = time.Millisecond
+			}
+			_, err := pop.Dial(t.Context(), options)
+			wantFault(t, err, test.code, test.words)
+		})
+	}
+}
+
 func TestC2ClearTextOnImplicit(t *testing.T) {
 	options := overTCP(t, serve(t, popd.Options{}))
 	options.Endpoint.TLS = wire.Implicit
@@ -237,5 +282,5 @@ func TestDialFailure(t *testing.T) {
 		return nil, errors.New("connection refused")
 	}
 	_, err := pop.Dial(t.Context(), options)
-	wantFault(t, err, fault.Temporary, "cannot connect to 127.0.0.1:110")
+	wantFault(t, err, fault.Temporary, "cannot connect to POP3 server 127.0.0.1:110")
 }

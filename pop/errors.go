@@ -24,7 +24,6 @@ var (
 	ErrAbandoned = errors.New("the rest of the message is too long to skip")
 
 	errNoReply        = errors.New("not a POP3 reply")
-	errTLSRecord      = errors.New("it sent a TLS record")
 	errCAPAUnanswered = errors.New("CAPA was not answered")
 )
 

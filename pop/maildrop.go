@@ -36,6 +36,7 @@ type Options struct {
 
 // withDefaults fills in what is not set and refuses what can't be sent.
 func (o Options) withDefaults() (Options, error) {
+	o.Endpoint.Protocol = wire.POP3
 	if o.MaxMessages == 0 {
 		o.MaxMessages = defaultMaxMessages
 	}

@@ -153,7 +153,7 @@ func (t *trip) deletionSession(ctx context.Context) (ok bool, err error) {
 	}
 	t.farewell.Wait() // most servers let in one session at a time
 	if wait := t.loginPause(); wait > maxObeyed {
-		t.note("the deletions are left to the next run: %s wants %v between logins",
+		t.note("the deletions are left to the next run: POP3 server %s wants %v between logins",
 			t.account.Source.Address(), wait.Round(time.Second))
 		return false, nil
 	}

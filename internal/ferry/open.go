@@ -137,7 +137,7 @@ func (t *trip) waitForLogin(ctx context.Context) error {
 	case wait == 0:
 		return nil
 	case wait > maxObeyed:
-		return fault.New(fault.Temporary, "%s wants %v between logins", t.account.Source.Address(),
+		return fault.New(fault.Temporary, "POP3 server %s wants %v between logins", t.account.Source.Address(),
 			wait.Round(time.Second)).WithHint("run again later").WithAfter(wait)
 	}
 	t.emit(Event{Kind: Waiting, Until: time.Now().Add(wait), Text: "the POP3 server to permit another login"})

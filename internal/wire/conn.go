@@ -47,8 +47,8 @@ func newConn(e Endpoint, conn net.Conn) *Conn {
 	return c
 }
 
-// Address names the peer for messages: "pop.example:995".
-func (c *Conn) Address() string { return c.endpoint.Address() }
+// Address names the peer for messages: "POP3 server pop.example:995".
+func (c *Conn) Address() string { return c.endpoint.String() }
 
 // Secure reports whether the connection is inside TLS.
 func (c *Conn) Secure() bool {
@@ -162,7 +162,7 @@ func (c *Conn) Broken() error {
 // Close closes the socket and says nothing to the server.
 func (c *Conn) Close() error {
 	c.failure.CompareAndSwap(nil, fault.New(fault.Temporary,
-		"connection to %s: %w", c.Address(), net.ErrClosed))
+		"connection to %s: %w", c.Address(), net.ErrClosed).WithHint("%s", stoppedHint))
 	return c.current().Close()
 }
 
@@ -212,12 +212,16 @@ func (c *Conn) fail(verb string, err error) error {
 	return c.Break(c.classify(verb, err))
 }
 
+// stoppedHint goes with what ended on our side. Nothing is left half done.
+const stoppedHint = "it was stopped; run it again to go on"
+
 func (c *Conn) classify(verb string, err error) *fault.Error {
 	address := c.Address()
 	var operation *net.OpError
 	switch {
 	case c.canceled.Load():
-		return fault.New(fault.Temporary, "%s %s: %w", verb, address, context.Canceled)
+		return fault.New(fault.Temporary, "%s %s: %w", verb, address, context.Canceled).
+			WithHint("%s", stoppedHint)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fault.New(fault.Temporary, "%s %s: %w for %v", verb, address, ErrStalled,
 			c.limits.Idle).WithHint("the server accepted the connection but stopped talking; try again later")

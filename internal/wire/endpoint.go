@@ -12,6 +12,33 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 )
 
+// Protocol is what a server is to speak.
+type Protocol string
+
+const (
+	// POP3 is RFC 1939.
+	POP3 Protocol = "POP3"
+	// IMAP is RFC 3501.
+	IMAP Protocol = "IMAP"
+)
+
+// ports are where the protocol is spoken inside TLS from the first byte, and
+// where it begins in clear text (RFC 8314 §3).
+func (p Protocol) ports() (secure, plain int) {
+	if p == POP3 {
+		return 995, 110
+	}
+	return 993, 143
+}
+
+// server is a server of the protocol, as one says it.
+func (p Protocol) server() string {
+	if p == POP3 {
+		return "a POP3 server"
+	}
+	return "an IMAP server"
+}
+
 // TLSMode says when a connection becomes safe.
 type TLSMode string
 
@@ -32,6 +59,9 @@ type Limits struct {
 	Handshake time.Duration
 	// Greeting bounds the wait for the server's first line (30 s).
 	Greeting time.Duration
+	// Probe bounds the wait for what a silent server answers to a question that
+	// tells what it is (5 s).
+	Probe time.Duration
 	// Idle bounds each single read or write (2 min).
 	Idle time.Duration
 	// Window and MinRate end a connection that trickles: fewer than MinRate
@@ -48,6 +78,7 @@ func (l Limits) withDefaults() Limits {
 		{&l.Dial, 30 * time.Second},
 		{&l.Handshake, 30 * time.Second},
 		{&l.Greeting, 30 * time.Second},
+		{&l.Probe, 5 * time.Second},
 		{&l.Idle, 2 * time.Minute},
 		{&l.Window, 5 * time.Minute},
 	} {
@@ -66,6 +97,8 @@ type DialFunc func(ctx context.Context, network, address string) (net.Conn, erro
 
 // Endpoint says where a server is and how to reach it safely.
 type Endpoint struct {
+	// Protocol is what it is to speak; whoever speaks it sets it.
+	Protocol Protocol
 	// Host is a name or an address, Port a TCP port.
 	Host string
 	Port int
@@ -89,6 +122,10 @@ func (e Endpoint) Address() string {
 	return net.JoinHostPort(strings.Trim(e.Host, "[]"), strconv.Itoa(e.Port))
 }
 
+// String names the server for messages, with the protocol, since an account has
+// two servers: "POP3 server pop.example:995".
+func (e Endpoint) String() string { return string(e.Protocol) + " server " + e.Address() }
+
 // Loopback reports whether the host can only be this machine.
 func (e Endpoint) Loopback() bool {
 	host := strings.Trim(e.Host, "[]")
@@ -104,7 +141,7 @@ func (e Endpoint) Loopback() bool {
 func (e Endpoint) Connect(ctx context.Context) (*Conn, error) {
 	if e.TLS == None && !e.AllowPlaintext && !e.Loopback() {
 		return nil, fault.New(fault.Config, "%s: tls: none would send the password in clear text",
-			e.Address()).WithHint("use tls: implicit or starttls, or set allow_plaintext: true for this account")
+			e).WithHint("use tls: implicit or starttls, or set allow_plaintext: true for this account")
 	}
 	raw, err := e.dial(ctx)
 	if err != nil {
@@ -139,60 +176,11 @@ func (e Endpoint) dial(ctx context.Context) (net.Conn, error) {
 func (e Endpoint) dialError(err error) error {
 	var dns *net.DNSError
 	if errors.As(err, &dns) {
-		return fault.New(fault.Temporary, "cannot resolve %s: %w", e.Host, err).
+		return fault.New(fault.Temporary, "cannot resolve the name of %s: %w", e, err).
 			WithHint("check the host name, and this machine's name server")
 	}
-	return fault.New(fault.Temporary, "cannot connect to %s: %w", e.Address(), err).
+	return fault.New(fault.Temporary, "cannot connect to %s: %w", e, err).
 		WithHint("check host and port, that the server is up, and that no firewall is in between")
-}
-
-// Greeting reads the server's first line under its own limit.
-func (c *Conn) Greeting(ctx context.Context, limit int) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.limits.Greeting)
-	defer cancel()
-	end := c.Begin(ctx)
-	defer end()
-	line, err := c.ReadLine(limit)
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		if c.endpoint.expectsTLS(context.WithoutCancel(ctx)) {
-			return nil, fault.New(fault.Config, "%s expects TLS from the first byte", c.Address()).
-				WithHint("set tls: implicit for it")
-		}
-		return nil, fault.New(fault.Temporary,
-			"%s accepted the connection but said nothing for %v", c.Address(), c.limits.Greeting).
-			WithHint("%s", c.silenceHint())
-	}
-	return line, err
-}
-
-// expectsTLS finds out whether a server that is silent in clear text answers a TLS
-// handshake. It uses a connection of its own and says nothing else on it.
-func (e Endpoint) expectsTLS(ctx context.Context) bool {
-	if e.TLS == Implicit {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(ctx, min(probeLimit, e.Limits.withDefaults().Greeting))
-	defer cancel()
-	conn, err := e.dial(ctx)
-	if err != nil {
-		return false
-	}
-	defer conn.Close()
-	// Whose certificate it is does not matter for the answer.
-	probe := tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
-	return probe.HandshakeContext(ctx) == nil
-}
-
-// probeLimit bounds that question.
-const probeLimit = 5 * time.Second
-
-// silenceHint covers the usual cause of silence: both sides wait, since the
-// server expects TLS and we expect a greeting (or the server is overloaded).
-func (c *Conn) silenceHint() string {
-	if c.endpoint.TLS != Implicit {
-		return "if this port expects TLS, set tls: implicit; else the server may be overloaded"
-	}
-	return "the server may be overloaded; try again later"
 }
 
 // TLSState returns what the handshake agreed on; ok is false in clear text.

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -124,56 +123,34 @@ func keyDigest(cert *x509.Certificate) []byte {
 
 // handshakeError says which of the usual causes ended a handshake.
 func (e Endpoint) handshakeError(ctx context.Context, err error) *fault.Error {
-	address := e.Address()
 	var record tls.RecordHeaderError
 	var verify *tls.CertificateVerificationError
 	switch {
-	case errors.As(err, &record) && e.otherServer(record.RecordHeader) != nil:
-		return e.otherServer(record.RecordHeader)
+	case errors.As(err, &record) && kindOf(record.RecordHeader[:]) != "":
+		return e.WrongServer(record.RecordHeader[:])
 	case errors.As(err, &record) && record.Conn != nil:
-		return fault.New(fault.Config, "%s answered in clear text where TLS was expected: %w", address, err).
-			WithHint("use tls: starttls on this port, or the TLS port (995 for POP3, 993 for IMAP)")
+		secure, _ := e.Protocol.ports()
+		return fault.New(fault.Config, "%s answered in clear text where TLS was expected: %w", e, err).
+			WithHint("use tls: starttls on this port, or port %d with tls: implicit", secure)
 	case errors.As(err, &verify):
-		return fault.New(fault.TLS, "%s: certificate not trusted: %w", address, verify.Err).
+		return fault.New(fault.TLS, "%s: certificate not trusted: %w", e, verify.Err).
 			WithHint("%s", certificateHint(verify.UnverifiedCertificates))
 	case errors.Is(err, errPin):
-		return fault.New(fault.TLS, "%s: %w", address, err).
+		return fault.New(fault.TLS, "%s: %w", e, err).
 			WithHint("the server's key changed, or this is not the server; ask its operator before changing tls_pin")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return fault.New(fault.Temporary, "%s did not finish the TLS handshake within %v", address,
+		return fault.New(fault.Temporary, "%s did not finish the TLS handshake within %v", e,
 			e.Limits.withDefaults().Handshake).
 			WithHint("if this port speaks clear text first, use tls: starttls; else try again later")
 	case ctx.Err() != nil:
-		return fault.New(fault.Temporary, "TLS handshake with %s: %w", address, ctx.Err())
+		return fault.New(fault.Temporary, "TLS handshake with %s: %w", e, ctx.Err()).
+			WithHint("%s", stoppedHint)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fault.New(fault.Temporary, "%s closed the connection during the TLS handshake: %w", address, err).
+		return fault.New(fault.Temporary, "%s closed the connection during the TLS handshake: %w", e, err).
 			WithHint("the server may be busy, or this port does not speak TLS; try again later")
 	}
-	return fault.New(fault.TLS, "TLS handshake with %s: %w", address, err).
+	return fault.New(fault.TLS, "TLS handshake with %s: %w", e, err).
 		WithHint("check the TLS settings of both sides; popferry needs TLS 1.2 or later")
-}
-
-func isWeb(start []byte) bool {
-	return bytes.HasPrefix(start, []byte("HTTP")) || bytes.HasPrefix(start, []byte("<"))
-}
-
-func (e Endpoint) notMail(what string) *fault.Error {
-	return fault.New(fault.Protocol, "%s is a %s and no mail server", e.Address(), what).
-		WithHint("check host and port")
-}
-
-// otherServer recognises a server of another kind by its first bytes in clear text.
-func (e Endpoint) otherServer(start [5]byte) *fault.Error {
-	switch text := string(start[:]); {
-	case isWeb(start[:]):
-		return e.notMail("web server")
-	case strings.HasPrefix(text, "220"):
-		return fault.New(fault.Protocol, "%s speaks SMTP or FTP, and not POP3 or IMAP", e.Address()).
-			WithHint("check the port: 995 is POP3's, 993 is IMAP's")
-	case strings.HasPrefix(text, "SSH-"):
-		return e.notMail("server for SSH")
-	}
-	return nil
 }
 
 // certificateHint shows what a person needs to tell a wrong certificate from an

@@ -1,7 +1,9 @@
 package wire_test
 
 import (
+	"bufio"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -24,7 +26,7 @@ func pipe(t *testing.T, mode wire.TLSMode) (wire.Endpoint, net.Conn) {
 	client, server := net.Pipe()
 	t.Cleanup(func() { server.Close() })
 	return wire.Endpoint{
-		Host: "localhost", Port: 110, TLS: mode,
+		Protocol: wire.POP3, Host: "localhost", Port: 110, TLS: mode,
 		Dial: func(context.Context, string, string) (net.Conn, error) { return client, nil },
 	}, server
 }
@@ -41,7 +43,8 @@ func TestSilentServerEndsAtTheGreetingLimit(t *testing.T) {
 		if fault.CodeOf(err) != fault.Temporary || !strings.Contains(err.Error(), "said nothing") {
 			t.Fatalf("got %v", err)
 		}
-		if took := time.Since(start); took != 30*time.Second {
+		// The last of it is for what the server makes of a nudge.
+		if took := time.Since(start); took != 35*time.Second {
 			t.Errorf("took %v", took)
 		}
 		if !strings.Contains(fault.HintOf(err), "tls: implicit") {
@@ -161,7 +164,7 @@ func TestC4PlaintextOnlyToLoopback(t *testing.T) {
 	} {
 		client, server := net.Pipe()
 		defer server.Close()
-		e := wire.Endpoint{Host: host, Port: 110, TLS: wire.None,
+		e := wire.Endpoint{Protocol: wire.POP3, Host: host, Port: 110, TLS: wire.None,
 			Dial: func(context.Context, string, string) (net.Conn, error) { return client, nil }}
 		if _, err := e.Connect(t.Context()); fault.CodeOf(err) != want {
 			t.Errorf("%s: %v", host, err)
@@ -220,7 +223,7 @@ func TestCertificates(t *testing.T) {
 		"malformed pin": {func(e *wire.Endpoint) { e.Pin = "md5:00" }, fault.Config, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := wire.Endpoint{Host: "localhost", Port: 995, TLS: wire.Implicit,
+			e := wire.Endpoint{Protocol: wire.POP3, Host: "localhost", Port: 995, TLS: wire.Implicit,
 				Dial: serveTLS(t, pair.Server())}
 			c.change(&e)
 			conn, err := e.Connect(t.Context())
@@ -241,22 +244,109 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
-// N9: a web server where a mail server should be. In clear text it waits for a
-// request and is no different from any silent server.
-func TestN9WebServer(t *testing.T) {
-	web := httptest.NewServer(http.NotFoundHandler())
-	defer web.Close()
-	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, web.Listener.Addr().String())
-	}
-	e := wire.Endpoint{Host: "localhost", Port: 995, TLS: wire.Implicit, Dial: dial}
-	_, err := e.Connect(t.Context())
-	if fault.CodeOf(err) != fault.Protocol || !strings.Contains(err.Error(), "web server") {
-		t.Errorf("got %v", err)
+// loopback reaches a listener whatever the endpoint's port.
+func loopback(l net.Listener) wire.DialFunc {
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, l.Addr().String())
 	}
 }
 
-// C1: clear text spoken to a port that expects TLS.
+// greeting connects and returns what comes instead of a greeting.
+func greeting(t *testing.T, e wire.Endpoint) error {
+	t.Helper()
+	c, err := e.Connect(t.Context())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	line, err := c.Greeting(t.Context(), 512)
+	if err == nil {
+		t.Fatalf("got the greeting %q", line)
+	}
+	return err
+}
+
+// N9: a web server where a mail server should be. It waits for a request as we
+// wait for a greeting, unless TLS tells them apart before.
+func TestN9WebServer(t *testing.T) {
+	clear := httptest.NewServer(http.NotFoundHandler())
+	defer clear.Close()
+	secure := httptest.NewTLSServer(http.NotFoundHandler())
+	defer secure.Close()
+	certificate := sha256.Sum256(secure.Certificate().RawSubjectPublicKeyInfo)
+	for _, protocol := range []wire.Protocol{wire.POP3, wire.IMAP} {
+		for name, c := range map[string]struct {
+			server *httptest.Server
+			mode   wire.TLSMode
+			port   int
+		}{
+			"clear, none":         {clear, wire.None, 110},
+			"clear, starttls":     {clear, wire.STARTTLS, 143},
+			"clear, implicit":     {clear, wire.Implicit, 995},
+			"clear, the TLS port": {clear, wire.None, 993},
+			"TLS, implicit":       {secure, wire.Implicit, 993},
+			"TLS, none":           {secure, wire.None, 80},
+		} {
+			t.Run(string(protocol)+", "+name, func(t *testing.T) {
+				err := greeting(t, wire.Endpoint{
+					Protocol: protocol, Host: "localhost", Port: c.port, TLS: c.mode,
+					Pin: fmt.Sprintf("sha256:%x", certificate), Dial: loopback(c.server.Listener),
+					Limits: wire.Limits{Greeting: time.Millisecond, Probe: time.Minute},
+				})
+				want := fmt.Sprintf("localhost:%d is a web server, not a", c.port)
+				if fault.CodeOf(err) != fault.Protocol || !strings.HasPrefix(err.Error(), want) {
+					t.Errorf("got %v", err)
+				}
+				if !strings.Contains(fault.HintOf(err), string(protocol)) {
+					t.Errorf("hint %q", fault.HintOf(err))
+				}
+			})
+		}
+	}
+}
+
+// N4: a mail server that is merely slow greets after the nudge, or hangs up on it.
+// Neither is a web server, and neither gets a login.
+func TestN4SlowServer(t *testing.T) {
+	for name, answer := range map[string]string{
+		"a late greeting": "+OK sorry\r\n-ERR unknown command\r\n", "it hangs up": "", "a byte": "+",
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, server := pipe(t, wire.None)
+			e.Limits = wire.Limits{Greeting: time.Millisecond, Probe: time.Minute}
+			go func() {
+				bufio.NewReader(server).ReadString('\n')
+				io.WriteString(server, answer)
+				server.Close()
+			}()
+			err := greeting(t, e)
+			if fault.CodeOf(err) != fault.Temporary || !strings.Contains(err.Error(), "said nothing") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// A cancellation is no silence, whenever it comes.
+func TestCancelledGreeting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, after := range []time.Duration{time.Second, 32 * time.Second} {
+			e, _ := pipe(t, wire.None)
+			c, err := e.Connect(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), after)
+			defer cancel()
+			if _, err = c.Greeting(ctx, 512); strings.Contains(err.Error(), "said nothing") {
+				t.Errorf("after %v: %v", after, err)
+			}
+		}
+	})
+}
+
+// C1: clear text spoken to a port that expects TLS. The server may tell by an
+// alert, or by hanging up, or not at all.
 func TestC1TLSPortSpokenToInClearText(t *testing.T) {
 	pair, err := certs.New(certs.Options{})
 	if err != nil {
@@ -273,22 +363,24 @@ func TestC1TLSPortSpokenToInClearText(t *testing.T) {
 			if err != nil {
 				return
 			}
-			go io.Copy(io.Discard, c)
+			go func() {
+				io.Copy(io.Discard, c)
+				c.Close()
+			}()
 		}
 	}()
+	alert := func(context.Context, string, string) (net.Conn, error) {
+		client, server := net.Pipe()
+		go server.Write([]byte("\x15\x03\x01\x00\x02\x02\x46"))
+		return client, nil
+	}
 	for _, mode := range []wire.TLSMode{wire.None, wire.STARTTLS} {
-		e := wire.Endpoint{Host: "localhost", Port: 143, TLS: mode,
-			Limits: wire.Limits{Greeting: time.Second},
-			Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, network, l.Addr().String())
-			}}
-		c, err := e.Connect(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = c.Greeting(t.Context(), 512)
-		if fault.CodeOf(err) != fault.Config || !strings.Contains(fault.HintOf(err), "tls: implicit") {
-			t.Errorf("%s: %v", mode, err)
+		for name, dial := range map[string]wire.DialFunc{"hangs up": loopback(l), "alert": alert} {
+			err := greeting(t, wire.Endpoint{Protocol: wire.IMAP, Host: "localhost", Port: 143, TLS: mode,
+				Limits: wire.Limits{Greeting: time.Second, Probe: time.Minute}, Dial: dial})
+			if fault.CodeOf(err) != fault.Config || !strings.Contains(fault.HintOf(err), "tls: implicit") {
+				t.Errorf("%s, %s: %v", mode, name, err)
+			}
 		}
 	}
 }
