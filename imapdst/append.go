@@ -195,7 +195,7 @@ func (p *Pending) announce(ctx context.Context, cmd *appendCommand, size int64) 
 		}
 		return false, nil
 	case <-ctx.Done():
-		return false, c.guard.fail(fault.New(fault.Temporary, "append to %s: %w",
+		return false, c.guard.fail(fault.Stopped("append to %s: %w",
 			c.wire.Address(), ctx.Err()))
 	case <-timer.C:
 		return false, c.guard.fail(fault.New(fault.Temporary,

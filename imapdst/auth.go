@@ -19,7 +19,7 @@ const identification = `ID ("name" "popferry")`
 func (l *login) authenticate(ctx context.Context) error {
 	if l.options.Endpoint.TLS != wire.None && !l.conn.Secure() {
 		return l.conn.Break(fault.New(fault.TLS, "connection to %s is not safe for a password",
-			l.conn.Address()))
+			l.conn.Address()).WithHint("set tls: implicit; nothing secret was sent"))
 	}
 	text, answer, err := l.credentials()
 	if err != nil {

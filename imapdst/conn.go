@@ -80,7 +80,7 @@ func (c *Conn) RoundTrips() int { return int(c.trips.Load()) }
 // is still storing, every answer may take as long as that one's.
 func (c *Conn) begin(ctx context.Context, quiet time.Duration) (end func(), err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, c.guard.fail(fault.New(fault.Temporary, "%s: %w", c.wire.Address(), err))
+		return nil, c.guard.fail(fault.Stopped("%s: %w", c.wire.Address(), err))
 	}
 	if err := c.wire.Broken(); err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func (c *Conn) Close() error {
 
 // Abort closes the connection at once and ends every wait on it.
 func (c *Conn) Abort() {
-	c.guard.fail(fault.New(fault.Temporary, "connection to %s was closed", c.wire.Address()))
+	c.guard.fail(fault.Stopped("connection to %s was closed", c.wire.Address()))
 }
 
 // watchdog breaks the connection when nothing moves for too long.

@@ -16,6 +16,13 @@ import (
 // bandwidthPause is how long an account rests whose daily traffic is used up.
 const bandwidthPause = time.Hour
 
+// What to check when the server breaks the protocol: it may be another server, or
+// somebody in between.
+const (
+	strangerHint = "check that this host and port are those of an IMAP server"
+	brokenHint   = "the server breaks IMAP, or something in between changes it; try again, then ask its operator"
+)
+
 // byCode gives the class of a response code (RFC 5530 §3, RFC 7889 §3, RFC 3501
 // §7.1), whatever command it answers. Codes that are not here say nothing that
 // holds for every command.
@@ -107,7 +114,22 @@ func loginError(address string, s status) *fault.Error {
 	case code == fault.Credentials:
 		return err.WithHint("check user name and password; the provider may demand an app password")
 	}
-	return err
+	return err.WithHint("%s", refusalHint(code))
+}
+
+// refusalHint says what to check where the server said no more than no.
+func refusalHint(code fault.Code) string {
+	switch code {
+	case fault.Temporary:
+		return "the server has trouble of its own; try again later"
+	case fault.Credentials:
+		return "check user name and password, and that the user may do this"
+	case fault.TLS:
+		return "it wants TLS first; set tls: implicit or starttls"
+	case fault.Protocol:
+		return "the server does not know what we say; ask its operator whether this is an IMAP4rev1 server"
+	}
+	return "check that the user may do this on the server; its operator or provider can tell"
 }
 
 // commandError turns the result of a go-imap command into one of ours. A broken
@@ -125,7 +147,7 @@ func (c *Conn) commandError(verb string, err error) error {
 	if broken := c.wire.Broken(); broken != nil {
 		return broken
 	}
-	return fault.New(fault.Protocol, "%s: %s: %w", c.wire.Address(), verb, err)
+	return fault.New(fault.Protocol, "%s: %s: %w", c.wire.Address(), verb, err).WithHint("%s", brokenHint)
 }
 
 func (c *Conn) refusal(verb string, s status) error {
@@ -141,7 +163,7 @@ func (c *Conn) refusal(verb string, s status) error {
 	if throttled(s.text) {
 		return throttle(err, s.text)
 	}
-	return err
+	return err.WithHint("%s", refusalHint(code))
 }
 
 func describe(s status) string {

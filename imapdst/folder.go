@@ -200,7 +200,8 @@ func (l *listing) wait(c *Conn) ([]*imap.ListData, error) {
 	}
 	if l.count > maxFolders {
 		return nil, fault.New(fault.Protocol, "%s lists more than %d folders",
-			c.wire.Address(), maxFolders)
+			c.wire.Address(), maxFolders).
+			WithHint("hide public and shared folders from this user, or use another account")
 	}
 	return l.entries, nil
 }

@@ -107,7 +107,7 @@ func (g *guard) readLiteral(p []byte) (int, error) {
 // ours means that it could not parse what we let through.
 func (g *guard) Close() error {
 	g.fail(fault.New(fault.Protocol, "%s sent an answer that can't be understood",
-		g.conn.Address()))
+		g.conn.Address()).WithHint("%s", brokenHint))
 	return nil
 }
 
@@ -125,10 +125,11 @@ func (g *guard) fail(err error) error {
 
 func (g *guard) protocolError(err error) *fault.Error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fault.New(fault.Temporary, "%s closed the connection: %w", g.conn.Address(), err)
+		return fault.New(fault.Temporary, "%s closed the connection: %w", g.conn.Address(), err).
+			WithHint("the server may be busy or limit connections; try again later")
 	}
 	return fault.New(fault.Protocol, "%s broke the IMAP protocol: %w", g.conn.Address(), err).
-		WithHint("check that this host and port are those of an IMAP server")
+		WithHint("%s", strangerHint)
 }
 
 // next handles one response, or the next part of a FETCH response. It starts
@@ -181,7 +182,7 @@ func (g *guard) taggedResponse() error {
 		g.out = []byte(s.line(number))
 	case tooEarly:
 		return fault.New(fault.Protocol, "%s answered OK to an APPEND before it had the message",
-			g.conn.Address())
+			g.conn.Address()).WithHint("%s", brokenHint)
 	case forNobody:
 		return g.nonsense(line)
 	}
@@ -195,11 +196,11 @@ func (g *guard) nonsense(line []byte) error {
 	text := fault.Escape(string(line))
 	if g.router.refusedBefore() {
 		return fault.New(fault.Temporary, "%s broke the connection after refusing a message (%q)",
-			g.conn.Address(), text)
+			g.conn.Address(), text).WithHint("a new connection goes on; the refused message stays on POP3")
 	}
 	return fault.New(fault.Protocol, "%s sent %q, which answers no command of ours",
 		g.conn.Address(), text).
-		WithHint("check that this host and port are those of an IMAP server")
+		WithHint("%s", strangerHint)
 }
 
 // Write sends go-imap's commands, with our letters before its predictable tags.

@@ -88,7 +88,8 @@ func (p *Pending) screen() []int {
 	for n, item := range p.items {
 		switch {
 		case item.Size <= 0:
-			p.refuse(n, fault.New(fault.Held, "empty message: IMAP can't store it"))
+			p.refuse(n, fault.New(fault.Held, "empty message: IMAP can't store it").
+				WithHint("the message stays on POP3"))
 		case limit > 0 && item.Size > limit:
 			p.refuse(n, tooLarge(item.Size, limit))
 		case !validFlags(item.Flags):
@@ -160,7 +161,7 @@ func (p *Pending) await(ctx context.Context, cmd *appendCommand) {
 	select {
 	case <-cmd.waiter.done:
 	case <-ctx.Done():
-		p.conn.guard.fail(fault.New(fault.Temporary, "append to %s: %w",
+		p.conn.guard.fail(fault.Stopped("append to %s: %w",
 			p.conn.wire.Address(), ctx.Err()))
 		<-cmd.waiter.done
 	}

@@ -83,7 +83,8 @@ func (l *login) await(pending, tag string, answer part) (status, error) {
 		}
 	}
 	return status{}, l.conn.Break(fault.New(fault.Protocol,
-		"%s sent more than %d lines before its answer", l.conn.Address(), maxPlainLines))
+		"%s sent more than %d lines before its answer", l.conn.Address(), maxPlainLines).
+		WithHint("%s", strangerHint))
 }
 
 func (l *login) untagged(rest string) error {

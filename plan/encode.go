@@ -107,7 +107,8 @@ func Encode(w io.Writer, plans []Plan) error {
 	}
 	out.WriteString("\n]}\n")
 	if err := out.Flush(); err != nil { // which also gives an earlier error
-		return fault.New(fault.State, "store the plan: %w", err)
+		return fault.New(fault.State, "store the plan: %w", err).
+			WithHint("check that the disk is not full")
 	}
 	return nil
 }

@@ -95,7 +95,7 @@ func (e *Errors) FaultCode() fault.Code {
 func (e *Errors) As(target any) bool {
 	into, ok := target.(**fault.Error)
 	if ok {
-		*into = fault.New(e.FaultCode(), "%s", e.Error())
+		*into = fault.New(e.FaultCode(), "%s", e.Error()).WithHint("each line says what would be right")
 	}
 	return ok
 }

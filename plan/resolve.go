@@ -42,7 +42,7 @@ func (c *Config) Resolve(ctx context.Context, names []string) error {
 	}
 	failures := readAll(ctx, newDecoder(c.Path).dir, endpoints)
 	if err := ctx.Err(); err != nil {
-		return fault.New(fault.Temporary, "read passwords: %w", err)
+		return fault.Stopped("read passwords: %w", err)
 	}
 	// Noted in the order of the accounts, so that a broken reference in defaults
 	// is always the problem of the first account that uses it.
@@ -144,7 +144,8 @@ func (p Password) readFile() (string, error) {
 		return "", fmt.Errorf("%s cannot be read: %s", p, reason(err))
 	}
 	if why := loose(p.file, info); why != "" {
-		return "", fault.New(fault.Credentials, "%s %s", p, why)
+		return "", fault.New(fault.Credentials, "%s %s", p, why).
+			WithHint("only the user who runs popferry may read it")
 	}
 	// A pipe may stay silent; a regular file takes no deadline and needs none.
 	if err := file.SetReadDeadline(time.Now().Add(commandTime)); err != nil &&

@@ -26,7 +26,7 @@ func (m *Maildrop) Delete(ctx context.Context, entries []Entry,
 			return err
 		}
 		if err := fn(e, m.deleteError(e, reply)); err != nil {
-			m.conn.Break(fault.New(fault.Temporary, "%s: stopped at DELE %d: %w",
+			m.conn.Break(fault.Stopped("%s: stopped at DELE %d: %w",
 				m.conn.Address(), e.Number, err))
 			return err
 		}

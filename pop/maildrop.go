@@ -49,11 +49,12 @@ func (o Options) withDefaults() (Options, error) {
 	case authAuto, authPlain, authUser:
 	default:
 		return o, fault.New(fault.Config, "auth: \"%s\" is not one of auto, plain, user",
-			fault.Escape(o.Auth))
+			fault.Escape(o.Auth)).WithHint("auto does where the server can tell what it takes")
 	}
 	// RFC 1939 §3: a command ends at CRLF.
 	if strings.ContainsAny(o.Username, "\r\n\x00") {
-		return o, fault.New(fault.Config, "the user name contains a line break or a NUL")
+		return o, fault.New(fault.Config, "the user name contains a line break or a NUL").
+			WithHint("check how the user name is written in the configuration")
 	}
 	if strings.ContainsAny(o.Password.Reveal(), "\r\n\x00") {
 		return o, fault.New(fault.Config, "the password contains a line break or a NUL").
@@ -121,7 +122,8 @@ func (m *Maildrop) start(ctx context.Context, askCAPA bool) error {
 	// An invariant, not an option: no path may log in on a connection that was
 	// to be safe and is not.
 	if m.options.Endpoint.TLS != wire.None && !m.conn.Secure() {
-		return fault.New(fault.TLS, "%s: the connection is not safe", m.conn.Address())
+		return fault.New(fault.TLS, "%s: the connection is not safe", m.conn.Address()).
+			WithHint("set tls: implicit; nothing secret was sent")
 	}
 	if askCAPA {
 		if err := m.askCAPA(ctx); err != nil {

@@ -101,7 +101,7 @@ func (f *fetch) refused(e Entry, reply status) error {
 
 // abandon ends the session because fn wants no more: replies are on their way.
 func (f *fetch) abandon(e Entry, err error) error {
-	f.m.conn.Break(fault.New(fault.Temporary, "%s: stopped at message %d: %w",
+	f.m.conn.Break(fault.Stopped("%s: stopped at message %d: %w",
 		f.m.conn.Address(), e.Number, err))
 	return err
 }
@@ -148,7 +148,8 @@ func (r reader) classify(err error) error {
 		return fault.New(fault.Protocol, "%s did not end message %d: %w", address,
 			r.entry.Number, err).WithHint("the server's line ends are broken; ask its operator")
 	case errors.Is(err, errDots):
-		return fault.New(fault.Held, "%s: message %d: %w", address, r.entry.Number, err)
+		return fault.New(fault.Held, "%s: message %d: %w", address, r.entry.Number, err).
+			WithHint("the message stays on POP3; fetch it by other means")
 	case errors.Is(err, ErrEndedEarly):
 		return r.conn.Break(&fault.Error{
 			Code: fault.Protocol,

@@ -21,7 +21,8 @@ func (m *Maildrop) Top(ctx context.Context, entries []Entry, lines int,
 ) error {
 	// RFC 2449 §6.1: a server that answers CAPA announces TOP if it has it.
 	if m.caps.Known && !m.caps.Top {
-		return fault.New(fault.Refused, "%s: %w", m.conn.Address(), ErrNoTop)
+		return fault.New(fault.Refused, "%s: %w", m.conn.Address(), ErrNoTop).
+			WithHint("whole messages have to be read instead")
 	}
 	f := &fetch{m: m, fn: fn, what: "TOP"}
 	f.queue = newQueue(m, entries, func(e Entry) (string, int64) {

@@ -9,14 +9,14 @@ import (
 	"github.com/popferry/popferry/plan"
 )
 
-// codeOf is the exit status of an error. Until the command line is understood an
-// error that nobody classified is cobra's, and about the command line.
-func (a *app) codeOf(err error) fault.Code {
+// classify makes an error of cobra's, which nobody else classified, one about the
+// command line. There are none once that is understood.
+func (a *app) classify(err error) error {
 	var known *fault.Error
-	if !a.understood && !errors.As(err, &known) {
-		return fault.Usage
+	if a.understood || err == nil || errors.As(err, &known) {
+		return err
 	}
-	return fault.CodeOf(err)
+	return fault.New(fault.Usage, "%w", err).WithHint("popferry --help")
 }
 
 // explain tells the user what went wrong and what to check.
@@ -27,19 +27,7 @@ func (a *app) explain(err error) {
 		return
 	}
 	fmt.Fprintf(a.stderr, "popferry: %v\n", err)
-	if hint := a.hintOf(err); hint != "" {
-		fmt.Fprintf(a.stderr, "  check: %s\n", report.Hint(hint))
-	}
-}
-
-func (a *app) hintOf(err error) string {
-	if hint := fault.HintOf(err); hint != "" {
-		return hint
-	}
-	if a.codeOf(err) == fault.Usage {
-		return "popferry --help"
-	}
-	return ""
+	fmt.Fprintf(a.stderr, "  check: %s\n", report.Hint(fault.HintOf(err)))
 }
 
 // explainConfig lists every problem on a line of its own, in the form that

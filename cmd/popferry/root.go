@@ -41,13 +41,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	root.SetErr(stderr)
 	ctx, stop := a.untilSignal(context.Background())
 	defer stop()
-	err := root.ExecuteContext(ctx)
+	err := a.classify(root.ExecuteContext(ctx))
 	if out := a.output.Load(); out != nil {
 		out.Close()
 	}
 	if err != nil {
 		a.explain(err)
-		a.code = fault.Worst(a.code, a.codeOf(err))
+		a.code = fault.Worst(a.code, fault.CodeOf(err))
 	}
 	return int(a.code)
 }
@@ -128,7 +128,8 @@ func (a *app) commonFlags(root *cobra.Command) {
 // prepare runs before every verb, once its command line is understood.
 func (a *app) prepare(cmd *cobra.Command, _ []string) (err error) {
 	if a.quiet && a.verbose {
-		return fault.New(fault.Usage, "--quiet and --verbose exclude each other")
+		return fault.New(fault.Usage, "--quiet and --verbose exclude each other").
+			WithHint("leave out one of the two")
 	}
 	if a.state, err = stateDir(a.state, os.Getenv); err != nil {
 		return err

@@ -45,7 +45,8 @@ func (a *app) open(ctx context.Context, config *plan.Config, names []string) (*s
 	spool := filepath.Join(a.state, "spool")
 	if err := os.MkdirAll(spool, 0o700); err != nil {
 		s.close()
-		return nil, fault.New(fault.State, "make a place for large messages: %w", err)
+		return nil, fault.New(fault.State, "make a place for large messages: %w", err).
+			WithHint("check that %s may be written to and has room", a.state)
 	}
 	s.options = ferry.Options{
 		Config: config, Accounts: names, Journal: j, Spool: spool,

@@ -47,7 +47,8 @@ func readPlan(path string, config *plan.Config, names []string) (map[string]plan
 		names = planned
 	}
 	if len(names) == 0 {
-		return nil, nil, fault.New(fault.Config, "%s plans for no account", path)
+		return nil, nil, fault.New(fault.Config, "%s plans for no account", path).
+			WithHint("every account may have failed then; make the plan again with popferry plan --out FILE")
 	}
 	return stored, names, nil
 }

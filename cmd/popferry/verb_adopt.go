@@ -30,7 +30,8 @@ is. Where the destination has changed them so much that no content is equal,
   popferry adopt alice --by message-id`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			if by != byContent && by != byMessageID {
-				return fault.New(fault.Usage, "--by must be %s or %s", byContent, byMessageID)
+				return fault.New(fault.Usage, "--by must be %s or %s", byContent, byMessageID).
+					WithHint("popferry adopt --help says what each means")
 			}
 			return a.with(cmd.Context(), names, func(s *session) error {
 				r := ferry.Adopt(cmd.Context(), s.options, by == byMessageID)

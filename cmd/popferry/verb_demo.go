@@ -35,7 +35,8 @@ this machine, and nothing is left behind.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.messages < 0 || o.messages > mostDemoMessages {
-				return fault.New(fault.Usage, "--messages must be from 0 to %d", mostDemoMessages)
+				return fault.New(fault.Usage, "--messages must be from 0 to %d", mostDemoMessages).
+					WithHint("popferry demo --help says what they are")
 			}
 			return a.demo(cmd.Context(), o)
 		},

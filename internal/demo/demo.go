@@ -46,7 +46,8 @@ type Demo struct {
 func Start(ctx context.Context, o Options) (*Demo, error) {
 	d := &Demo{options: o, password: rand.Text()[:12], mail: newSample(o.Messages)}
 	if err := d.start(ctx); err != nil {
-		return nil, fault.New(fault.State, "start the demo: %w", errors.Join(err, d.Close()))
+		return nil, fault.New(fault.State, "start the demo: %w", errors.Join(err, d.Close())).
+			WithHint("check that programs may listen on 127.0.0.1, and that %s may be written to", os.TempDir())
 	}
 	return d, nil
 }

@@ -82,7 +82,7 @@ type Error struct {
 	Code Code
 	// Message says what happened and where, without the account's name.
 	Message string
-	// Hint says what to check first; it may be empty.
+	// Hint says what to check first; see [HintOf].
 	Hint string
 	// Response is the server's response code in upper case without brackets
 	// (RFC 2449 §8, RFC 3206, RFC 5530), or empty.
@@ -97,6 +97,12 @@ type Error struct {
 func New(code Code, format string, args ...any) *Error {
 	wrapped := fmt.Errorf(format, args...)
 	return &Error{Code: code, Message: wrapped.Error(), Err: errors.Unwrap(wrapped)}
+}
+
+// Stopped makes the error for what was ended on our side, mostly because its
+// context was.
+func Stopped(format string, args ...any) *Error {
+	return New(Temporary, format, args...).WithHint("%s", stoppedHint)
 }
 
 // WithHint sets what to check first and returns the same error.
@@ -147,13 +153,32 @@ func CodeOf(err error) Code {
 	return Internal
 }
 
-// HintOf returns the hint of an error, or "".
+// The hints of errors that got none where they were made.
+const (
+	bugHint = "this is a bug of popferry; please report it, with what was run and all that it said"
+	// Nothing is left half done.
+	stoppedHint = "it was stopped; run it again to go on"
+	networkHint = "check the network, then run it again"
+)
+
+// HintOf returns the outermost hint of an error, or what can be said without
+// one: no error leaves a person alone. It is "" for nil only.
 func HintOf(err error) string {
 	var e *Error
-	if errors.As(err, &e) {
-		return e.Hint
+	for rest := err; errors.As(rest, &e); rest = e.Err {
+		if e.Hint != "" {
+			return e.Hint
+		}
 	}
-	return ""
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return stoppedHint
+	case CodeOf(err) == Temporary:
+		return networkHint
+	}
+	return bugHint
 }
 
 // AfterOf returns how long the server asked to wait, or 0.

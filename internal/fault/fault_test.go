@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 
@@ -34,6 +35,31 @@ func TestCodeOf(t *testing.T) {
 		if got := fault.CodeOf(c.err); got != c.want {
 			t.Errorf("CodeOf(%v) = %v, want %v", c.err, got, c.want)
 		}
+	}
+}
+
+// Of several hints the outermost is the one that knows most of what was done.
+func TestHintOf(t *testing.T) {
+	inner := fault.New(fault.State, "inner").WithHint("the inner")
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{fmt.Errorf("account: %w", inner), "the inner"},
+		{fault.New(fault.Temporary, "outer: %w", inner), "the inner"},
+		{fault.New(fault.Temporary, "outer: %w", inner).WithHint("the outer"), "the outer"},
+		{fault.New(fault.Internal, "a bug"), "please report"},
+		{errors.New("nobody classified this"), "please report"},
+		{context.Canceled, "stopped"},
+		{fault.Stopped("read: %w", context.Canceled), "stopped"},
+		{&net.OpError{Op: "dial", Err: io.EOF}, "network"},
+	} {
+		if got := fault.HintOf(c.err); !strings.Contains(got, c.want) {
+			t.Errorf("HintOf(%v) = %q", c.err, got)
+		}
+	}
+	if got := fault.HintOf(nil); got != "" {
+		t.Errorf("HintOf(nil) = %q", got)
 	}
 }
 

@@ -171,7 +171,7 @@ func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body
 		// that it blocks nobody; the others follow in the next round's session.
 		p.budget.Release(weight)
 		return errors.Join(p.t.holdUnread(p.hard, l, err),
-			fault.New(fault.Temporary, "the POP3 session is out of step: %w", err))
+			outOfStep(err))
 	case err != nil:
 		p.budget.Release(weight)
 		return err

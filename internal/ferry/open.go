@@ -36,7 +36,7 @@ func (t *trip) open(ctx context.Context, create bool) error {
 	})
 	both.Wait()
 	if source != nil && dest != nil {
-		t.note("the destination failed as well: %v", dest)
+		t.note("the destination failed as well: %v; %s", dest, fault.HintOf(dest))
 	}
 	if err := errors.Join(source, dest); err != nil {
 		return err

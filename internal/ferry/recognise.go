@@ -109,7 +109,13 @@ func (t *trip) spoiled(key string, err error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.garbled[key] = true
-	return fault.New(fault.Temporary, "the POP3 session is out of step: %w", err)
+	return outOfStep(err)
+}
+
+// outOfStep ends a session in which nobody knows any more what answers what.
+func outOfStep(err error) error {
+	return fault.New(fault.Temporary, "the POP3 session is out of step: %w", err).
+		WithHint("a new session goes on without this message; ask the server's operator why it breaks POP3")
 }
 
 // entriesOf returns the session's entries of messages, and their keys by number.

@@ -22,7 +22,7 @@ func formatOf(path string) (format, error) {
 		return htmlFormat{}, nil
 	}
 	return nil, fault.New(fault.Usage, "--report %s: the name has to end in .json, .csv or .html",
-		fault.Escape(path))
+		fault.Escape(path)).WithHint("name it report.html to read it, report.csv for a spreadsheet")
 }
 
 // writable checks that a file can be made where it is to be, so that hours of work

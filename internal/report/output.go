@@ -110,7 +110,8 @@ func (o *Output) Show(r Result) error {
 	s := r.Sheet()
 	if !o.options.Quiet || o.options.JSON || !s.Deed || s.ExitCode != fault.OK {
 		if err := o.data.write(o.options.Stdout, r); err != nil {
-			return fault.New(fault.State, "write the result: %w", err)
+			return fault.New(fault.State, "write the result: %w", err).
+				WithHint("check where the standard output goes: a full disk, a pipe that was closed")
 		}
 	}
 	if o.file == nil {

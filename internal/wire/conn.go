@@ -161,8 +161,8 @@ func (c *Conn) Broken() error {
 
 // Close closes the socket and says nothing to the server.
 func (c *Conn) Close() error {
-	c.failure.CompareAndSwap(nil, fault.New(fault.Temporary,
-		"connection to %s: %w", c.Address(), net.ErrClosed).WithHint("%s", stoppedHint))
+	c.failure.CompareAndSwap(nil, fault.Stopped(
+		"connection to %s: %w", c.Address(), net.ErrClosed))
 	return c.current().Close()
 }
 
@@ -212,16 +212,12 @@ func (c *Conn) fail(verb string, err error) error {
 	return c.Break(c.classify(verb, err))
 }
 
-// stoppedHint goes with what ended on our side. Nothing is left half done.
-const stoppedHint = "it was stopped; run it again to go on"
-
 func (c *Conn) classify(verb string, err error) *fault.Error {
 	address := c.Address()
 	var operation *net.OpError
 	switch {
 	case c.canceled.Load():
-		return fault.New(fault.Temporary, "%s %s: %w", verb, address, context.Canceled).
-			WithHint("%s", stoppedHint)
+		return fault.Stopped("%s %s: %w", verb, address, context.Canceled)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fault.New(fault.Temporary, "%s %s: %w for %v", verb, address, ErrStalled,
 			c.limits.Idle).WithHint("the server accepted the connection but stopped talking; try again later")

@@ -71,7 +71,8 @@ func (e Endpoint) tlsConfig() (*tls.Config, *fault.Error) {
 	if e.Pin != "" {
 		want, err := ParsePin(e.Pin)
 		if err != nil {
-			return nil, fault.New(fault.Config, "tls_pin: %w", err)
+			return nil, fault.New(fault.Config, "tls_pin: %w", err).
+				WithHint("it is the SHA-256 of the server's public key; its operator knows it")
 		}
 		// The pin replaces the CA check, it does not join it: pinned servers are
 		// those whose certificate no CA signed.
@@ -84,11 +85,13 @@ func (e Endpoint) tlsConfig() (*tls.Config, *fault.Error) {
 func readRoots(path string) (*x509.CertPool, *fault.Error) {
 	pem, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fault.New(fault.Config, "tls_ca: %w", err)
+		return nil, fault.New(fault.Config, "tls_ca: %w", err).
+			WithHint("check the path, and that the user who runs popferry may read it")
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fault.New(fault.Config, "tls_ca: %s holds no PEM certificate", path)
+		return nil, fault.New(fault.Config, "tls_ca: %s holds no PEM certificate", path).
+			WithHint("it has to hold -----BEGIN CERTIFICATE----- and what follows; a key will not do")
 	}
 	return pool, nil
 }
@@ -143,8 +146,7 @@ func (e Endpoint) handshakeError(ctx context.Context, err error) *fault.Error {
 			e.Limits.withDefaults().Handshake).
 			WithHint("if this port speaks clear text first, use tls: starttls; else try again later")
 	case ctx.Err() != nil:
-		return fault.New(fault.Temporary, "TLS handshake with %s: %w", e, ctx.Err()).
-			WithHint("%s", stoppedHint)
+		return fault.Stopped("TLS handshake with %s: %w", e, ctx.Err())
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fault.New(fault.Temporary, "%s closed the connection during the TLS handshake: %w", e, err).
 			WithHint("the server may be busy, or this port does not speak TLS; try again later")
