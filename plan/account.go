@@ -61,7 +61,7 @@ func (f fields) name(fallback string) string {
 	case strings.HasPrefix(name, "-"):
 		f.problem(node, "name", `must not start with "-": the command line would take it for a flag`)
 	case strings.ContainsFunc(name, isControl):
-		f.problem(node, "name", "contains a control character")
+		f.problem(node, "name", "contains a control character; take it out")
 	}
 	return name
 }
@@ -160,7 +160,7 @@ func (f fields) pin(key string) string {
 	}
 	if _, err := wire.ParsePin(text); err != nil {
 		f.problem(node, key, `must be "sha256:" and 64 hexadecimal digits, the SHA-256 of the `+
-			"server key's SubjectPublicKeyInfo; popferry check shows it")
+			"server key's SubjectPublicKeyInfo; without tls_pin the error about the certificate shows it")
 	}
 	return text
 }
@@ -177,9 +177,9 @@ func (f fields) folder(key string) string {
 	case strings.HasPrefix(name, `\`):
 		return f.specialFolder(key, name, node)
 	case strings.ContainsAny(name, "{}"):
-		f.problem(node, key, "with {…} in it is not supported yet")
+		f.problem(node, key, "with {…} in it is not supported yet; it must be one fixed name")
 	case strings.ContainsFunc(name, isControl):
-		f.problem(node, key, "contains a control character")
+		f.problem(node, key, "contains a control character; take it out")
 	case slices.Contains(strings.Split(name, "/"), ""):
 		f.problem(node, key, `has an empty level; "/" stands only between two names`)
 	}

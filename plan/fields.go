@@ -80,11 +80,11 @@ func (f fields) text(key string) (string, *yaml.Node) {
 	case node.Kind != yaml.ScalarNode || node.ShortTag() != "!!str":
 		f.problem(node, key, "must be text, not %s%s", kindOf(node), quoteHint(node))
 	case node.Value == "":
-		f.problem(node, key, "is empty")
+		f.problem(node, key, "is empty; write a value, or leave the key out")
 	case strings.ContainsAny(node.Value, "\r\n\x00"):
-		f.problem(node, key, "contains a line break or a NUL")
+		f.problem(node, key, "contains a line break or a NUL; it must be one line of text")
 	case len(node.Value) > maxText:
-		f.problem(node, key, "is longer than %d bytes", maxText)
+		f.problem(node, key, "is longer than %d bytes; it must be shorter", maxText)
 	default:
 		return node.Value, node
 	}

@@ -80,7 +80,7 @@ func (d *decoder) mappingKeys(m *mapping, s *spec) {
 		case !slices.Contains(s.keys, key.Value):
 			m.meant[d.unknownKey(key, value, s)] = true
 		case m.lines[key.Value] > 0:
-			d.problem(key, "%s%s is here twice; it is already in line %d", s.prefix(),
+			d.problem(key, "%s%s is here twice: it is already in line %d; keep one of them", s.prefix(),
 				key.Value, m.lines[key.Value])
 		default:
 			m.values[key.Value], m.lines[key.Value] = value, key.Line
@@ -114,7 +114,8 @@ func (d *decoder) merge(m *mapping, node *yaml.Node, s *spec) {
 // probably meant, or "".
 func (d *decoder) unknownKey(key, value *yaml.Node, s *spec) string {
 	if slices.Contains(s.later, key.Value) {
-		d.problem(key, "%s%s is not supported yet", s.prefix(), key.Value)
+		d.problem(key, "%s%s is not supported yet; supported are %s", s.prefix(), key.Value,
+			strings.Join(s.keys, ", "))
 		return ""
 	}
 	text := s.prefix() + "unknown key"

@@ -80,13 +80,15 @@ func (f fields) password(key string) Password {
 	return Password{inline: secret.New(node.Value), line: node.Line, column: node.Column}
 }
 
+const emptyPassword = "is empty; it must be " + passwordForms
+
 // scalarTrap says why a password is not what its author may think, or "".
 func scalarTrap(node *yaml.Node) string {
 	plain := node.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|
 		yaml.FoldedStyle) == 0
 	switch {
 	case isNull(node) && node.Value == "":
-		return "is empty; it must be " + passwordForms
+		return emptyPassword
 	case node.ShortTag() != "!!str":
 		return fmt.Sprintf("must be text, but YAML reads it as %s; put it in single quotes",
 			kindOf(node))
@@ -96,11 +98,11 @@ func scalarTrap(node *yaml.Node) string {
 		return "is followed by a comment (#); put the password in single quotes, " +
 			"so that it is clear where it ends"
 	case node.Value == "":
-		return "is empty"
+		return emptyPassword
 	case strings.ContainsAny(node.Value, "\r\n\x00"):
 		return "contains a line break or a NUL; no mail server takes one in a password"
 	case len(node.Value) > maxSecret:
-		return fmt.Sprintf("is longer than %d bytes", maxSecret)
+		return fmt.Sprintf("is longer than %d bytes; it must be shorter", maxSecret)
 	}
 	return ""
 }

@@ -90,7 +90,7 @@ func (p Password) read(ctx context.Context, dir string) (string, error) {
 	case p.env != "":
 		text, ok := os.LookupEnv(p.env)
 		if !ok {
-			return "", fmt.Errorf("%s is not set", p)
+			return "", fmt.Errorf("%s is not set; export it where popferry is run", p)
 		}
 		return p.check(text)
 	case p.file != "":
@@ -113,11 +113,11 @@ func (p Password) read(ctx context.Context, dir string) (string, error) {
 func (p Password) check(text string) (string, error) {
 	switch {
 	case text == "":
-		return "", fmt.Errorf("%s gives an empty password", p)
+		return "", fmt.Errorf("%s gives an empty password; it must give the password alone", p)
 	case strings.ContainsAny(text, "\r\n\x00"):
 		return "", fmt.Errorf("%s gives more than one line; it must give the password alone", p)
 	case len(text) > maxSecret:
-		return "", fmt.Errorf("%s gives more than %d bytes", p, maxSecret)
+		return "", fmt.Errorf("%s gives more than %d bytes; it must give the password alone", p, maxSecret)
 	}
 	return text, nil
 }
@@ -134,14 +134,14 @@ func (p Password) readFile() (string, error) {
 	file, err := openPrompt(p.file)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return "", fmt.Errorf("%s does not exist", p)
+			return "", fmt.Errorf("%s does not exist; a relative path counts from the folder of accounts.yaml", p)
 		}
-		return "", fmt.Errorf("%s cannot be read: %s", p, reason(err))
+		return "", fmt.Errorf("%s cannot be read: %s; the user who runs popferry must be able to", p, reason(err))
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
-		return "", fmt.Errorf("%s cannot be read: %s", p, reason(err))
+		return "", fmt.Errorf("%s cannot be read: %s; the user who runs popferry must be able to", p, reason(err))
 	}
 	if why := loose(p.file, info); why != "" {
 		return "", fault.New(fault.Credentials, "%s %s", p, why).
@@ -150,11 +150,11 @@ func (p Password) readFile() (string, error) {
 	// A pipe may stay silent; a regular file takes no deadline and needs none.
 	if err := file.SetReadDeadline(time.Now().Add(commandTime)); err != nil &&
 		!errors.Is(err, os.ErrNoDeadline) {
-		return "", fmt.Errorf("%s cannot be read: %s", p, reason(err))
+		return "", fmt.Errorf("%s cannot be read: %s; the user who runs popferry must be able to", p, reason(err))
 	}
 	data, err := io.ReadAll(io.LimitReader(file, maxSecret+3)) // CR LF, and one too many
 	if err != nil {
-		return "", fmt.Errorf("%s cannot be read: %s", p, reason(err))
+		return "", fmt.Errorf("%s cannot be read: %s; the user who runs popferry must be able to", p, reason(err))
 	}
 	return string(data), nil
 }
@@ -176,11 +176,12 @@ func (p Password) run(parent context.Context, dir string) (string, error) {
 	case err == nil && !out.over:
 		return out.data.String(), nil
 	case out.over:
-		return "", fmt.Errorf("%s printed more than %d bytes", p, maxSecret)
+		return "", fmt.Errorf("%s printed more than %d bytes; it must print the password alone", p, maxSecret)
 	case parent.Err() == nil && ctx.Err() != nil:
-		return "", fmt.Errorf("%s did not end within %v%s", p, commandTime, said(talk))
+		return "", fmt.Errorf("%s did not end within %v%s; it must not ask questions", p, commandTime, said(talk))
 	}
-	return "", fmt.Errorf("%s failed: %s%s", p, reason(err), said(talk))
+	return "", fmt.Errorf("%s failed: %s%s; it must work in the folder of accounts.yaml, with no input",
+		p, reason(err), said(talk))
 }
 
 // said quotes the error output of a command.

@@ -131,9 +131,9 @@ accounts:
   - {source: {username: b}, destination: {username: b, password: {env: POPFERRY_UNSET_3}}}
 `
 	err := parse(t, text).Resolve(context.Background(), nil)
-	want := `accounts.yaml:3:45: account "a": environment variable POPFERRY_UNSET_1 is not set
-accounts.yaml:6:66: account "a": environment variable POPFERRY_UNSET_2 is not set
-accounts.yaml:7:66: account "b": environment variable POPFERRY_UNSET_3 is not set`
+	want := `accounts.yaml:3:45: account "a": environment variable POPFERRY_UNSET_1 is not set; export it where popferry is run
+accounts.yaml:6:66: account "a": environment variable POPFERRY_UNSET_2 is not set; export it where popferry is run
+accounts.yaml:7:66: account "b": environment variable POPFERRY_UNSET_3 is not set; export it where popferry is run`
 	if err == nil || err.Error() != want {
 		t.Errorf("%v\nwant\n%s", err, want)
 	}

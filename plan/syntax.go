@@ -94,7 +94,7 @@ func syntaxHint(text string) string {
 			return "; " + known.hint
 		}
 	}
-	return ""
+	return "; check the indentation, quotes and brackets there"
 }
 
 // findTab returns the place of a tab in the indentation of this line or of its
