@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -147,12 +148,19 @@ func (e Endpoint) handshakeError(ctx context.Context, err error) *fault.Error {
 			WithHint("if this port speaks clear text first, use tls: starttls; else try again later")
 	case ctx.Err() != nil:
 		return fault.Stopped("TLS handshake with %s: %w", e, ctx.Err())
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isReset(err):
 		return fault.New(fault.Temporary, "%s closed the connection during the TLS handshake: %w", e, err).
 			WithHint("the server may be busy, or this port does not speak TLS; try again later")
 	}
 	return fault.New(fault.TLS, "TLS handshake with %s: %w", e, err).
 		WithHint("check the TLS settings of both sides; popferry needs TLS 1.2 or later")
+}
+
+// isReset tells a connection that the network ended from TLS that was refused: an
+// alert is an operation too, but neither a read nor a write.
+func isReset(err error) bool {
+	var operation *net.OpError
+	return errors.As(err, &operation) && (operation.Op == "read" || operation.Op == "write")
 }
 
 // certificateHint shows what a person needs to tell a wrong certificate from an

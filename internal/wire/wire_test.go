@@ -327,6 +327,29 @@ func TestN4SlowServer(t *testing.T) {
 	}
 }
 
+// N5: a server that hangs up during the handshake may be busy, however it does it.
+func TestN5HandshakeReset(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for name, linger := range map[string]int{"close": -1, "reset": 0} {
+		go func() {
+			if c, err := l.Accept(); err == nil {
+				bufio.NewReader(c).Peek(5)
+				c.(*net.TCPConn).SetLinger(linger)
+				c.Close()
+			}
+		}()
+		err := greeting(t, wire.Endpoint{Protocol: wire.POP3, Host: "localhost", Port: 995,
+			TLS: wire.Implicit, Dial: loopback(l)})
+		if fault.CodeOf(err) != fault.Temporary || !strings.Contains(err.Error(), "during the TLS handshake") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // A cancellation is no silence, whenever it comes.
 func TestCancelledGreeting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
