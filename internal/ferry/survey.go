@@ -219,7 +219,11 @@ func (t *trip) count(p plan.Plan) {
 	for _, w := range p.Warnings {
 		t.note("%s", w)
 	}
-	t.emit(Event{Kind: Planned, Messages: totals.Copy.Messages, Bytes: totals.Copy.Bytes})
+	what := "to bring"
+	if t.origin == originAdopted {
+		what = "to look for at the destination"
+	}
+	t.emit(Event{Kind: Planned, Messages: totals.Copy.Messages, Bytes: totals.Copy.Bytes, Text: what})
 }
 
 // planned reports whether a stored plan, if there is one, has the message: mail

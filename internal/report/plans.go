@@ -106,7 +106,7 @@ func (p planning) copies(account string) bool {
 // Sheet has a row for each account that has a plan.
 func (p planning) Sheet() Sheet {
 	s := Sheet{
-		Title: "popferry plan", Taken: p.report.Started, ExitCode: p.report.ExitCode,
+		Title: "popferry plan", Deed: true, Taken: p.report.Started, ExitCode: p.report.ExitCode,
 		Columns: []Column{
 			{Name: "account"}, {Name: "listed", Number: true}, {Name: "known", Number: true},
 			{Name: "duplicate", Number: true}, {Name: "copy", Number: true},

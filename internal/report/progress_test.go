@@ -85,7 +85,7 @@ func TestScreen(t *testing.T) {
 	for i := range 12 {
 		name := fmt.Sprintf("user%d", i)
 		s.Observe(ferry.Event{Kind: ferry.Started, Account: name})
-		s.Observe(ferry.Event{Kind: ferry.Planned, Account: name, Messages: 100, Bytes: 1_000_000})
+		s.Observe(ferry.Event{Kind: ferry.Planned, Text: "to bring", Account: name, Messages: 100, Bytes: 1_000_000})
 	}
 	s.Observe(ferry.Event{Kind: ferry.Delivered, Account: "user0", Messages: 60, Bytes: 600_000})
 	s.Observe(ferry.Event{Kind: ferry.Held, Account: "user1", Messages: 1, Bytes: 10_000, Text: "too large"})
@@ -130,7 +130,7 @@ func TestLinesAreRateLimited(t *testing.T) {
 		t.Fatal(err)
 	}
 	output.Observe(ferry.Event{Kind: ferry.Started, Account: "alice"})
-	output.Observe(ferry.Event{Kind: ferry.Planned, Account: "alice", Messages: 1000, Bytes: 1_000_000})
+	output.Observe(ferry.Event{Kind: ferry.Planned, Text: "to bring", Account: "alice", Messages: 1000, Bytes: 1_000_000})
 	for range 1000 {
 		now = now.Add(12 * time.Millisecond) // 12 s together
 		output.Observe(ferry.Event{Kind: ferry.Delivered, Account: "alice", Messages: 1, Bytes: 1000})
@@ -184,7 +184,7 @@ func TestSharedErrorIsToldOnce(t *testing.T) {
     imap.example.net:993
   check: the host
 
-300 accounts did not finish; what to check is above.
+300 accounts did not finish; see what to check.
 `
 	if diff := cmp.Diff(want, below); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

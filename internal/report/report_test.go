@@ -258,7 +258,45 @@ func TestQuietSpeaksOnlyOfWhatIsNotWell(t *testing.T) {
 		t.Error("said nothing of a failure")
 	}
 	if out := show(t, report.Status(status()), report.Options{Quiet: true}); len(out) == 0 {
-		t.Error("said nothing when asked for the status")
+		t.Error("said nothing of a failed run when asked for the status")
+	}
+	ended := ferry.LastRun{ExitCode: fault.OK}
+	wellDone := report.StatusReport{Accounts: []report.StatusAccount{{Name: "alice", LastRun: &ended}}}
+	if out := show(t, report.Status(wellDone), report.Options{Quiet: true}); len(out) > 0 {
+		t.Errorf("said %q of runs that all went well", out)
+	}
+	if out := show(t, report.Plans(nil, ferry.Report{}, true), report.Options{Quiet: true}); len(out) > 0 {
+		t.Errorf("said %q of a plan in order", out)
+	}
+	failed := ferry.Report{ExitCode: fault.TLS}
+	if out := show(t, report.Plans(nil, failed, false), report.Options{Quiet: true}); len(out) == 0 {
+		t.Error("said nothing of a plan that failed")
+	}
+}
+
+// What awaits a word did not fail: all that was to be delivered is.
+func TestAwaitingConsentIsNoFailure(t *testing.T) {
+	account := ferry.AccountReport{Name: "alice", ExitCode: fault.Held, Error: &ferry.ErrorReport{
+		Code: fault.Held, Message: "2 messages could be deleted", Hint: "run once with --confirm-delete"}}
+	account.Delivered, account.Bytes = 2, 2000
+	failed := ferry.AccountReport{Name: "bob", ExitCode: fault.TLS, Error: &ferry.ErrorReport{Code: fault.TLS}}
+	both := ferry.Report{ExitCode: fault.TLS, Accounts: []ferry.AccountReport{account, failed}}
+	var talk bytes.Buffer
+	output, err := report.New(report.Options{Stdout: &talk, Stderr: &talk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	output.Observe(ferry.Event{Kind: ferry.Finished, Account: "alice", Result: &account})
+	if err := output.Show(report.Run(both, 0)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"alice: 2 messages delivered, 2.0 kB in 0.0s; 2 messages could be deleted\n",
+		"check: run once with --confirm-delete", "1 account did not finish",
+	} {
+		if !strings.Contains(talk.String(), want) {
+			t.Errorf("does not say %q:\n%s", want, talk.String())
+		}
 	}
 }
 

@@ -69,10 +69,11 @@ func row(name string, t ferry.Totals, took float64, code fault.Code) []Cell {
 		octets(t.Bytes), span(took), ending(code)}
 }
 
+// failures counts the accounts that did not finish. One that awaits a word did.
 func failures(r ferry.Report) int {
 	failed := 0
 	for _, a := range r.Accounts {
-		if a.Error != nil {
+		if a.Error != nil && a.Error.Code != fault.Held {
 			failed++
 		}
 	}
@@ -85,9 +86,9 @@ func verdict(code fault.Code, failed, held int, success string) string {
 	case code == fault.OK:
 		return success
 	case code == fault.Held && held == 0:
-		return "Done, but something awaits your word; see above."
+		return "Done, but something awaits your word; see what to check."
 	case failed > 0 && code != fault.Held:
-		return Count(failed, "account") + " did not finish; what to check is above."
+		return Count(failed, "account") + " did not finish; see what to check."
 	case held > 0:
 		return "Done, but for " + Count(held, "message") + " held back on POP3."
 	}

@@ -25,8 +25,8 @@ type Sheet struct {
 	Title string
 	// Taken is when; zero if that does not matter.
 	Taken time.Time
-	// Deed marks the result of work: --quiet hides it if all is well. What was
-	// asked for is always shown.
+	// Deed marks what tells whether all is well: --quiet hides it if so. Answers
+	// are always shown.
 	Deed bool
 	// Columns and Rows are the table, one row for each account; the first column
 	// is the account. Total is a further row, or nil.

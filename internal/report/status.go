@@ -64,7 +64,7 @@ func (s status) JSON() any { return s.report }
 // Sheet has a row for each account and destination.
 func (s status) Sheet() Sheet {
 	sheet := Sheet{
-		Title: "popferry status",
+		Title: "popferry status", Deed: true,
 		Columns: []Column{
 			{Name: "account"}, {Name: "delivered", Number: true}, {Name: "held", Number: true},
 			{Name: "open", Number: true, Minor: true}, {Name: "deleted", Number: true, Minor: true},
@@ -78,6 +78,7 @@ func (s status) Sheet() Sheet {
 		sheet.Rows = append(sheet.Rows, a.row())
 		if a.LastRun != nil {
 			sheet.issue(a.Name, a.LastRun.Error)
+			sheet.ExitCode = fault.Worst(sheet.ExitCode, a.LastRun.ExitCode)
 		}
 		sheet.messages(a.Name, a.Messages)
 	}

@@ -107,11 +107,18 @@ func (w *work) state(now time.Time) string {
 func ended(r *ferry.AccountReport) string {
 	took := " in " + Duration(seconds(r.Seconds))
 	switch {
-	case r.Error != nil && r.Delivered > 0:
+	case r.Error == nil:
+		return done(r) + took
+	case r.Error.Code == fault.Held: // nothing failed: something awaits a person
+		return done(r) + took + "; " + harmless(r.Error.Message)
+	case r.Delivered > 0:
 		return Count(r.Delivered, "message") + " delivered" + took + ", then failed: " + harmless(r.Error.Message)
-	case r.Error != nil:
-		return "failed after " + Duration(seconds(r.Seconds)) + ": " + harmless(r.Error.Message)
 	}
+	return "failed after " + Duration(seconds(r.Seconds)) + ": " + harmless(r.Error.Message)
+}
+
+// done is what was done for an account that did not fail.
+func done(r *ferry.AccountReport) string {
 	text := "done"
 	switch {
 	case r.Delivered > 0:
@@ -127,7 +134,7 @@ func ended(r *ferry.AccountReport) string {
 			text += fmt.Sprintf(", %s %s", humanize.Comma(int64(part.n)), part.what)
 		}
 	}
-	return text + took
+	return text
 }
 
 // news is the line about an event that is always worth one, or "".
@@ -135,7 +142,7 @@ func news(ev ferry.Event, w *work, now time.Time) string {
 	switch ev.Kind {
 	case ferry.Planned:
 		if ev.Messages > 0 {
-			return Count(ev.Messages, "message") + " to bring, " + Size(ev.Bytes)
+			return Count(ev.Messages, "message") + " " + ev.Text + ", " + Size(ev.Bytes)
 		}
 	case ferry.Held:
 		return fmt.Sprintf("held, %s: %s", Size(ev.Bytes), harmless(ev.Text))
