@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -21,6 +22,7 @@ func (htmlFormat) write(w io.Writer, r Result) error {
 	t, err := template.New("report.html").Funcs(template.FuncMap{
 		"safe": harmless, "tone": tone, "size": Size, "title": title, "when": moment,
 		"name": func(m Message) string { return m.name() }, "cells": cells, "hint": Hint,
+		"gather": gather,
 	}).ParseFS(page, "report.html")
 	if err != nil {
 		return fmt.Errorf("parse the page: %w", err)
@@ -29,18 +31,40 @@ func (htmlFormat) write(w io.Writer, r Result) error {
 }
 
 // labelled is a cell with the column that it stands in: on a phone each row is
-// a card of its own, and every cell says what it is.
+// a card of its own, and every cell says what it is. Link leads to what explains
+// it, which may be many cards away; "" where nothing does.
 type labelled struct {
 	Column Column
 	Cell   Cell
+	Link   string
 }
 
 func cells(s Sheet, row []Cell) []labelled {
+	account := row[0].Value
+	message := slices.IndexFunc(s.Messages, func(m Message) bool { return m.Account == account })
 	out := make([]labelled, len(row))
 	for i, c := range row {
-		out[i] = labelled{s.Columns[i], c}
+		out[i] = labelled{Column: s.Columns[i], Cell: c}
+		switch {
+		case c.Code != fault.OK && s.issueOf(account) >= 0:
+			out[i].Link = fmt.Sprintf("#error-%d", s.issueOf(account))
+		case message >= 0 && (c.Code != fault.OK || s.Columns[i].Name == "held" && !c.None):
+			out[i].Link = fmt.Sprintf("#message-%d", message)
+		}
 	}
 	return out
+}
+
+// issueOf is where the error of an account stands among those that [gather] makes
+// of all, or -1.
+func (s Sheet) issueOf(account any) int {
+	own := slices.IndexFunc(s.Errors, func(e Issue) bool { return e.Account == account })
+	if own < 0 {
+		return -1
+	}
+	return slices.IndexFunc(gather(s.Errors), func(e Issue) bool {
+		return e.Text == s.Errors[own].Text && e.Hint == s.Errors[own].Hint
+	})
 }
 
 // tone is the class of what ended with a code.

@@ -300,6 +300,27 @@ func TestAwaitingConsentIsNoFailure(t *testing.T) {
 	}
 }
 
+// On a phone the table is long: each row leads to what explains how it ended.
+func TestPageLeadsToReasons(t *testing.T) {
+	down := &ferry.ErrorReport{Code: fault.Temporary, Message: "no answer", Hint: "wait"}
+	r := ferry.Report{ExitCode: fault.Temporary, Accounts: []ferry.AccountReport{
+		{Name: "alice"}, {Name: "bob", ExitCode: fault.Temporary, Error: down},
+		{Name: "carol", ExitCode: fault.Held, Totals: ferry.Totals{Held: 1},
+			Messages: []ferry.MessageReport{{Number: 7, State: "held", Reason: "too large"}}},
+		{Name: "dave", ExitCode: fault.Temporary, Error: down},
+	}}
+	page := string(file(t, report.Run(r, 0), "r.html"))
+	for link, want := range map[string]int{
+		`<a href="#error-0">temporary</a>`: 2, `<a href="#message-0">held</a>`: 1, `<a href="#message-0">1</a>`: 1,
+		`id="error-0"`: 1, `<strong>bob, dave</strong>`: 1, `id="message-0"`: 1, `id="error-1"`: 0,
+		`href="#errors"`: 1, `id="errors"`: 1, `href="#messages"`: 1, `id="messages"`: 1, `"#notes"`: 0,
+	} {
+		if got := strings.Count(page, link); got != want {
+			t.Errorf("%s is there %d times, want %d", link, got, want)
+		}
+	}
+}
+
 func TestReportFiles(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "r.json")
