@@ -70,6 +70,9 @@ func TestHostileAnswers(t *testing.T) {
 			server := fake{on: c.on}
 			conn := server.dial(t)
 			err := walk(conn)
+			if err != nil && fault.HintOf(err) == "" {
+				t.Errorf("no hint for: %v", err)
+			}
 			if got := fault.CodeOf(err); got != c.want {
 				t.Errorf("code %v (%v), want %v", got, err, c.want)
 			}

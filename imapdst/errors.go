@@ -86,7 +86,7 @@ func appendHint(s status) string {
 	case "NOPERM", "READ-ONLY":
 		return "check that the user may write to this folder"
 	}
-	return "the message stays on POP3; repair: wrap may get it accepted"
+	return "repair: wrap may get it accepted, inside an attachment"
 }
 
 func tooLarge(size, limit int64) *fault.Error {

@@ -101,6 +101,9 @@ func TestHostileLogin(t *testing.T) {
 			if err == nil {
 				conn.Close()
 			}
+			if err != nil && fault.HintOf(err) == "" {
+				t.Errorf("no hint for: %v", err)
+			}
 			if got := fault.CodeOf(err); got != c.want {
 				t.Errorf("code %v (%v), want %v", got, err, c.want)
 			}

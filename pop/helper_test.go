@@ -126,6 +126,9 @@ func wantFault(t testing.TB, err error, code fault.Code, words ...string) {
 	if !errors.As(err, &shown) {
 		t.Fatalf("error %q is no fault.Error", err)
 	}
+	if fault.HintOf(err) == "" {
+		t.Errorf("error %q has no hint", err)
+	}
 	for _, word := range words {
 		if text := shown.Message + "\n" + shown.Hint; !strings.Contains(text, word) {
 			t.Errorf("error %q does not say %q", text, word)

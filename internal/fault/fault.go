@@ -162,7 +162,7 @@ const (
 )
 
 // HintOf returns the outermost hint of an error, or what can be said without
-// one: no error leaves a person alone. It is "" for nil only.
+// one: no error shall leave a person alone.
 func HintOf(err error) string {
 	var e *Error
 	for rest := err; errors.As(rest, &e); rest = e.Err {
@@ -170,15 +170,15 @@ func HintOf(err error) string {
 			return e.Hint
 		}
 	}
-	switch {
-	case err == nil:
-		return ""
+	switch code := CodeOf(err); {
+	case code == Internal:
+		return bugHint
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return stoppedHint
-	case CodeOf(err) == Temporary:
+	case code == Temporary:
 		return networkHint
 	}
-	return bugHint
+	return ""
 }
 
 // AfterOf returns how long the server asked to wait, or 0.

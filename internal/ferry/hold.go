@@ -136,5 +136,12 @@ func unsendable(size, limit int64) string {
 	return ""
 }
 
-// refusalReason is what the destination said, for people.
-func refusalReason(err error) string { return "the destination refuses it: " + err.Error() }
+// refusalReason is what the destination said, for people, and what may help. Of a
+// message that was refused wrapped as well, nothing does.
+func refusalReason(c *parcel) string {
+	reason := "the destination refuses it: " + c.refusal.Error()
+	if c.original != nil {
+		return reason
+	}
+	return reason + "; " + fault.HintOf(c.refusal)
+}

@@ -198,7 +198,7 @@ func (l *lane) setback(c *parcel, alone bool) error {
 	defer l.p.release(c)
 	if alone && c.record.Attempts >= maxAttempts && t.anyDelivered() {
 		t.resolved(c.session)
-		return t.hold(ctx, c.listed, c.record, refusalReason(c.refusal))
+		return t.hold(ctx, c.listed, c.record, refusalReason(c))
 	}
 	c.record.Attempts++
 	return errors.Join(c.refusal, t.unsent(ctx, []*parcel{c}))
@@ -222,7 +222,7 @@ func (l *lane) ladder(c *parcel) error {
 	}
 	defer l.p.release(c)
 	l.p.t.resolved(c.session)
-	return l.p.t.hold(ctx, c.listed, c.record, refusalReason(c.refusal))
+	return l.p.t.hold(ctx, c.listed, c.record, refusalReason(c))
 }
 
 func (l *lane) deliver(batch []*parcel) error {

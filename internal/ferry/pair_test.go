@@ -202,6 +202,8 @@ func TestCulpritIsHeldAlone(t *testing.T) {
 			r := p.run(fault.Held, 150)
 			if len(r.Accounts[0].Messages) != 1 || !strings.Contains(r.Accounts[0].Messages[0].Reason, "contains poison") {
 				t.Errorf("held: %+v", r.Accounts[0].Messages)
+			} else if reason := r.Accounts[0].Messages[0].Reason; !strings.Contains(reason, "repair: wrap") {
+				t.Errorf("the reason does not say what may help: %s", reason)
 			}
 			p.arrived(mail...)
 			p.run(fault.Held, 0)
@@ -230,6 +232,18 @@ func TestWrap(t *testing.T) {
 	p.run(0, 0)
 	if n := len(p.imap.Mailbox("INBOX")); n != 6 {
 		t.Errorf("%d messages", n)
+	}
+}
+
+// TestWrapRefused: what would help without `repair: wrap` is no help with it.
+func TestWrapRefused(t *testing.T) {
+	refuse := func([]byte) string { return "NO not here" }
+	p := newPair(t, popd.Options{}, imapd.Options{Refuse: refuse}, ordinary(1, 5)...)
+	p.account().Repair = "wrap"
+	r := p.run(fault.Held, 0)
+	if m := r.Accounts[0].Messages; len(m) != 1 || !strings.Contains(m[0].Reason, "not here") ||
+		strings.Contains(m[0].Reason, "wrap") {
+		t.Errorf("held: %+v", m)
 	}
 }
 

@@ -110,6 +110,9 @@ func (p *player) hears(report ferry.Report, words string) {
 		said = append(said, a.Notes...)
 		if a.Error != nil {
 			said = append(said, a.Error.Message, a.Error.Hint)
+			if a.Error.Hint == "" {
+				p.Errorf("no hint for: %s", a.Error.Message)
+			}
 		}
 		for _, m := range a.Messages {
 			said = append(said, m.Reason)
