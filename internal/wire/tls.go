@@ -63,7 +63,7 @@ func (e Endpoint) tlsConfig() (*tls.Config, *fault.Error) {
 		ServerName: strings.TrimSuffix(strings.Trim(e.Host, "[]"), "."),
 	}
 	if e.CAFile != "" {
-		pool, err := readRoots(e.CAFile)
+		pool, err := e.readRoots()
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +72,7 @@ func (e Endpoint) tlsConfig() (*tls.Config, *fault.Error) {
 	if e.Pin != "" {
 		want, err := ParsePin(e.Pin)
 		if err != nil {
-			return nil, fault.New(fault.Config, "tls_pin: %w", err).
+			return nil, fault.New(fault.Config, "%s: tls_pin: %w", e, err).
 				WithHint("it is the SHA-256 of the server's public key; its operator knows it")
 		}
 		// The pin replaces the CA check, it does not join it: pinned servers are
@@ -83,15 +83,15 @@ func (e Endpoint) tlsConfig() (*tls.Config, *fault.Error) {
 	return config, nil
 }
 
-func readRoots(path string) (*x509.CertPool, *fault.Error) {
-	pem, err := os.ReadFile(path)
+func (e Endpoint) readRoots() (*x509.CertPool, *fault.Error) {
+	pem, err := os.ReadFile(e.CAFile)
 	if err != nil {
-		return nil, fault.New(fault.Config, "tls_ca: %w", err).
+		return nil, fault.New(fault.Config, "%s: tls_ca: %w", e, err).
 			WithHint("check the path, and that the user who runs popferry may read it")
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fault.New(fault.Config, "tls_ca: %s holds no PEM certificate", path).
+		return nil, fault.New(fault.Config, "%s: tls_ca: %s holds no PEM certificate", e, e.CAFile).
 			WithHint("it has to hold -----BEGIN CERTIFICATE----- and what follows; a key will not do")
 	}
 	return pool, nil
