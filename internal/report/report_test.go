@@ -136,12 +136,14 @@ func TestPlanAsJSONCanBeCarriedOut(t *testing.T) {
 func verified() ferry.VerifyReport {
 	return ferry.VerifyReport{
 		Version: 1, ExitCode: fault.Held,
-		Totals: ferry.VerifyTotals{Delivered: 1204, Found: 1202, Moved: 1, Missing: 1},
+		Totals: ferry.VerifyTotals{Delivered: 1204, Found: 1201, Altered: 1, Moved: 1, Missing: 1},
 		Accounts: []ferry.VerifyAccount{{
 			Name:         "alice",
-			VerifyTotals: ferry.VerifyTotals{Delivered: 1204, Found: 1202, Moved: 1, Missing: 1},
+			VerifyTotals: ferry.VerifyTotals{Delivered: 1204, Found: 1201, Altered: 1, Moved: 1, Missing: 1},
 			ExitCode:     fault.Held,
 			Messages: []ferry.MessageReport{
+				{UIDL: "a0", Size: 1100, State: "altered", Folder: "INBOX", UID: 6,
+					Reason: "the destination changed it: its text differs from what POP3 gave"},
 				{UIDL: "a1", Size: 1200, State: "moved", Folder: "Archive", UID: 3, Reason: "was INBOX uid 7"},
 				{UIDL: "a2", Size: 1300, State: "missing", Folder: "INBOX", UID: 8,
 					Reason: "not in any folder of the destination"},

@@ -1,6 +1,9 @@
 package report
 
-import "github.com/popferry/popferry/internal/ferry"
+import (
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+)
 
 // Verify is the result of `popferry verify`.
 func Verify(r ferry.VerifyReport) Result { return verification{r} }
@@ -23,7 +26,7 @@ func (v verification) Sheet() Sheet {
 	}
 	failed := 0
 	for _, a := range r.Accounts {
-		s.Rows = append(s.Rows, append(verified(a.Name, a.VerifyTotals), ending(a.ExitCode)))
+		s.Rows = append(s.Rows, append(verified(a.Name, a.VerifyTotals), proof(a.ExitCode)))
 		s.issue(a.Name, a.Error)
 		s.messages(a.Name, a.Messages)
 		if a.Error != nil {
@@ -31,7 +34,7 @@ func (v verification) Sheet() Sheet {
 		}
 	}
 	if len(r.Accounts) > 1 {
-		s.Total = append(verified(Count(len(r.Accounts), "account"), r.Totals), ending(r.ExitCode))
+		s.Total = append(verified(Count(len(r.Accounts), "account"), r.Totals), proof(r.ExitCode))
 	}
 	s.Verdict = verifyVerdict(r, failed)
 	return s
@@ -40,6 +43,15 @@ func (v verification) Sheet() Sheet {
 func verified(name string, t ferry.VerifyTotals) []Cell {
 	return []Cell{text(name), number(t.Delivered), number(t.Found), number(t.Altered),
 		number(t.Moved), number(t.Missing)}
+}
+
+// proof is ending in the words of a proof: nothing is held back here.
+func proof(code fault.Code) Cell {
+	c := ending(code)
+	if code == fault.Held {
+		c.Text = "not proven"
+	}
+	return c
 }
 
 func verifyVerdict(r ferry.VerifyReport, failed int) string {
