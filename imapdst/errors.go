@@ -228,3 +228,14 @@ func (c *Conn) distrust(multi bool) {
 	}
 	c.caps.LiteralPlus, c.caps.LiteralMinus = false, false
 }
+
+// Distrust turns off what an earlier connection to the same server learned not to
+// believe: a literal that the server did not expect has ended that one.
+func (c *Conn) Distrust(earlier *Conn) {
+	believed := earlier.Capabilities()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.caps.MultiAppend = c.caps.MultiAppend && believed.MultiAppend
+	c.caps.LiteralPlus = c.caps.LiteralPlus && believed.LiteralPlus
+	c.caps.LiteralMinus = c.caps.LiteralMinus && believed.LiteralMinus
+}

@@ -32,6 +32,9 @@ func (l *link) dial(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if l.conn != nil {
+		conn.Distrust(l.conn)
+	}
 	box, err := conn.Folder(ctx, l.trip.account.Folder, l.create)
 	if err != nil {
 		conn.Close()

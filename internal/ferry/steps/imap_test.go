@@ -319,11 +319,10 @@ func noise() []row {
 			lies("UIDPLUS")(o)
 			o.Imap.NoUIDPlus = true
 		}},
-		{id: "A24", name: "LITERAL+ announced and not known", limit: 20 * time.Minute,
-			code: fault.Temporary, hopeless: true, options: func(o *voyage.Options) {
-				lies("LITERAL+")(o)
-				o.Imap.Literals, o.Imap.NoMultiAppend = imapd.LiteralSync, true
-			}},
+		{id: "A24", name: "LITERAL+ announced and not known", options: func(o *voyage.Options) {
+			lies("LITERAL+")(o)
+			o.Imap.Literals, o.Imap.NoMultiAppend = imapd.LiteralSync, true
+		}},
 		{id: "A24", name: "NAMESPACE announced and not known", options: func(o *voyage.Options) {
 			lies("NAMESPACE")(o)
 			o.Imap.NoNamespace = true
