@@ -35,19 +35,34 @@ func (t *trip) deletePass(ctx context.Context) error {
 		return fault.New(fault.Held, "%s could be deleted from POP3, and nothing was: the first deletion needs your word",
 			count(len(due), "message")).WithHint("run once with --confirm-delete; it is remembered for this account")
 	}
-	read := headerOnly(due)
-	proven, err := t.proveAnywhere(ctx, due)
-	if err != nil {
-		return err
+	return t.deleteDue(ctx, due)
+}
+
+// deleteBatch is how many messages are deleted in one session. Little time passes
+// between the reading of a copy and the end of its original, a QUIT that fails puts
+// no more than these in doubt, and some servers drop those who delete too much.
+const deleteBatch = 1000
+
+func (t *trip) deleteDue(ctx context.Context, due []journal.Record) error {
+	read, kept := headerOnly(due), 0
+	for batch := range slices.Chunk(due, deleteBatch) {
+		proven, err := t.proveAnywhere(ctx, batch)
+		if err != nil {
+			return err
+		}
+		kept += len(batch) - len(proven)
+		if len(proven) == 0 {
+			continue
+		}
+		if goOn, err := t.deleteProven(ctx, proven, read); err != nil || !goOn {
+			return err
+		}
 	}
-	if n := len(due) - len(proven); n > 0 {
+	if kept > 0 {
 		t.note("%s kept on POP3: the copy is not where it was delivered, or not as it was sent (popferry verify tells)",
-			count(n, "message"))
+			count(kept, "message"))
 	}
-	if len(proven) == 0 {
-		return nil
-	}
-	return t.deleteProven(ctx, proven, read)
+	return nil
 }
 
 // agreed reports whether a person agreed to deletions for this account, and
@@ -182,15 +197,24 @@ func completed(r journal.Record, s message.Summary) journal.Record {
 }
 
 // deleteProven opens a session of its own, looks whether the listed messages are
-// still those of the records (reading those in read whole), and deletes them. What QUIT's answer was is not
-// believed: the next listing tells.
-func (t *trip) deleteProven(ctx context.Context, proven []journal.Record, read map[string]bool) error {
+// still those of the records (reading those in read whole), and deletes them. What
+// QUIT's answer was is not believed: the next listing tells. Unless goOn, there is
+// no further session to be had in this run.
+func (t *trip) deleteProven(ctx context.Context, proven []journal.Record, read map[string]bool) (goOn bool, err error) {
 	if ok, err := t.deletionSession(ctx); err != nil || !ok {
-		return err
+		return false, err
 	}
 	check := newRecheck(t, proven, read)
-	if err := check.run(ctx); err != nil || len(check.sure) == 0 {
-		return err
+	if err := check.run(ctx); err != nil {
+		return false, err
+	}
+	return true, t.deleteSure(ctx, check)
+}
+
+// deleteSure deletes what was checked, and ends the session.
+func (t *trip) deleteSure(ctx context.Context, check *recheck) error {
+	if len(check.sure) == 0 {
+		return nil
 	}
 	for i := range check.records {
 		check.records[i].State, check.records[i].Changed = journal.DeleteSent, time.Now()

@@ -1,12 +1,15 @@
 package ferry_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/corpus"
 	"github.com/popferry/popferry/internal/mailtest/dovecot"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -86,4 +89,22 @@ func TestDeleteNothingThatIsNotThere(t *testing.T) {
 	if r.Totals.Deleted != 4 || maildrop(t, s, "alice") != 1 {
 		t.Fatalf("deleted %d, %d left on POP3: %+v", r.Totals.Deleted, maildrop(t, s, "alice"), r)
 	}
+}
+
+// TestDeleteInBatches: many messages are deleted in several sessions, none with
+// more than a thousand, and all of them once.
+func TestDeleteInBatches(t *testing.T) {
+	var mail [][]byte
+	for i := range 2050 {
+		mail = append(mail, simple(fmt.Sprint(i), "a", "text"))
+	}
+	p := deleting(t, popd.Options{}, imapd.Options{}, mail...)
+	p.run(0, len(mail))
+	if left := len(p.pop.Messages()); left != 0 {
+		t.Errorf("%d messages are left", left)
+	}
+	if c := p.pop.Counters(); c.Dele != len(mail) || c.Quit < 3 {
+		t.Errorf("%d times DELE, %d times QUIT", c.Dele, c.Quit)
+	}
+	p.arrived(mail...)
 }
