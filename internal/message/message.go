@@ -18,14 +18,7 @@ type Message struct {
 // called again. An error of w is returned unchanged; the class is fault.State if
 // the temporary file fails, and fault.Internal after Close.
 func (m *Message) WriteTo(w io.Writer) (written int64, err error) {
-	put := func(p []byte) error {
-		n, err := w.Write(p)
-		written += int64(n)
-		if err == nil && n < len(p) {
-			err = io.ErrShortWrite
-		}
-		return err
-	}
+	put := counted(w, &written)
 	if m.Raw == m.Size { // nothing to change
 		return written, m.each(put)
 	}
@@ -35,6 +28,25 @@ func (m *Message) WriteTo(w io.Writer) (written int64, err error) {
 		err = put(tail)
 	}
 	return written, err
+}
+
+// WriteOriginal writes the message as it was received, exactly Raw octets. It is
+// in all else like WriteTo.
+func (m *Message) WriteOriginal(w io.Writer) (written int64, err error) {
+	err = m.each(counted(w, &written))
+	return written, err
+}
+
+// counted gives the writing of pieces to w, which takes all of a piece or fails.
+func counted(w io.Writer, written *int64) func([]byte) error {
+	return func(p []byte) error {
+		n, err := w.Write(p)
+		*written += int64(n)
+		if err == nil && n < len(p) {
+			err = io.ErrShortWrite
+		}
+		return err
+	}
 }
 
 // each gives the octets as received, in pieces.

@@ -165,6 +165,22 @@ func TestReceive(t *testing.T) {
 }
 
 // TestReceiveOctetByOctet is the one way of reading that is too slow for all.
+// TestWriteOriginal: what was received can be had back, repaired for delivery or
+// not, in memory or in a file.
+func TestWriteOriginal(t *testing.T) {
+	for _, memory := range []int64{1, 1 << 20} {
+		spool := &message.Spool{Dir: t.TempDir(), Memory: memory}
+		for _, mail := range mails() {
+			m := receive(t, spool, bytes.NewReader(mail.Raw))
+			var got bytes.Buffer
+			n, err := m.WriteOriginal(&got)
+			if err != nil || n != m.Raw || !bytes.Equal(got.Bytes(), mail.Raw) {
+				t.Errorf("%s: %d octets written of %d, %v", mail.Name, n, m.Raw, err)
+			}
+		}
+	}
+}
+
 func TestReceiveOctetByOctet(t *testing.T) {
 	s := &message.Spool{Dir: t.TempDir(), Memory: 5000, Now: clock}
 	for _, mail := range mails() {
