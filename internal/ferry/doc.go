@@ -14,6 +14,7 @@
 //	carry    RETR, digest, match by content, INTENT, APPEND, DELIVERED: fetching
 //	         and appending overlap, bounded by octets in flight; what only a copy
 //	         that the destination altered vouches for comes last
+//	export   held messages are retrieved once more, for [Options.KeepHeld]
 //	delete   in a POP3 session of its own, what was read back from IMAP
 //
 // The invariants are those of the design: INTENT is durable before the octets

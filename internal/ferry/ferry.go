@@ -40,6 +40,11 @@ type Options struct {
 	Held bool
 	// ConfirmDelete permits the first deletion from an account's maildrop.
 	ConfirmDelete bool
+	// KeepHeld, unless nil, puts a held message where a person can take it from, and
+	// returns the name of its file. Of a message that it has already it makes no
+	// second file. Accounts call it at the same time; an error has the class
+	// [fault.State].
+	KeepHeld func(account string, m *message.Message) (file string, err error)
 	// EveryMessage lists all messages in the report, not only those held.
 	EveryMessage bool
 	// Stored is a plan made earlier, by account; the trip ends with

@@ -49,6 +49,7 @@ func (t *trip) countHeld(l plan.Listed, reason string) {
 		return
 	}
 	t.held[l.Key] = true
+	t.heldRow[l.Key] = len(t.report.Messages)
 	t.report.Held++
 	t.report.Messages = append(t.report.Messages, MessageReport{
 		Number: l.Number, UIDL: fault.Escape(l.UIDL), Size: l.Size,

@@ -189,6 +189,7 @@ func (t *trip) forgetSessionNames() {
 	defer t.mu.Unlock()
 	session := func(key string) bool { return strings.HasPrefix(key, sessionPrefix) }
 	maps.DeleteFunc(t.held, func(key string, _ bool) bool { return session(key) })
+	maps.DeleteFunc(t.exported, func(key string, _ bool) bool { return session(key) })
 	maps.DeleteFunc(t.garbled, func(key string, _ bool) bool { return session(key) })
 	maps.DeleteFunc(t.ended, func(key string, _ bool) bool { return session(key) })
 	maps.DeleteFunc(t.later, func(key string, _ bool) bool { return session(key) })

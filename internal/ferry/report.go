@@ -62,6 +62,8 @@ type MessageReport struct {
 	Reason string `json:"reason,omitempty"`
 	Folder string `json:"folder,omitempty"`
 	UID    uint32 `json:"uid,omitempty"`
+	// File is where [Options.KeepHeld] put it.
+	File string `json:"file,omitempty"`
 }
 
 func (t *Totals) add(o Totals) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -54,12 +55,16 @@ type trip struct {
 	inPlan     map[string]bool           // keys of the stored plan
 	rounds     int                       // rounds completed before this one
 	match      *matcher
+	ungiven    error // why the source gave a held message not to be exported
+	unkept     error // why it could not be kept
 
 	mu             sync.Mutex // guards what follows
 	report         AccountReport
 	copied         []uint32 // UIDs appended in this trip
 	parked         map[string]journal.Record
 	held           map[string]bool            // reported as held in this run, by listing key
+	heldRow        map[string]int             // where the report has them
+	exported       map[string]bool            // their export was tried
 	shortened      map[string]message.Summary // arrived too short, by listing key
 	rereads        []plan.Listed              // to be read a second time: of these, or put off
 	later          map[string]bool            // put off until all others are matched, by listing key
@@ -87,14 +92,22 @@ func newTrip(e *engine, a plan.Account) *trip {
 	return &trip{
 		engine: e, account: a, started: time.Now(), report: AccountReport{Name: a.Name},
 		entries: map[string]pop.Entry{}, parked: map[string]journal.Record{}, ordinals: map[string]int{},
-		held: map[string]bool{}, garbled: map[string]bool{}, ended: map[string]bool{}, recognised: map[string]bool{}, shortened: map[string]message.Summary{},
+		held: map[string]bool{}, heldRow: map[string]int{}, exported: map[string]bool{},
+		garbled: map[string]bool{}, ended: map[string]bool{}, recognised: map[string]bool{},
+		shortened: map[string]message.Summary{},
 	}
 }
 
-// run is the whole pass. It goes in rounds: a lost connection, or an append whose
+// run is the whole pass.
+func (t *trip) run(ctx context.Context) error {
+	err := t.pass(ctx)
+	return errors.Join(t.concludeExport(err), err)
+}
+
+// pass carries and deletes. It goes in rounds: a lost connection, or an append whose
 // answer was lost, ends a round; the next one lists and looks anew, so that there
 // is one way only in which the state of things is judged.
-func (t *trip) run(ctx context.Context) error {
+func (t *trip) pass(ctx context.Context) error {
 	if err := t.open(ctx, true); err != nil {
 		return err
 	}
@@ -145,6 +158,9 @@ func (t *trip) round(ctx context.Context) error {
 		return err
 	}
 	if err := t.establish(ctx); err != nil {
+		return err
+	}
+	if err := t.exportHeld(ctx); err != nil {
 		return err
 	}
 	if t.engine.EveryMessage {
