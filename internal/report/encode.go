@@ -68,7 +68,7 @@ func (csvFormat) write(w io.Writer, r Result) error {
 	for _, c := range s.Columns {
 		head = append(head, strings.ReplaceAll(c.Name, " ", "_"))
 	}
-	head = append(head, "error", "hint", "number", "uidl", "message_size", "state", "reason", "folder", "uid")
+	head = append(head, "error", "hint", "number", "uidl", "message_size", "state", "reason", "folder", "uid", "file")
 	rows := [][]string{head}
 	for _, row := range s.Rows {
 		rows = append(rows, s.accountRow(row))
@@ -83,7 +83,7 @@ func (csvFormat) write(w io.Writer, r Result) error {
 }
 
 // messageColumns is how many columns follow "error" and "hint".
-const messageColumns = 7
+const messageColumns = 8
 
 func (s Sheet) accountRow(row []Cell) []string {
 	line := []string{"account"}
@@ -103,7 +103,8 @@ func (s Sheet) accountRow(row []Cell) []string {
 func (s Sheet) messageRow(m Message) []string {
 	line := append([]string{"message", plainCell(m.Account)}, make([]string, len(s.Columns)-1+2)...)
 	return append(line, optional(int64(m.Number)), plainCell(m.UIDL), strconv.FormatInt(m.Size, 10),
-		plainCell(m.State), plainCell(m.Reason), plainCell(m.Folder), optional(int64(m.UID)))
+		plainCell(m.State), plainCell(m.Reason), plainCell(m.Folder), optional(int64(m.UID)),
+		plainCell(m.File))
 }
 
 func optional(n int64) string {

@@ -62,7 +62,8 @@ func sample() ferry.Report {
 					{Number: 7, UIDL: "0000abcd", Size: 52_000_000, State: "held",
 						Reason: "larger than the destination accepts (52000000 bytes of at most 35651584)"},
 					{Number: 9, UIDL: "0000abce", Size: 0, State: "held",
-						Reason: "it is empty (0 bytes), and no IMAP server stores that"},
+						Reason: "it is empty (0 bytes), and no IMAP server stores that",
+						File:   "held/bob-e3b0c442.eml"},
 				}},
 			{Name: "carol", Seconds: 0.4, ExitCode: fault.Credentials, Error: &ferry.ErrorReport{
 				Code:    fault.Credentials,

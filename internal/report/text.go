@@ -230,8 +230,8 @@ func (f textFormat) messages(b *bytes.Buffer, list []Message) {
 	paragraph(b)
 	shown := list[:min(len(list), maxShown)]
 	for _, m := range shown {
-		f.say(b, fmt.Sprintf("%s: %s: %s, %s%s", harmless(m.Account), harmless(m.State), m.name(),
-			Size(m.Size), because(m.Reason)))
+		f.say(b, fmt.Sprintf("%s: %s: %s, %s%s%s", harmless(m.Account), harmless(m.State), m.name(),
+			Size(m.Size), because(m.Reason), kept(m.File)))
 	}
 	if more := len(list) - len(shown); more > 0 {
 		f.say(b, "and "+Count(more, "message")+" more; --json or --report FILE has them all")
@@ -258,6 +258,13 @@ func because(reason string) string {
 		return ""
 	}
 	return ": " + harmless(reason)
+}
+
+func kept(file string) string {
+	if file == "" {
+		return ""
+	}
+	return "; kept in " + harmless(file)
 }
 
 func (f textFormat) notes(b *bytes.Buffer, notes []Note) {
