@@ -16,7 +16,8 @@ const runHelp = `Bring the mail of the named accounts, or of all, from POP3 to I
 
 A run can be repeated and interrupted at any time: what was delivered is remembered
 and never comes twice. Messages that can't be delivered are held: they stay on POP3,
-are listed with the reason, and block nothing else. One account that fails does not
+are listed with the reason, and block nothing else. --export-held keeps a copy of
+each in a file, byte for byte; the report says in which. One account that fails does not
 stop the others.
 
 Nothing is deleted from POP3 unless the account says keep: delivered or keep: 30d.
@@ -42,6 +43,7 @@ type runOptions struct {
 	onlyFailed    bool
 	confirmDelete bool
 	held          bool
+	exportHeld    string
 }
 
 func (a *app) runCommand() *cobra.Command {
@@ -53,6 +55,7 @@ func (a *app) runCommand() *cobra.Command {
 		Example: `  popferry run                              all accounts of accounts.yaml
   popferry run alice bob                    these two
   popferry run --only-failed                those whose last run failed, or never ran
+  popferry run --export-held held           keep what can't be delivered, to import it by hand
   popferry run --plan plan.json             what was reviewed, if nothing has changed since
   popferry run --quiet --report run.html    from cron: silence, or what went wrong`,
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -65,6 +68,7 @@ func (a *app) runCommand() *cobra.Command {
 	f.BoolVar(&o.onlyFailed, "only-failed", false, "only accounts whose last run failed, or that never ran")
 	f.BoolVar(&o.confirmDelete, "confirm-delete", false, "agree to deletions from POP3; remembered by account")
 	f.BoolVar(&o.held, "held", false, "try again what is held")
+	f.StringVar(&o.exportHeld, "export-held", "", "keep held messages as .eml files in `DIR`, byte for byte")
 	return cmd
 }
 
@@ -95,6 +99,13 @@ func (a *app) run(ctx context.Context, o runOptions, names []string) error {
 		return err
 	}
 	defer s.close()
+	if o.exportHeld != "" {
+		folder, err := report.NewHeldFolder(o.exportHeld)
+		if err != nil {
+			return err
+		}
+		s.options.KeepHeld = folder.Keep
+	}
 	s.options.Stored, s.options.Held, s.options.ConfirmDelete = stored, o.held, o.confirmDelete
 	r := ferry.Run(ctx, s.options)
 	return a.show(report.Run(r, time.Since(r.Started)), r.ExitCode)
