@@ -118,7 +118,22 @@ service imap {
 service pop3 {
   service_count = 100
 }
+{quota}
 {extra}
+`
+
+// quotaTemplate counts in the folders' indexes. Without the grace a message that goes beyond the
+// quota is refused.
+const quotaTemplate = `
+protocol imap {
+  mail_plugins = quota imap_quota
+}
+plugin {
+  quota = count:User quota{noenforcing}
+  quota_vsizes = yes
+  quota_grace = 0
+  quota_rule = *:{rule}
+}
 `
 
 // config returns the text of dovecot.conf.
@@ -142,8 +157,22 @@ func (s *Server) config() string {
 		"{prefix}", s.options.Prefix, "{separator}", separator,
 		"{imap}", port(s.IMAP), "{imaps}", port(s.IMAPS),
 		"{pop3}", port(s.POP3), "{pop3s}", port(s.POP3S),
+		"{quota}", s.quota(),
 		"{extra}", s.options.Extra,
 	).Replace(configTemplate)
+}
+
+// quota returns the settings of the quota plugin, or nothing.
+func (s *Server) quota() string {
+	if s.options.Quota == "" {
+		return ""
+	}
+	noenforcing := ""
+	if s.options.SoftQuota {
+		noenforcing = ":noenforcing"
+	}
+	return strings.NewReplacer("{rule}", s.options.Quota, "{noenforcing}", noenforcing).
+		Replace(quotaTemplate)
 }
 
 // capability returns the imap_capability line, or nothing where Dovecot's own list will do.

@@ -66,6 +66,11 @@ type Options struct {
 	Prefix string
 	// Fsync is Dovecot's mail_fsync: "never" (the default here), "optimized" or "always".
 	Fsync string
+	// Quota limits each user's IMAP mail, in the form of Dovecot's quota_rule, such as
+	// "storage=100k:messages=10", and is told in IMAP. Empty: no quota.
+	Quota string
+	// SoftQuota tells of the quota and lets it be exceeded.
+	SoftQuota bool
 	// Extra is appended to the configuration file as it is.
 	Extra string
 }

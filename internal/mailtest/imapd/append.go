@@ -36,11 +36,21 @@ func (s *session) refuseMessage(c *command, size int64) string {
 		return "BAD one message at a time"
 	case o.AppendLimit > 0 && size > o.AppendLimit, size > maxMessage:
 		return "NO [TOOBIG] message is too large"
-	case o.Quota > 0 && s.store.size()+c.bytes()+size > o.Quota:
+	case s.overQuota(c, size):
 		return "NO [OVERQUOTA] quota exceeded"
 	default:
 		return ""
 	}
+}
+
+// overQuota tells whether a further message of that size exceeds the quota.
+func (s *session) overQuota(c *command, size int64) bool {
+	o := &s.options
+	if o.Quota == 0 || o.SoftQuota {
+		return false
+	}
+	messages := s.store.count() + len(c.messages) + 1
+	return s.store.size()+c.bytes()+size > o.Quota || o.QuotaMessages > 0 && messages > o.QuotaMessages
 }
 
 // bytes returns how long all messages are that have arrived.

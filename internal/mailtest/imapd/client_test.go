@@ -408,6 +408,17 @@ func TestQuota(t *testing.T) {
 	if _, err = add(client, "INBOX", string(make([]byte, 4050)), nil); err != nil {
 		t.Error(err)
 	}
+	server.Configure(func(o *imapd.Options) { o.QuotaMessages = 2 })
+	_, err = add(client, "INBOX", letter, nil)
+	wantCode(t, err, imap.ResponseCodeOverQuota)
+	data, err = client.GetQuotaRoot("INBOX").Wait()
+	if err != nil || data[0].Resources[imap.QuotaResourceMessage] != (imapclient.QuotaResourceData{Usage: 2, Limit: 2}) {
+		t.Errorf("GETQUOTAROOT: %+v, %v", data, err)
+	}
+	server.Configure(func(o *imapd.Options) { o.SoftQuota = true })
+	if _, err = add(client, "INBOX", letter, nil); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestSeparate(t *testing.T) {

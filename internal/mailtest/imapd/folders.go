@@ -248,6 +248,10 @@ func (s *session) quota(c *command, args []arg) (string, error) {
 		}
 		s.untagged(`QUOTAROOT %s ""`, quote(box.name))
 	}
-	s.untagged(`QUOTA "" (STORAGE %d %d)`, (s.store.size()+1023)/1024, s.options.Quota/1024)
+	messages := ""
+	if limit := s.options.QuotaMessages; limit > 0 {
+		messages = fmt.Sprintf(" MESSAGE %d %d", s.store.count(), limit)
+	}
+	s.untagged(`QUOTA "" (STORAGE %d %d%s)`, (s.store.size()+1023)/1024, s.options.Quota/1024, messages)
 	return "OK " + c.name + " completed", nil
 }

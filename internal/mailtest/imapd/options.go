@@ -57,6 +57,10 @@ type Options struct {
 	AppendLimit int64
 	// Quota is how many bytes of mail a user may have, and announces RFC 9208; 0: any number.
 	Quota int64
+	// QuotaMessages is how many messages a user may have if there is a Quota; 0: any number.
+	QuotaMessages int
+	// SoftQuota tells of the quota and takes what exceeds it.
+	SoftQuota bool
 	// ReadOnly lets nobody change a mailbox.
 	ReadOnly bool
 	// UIDNotSticky renumbers a mailbox each time it is selected, says so, and gives no APPENDUID

@@ -181,6 +181,15 @@ func (st *Store) size() int64 {
 	return size
 }
 
+// count returns how many messages there are.
+func (st *Store) count() int {
+	n := 0
+	for _, box := range st.boxes {
+		n += len(box.messages)
+	}
+	return n
+}
+
 func (b *mailbox) put(raw []byte, flags []string, date time.Time) uint32 {
 	if date.IsZero() {
 		date = time.Now()
