@@ -9,7 +9,7 @@
 // # Two planes on one connection
 //
 // The commands that ask (NAMESPACE, LIST, STATUS, CREATE, SUBSCRIBE, SELECT,
-// FETCH, STORE, EXPUNGE) are go-imap's: the control plane. Logging in and APPEND
+// FETCH, STORE, EXPUNGE, GETQUOTAROOT) are go-imap's: the control plane. Logging in and APPEND
 // are our own: go-imap makes every literal over 4,096 octets wait for the
 // server, knows no MULTIAPPEND, and treats the set of UIDs that answers one as a
 // fatal error. Both share the connection through the guard, which go-imap takes

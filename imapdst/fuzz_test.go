@@ -33,6 +33,7 @@ func FuzzGuard(f *testing.F) {
 			"Message-ID: x)\r\nTAG OK x\r\n",
 		"* 1 FETCH (BODY[] {2}\r\nab UID 1)\r\nTAG OK\r\n", "* 1 FETCH (UID 1 BODY[] ((((((((((\r\n",
 		"* STATUS INBOX (UIDNEXT 7 UIDVALIDITY 99999999999)\r\nTAG OK\r\n", "* BYE gone\r\n",
+		"* QUOTAROOT INBOX \"\" {1}\r\nx\r\n* QUOTA \"\" (STORAGE 10 512 MESSAGE -1 x)\r\nTAG OK\r\n",
 		"TAG OK [APPENDUID 1 1:3] done\r\n", "+ go\r\nTAG NO [TRYCREATE] no\r\n", "TAG BAD\r\n",
 		"TAG OK [\r\n",
 	} {
@@ -68,6 +69,7 @@ func fuzzSession(t *testing.T, script []byte) {
 func fuzzWalk(ctx context.Context, c *imapdst.Conn) error {
 	_, errFolders := c.Folders(ctx)
 	f, errFolder := c.Folder(ctx, "INBOX", true)
+	_, errRoom := c.Room(ctx, f)
 	p, errAppend := c.Append(ctx, f, items(2, 0))
 	for _, o := range p.Wait(ctx) {
 		if o.State == imapdst.Delivered && o.Err != nil || o.State != imapdst.Delivered && o.Err == nil {
@@ -76,7 +78,7 @@ func fuzzWalk(ctx context.Context, c *imapdst.Conn) error {
 	}
 	errIndex := c.Index(ctx, f, 1, func(imapdst.Entry) error { return nil })
 	errDigests := c.Digests(ctx, f, []uint32{1, 5}, func(uint32, message.Summary) error { return nil })
-	return errors.Join(errFolders, errFolder, errAppend, errIndex, errDigests)
+	return errors.Join(errFolders, errFolder, errRoom, errAppend, errIndex, errDigests)
 }
 
 // puppet is a connection whose server answers every command with the script, in
@@ -120,7 +122,7 @@ func (p *puppet) Write(b []byte) (int, error) {
 	tag, rest, _ := strings.Cut(string(b), " ")
 	if strings.HasPrefix(rest, "AUTHENTICATE") {
 		p.out.WriteString(tag +
-			" OK [CAPABILITY IMAP4rev1 LITERAL+ MULTIAPPEND NAMESPACE UIDPLUS] in\r\n")
+			" OK [CAPABILITY IMAP4rev1 LITERAL+ MULTIAPPEND NAMESPACE UIDPLUS QUOTA] in\r\n")
 		return len(b), nil
 	}
 	p.left--

@@ -40,6 +40,10 @@ func (g *guard) untaggedResponse() error {
 		return g.namespace()
 	case "STATUS":
 		return g.mailboxStatus()
+	case "QUOTAROOT":
+		return g.quotaRoot()
+	case "QUOTA":
+		return g.quota()
 	}
 	return g.scan.skipResponse()
 }
