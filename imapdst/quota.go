@@ -56,17 +56,21 @@ func roomOf(quotas []imapclient.QuotaData) Room {
 	for _, q := range quotas {
 		if r, ok := q.Resources[imap.QuotaResourceStorage]; ok {
 			// Units of 1,024 octets (RFC 9208 §5.1).
-			room.Octets = tighter(room.Octets, min(r.Limit-r.Usage, math.MaxInt64>>10)<<10)
+			room.Octets = tighter(room.Octets, left(r, math.MaxInt64>>10)<<10)
 		}
 		if r, ok := q.Resources[imap.QuotaResourceMessage]; ok {
-			room.Messages = tighter(room.Messages, r.Limit-r.Usage)
+			room.Messages = tighter(room.Messages, left(r, math.MaxInt64))
 		}
 	}
 	return room
 }
 
+// left is what a resource leaves, and at most so much.
+func left(r imapclient.QuotaResourceData, most int64) int64 {
+	return min(max(r.Limit-r.Usage, 0), most)
+}
+
 func tighter(before, left int64) int64 {
-	left = max(left, 0)
 	if before == NoLimit {
 		return left
 	}

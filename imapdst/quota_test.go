@@ -32,6 +32,8 @@ func TestRoom(t *testing.T) {
 			imapdst.Room{Octets: 3 << 10, Messages: imapdst.NoLimit}},
 		"full, and more": {[]string{`* QUOTAROOT INBOX x`, `* QUOTA x (storage 11 10 message 5 5)`, "TAG OK done"},
 			imapdst.Room{}},
+		"far over the limit": {[]string{`* QUOTAROOT INBOX x`, `* QUOTA x (STORAGE 9223372036854775807 1)`, "TAG OK done"},
+			imapdst.Room{Octets: 0, Messages: imapdst.NoLimit}},
 		"a root without limits": {[]string{`* QUOTAROOT INBOX x`, `* QUOTA x ()`, "TAG OK done"}, unlimited},
 		"a limit of 0":          {[]string{`* QUOTAROOT INBOX x`, `* QUOTA x (STORAGE 5 0)`, "TAG OK done"}, unlimited},
 		"no root":               {[]string{`* QUOTAROOT INBOX`, "TAG OK done"}, unlimited},

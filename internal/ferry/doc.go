@@ -11,6 +11,7 @@
 //	recognise  mail that is new to the journal is held against the mail in the
 //	         destination (lost journal) and against journal entries that vanished
 //	         from the listing (renumbered UIDLs), by headers where those suffice
+//	room     what the destination's quotas leave is asked for, if there is work
 //	carry    RETR, digest, match by content, INTENT, APPEND, DELIVERED: fetching
 //	         and appending overlap, bounded by octets in flight; what only a copy
 //	         that the destination altered vouches for comes last

@@ -10,6 +10,7 @@ import (
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/plan"
 )
 
 // lane is one connection that carries batches. With LITERAL+ (RFC 7888) several
@@ -204,10 +205,12 @@ func (l *lane) setback(c *parcel, alone bool) error {
 	return errors.Join(c.refusal, t.unsent(ctx, []*parcel{c}))
 }
 
-func (t *trip) anyDelivered() bool {
+func (t *trip) anyDelivered() bool { return t.delivered() > 0 }
+
+func (t *trip) delivered() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.report.Delivered > 0
+	return t.report.Delivered
 }
 
 // ladder is the way of a message that was refused alone.
@@ -275,6 +278,7 @@ func (t *trip) countDelivered(ctx context.Context, done []*parcel, octets int64)
 		}
 	}
 	t.report.Bytes += octets
+	t.room = t.room.Less(plan.Count{Messages: len(done), Bytes: octets})
 	return nil
 }
 

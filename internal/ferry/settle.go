@@ -154,6 +154,7 @@ func (t *trip) arrived(r journal.Record) {
 	defer t.mu.Unlock()
 	t.report.Delivered++
 	t.report.Bytes += r.Sum.Size
+	t.room = t.room.Less(plan.Count{Messages: 1, Bytes: r.Sum.Size})
 }
 
 // waitToSettle waits until the settling time of every parked append has passed.

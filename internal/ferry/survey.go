@@ -176,6 +176,9 @@ func (t *trip) draw(ctx context.Context, act bool) (plan.Plan, error) {
 		},
 		Warnings: t.account.Warnings(),
 	})
+	if err := t.askRoom(ctx, &p); err != nil {
+		return p, err
+	}
 	t.count(p)
 	return p, nil
 }

@@ -55,11 +55,13 @@ type trip struct {
 	inPlan     map[string]bool           // keys of the stored plan
 	rounds     int                       // rounds completed before this one
 	match      *matcher
+	roomAsked  bool
 	ungiven    error // why the source gave a held message not to be exported
 	unkept     error // why it could not be kept
 
 	mu             sync.Mutex // guards what follows
 	report         AccountReport
+	room           plan.Room
 	copied         []uint32 // UIDs appended in this trip
 	parked         map[string]journal.Record
 	held           map[string]bool            // reported as held in this run, by listing key
@@ -94,7 +96,7 @@ func newTrip(e *engine, a plan.Account) *trip {
 		entries: map[string]pop.Entry{}, parked: map[string]journal.Record{}, ordinals: map[string]int{},
 		held: map[string]bool{}, heldRow: map[string]int{}, exported: map[string]bool{},
 		garbled: map[string]bool{}, ended: map[string]bool{}, recognised: map[string]bool{},
-		shortened: map[string]message.Summary{},
+		shortened: map[string]message.Summary{}, room: unlimited(),
 	}
 }
 
@@ -175,13 +177,18 @@ func (t *trip) round(ctx context.Context) error {
 	return nil
 }
 
-// carryAll carries messages, and then once more those that have to be read twice.
+// carryAll carries messages as far as the destination has room for them.
 func (t *trip) carryAll(ctx context.Context, todo []plan.Listed) error {
 	todo = slices.DeleteFunc(todo, func(l plan.Listed) bool { return t.held[l.Key] || !t.planned(l) })
 	// What ended connections before goes last, so that it harms nobody.
 	slices.SortStableFunc(todo, func(a, b plan.Listed) int {
 		return cmp.Compare(t.blame(a), t.blame(b))
 	})
+	return t.carryFitting(ctx, todo)
+}
+
+// carryList carries messages, and then once more those that have to be read twice.
+func (t *trip) carryList(ctx context.Context, todo []plan.Listed) error {
 	for len(todo) > 0 {
 		if err := t.sessionForReading(ctx); err != nil {
 			return err
