@@ -2,8 +2,10 @@ package ferry_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/plan"
@@ -40,4 +42,32 @@ func TestGuardHeaderAloneDeletesNothing(t *testing.T) {
 	if there == 0 {
 		t.Errorf("a mail is lost: it is neither on POP3 nor in IMAP\n%+v", r.Totals)
 	}
+}
+
+// TestNoQuitAfterStranger (I2): a session in which a deletion proved to be about
+// another mail has retrieved that mail, and does not end in QUIT.
+func TestNoQuitAfterStranger(t *testing.T) {
+	monday, friday := simple("twin", "backup", "of Monday"), simple("twin", "backup", "of Friday")
+	var journey strings.Builder // of the last session
+	p := newPair(t, popd.Options{Reply: func(verb string, _ int) ([]byte, bool) {
+		if verb == "GREETING" {
+			journey.Reset()
+		}
+		journey.WriteString(verb + " ")
+		return nil, false
+	}}, imapd.Options{}, append([][]byte{monday}, ordinary(5, 30)...)...)
+	p.run(0, 6)
+	p.pop.Expunge(1)
+	p.pop.Deliver(friday)
+	p.pop.Configure(func(o *popd.Options) {
+		o.UIDL = func(n int, _ []byte) string { return fmt.Sprintf("new-%d", n) }
+	})
+	p.account().Keep = plan.Keep{Delete: true}
+	p.o.ConfirmDelete = true
+	p.run(fault.Held, 0)
+	if said := journey.String(); !strings.Contains(said, "RETR") || strings.Contains(said, "QUIT") {
+		t.Errorf("the last session: %s", said)
+	}
+	p.run(0, 1)
+	p.arrived(append(ordinary(5, 30), monday, friday)...)
 }

@@ -131,6 +131,7 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 		if refused != nil {
 			return nil
 		}
+		c.t.retrieved(c.t.session)
 		s, err := message.Summarize(body, now)
 		if err != nil {
 			return err
@@ -139,6 +140,7 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 		switch {
 		case ok:
 			c.accept(e, r)
+			c.t.resolved(c.t.session)
 		case r.Key != "":
 			r.State, r.Changed = journal.Listed, now // another mail: the next run delivers it
 			changed = append(changed, r)
@@ -155,11 +157,17 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 		return err
 	}
 	strangers, err := c.strangers(ctx, unmatched)
-	if err == nil && strangers > 0 {
+	if err != nil {
+		return err
+	}
+	for range len(unmatched) - strangers {
+		c.t.resolved(c.t.session)
+	}
+	if strangers > 0 {
 		return fault.New(fault.Held, "nothing was deleted from POP3: %s changed since delivery", count(strangers, "message")).
 			WithHint("run again: what is new is delivered first")
 	}
-	return err
+	return nil
 }
 
 // strangers counts contents that no delivered record has: mail that was retrieved
