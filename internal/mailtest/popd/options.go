@@ -50,6 +50,9 @@ type Options struct {
 	LoginDelay time.Duration
 	// Refuse answers RETR and TOP of a message number with -ERR and this text.
 	Refuse map[int]string
+	// ExpireAtOnce announces EXPIRE 0, and QUIT removes what the session has retrieved
+	// with RETR (RFC 2449 §6.7).
+	ExpireAtOnce bool
 	// KeepDeleted makes QUIT say +OK and remove nothing.
 	KeepDeleted bool
 	// BareLF ends every reply line, and every line of a message, with LF alone.

@@ -371,3 +371,24 @@ func TestCloseEndsEverything(t *testing.T) {
 		t.Error("the port is still open")
 	}
 }
+
+// TestExpireAtOnce (RFC 2449 §6.7): QUIT removes what RETR gave, and nothing that
+// TOP did; without QUIT nothing goes.
+func TestExpireAtOnce(t *testing.T) {
+	server := popd.New(popd.Options{ExpireAtOnce: true}, []byte("a\r\n"), []byte("b\r\n"))
+	defer server.Close()
+	for _, end := range []string{"", "QUIT"} {
+		c := login(t, server)
+		c.ask("TOP 1 0", "+OK 3 octets\r\na\r\n.\r\n")
+		c.ask("RETR 2", "+OK 3 octets\r\nb\r\n.\r\n")
+		want := 2
+		if end == "QUIT" {
+			c.ask("QUIT", "+OK bye\r\n")
+			want = 1
+		}
+		c.conn.Close()
+		if n := len(server.Messages()); n != want {
+			t.Errorf("after %q there are %d messages, want %d", end, n, want)
+		}
+	}
+}

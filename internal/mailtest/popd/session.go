@@ -30,6 +30,7 @@ type session struct {
 	sasl     bool // the next line answers a challenge
 	list     []*stored
 	marked   map[*stored]bool
+	given    map[*stored]bool // by RETR
 	done     bool
 }
 
@@ -41,6 +42,7 @@ func newSession(server *Server, options Options, conn net.Conn) *session {
 		lines:  make(chan string, readAhead),
 		resume: make(chan *bufio.Reader),
 		marked: make(map[*stored]bool),
+		given:  make(map[*stored]bool),
 	}
 }
 

@@ -1,6 +1,7 @@
 package popd
 
 import (
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ func (c *session) capa() {
 		{o.Mode != STLS || c.secure, "USER"},
 		{!o.NoSASL && (o.Mode != STLS || c.secure), "SASL PLAIN"},
 		{o.UTF8, "UTF8 USER"},
+		{o.ExpireAtOnce, "EXPIRE 0"},
 		{o.LoginDelay > 0, "LOGIN-DELAY " + strconv.Itoa(int(o.LoginDelay/time.Second))},
 	} {
 		if capability.on {
@@ -153,6 +155,8 @@ func (c *session) retrieve(number, lines int) {
 	raw := m.raw
 	if lines >= 0 {
 		raw = top(raw, lines)
+	} else {
+		c.given[m] = true
 	}
 	c.ok("%d octets", len(raw)+c.options.SizeOffset)
 	c.w.Write(stuff(raw, c.options))
@@ -168,6 +172,9 @@ func (c *session) delete(number int) {
 
 // quit removes what is marked, but only after a login (RFC 1939 §4, §6).
 func (c *session) quit() {
+	if c.loggedIn && c.options.ExpireAtOnce {
+		maps.Copy(c.marked, c.given)
+	}
 	if c.loggedIn {
 		c.server.commit(c.marked)
 	}
