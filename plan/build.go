@@ -3,6 +3,8 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 )
@@ -175,6 +177,28 @@ func (b *builder) warnings(p Plan) []string {
 	if nameless > 0 {
 		list = append(list, fmt.Sprintf("%s without a UIDL; each run reads such mail to know it",
 			messages(nameless)))
+	}
+	return append(list, b.retention(p.Totals().Held.Messages)...)
+}
+
+// retention warns where the POP3 server's own rule takes mail that is to stay
+// there (RFC 2449 §6.7).
+func (b *builder) retention(held int) []string {
+	days, err := strconv.ParseInt(b.in.Expire, 10, 32)
+	switch {
+	case err != nil: // NEVER, or not said
+		return nil
+	case days == 0:
+		return []string{"the POP3 server removes what was retrieved when the session ends with QUIT " +
+			"(EXPIRE 0); such sessions end without it, and nothing goes before its time"}
+	}
+	var list []string
+	rule := fmt.Sprintf("the POP3 server removes mail after %d days by itself (EXPIRE %d)", days, days)
+	if b.in.Keep.For > time.Duration(days)*day {
+		list = append(list, fmt.Sprintf("keep: %s is longer than mail stays: %s", b.in.Keep, rule))
+	}
+	if held > 0 {
+		list = append(list, fmt.Sprintf("%s held, and %s; run --export-held keeps what is held", messages(held), rule))
 	}
 	return list
 }

@@ -252,3 +252,29 @@ func TestOnePlanAsJSON(t *testing.T) {
 		t.Errorf("no totals in %s", text)
 	}
 }
+
+// TestRetentionIsWarnedOf (S19): where the POP3 server takes mail that is to stay.
+func TestRetentionIsWarnedOf(t *testing.T) {
+	const rule = "the POP3 server removes mail after 14 days by itself (EXPIRE 14)"
+	held := plan.Input{Now: now, Listing: []plan.Listed{{Number: 1, Size: 1000, UIDL: "a"}}, Limit: 10}
+	for _, c := range []struct {
+		in     plan.Input
+		expire string
+		keep   plan.Keep
+		want   []string
+	}{
+		{held, "", plan.Keep{}, nil},
+		{held, "NEVER", plan.Keep{Delete: true, For: 30 * day}, nil},
+		{plan.Input{}, "14", plan.Keep{}, nil},
+		{plan.Input{}, "14", plan.Keep{Delete: true, For: 14 * day}, nil},
+		{plan.Input{}, "14", plan.Keep{Delete: true, For: 15 * day}, []string{"keep: 15d is longer than mail stays: " + rule}},
+		{held, "14", plan.Keep{Delete: true}, []string{"1 message held, and " + rule + "; run --export-held keeps what is held"}},
+		{held, "0", plan.Keep{Delete: true, For: day}, []string{"the POP3 server removes what was retrieved when the " +
+			"session ends with QUIT (EXPIRE 0); such sessions end without it, and nothing goes before its time"}},
+	} {
+		c.in.Expire, c.in.Keep = c.expire, c.keep
+		if diff := cmp.Diff(c.want, plan.Build(c.in).Warnings); diff != "" {
+			t.Errorf("EXPIRE %s, keep %s (-want +got):\n%s", c.expire, c.keep, diff)
+		}
+	}
+}

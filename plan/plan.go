@@ -118,6 +118,9 @@ type Input struct {
 	Limit int64
 	// Destination is the folder as it was found.
 	Destination Destination
+	// Expire is the POP3 server's EXPIRE (RFC 2449 §6.7): after how many days it
+	// removes mail by itself, "NEVER", or "" where it does not say.
+	Expire string
 	// Keep says what stays on POP3.
 	Keep Keep
 	// HeldToo tries held messages again.
