@@ -24,6 +24,7 @@ type recheck struct {
 
 	sure    []pop.Entry // to be deleted
 	records []journal.Record
+	others  int // retrieved, and not to be deleted
 }
 
 func newRecheck(t *trip, proven []journal.Record, read map[string]bool) *recheck {
@@ -156,6 +157,7 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 	if err := c.t.ledger.Put(ctx, changed); err != nil {
 		return err
 	}
+	c.others += len(unmatched)
 	strangers, err := c.strangers(ctx, unmatched)
 	if err != nil {
 		return err

@@ -168,7 +168,7 @@ func (t *trip) draw(ctx context.Context, act bool) (plan.Plan, error) {
 	p := plan.Build(plan.Input{
 		Account: t.account.Name, ConfigHash: t.account.Hash(), Now: time.Now(),
 		Listing: t.listing, Known: t.knownToPlan(box.AppendLimit), Found: found,
-		Limit: box.AppendLimit, Keep: t.account.Keep, HeldToo: t.engine.Held,
+		Limit: box.AppendLimit, Expire: t.source.Capabilities().Expire, Keep: t.account.Keep, HeldToo: t.engine.Held,
 		Destination: plan.Destination{
 			Host: t.account.Destination.Host, User: t.account.Destination.Username,
 			Folder: box.Name, Exists: box.Exists, UIDValidity: box.UIDValidity,

@@ -282,8 +282,24 @@ func (t *trip) establish(ctx context.Context) error {
 	return t.ledger.SetFact(ctx, factBaseline, time.Now().UTC().Format(time.RFC3339))
 }
 
+// mayQuit reports whether the session may end in QUIT: all that it retrieved is
+// delivered or held (I2). A server that announces EXPIRE 0 takes QUIT for the
+// deletion of all that was retrieved (RFC 2449 §6.7), though it is to be kept, or
+// was not read back yet (I1), or can't be delivered; without QUIT nothing goes.
+func (t *trip) mayQuit(source *pop.Maildrop) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if source.Capabilities().Expire == expireAtOnce {
+		return t.session.retrieved == 0
+	}
+	return t.session.retrieved == t.session.resolved
+}
+
+// expireAtOnce is the EXPIRE of a server that keeps nothing that was retrieved.
+const expireAtOnce = "0"
+
 // leave ends the POP3 session: with QUIT where nothing was retrieved that is not
-// safe by now, else by closing the socket (I2). The answer is waited for in the
+// safe by now, else by closing the socket. The answer is waited for in the
 // background, since nothing depends on it but the next session.
 func (t *trip) leave(ctx context.Context) {
 	source := t.source
@@ -291,9 +307,7 @@ func (t *trip) leave(ctx context.Context) {
 		return
 	}
 	t.source = nil
-	t.mu.Lock()
-	quit := t.session.retrieved == t.session.resolved
-	t.mu.Unlock()
+	quit := t.mayQuit(source)
 	t.farewell.Go(func() {
 		defer source.Close()
 		if !quit {

@@ -37,6 +37,11 @@ func refusals() []scenario {
 				refuse("Text of letter 2.", "NO no")(o)
 				o.Imap.NoMultiAppend = true
 			}, setup: heldLetter(2)},
+		{name: "one refused, and QUIT removes what was retrieved", mail: letters(0, 3), code: fault.Held, left: 1,
+			options: func(o *voyage.Options) {
+				refuse("Text of letter 2.", "NO no")(o)
+				o.Pop.ExpireAtOnce = true
+			}, setup: heldLetter(2)},
 		{name: "all refused", mail: letters(0, 2), code: fault.Held, left: 2,
 			options: refuse("Text of letter", "BAD no"),
 			setup:   func(w *voyage.World) { w.Undeliverable(letters(0, 2)...) }},

@@ -1,0 +1,121 @@
+package ferry_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/plan"
+)
+
+// kept fails unless the maildrop still has so many messages.
+func (p *pair) kept(n int) {
+	p.t.Helper()
+	if got := len(p.pop.Messages()); got != n {
+		p.t.Errorf("%d messages on POP3, want %d", got, n)
+	}
+}
+
+// TestExpireAtOnce (S12, I2): where QUIT removes what was retrieved, neither held
+// mail goes, nor what an account wants to keep, nor what was not read back yet; a
+// deletion that is due works as ever.
+func TestExpireAtOnce(t *testing.T) {
+	poison := []byte("Subject: b\r\n\r\npoison\r\n")
+	for name, po := range map[string]popd.Options{
+		"UIDL": {ExpireAtOnce: true}, "no UIDL": {ExpireAtOnce: true, NoUIDL: true},
+		"no TOP": {ExpireAtOnce: true, NoTOP: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mail := ordinary(20, 70)
+			p := newPair(t, po, poisonous(imapd.Options{}), append(mail, poison)...)
+			p.run(fault.Held, 20)
+			p.kept(21)
+			var s shelf
+			p.o.KeepHeld = s.keep
+			p.run(fault.Held, 0)
+			s.has(t, poison)
+			p.kept(21)
+			p.account().Keep = plan.Keep{Delete: true}
+			p.run(fault.Held, 0) // the deletion awaits consent
+			p.kept(21)
+			p.o.ConfirmDelete = true
+			if r := p.run(fault.Held, 0); r.Totals.Deleted != 20 {
+				t.Errorf("%+v", r.Totals)
+			}
+			p.kept(1)
+			p.arrived(mail...)
+		})
+	}
+}
+
+// TestExpireAtOnceAfterRenumbering (I1, I2): a message that was only looked at
+// before a deletion, and proved to be another, stays.
+func TestExpireAtOnceAfterRenumbering(t *testing.T) {
+	monday, friday := simple("twin", "backup", "of Monday"), simple("twin", "backup", "of Friday")
+	p := newPair(t, popd.Options{ExpireAtOnce: true}, imapd.Options{}, append([][]byte{monday}, ordinary(5, 30)...)...)
+	p.run(0, 6)
+	p.pop.Expunge(1)
+	p.pop.Deliver(friday)
+	p.pop.Configure(func(o *popd.Options) {
+		o.UIDL = func(n int, _ []byte) string { return fmt.Sprintf("new-%d", n) }
+	})
+	p.account().Keep = plan.Keep{Delete: true}
+	p.o.ConfirmDelete = true
+	for range 3 {
+		runFerry(t, p.o)
+	}
+	p.arrived(append(ordinary(5, 30), monday, friday)...)
+}
+
+// TestExpireAtOncePartly (I1): of two copies without names one is due. To tell
+// which, both have to be read, and then QUIT would remove the other one too.
+func TestExpireAtOncePartly(t *testing.T) {
+	mail := simple("twin", "twins", "of one text")
+	p := newPair(t, popd.Options{ExpireAtOnce: true, NoUIDL: true}, imapd.Options{}, mail)
+	p.run(0, 1)
+	p.age(40 * 24 * time.Hour)
+	p.pop.Deliver(mail)
+	p.account().Keep = plan.Keep{Delete: true, For: 30 * 24 * time.Hour}
+	p.o.ConfirmDelete = true
+	r := p.run(0, 1)
+	if notes := strings.Join(r.Accounts[0].Notes, "; "); r.Totals.Deleted != 0 || !strings.Contains(notes, "EXPIRE 0") {
+		t.Errorf("%+v, notes %q", r.Totals, notes)
+	}
+	p.kept(2)
+	p.pop.Configure(func(o *popd.Options) { o.ExpireAtOnce = false })
+	if r := p.run(0, 0); r.Totals.Deleted != 1 {
+		t.Errorf("%+v", r.Totals)
+	}
+	p.kept(1)
+}
+
+// age makes all that was delivered look as if it had been so much earlier.
+func (p *pair) age(by time.Duration) {
+	p.t.Helper()
+	ctx := p.t.Context()
+	scopes, err := p.o.Journal.Scopes(ctx)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	ledger, err := p.o.Journal.Ledger(ctx, scopes[0].Scope)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var aged []journal.Record
+	err = ledger.Each(ctx, journal.Query{}, func(r journal.Record) error {
+		r.FirstSeen, r.DeliveredAt, r.Changed = r.FirstSeen.Add(-by), r.DeliveredAt.Add(-by), r.Changed.Add(-by)
+		aged = append(aged, r)
+		return nil
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := ledger.Put(ctx, aged); err != nil {
+		p.t.Fatal(err)
+	}
+}
