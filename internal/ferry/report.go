@@ -2,6 +2,7 @@ package ferry
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -87,7 +88,11 @@ func errorReport(err error) *ErrorReport {
 	if errors.As(err, &e) {
 		message = e.Message
 	}
-	return &ErrorReport{Code: fault.CodeOf(err), Message: message, Hint: fault.HintOf(err)}
+	hint := fault.HintOf(err)
+	if pause := fault.AfterOf(err); pause > 0 { // nobody waits for it any more
+		hint = fmt.Sprintf("run again in %v: the server asked for such a pause", pause.Round(time.Second))
+	}
+	return &ErrorReport{Code: fault.CodeOf(err), Message: message, Hint: hint}
 }
 
 // newReport adds up the accounts; the exit status is the most severe of theirs.

@@ -45,6 +45,25 @@ func logins() []row {
 		"-ERR no":                        fault.Credentials,
 	}, auth)...)
 	return append(rows,
+		row{id: "S1", name: "IN-USE for a while", least: 5 * time.Second, limit: time.Minute,
+			fault: func(w *voyage.World) {
+				w.Drops[0].Configure(func(o *popd.Options) { o.InUse = true })
+				time.AfterFunc(5*time.Second, func() {
+					w.Drops[0].Configure(func(o *popd.Options) { o.InUse = false })
+				})
+			}},
+		row{id: "S2", name: "LOGIN-DELAY of more than a run waits for", limit: time.Minute,
+			options: withPop(func(o *popd.Options) { o.LoginDelay = 10 * time.Minute }),
+			says:    "the deletions are left to the next run", only: func(c combination) bool { return c.delete },
+			cure: func(w *voyage.World) {
+				w.Drops[0].Configure(func(o *popd.Options) { o.LoginDelay = 0 })
+			}},
+		row{id: "S2", name: "LOGIN-DELAY of ten minutes, and the session is lost", limit: time.Minute,
+			options: withPop(func(o *popd.Options) { o.LoginDelay = 10 * time.Minute }),
+			code:    fault.Temporary, says: "run again in 10m",
+			fault: answers(map[string]string{"RETR 2": "-ERR [SYS/TEMP] not now\r\n"}), cure: func(w *voyage.World) {
+				w.Drops[0].Configure(func(o *popd.Options) { o.LoginDelay, o.Reply = 0, nil })
+			}},
 		row{id: "S2", name: "LOGIN-DELAY between the sessions of a run", limit: 5 * time.Minute,
 			options: withPop(func(o *popd.Options) { o.LoginDelay = time.Minute }),
 			cure: func(w *voyage.World) {
@@ -124,6 +143,8 @@ func sessions() []row {
 					p.Errorf("%d delivered of 250 and then 2 more", r.Totals.Delivered)
 				}
 			}},
+		{id: "S12", name: "QUIT removes what was retrieved", says: "EXPIRE 0",
+			options: withPop(func(o *popd.Options) { o.ExpireAtOnce = true })},
 		{id: "S17", name: "one message refused for ever", code: fault.Held,
 			fault: answers(map[string]string{"RETR 2": "-ERR internal error\r\n"}), cure: obedient},
 		{id: "S17", name: "one message refused in four runs", code: fault.Held,

@@ -22,10 +22,10 @@ type row struct {
 	prior bool
 	// fault makes the servers sick; nil: options or setup did that.
 	fault func(*voyage.World)
-	// code is the exit status of the run that meets the fault, and limit how long
-	// it may take; 0: three minutes.
-	code  fault.Code
-	limit time.Duration
+	// code is the exit status of the run that meets the fault, limit how long it
+	// may take, 0: three minutes, and least how long it has to.
+	code         fault.Code
+	limit, least time.Duration
 	// says has to be in an error, a reason or a note of that run.
 	says string
 	// also looks at more.
@@ -80,7 +80,7 @@ func (p *player) meet(r row) {
 	if limit == 0 {
 		limit = 3 * time.Minute
 	}
-	if took := time.Since(began); took > limit {
+	if took := time.Since(began); took > limit || took < r.least {
 		p.Errorf("it took %v", took)
 	}
 	p.expect("after the fault", p.w.Lost())
