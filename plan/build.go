@@ -79,7 +79,7 @@ func (b *builder) repeated(l Listed) bool {
 
 // delivered decides between skipping and deleting.
 func (b *builder) delivered(a Action, known Known) Action {
-	if !b.in.Keep.Due(known.DeliveredAt, b.in.Now) {
+	if !b.in.Keep.Due(known.DeliveredAt, b.in.LastRun, b.in.Now) {
 		return a.with(Skip, "known"+afterDeletion(known, ", a deletion did not take effect"))
 	}
 	match, found := b.in.Found[a.Key]

@@ -22,7 +22,7 @@ func found(where string) plan.Match {
 func everyRule() plan.Input {
 	old := now.Add(-40 * day)
 	in := plan.Input{
-		Account: "alice", ConfigHash: "c0ffee", Now: now, Limit: 34_000_000,
+		Account: "alice", ConfigHash: "c0ffee", Now: now, LastRun: now, Limit: 34_000_000,
 		Keep: plan.Keep{Delete: true, For: 30 * day},
 		Destination: plan.Destination{Host: "imap.example.net", User: "alice", Folder: "INBOX",
 			UIDValidity: 7, UIDNext: 900, Messages: 812, Exists: true},

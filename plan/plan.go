@@ -106,6 +106,8 @@ type Input struct {
 	Account, ConfigHash string
 	// Now is the time for which deletions are due.
 	Now time.Time
+	// LastRun is when the last run was; zero if there was none.
+	LastRun time.Time
 	// Listing is the maildrop. A message with a Key keeps it; the others get
 	// theirs from Keys.
 	Listing []Listed

@@ -21,8 +21,15 @@ type Keep struct {
 }
 
 // Due reports whether a message that was delivered then may go now. A delivery
-// without a date, or in the future, is never due: a clock is wrong somewhere.
-func (k Keep) Due(delivered, now time.Time) bool {
+// without a date, or in the future, is never due: a clock is wrong somewhere. Nor is
+// the passing of time believed at the first sight of it: the last run must have
+// found the message due as well, so that a clock that is ahead once takes nothing.
+func (k Keep) Due(delivered, lastRun, now time.Time) bool {
+	return k.Over(delivered, now) && (k.For == 0 || k.Over(delivered, lastRun))
+}
+
+// Over reports whether a message's time is over by one reading of the clock.
+func (k Keep) Over(delivered, now time.Time) bool {
 	return k.Delete && !delivered.IsZero() && !now.Before(delivered) &&
 		now.Sub(delivered) >= k.For
 }

@@ -28,9 +28,36 @@ func TestKeepDue(t *testing.T) {
 		{month, now.Add(-30*day + 1), false},
 		{month, time.Time{}, false},
 	} {
-		if got := c.keep.Due(c.delivered, now); got != c.want {
+		if got := c.keep.Due(c.delivered, now, now); got != c.want {
 			t.Errorf("%v, delivered %v: %v", c.keep, c.delivered, got)
 		}
+	}
+}
+
+// TestKeepDueByTwoReadings (T10): a clock that is ahead once, or was at the last
+// run, makes nothing due that is not.
+func TestKeepDueByTwoReadings(t *testing.T) {
+	month := plan.Keep{Delete: true, For: 30 * day}
+	for _, c := range []struct {
+		keep         plan.Keep
+		lastRun, now time.Duration // after the delivery
+		want         bool
+	}{
+		{month, 5 * day, 6 * day, false},
+		{month, 5 * day, 370 * day, false},
+		{month, 370 * day, 6 * day, false},
+		{month, -day, 370 * day, false},
+		{month, 29 * day, 31 * day, false},
+		{month, 30 * day, 31 * day, true},
+		{month, 31 * day, 30 * day, true},
+		{plan.Keep{Delete: true}, -day, 0, true},
+	} {
+		if got := c.keep.Due(now, now.Add(c.lastRun), now.Add(c.now)); got != c.want {
+			t.Errorf("%v, %v and then %v after the delivery: %v", c.keep, c.lastRun, c.now, got)
+		}
+	}
+	if month.Due(now.Add(-40*day), time.Time{}, now) {
+		t.Error("due without a last run")
 	}
 }
 

@@ -75,19 +75,32 @@ func (t *trip) agreed(ctx context.Context) (bool, error) {
 	return true, t.ledger.SetFact(ctx, factConfirmDelete, time.Now().UTC().Format(time.RFC3339))
 }
 
-// due lists the records of listed messages whose time on POP3 is over.
+// due lists the records of listed messages whose time on POP3 is over, by the
+// clock of the last run too.
 func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
-	now := time.Now()
+	now, keep, early := time.Now(), t.account.Keep, 0
 	var due []journal.Record
 	states := []journal.State{journal.Delivered, journal.DeleteSent}
 	err := t.ledger.Each(ctx, journal.Query{States: states}, func(r journal.Record) error {
-		if t.deletable(r) && t.account.Keep.Due(r.DeliveredAt, now) {
+		switch {
+		case !t.deletable(r):
+		case keep.Due(r.DeliveredAt, t.lastRun.At, now):
 			due = append(due, r)
+		case keep.Over(r.DeliveredAt, now):
+			early++
 		}
 		return nil
 	})
+	if early > 0 && now.Sub(t.lastRun.At) > longPause {
+		t.note("%s to be deleted from POP3 by the next run, if the clock is right: "+
+			"it has moved by %d days since the last one", count(early, "message"), int(now.Sub(t.lastRun.At).Hours()/24))
+	}
 	return due, err
 }
+
+// longPause is a time between two runs after which people may wonder why nothing
+// is deleted yet.
+const longPause = 7 * 24 * time.Hour
 
 // deletable reports whether a record may ever lead to a deletion in this run: its
 // message is listed, as far as its name tells, and its copy can be compared.

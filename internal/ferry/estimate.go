@@ -2,7 +2,6 @@ package ferry
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -29,13 +28,7 @@ const (
 // demand, measured once on each side.
 func (t *trip) estimate(ctx context.Context, p plan.Plan) (*Estimate, error) {
 	work := p.Totals().Copy
-	text, err := t.ledger.Fact(ctx, factLastRun)
-	if err != nil {
-		return nil, err
-	}
-	var last LastRun
-	// A fact that can't be read is none: it is only a measure of speed.
-	if json.Unmarshal([]byte(text), &last) == nil && last.Totals.Bytes >= rateMinimum && last.Seconds > 0 {
+	if last := t.lastRun; last.Totals.Bytes >= rateMinimum && last.Seconds > 0 {
 		rate := float64(last.Totals.Bytes) / last.Seconds
 		return &Estimate{Seconds: float64(work.Bytes) / rate, Basis: fmt.Sprintf(
 			"at %.1f MB/s, as in the last run", rate/1e6)}, nil

@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/popferry/popferry/internal/fault"
-	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/plan"
@@ -78,9 +76,9 @@ func TestExpireAtOncePartly(t *testing.T) {
 	mail := simple("twin", "twins", "of one text")
 	p := newPair(t, popd.Options{ExpireAtOnce: true, NoUIDL: true}, imapd.Options{}, mail)
 	p.run(0, 1)
-	p.age(40 * 24 * time.Hour)
+	p.age(40 * day)
 	p.pop.Deliver(mail)
-	p.account().Keep = plan.Keep{Delete: true, For: 30 * 24 * time.Hour}
+	p.account().Keep = plan.Keep{Delete: true, For: 30 * day}
 	p.o.ConfirmDelete = true
 	r := p.run(0, 1)
 	if notes := strings.Join(r.Accounts[0].Notes, "; "); r.Totals.Deleted != 0 || !strings.Contains(notes, "EXPIRE 0") {
@@ -92,30 +90,4 @@ func TestExpireAtOncePartly(t *testing.T) {
 		t.Errorf("%+v", r.Totals)
 	}
 	p.kept(1)
-}
-
-// age makes all that was delivered look as if it had been so much earlier.
-func (p *pair) age(by time.Duration) {
-	p.t.Helper()
-	ctx := p.t.Context()
-	scopes, err := p.o.Journal.Scopes(ctx)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	ledger, err := p.o.Journal.Ledger(ctx, scopes[0].Scope)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	var aged []journal.Record
-	err = ledger.Each(ctx, journal.Query{}, func(r journal.Record) error {
-		r.FirstSeen, r.DeliveredAt, r.Changed = r.FirstSeen.Add(-by), r.DeliveredAt.Add(-by), r.Changed.Add(-by)
-		aged = append(aged, r)
-		return nil
-	})
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	if err := ledger.Put(ctx, aged); err != nil {
-		p.t.Fatal(err)
-	}
 }

@@ -2,6 +2,7 @@ package ferry
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"strconv"
@@ -79,7 +80,13 @@ func (t *trip) openLedger(ctx context.Context) (err error) {
 		return err
 	}
 	baseline, err := t.ledger.Fact(ctx, factBaseline)
+	if err != nil {
+		return err
+	}
 	t.baseline = baseline != ""
+	last, err := t.ledger.Fact(ctx, factLastRun)
+	// A fact that can't be read is none.
+	_ = json.Unmarshal([]byte(last), &t.lastRun)
 	return err
 }
 

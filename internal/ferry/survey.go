@@ -166,7 +166,7 @@ func (t *trip) draw(ctx context.Context, act bool) (plan.Plan, error) {
 	}
 	_, box := t.dest.get()
 	p := plan.Build(plan.Input{
-		Account: t.account.Name, ConfigHash: t.account.Hash(), Now: time.Now(),
+		Account: t.account.Name, ConfigHash: t.account.Hash(), Now: time.Now(), LastRun: t.lastRun.At,
 		Listing: t.listing, Known: t.knownToPlan(box.AppendLimit), Found: found,
 		Limit: box.AppendLimit, Expire: t.source.Capabilities().Expire, Keep: t.account.Keep, HeldToo: t.engine.Held,
 		Destination: plan.Destination{

@@ -41,8 +41,9 @@ type trip struct {
 	quit       atomic.Bool    // one of them did
 	dest       *link
 
-	ledger journal.Ledger
-	index  journal.Index
+	ledger  journal.Ledger
+	lastRun LastRun // the one before
+	index   journal.Index
 
 	listing    []plan.Listed             // what the maildrop holds now
 	entries    map[string]pop.Entry      // the same by key, for this session

@@ -1,0 +1,107 @@
+package ferry_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/plan"
+)
+
+const day = 24 * time.Hour
+
+// TestClockThatJumps (T10): a clock that is a year ahead for one run deletes
+// nothing early, then or later; once two runs agree that the time is over, it is.
+func TestClockThatJumps(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{}, ordinary(5, 80)...)
+	p.account().Keep = plan.Keep{Delete: true, For: 30 * day}
+	p.o.ConfirmDelete = true
+	p.run(0, 5)
+	p.clock(365 * day) // the delivery and the first run are that long ago
+	if plans, _ := ferry.Plans(t.Context(), p.o); plans[0].Totals().Delete.Messages != 0 {
+		t.Errorf("the plan: %+v", plans[0].Totals())
+	}
+	r := p.run(0, 0)
+	if notes := strings.Join(r.Accounts[0].Notes, "; "); !strings.Contains(notes, "5 messages to be deleted from POP3 by "+
+		"the next run, if the clock is right: it has moved by 365 days") {
+		t.Errorf("notes %q", notes)
+	}
+	p.kept(5)
+	p.clock(-364 * day) // right again, a day after the delivery
+	p.run(0, 0)
+	p.kept(5)
+	for range 2 {
+		p.clock(14 * day)
+		p.run(0, 0)
+		p.kept(5) // 15 and 29 days after it
+	}
+	p.clock(day)
+	p.run(0, 0)
+	p.kept(5)
+	p.clock(day)
+	if r := p.run(0, 0); r.Totals.Deleted != 5 {
+		t.Errorf("after 31 days, and 30 at the run before: %+v", r.Totals)
+	}
+	p.kept(0)
+}
+
+// clock puts the clock forward, as far as the journal of the account can tell: all
+// that it remembers is that much longer ago.
+func (p *pair) clock(by time.Duration) {
+	p.t.Helper()
+	p.age(by)
+	ctx := p.t.Context()
+	ledger := p.ledger()
+	text, err := ledger.Fact(ctx, journal.LastRun)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var last ferry.LastRun
+	if err := json.Unmarshal([]byte(text), &last); err != nil {
+		p.t.Fatal(err)
+	}
+	last.At = last.At.Add(-by)
+	changed, err := json.Marshal(last)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := ledger.SetFact(ctx, journal.LastRun, string(changed)); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *pair) ledger() journal.Ledger {
+	p.t.Helper()
+	scopes, err := p.o.Journal.Scopes(p.t.Context())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	ledger, err := p.o.Journal.Ledger(p.t.Context(), scopes[0].Scope)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return ledger
+}
+
+// age makes all that was delivered look as if it had been so much earlier.
+func (p *pair) age(by time.Duration) {
+	p.t.Helper()
+	ctx, ledger := p.t.Context(), p.ledger()
+	var aged []journal.Record
+	err := ledger.Each(ctx, journal.Query{}, func(r journal.Record) error {
+		r.FirstSeen, r.DeliveredAt, r.Changed = r.FirstSeen.Add(-by), r.DeliveredAt.Add(-by), r.Changed.Add(-by)
+		aged = append(aged, r)
+		return nil
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := ledger.Put(ctx, aged); err != nil {
+		p.t.Fatal(err)
+	}
+}
