@@ -8,6 +8,7 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/message"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -47,6 +48,10 @@ func (a *app) open(ctx context.Context, config *plan.Config, names []string) (*s
 		s.close()
 		return nil, fault.New(fault.State, "make a place for large messages: %w", err).
 			WithHint("check that %s may be written to and has room", a.state)
+	}
+	if err := message.CleanSpool(spool); err != nil { // the journal's lock makes it ours
+		s.close()
+		return nil, err
 	}
 	s.options = ferry.Options{
 		Config: config, Accounts: names, Journal: j, Spool: spool,

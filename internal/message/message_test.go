@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -352,6 +354,29 @@ func TestSpoolIsSharedSafely(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestCleanSpool (T13): what a killed process left goes, and nothing else.
+func TestCleanSpool(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"popferry-1.eml", "popferry-2345.eml", "mine.eml", "popferry-x.txt"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "popferry-dir.eml"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := message.CleanSpool(dir); err != nil {
+		t.Fatal(err)
+	}
+	left, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(left) != 3 || filepath.Base(left[0]) != "mine.eml" {
+		t.Errorf("left: %q, %v", left, err)
+	}
+	if err := message.CleanSpool(filepath.Join(dir, "missing")); fault.CodeOf(err) != fault.State {
+		t.Errorf("a folder that is not there: %v", err)
+	}
 }
 
 func TestSpoolWithoutItsFolder(t *testing.T) {

@@ -3,6 +3,7 @@ package message
 import (
 	"errors"
 	"os"
+	"path/filepath"
 
 	"github.com/popferry/popferry/internal/fault"
 )
@@ -14,9 +15,28 @@ type tempFile struct {
 	name string // to remove at the end; "" when it is removed already
 }
 
+// tempName is the pattern of the names that temporary files have at first.
+const tempName = "popferry-*.eml"
+
+// CleanSpool removes from a folder what a process that was killed may have left of
+// its large messages. The caller sees to it that no other process uses the folder
+// now. The class of an error is fault.State.
+func CleanSpool(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if ours, _ := filepath.Match(tempName, e.Name()); ours && e.Type().IsRegular() {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	if err != nil {
+		return spoolFault("remove", err)
+	}
+	return nil
+}
+
 // newTempFile makes a file that is new and readable by its owner only.
 func newTempFile(dir string) (*tempFile, error) {
-	f, err := os.CreateTemp(dir, "popferry-*.eml")
+	f, err := os.CreateTemp(dir, tempName)
 	if err != nil {
 		return nil, spoolFault("make", err)
 	}
