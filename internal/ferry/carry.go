@@ -19,7 +19,8 @@ import (
 
 // Bounds of the pipeline. A batch shares two fsyncs and one MULTIAPPEND; larger
 // batches gain little and make a refusal dearer. The octets in flight are what
-// bounds memory, together with spoolMemory for the one that is being received.
+// bounds memory, together with spoolMemory for the one that is being received;
+// Options.SpoolRoom bounds what is on disk.
 const (
 	batchMessages = 100
 	batchOctets   = 8 << 20
@@ -35,7 +36,7 @@ type parcel struct {
 	listed   plan.Listed
 	msg      *message.Message
 	original *message.Message // when msg is a wrapping of it
-	weight   int64            // octets taken from the flight budget
+	load     load             // taken of what is bounded
 	session  *session
 	record   journal.Record // as it was recorded last
 	bare     bool           // to be sent without flags and date
@@ -156,39 +157,39 @@ func (p *pipeline) endedAt(l plan.Listed, alone bool, err error) error {
 }
 
 func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body io.Reader) error {
-	weight := flightWeight(l.Size)
-	if err := p.budget.Acquire(p.soft, weight); err != nil {
+	load, err := p.take(l)
+	if err != nil {
 		return err
 	}
 	msg, err := spool.Receive(body)
 	switch {
 	case fault.CodeOf(err) == fault.Held:
 		// Too large, or nobody can tell what its bytes are; the session goes on.
-		p.budget.Release(weight)
+		p.giveBack(load)
 		return p.t.holdUnread(p.hard, l, err)
 	case fault.CodeOf(err) == fault.Protocol:
 		// The server garbled this message and with it the session. It is held so
 		// that it blocks nobody; the others follow in the next round's session.
-		p.budget.Release(weight)
+		p.giveBack(load)
 		return errors.Join(p.t.holdUnread(p.hard, l, err),
 			outOfStep(err))
 	case err != nil:
-		p.budget.Release(weight)
+		p.giveBack(load)
 		return err
 	}
 	p.t.retrieved(s)
 	switch p.t.weigh(l, msg.Summary) {
 	case again:
 		msg.Close()
-		p.budget.Release(weight)
+		p.giveBack(load)
 		return nil
 	case cut:
 		msg.Close()
-		p.budget.Release(weight)
+		p.giveBack(load)
 		p.t.resolved(s)
 		return p.t.holdUnread(p.hard, l, cutReason(l, msg.Summary))
 	}
-	parcel := &parcel{listed: l, msg: msg, weight: weight, session: s, record: p.t.knownAs(l.Key)}
+	parcel := &parcel{listed: l, msg: msg, load: load, session: s, record: p.t.knownAs(l.Key)}
 	select {
 	case p.parcels <- parcel:
 		return nil
@@ -196,6 +197,32 @@ func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body
 		p.release(parcel)
 		return p.soft.Err()
 	}
+}
+
+// load is what a message takes of what is bounded: octets of memory, and of the
+// spool's disk.
+type load struct{ memory, disk int64 }
+
+// take waits until there is room for a message.
+func (p *pipeline) take(l plan.Listed) (load, error) {
+	w := load{memory: flightWeight(l.Size)}
+	if err := p.budget.Acquire(p.soft, w.memory); err != nil {
+		return load{}, err
+	}
+	if l.Size <= spoolMemory {
+		return w, nil // behind nobody who waits for the disk
+	}
+	w.disk = min(l.Size, p.t.engine.SpoolRoom)
+	if err := p.t.engine.disk.Acquire(p.soft, w.disk); err != nil {
+		p.budget.Release(w.memory)
+		return load{}, err
+	}
+	return w, nil
+}
+
+func (p *pipeline) giveBack(w load) {
+	p.budget.Release(w.memory)
+	p.t.engine.disk.Release(w.disk)
 }
 
 // flightWeight is the memory that a message of a size takes, in octets: whole
@@ -211,7 +238,7 @@ func (p *pipeline) release(c *parcel) {
 	if c.original != nil {
 		c.original.Close()
 	}
-	p.budget.Release(c.weight)
+	p.giveBack(c.load)
 }
 
 // knownAs is what the journal knew under a key when the round began.

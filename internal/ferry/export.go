@@ -55,6 +55,10 @@ func (t *trip) toExport() []plan.Listed {
 }
 
 func (t *trip) export(ctx context.Context, todo []plan.Listed) error {
+	todo, vast := t.spoolable(todo)
+	if len(vast) > 0 {
+		t.ungiven = fault.New(fault.State, "no room for %s in %s", count(len(vast), "message"), t.engine.Spool)
+	}
 	if t.session.topped {
 		if err := t.renewSource(ctx); err != nil {
 			return err

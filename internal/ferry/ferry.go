@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
@@ -33,6 +34,8 @@ type Options struct {
 	Journal journal.Journal
 	// Spool is the directory for large messages in flight.
 	Spool string
+	// SpoolRoom is how many octets they may take there at once; 0 means 2 GiB.
+	SpoolRoom int64
 	// NoWait ends with a temporary error where the run would wait for appends
 	// to settle.
 	NoWait bool
@@ -76,6 +79,7 @@ func Adopt(ctx context.Context, o Options, loose bool) Report {
 type engine struct {
 	Options
 	hosts *hosts
+	disk  *semaphore.Weighted // octets of SpoolRoom
 	// folders lets accounts with one folder take turns: what one appends must not
 	// look like foreign mail to another.
 	folders *hosts
@@ -92,7 +96,11 @@ func newEngine(o Options) *engine {
 	if o.Observe == nil {
 		o.Observe = func(Event) {}
 	}
-	return &engine{Options: o, hosts: newHosts(o.Config.Limits.PerHost), folders: newHosts(1)}
+	if o.SpoolRoom == 0 {
+		o.SpoolRoom = message.MaxRoom
+	}
+	return &engine{Options: o, hosts: newHosts(o.Config.Limits.PerHost), folders: newHosts(1),
+		disk: semaphore.NewWeighted(o.SpoolRoom)}
 }
 
 func dialSource(ctx context.Context, a plan.Account) (*pop.Maildrop, error) {

@@ -185,7 +185,26 @@ func (t *trip) carryAll(ctx context.Context, todo []plan.Listed) error {
 	slices.SortStableFunc(todo, func(a, b plan.Listed) int {
 		return cmp.Compare(t.blame(a), t.blame(b))
 	})
-	return t.carryFitting(ctx, todo)
+	todo, vast := t.spoolable(todo)
+	if err := t.carryFitting(ctx, todo); err != nil || len(vast) == 0 {
+		return err
+	}
+	return fault.New(fault.State, "%s not retrieved: the disk of %s has no room for more than %d MB",
+		count(len(vast), "message"), t.engine.Spool, t.engine.SpoolRoom/1e6).
+		WithHint("make room there, or name a state directory on another disk with --state")
+}
+
+// spoolable tells the messages that the spool has room for from the others: a disk
+// that they filled would be the journal's as well.
+func (t *trip) spoolable(todo []plan.Listed) (fits, vast []plan.Listed) {
+	for _, l := range todo {
+		if l.Size > spoolMemory && l.Size > t.engine.SpoolRoom {
+			vast = append(vast, l)
+		} else {
+			fits = append(fits, l)
+		}
+	}
+	return fits, vast
 }
 
 // carryList carries messages, and then once more those that have to be read twice.
