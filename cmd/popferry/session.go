@@ -54,7 +54,7 @@ func (a *app) open(ctx context.Context, config *plan.Config, names []string) (*s
 		return nil, err
 	}
 	s.options = ferry.Options{
-		Config: config, Accounts: names, Journal: j, Spool: spool,
+		Config: config, Accounts: names, Journal: j, Spool: spool, SpoolRoom: message.RoomIn(spool),
 		NoWait: a.noWait, EveryMessage: a.verbose, Observe: a.output.Load().Observe,
 	}
 	return s, nil
