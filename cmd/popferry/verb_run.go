@@ -35,7 +35,7 @@ Exit status (of several accounts, the most severe):
   80  no safe connection: TLS refused or not trusted
   78  the configuration is wrong, or a plan no longer fits; nothing was done
   64  the command line is wrong
-  74  the state directory or the report can't be written
+  74  the state directory, the report or the --export-held folder can't be written
   70  a bug of popferry`
 
 type runOptions struct {
