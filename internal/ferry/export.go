@@ -25,7 +25,11 @@ func (t *trip) exportHeld(ctx context.Context) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	t.ungiven = err
+	if fault.CodeOf(err) == fault.State {
+		t.unkept = err
+	} else {
+		t.ungiven = err
+	}
 	if t.source != nil {
 		t.source.Close() // out of step, or dead
 		t.source = nil
@@ -56,8 +60,8 @@ func (t *trip) toExport() []plan.Listed {
 
 func (t *trip) export(ctx context.Context, todo []plan.Listed) error {
 	todo, vast := t.spoolable(todo)
-	if len(vast) > 0 {
-		t.ungiven = fault.New(fault.State, "no room for %s in %s", count(len(vast), "message"), t.engine.Spool)
+	if len(todo) == 0 {
+		return t.noRoom(vast)
 	}
 	if t.session.topped {
 		if err := t.renewSource(ctx); err != nil {
@@ -66,7 +70,7 @@ func (t *trip) export(ctx context.Context, todo []plan.Listed) error {
 	}
 	entries, keys := t.entriesOf(todo)
 	spool, session := t.engine.spool(), t.session
-	return t.source.Retrieve(ctx, entries, func(e pop.Entry, body io.Reader, refused error) error {
+	err := t.source.Retrieve(ctx, entries, func(e pop.Entry, body io.Reader, refused error) error {
 		if refused != nil {
 			t.ungiven = refused
 			return nil
@@ -85,6 +89,10 @@ func (t *trip) export(ctx context.Context, todo []plan.Listed) error {
 		t.keep(t.listedByKey(keys[e.Number]), msg)
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return t.noRoom(vast)
 }
 
 // keep makes the file of a held message, unless it arrived too short to be all of

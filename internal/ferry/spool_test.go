@@ -49,3 +49,17 @@ func TestSpoolIsShared(t *testing.T) {
 	p.run(0, 8)
 	p.arrived(mail...)
 }
+
+// TestExportHasNoRoom: a held message that there is no room for is not exported,
+// the others are, and the trip ends with 74.
+func TestExportHasNoRoom(t *testing.T) {
+	poison, mail := []byte("Subject: b\r\n\r\npoison\r\n"), ordinary(3, 91)
+	p := newPair(t, popd.Options{}, poisonous(imapd.Options{AppendLimit: 1 << 20}), append(mail, vast(5), poison)...)
+	var s shelf
+	p.o.KeepHeld, p.o.SpoolRoom = s.keep, 3<<20
+	p.run(fault.State, 3)
+	s.has(t, poison)
+	p.o.SpoolRoom = 0
+	p.run(fault.Held, 0)
+	s.has(t, poison, vast(5))
+}

@@ -186,8 +186,16 @@ func (t *trip) carryAll(ctx context.Context, todo []plan.Listed) error {
 		return cmp.Compare(t.blame(a), t.blame(b))
 	})
 	todo, vast := t.spoolable(todo)
-	if err := t.carryFitting(ctx, todo); err != nil || len(vast) == 0 {
+	if err := t.carryFitting(ctx, todo); err != nil {
 		return err
+	}
+	return t.noRoom(vast)
+}
+
+// noRoom is the error for messages that the spool has no room for, if there are any.
+func (t *trip) noRoom(vast []plan.Listed) error {
+	if len(vast) == 0 {
+		return nil
 	}
 	return fault.New(fault.State, "%s not retrieved: the disk of %s has no room for more than %d MB",
 		count(len(vast), "message"), t.engine.Spool, t.engine.SpoolRoom/1e6).
