@@ -101,6 +101,20 @@ func (p *pair) keeps(mail [][]byte) {
 	}
 }
 
+// TestAlteredSpeaksLast: what is the exact copy of one message is not taken for the
+// altered copy of another that comes before it.
+func TestAlteredSpeaksLast(t *testing.T) {
+	cr := crMail()
+	mail := append([][]byte{cr[0], cr[2]}, ordinary(130, 1)...) // more than a batch
+	mail = append(mail, cr[1], cr[3])
+	p := newPair(t, popd.Options{NoTOP: true}, imapd.Options{}, mail...)
+	for _, raw := range [][]byte{cr[1], cr[3]} {
+		p.imap.User("").Deliver("INBOX", raw, nil, time.Time{})
+	}
+	p.run(0, len(mail)-2)
+	p.arrived(mail...)
+}
+
 // TestOtherVersionsAreDelivered: what shares its Message-ID, Date, From and Subject
 // with mail that somebody else put into the folder is delivered all the same, also
 // where that has more fields or another text.

@@ -266,6 +266,7 @@ func (t *trip) countDelivered(ctx context.Context, done []*parcel, octets int64)
 	for _, c := range done {
 		c.session.resolved++
 		t.report.Delivered++
+		t.own[c.record.Key] = true
 		if c.record.UID != 0 {
 			t.copied = append(t.copied, c.record.UID)
 			continue

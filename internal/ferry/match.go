@@ -208,15 +208,22 @@ func (t *trip) mayWitness(r journal.Record, key string) bool {
 		return false
 	}
 	_, taken := t.entries[r.Key] // its name is another message's by now
-	return taken || t.renumbered || !named(r.Key) || !named(key) || t.renamed(r)
+	return taken || !named(r.Key) || !named(key) || t.renamed(r)
 }
 
-// renamed reports whether a name that left the listing did so amid this run,
-// although no session of it ended with QUIT, without which a server removes nothing
-// (RFC 1939 §6): then the message has another name. mailutils 3.15 does so when it
-// has died.
+// renamed reports whether the message of a record may be listed under another name,
+// although its own names none by now: because the provider renumbered everything, or
+// because a server that died amid this run gave it a new one (mailutils 3.15).
+// Before the first QUIT of a run nothing can be removed (RFC 1939 §6), and after it a
+// server may hide what was fetched and show copies of it.
 func (t *trip) renamed(r journal.Record) bool {
-	return !t.quit.Load() && r.State == journal.Delivered && r.DeliveredAt.After(t.started)
+	t.mu.Lock()
+	own := t.own[r.Key]
+	t.mu.Unlock()
+	if own {
+		return !t.quit.Load()
+	}
+	return t.renumbered
 }
 
 // named reports whether a key of the journal holds a lasting name.

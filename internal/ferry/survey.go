@@ -145,7 +145,7 @@ func (t *trip) describe(ctx context.Context) error {
 			continue
 		}
 		state := string(r.State)
-		if r.State == journal.Delivered && r.DeliveredAt.Before(t.started) {
+		if r.State == journal.Delivered && !t.own[l.Key] {
 			state = "known" // delivered by an earlier run
 		}
 		t.report.Messages = append(t.report.Messages, MessageReport{

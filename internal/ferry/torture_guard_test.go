@@ -380,6 +380,26 @@ func TestGuardRenamedAmidTheRun(t *testing.T) {
 	p.run(0, 0)
 }
 
+// TestGuardCopiesOnTheNextPage: a server hides what was fetched once a session ended
+// with QUIT, and shows other mail. Copies of what was hidden are mail of their own.
+func TestGuardCopiesOnTheNextPage(t *testing.T) {
+	again := simple("x", "a", "again")
+	mail := append(ordinary(249, 29), again)
+	var p *pair
+	var turned atomic.Bool
+	p = newPair(t, popd.Options{Reply: func(cmd string, _ int) ([]byte, bool) {
+		if cmd == "QUIT" && !turned.Swap(true) {
+			for range mail {
+				p.pop.Expunge(1)
+			}
+			p.pop.Deliver(again, again)
+		}
+		return nil, false
+	}}, imapd.Options{}, mail...)
+	p.run(0, len(mail)+2)
+	p.arrived(append(mail, again, again)...)
+}
+
 // TestGuardMessageIDAlone (I5): mail with the same Message-ID that is there
 // already is another mail.
 func TestGuardMessageIDAlone(t *testing.T) {

@@ -63,7 +63,8 @@ type trip struct {
 	mu             sync.Mutex // guards what follows
 	report         AccountReport
 	room           plan.Room
-	copied         []uint32 // UIDs appended in this trip
+	copied         []uint32        // UIDs appended in this trip
+	own            map[string]bool // delivered in it, by key of the record
 	parked         map[string]journal.Record
 	held           map[string]bool            // reported as held in this run, by listing key
 	heldRow        map[string]int             // where the report has them
@@ -94,7 +95,7 @@ type session struct {
 func newTrip(e *engine, a plan.Account) *trip {
 	return &trip{
 		engine: e, account: a, started: time.Now(), report: AccountReport{Name: a.Name},
-		entries: map[string]pop.Entry{}, parked: map[string]journal.Record{}, ordinals: map[string]int{},
+		entries: map[string]pop.Entry{}, parked: map[string]journal.Record{}, ordinals: map[string]int{}, own: map[string]bool{},
 		held: map[string]bool{}, heldRow: map[string]int{}, exported: map[string]bool{},
 		garbled: map[string]bool{}, ended: map[string]bool{}, recognised: map[string]bool{},
 		shortened: map[string]message.Summary{}, room: unlimited(),
