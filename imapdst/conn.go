@@ -56,7 +56,7 @@ type place struct {
 
 func newConn(conn *wire.Conn, l *login) *Conn {
 	c := &Conn{
-		wire: conn, guard: newGuard(conn, l.tags), caps: l.caps, lastUID: map[place]uint32{},
+		wire: conn, guard: newGuard(conn, l.tags, &l.heard), caps: l.caps, lastUID: map[place]uint32{},
 	}
 	c.trips.Store(int64(l.trips))
 	c.stream = newStream(c.guard)

@@ -77,6 +77,7 @@ type login struct {
 	count   int
 	trips   int
 	caps    Capabilities
+	heard   notices
 }
 
 func (l *login) run(ctx context.Context) error {
@@ -158,7 +159,7 @@ func (l *login) startTLS(ctx context.Context) error {
 	if err := l.conn.StartTLS(ctx); err != nil {
 		return err
 	}
-	l.caps = Capabilities{}
+	l.caps, l.heard = Capabilities{}, notices{}
 	return nil
 }
 
@@ -172,8 +173,10 @@ func (l *login) capability(ctx context.Context) error {
 	return err
 }
 
-// learn takes capabilities from a response code (RFC 3501 §7.1).
+// learn takes what a response code says beside the answer (RFC 3501 §7.1):
+// capabilities, and what people are to know.
 func (l *login) learn(s status) {
+	l.heard.hear(l.conn.Address(), s)
 	if s.code == "CAPABILITY" {
 		l.caps = newCapabilities(s.args)
 	}

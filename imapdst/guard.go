@@ -27,6 +27,7 @@ type guard struct {
 	router   *router
 	start    time.Time
 	moved    atomic.Int64 // when an octet last moved, as time since start
+	notices  *notices
 
 	// largest is the longest FETCH literal that is accepted now.
 	largest atomic.Int64
@@ -57,10 +58,10 @@ type opening struct {
 // of a server that needs no login (RFC 3501 §7.1.4). It is told of no extension:
 // once it sees IMAP4rev2 it writes mailbox names in UTF-8, which needs ENABLE
 // first (RFC 9051 §5.1, RFC 6855 §3).
-func newGuard(conn *wire.Conn, tags string) *guard {
+func newGuard(conn *wire.Conn, tags string, heard *notices) *guard {
 	g := &guard{
 		Conn: conn, conn: conn, router: newRouter(tags),
-		scan: scanner{r: conn.Reader()}, start: time.Now(),
+		scan: scanner{r: conn.Reader()}, start: time.Now(), notices: heard,
 		out: []byte("* PREAUTH [CAPABILITY IMAP4rev1] ready\r\n"),
 	}
 	g.touch()
@@ -176,6 +177,9 @@ func (g *guard) taggedResponse() error {
 		return g.nonsense(line)
 	}
 	g.untagged = 0
+	if s.kind == "OK" {
+		g.notices.hear(g.conn.Address(), s)
+	}
 	switch kind, number := g.router.answer(tag, s); kind {
 	case forControl:
 		g.noteOpening(s)

@@ -83,6 +83,7 @@ func (g *guard) untaggedStatus(kind string) error {
 	if kind == "BYE" {
 		return g.ended(s)
 	}
+	g.notices.hear(g.conn.Address(), s)
 	g.noteOpening(s)
 	if s.code != "UIDVALIDITY" && s.code != "UIDNEXT" {
 		return nil

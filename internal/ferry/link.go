@@ -37,7 +37,7 @@ func (l *link) dial(ctx context.Context) error {
 	}
 	box, err := conn.Folder(ctx, l.trip.account.Folder, l.create)
 	if err != nil {
-		conn.Close()
+		l.hangUp(conn)
 		return err
 	}
 	l.conn, l.box = conn, box
@@ -58,7 +58,7 @@ func (l *link) renew(ctx context.Context, dead *imapdst.Conn) error {
 	if l.conn != dead {
 		return nil
 	}
-	dead.Close()
+	l.hangUp(dead)
 	before := l.box.UIDValidity
 	err := retry(ctx, func() error { return l.dial(ctx) })
 	if err == nil && l.box.UIDValidity != before {
@@ -103,5 +103,13 @@ func (l *link) refresh(ctx context.Context) error {
 
 func (l *link) close() {
 	conn, _ := l.get()
+	l.hangUp(conn)
+}
+
+// hangUp ends a connection and passes on what the server wanted people to know.
+func (l *link) hangUp(conn *imapdst.Conn) {
+	for _, text := range conn.Notices() {
+		l.trip.noteOnce(text)
+	}
 	conn.Close()
 }

@@ -410,6 +410,16 @@ func (t *trip) note(format string, args ...any) {
 	t.emit(Event{Kind: Note, Text: text})
 }
 
+// noteOnce notes what may be said again and again in one run.
+func (t *trip) noteOnce(text string) {
+	t.mu.Lock()
+	said := slices.Contains(t.report.Notes, text)
+	t.mu.Unlock()
+	if !said {
+		t.note("%s", text)
+	}
+}
+
 // listedOf returns the messages of a plan that have the verb, in listing order.
 func listedOf(p plan.Plan, verb plan.Verb) []plan.Listed {
 	var out []plan.Listed
