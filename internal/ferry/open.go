@@ -125,8 +125,10 @@ func (t *trip) openSource(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.loginAgain = time.Now().Add(source.Capabilities().LoginDelay)
+	loggedIn := time.Now()
 	entries, err := source.List(ctx)
+	// Only now: a delay that differs by user is learned with the listing.
+	t.loginAgain = loggedIn.Add(source.Capabilities().LoginDelay)
 	if err != nil {
 		source.Close()
 		return err
