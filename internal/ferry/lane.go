@@ -3,6 +3,7 @@ package ferry
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -177,17 +178,28 @@ func (l *lane) refused(batch []*parcel, together bool) error {
 	}
 	if fault.CodeOf(batch[0].refusal) == fault.Held && together && len(batch) > 1 {
 		half := len(batch) / 2
-		return errors.Join(l.deliver(batch[:half:half]), l.deliver(batch[half:]))
+		if err := l.deliver(batch[:half:half]); err != nil {
+			return errors.Join(err, l.giveUp(batch[half:]))
+		}
+		return l.deliver(batch[half:])
 	}
 	var errs error
-	for _, c := range batch {
-		if fault.CodeOf(c.refusal) == fault.Held {
-			errs = errors.Join(errs, l.ladder(c))
+	for i, c := range batch {
+		if fault.CodeOf(c.refusal) != fault.Held {
+			errs = errors.Join(errs, l.setback(c, len(batch) == 1))
 			continue
 		}
-		errs = errors.Join(errs, l.setback(c, len(batch) == 1))
+		if err := l.ladder(c); err != nil {
+			return errors.Join(errs, err, l.giveUp(batch[i+1:]))
+		}
 	}
 	return errs
+}
+
+// giveUp leaves refused messages to the next round or run.
+func (l *lane) giveUp(batch []*parcel) error {
+	defer l.p.releaseAll(batch)
+	return l.p.t.unsent(context.WithoutCancel(l.p.hard), batch)
 }
 
 // setback gives up on a message for now: what the server said is about the
@@ -219,13 +231,46 @@ func (l *lane) ladder(c *parcel) error {
 		c.bare = true
 		return l.deliver([]*parcel{c})
 	}
-	ctx := context.WithoutCancel(l.p.hard)
+	t, ctx := l.p.t, context.WithoutCancel(l.p.hard)
 	if done, err := l.wrapped(ctx, c); done || err != nil {
 		return err
 	}
 	defer l.p.release(c)
-	l.p.t.resolved(c.session)
-	return l.p.t.hold(ctx, c.listed, c.record, refusalReason(c))
+	t.resolved(c.session)
+	if err := t.hold(ctx, c.listed, c.record, refusalReason(c)); err != nil {
+		return err
+	}
+	return t.tolerate(c.refusal)
+}
+
+// maxUnexplained is how many messages in a row a destination may refuse without
+// saying why.
+const maxUnexplained = 10
+
+// tolerate ends the trip when message after message was refused for no reason and
+// none was accepted: then it is hardly the messages. Holding them all would take a
+// person's word to try them again.
+func (t *trip) tolerate(refusal error) error {
+	if explained(refusal) {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unexplained++
+	if t.unexplained < maxUnexplained || t.report.Delivered > 0 {
+		return nil
+	}
+	return fault.New(fault.Refused, "%d messages in a row refused without a reason; the last time: %w",
+		t.unexplained, refusal).
+		WithHint("ask the destination's operator; then run with --held to try these again")
+}
+
+// explained reports a refusal that says what is wrong with the message: with a
+// response code, or in Cyrus's words.
+func explained(refusal error) bool {
+	var e *fault.Error
+	return errors.As(refusal, &e) &&
+		(e.Response != "" || strings.Contains(e.Message, "Message contains"))
 }
 
 func (l *lane) deliver(batch []*parcel) error {
@@ -263,6 +308,7 @@ func (t *trip) commit(ctx context.Context, done []*parcel) error {
 func (t *trip) countDelivered(ctx context.Context, done []*parcel, octets int64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.unexplained = 0
 	for _, c := range done {
 		c.session.resolved++
 		t.report.Delivered++

@@ -75,6 +75,7 @@ type trip struct {
 	altered        int                        // recognised in a copy that the destination altered
 	ended          map[string]bool            // a POP3 session ended while it was read, by listing key
 	garbled        map[string]bool            // spoil the POP3 session when asked for, by listing key
+	unexplained    int                        // messages refused without a reason since the last delivery
 	off            int                        // messages whose LIST size proved to be wrong
 	unlocatedNoted bool                       // factUnlocated is set
 	recognised     map[string]bool            // records counted as known, by key
