@@ -51,12 +51,24 @@ func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 	if err := t.ledger.Rekey(ctx, moves); err != nil {
 		return err
 	}
+	t.sayRenumbered(moves)
 	t.forget(moves)
 	if err := t.ledger.Put(ctx, puts); err != nil {
 		return err
 	}
 	t.countFound(found)
 	return nil
+}
+
+// sayRenumbered tells why mail that is known goes under other names all at once.
+func (t *trip) sayRenumbered(moves map[string]journal.Record) {
+	for old, r := range moves {
+		if t.renumbered && named(old) && named(r.Key) {
+			t.noteOnce("UIDLs were renumbered: what was delivered under an old one is recognised " +
+				"by its content and not copied again")
+			return
+		}
+	}
 }
 
 // makeRoom adds moves for records whose key goes to another message now and that
