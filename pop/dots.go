@@ -62,9 +62,15 @@ func (b *body) notTheEnd(line []byte) {
 }
 
 // dotsFit tells whether what was done with the dots makes sense together: a server
-// that leaves one dot alone did not double the others that were found doubled.
+// that leaves one dot alone did not double the others that were found doubled. And
+// in what is longer than announced, such a dot may be a terminator without its line
+// end, and what follows it the next reply.
 func (b *body) dotsFit(announced int64) bool {
-	return !(b.alone && b.removed) && b.firstFits(announced)
+	return !(b.alone && (b.removed || b.outgrew(announced))) && b.firstFits(announced)
+}
+
+func (b *body) outgrew(announced int64) bool {
+	return !b.bareLF() && announced > 0 && b.size > announced+int64(len("\r\n"))
 }
 
 // firstFits tells whether the size that was announced, or that and a line end

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -236,6 +237,33 @@ func TestN7StalledBody(t *testing.T) {
 			t.Errorf("accepted %v", got)
 		}
 	})
+}
+
+// N8: TLS that ends without its farewell is a cut and never the end of a message,
+// and neither is one with it.
+func TestN8CutInsideTLS(t *testing.T) {
+	for name, part := range map[string]string{
+		"in a line": "+OK\r\nhalf", "behind a line": "+OK\r\nhalf\r\n", "at the dot": "+OK\r\nhalf\r\n.",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var server *popd.Server
+			server, options := secured(t, popd.Implicit, popd.Options{
+				NoPipelining: true,
+				Reply: func(cmd string, _ int) ([]byte, bool) {
+					if cmd == "RETR" {
+						time.AfterFunc(10*time.Millisecond, server.Cut)
+					}
+					return []byte(part), cmd == "RETR"
+				},
+			}, "half\r\n")
+			m := dial(t, options)
+			got, err := retrieve(t.Context(), m, list(t, m))
+			wantFault(t, err, fault.Temporary)
+			if len(got) != 0 {
+				t.Errorf("accepted %v", got)
+			}
+		})
+	}
 }
 
 // M15: bare LF in the status line means bare LF in the body: a lone dot between

@@ -31,6 +31,53 @@ func pipe(t *testing.T, mode wire.TLSMode) (wire.Endpoint, net.Conn) {
 	}, server
 }
 
+// N1: a name that does not exist. The network is asked for nothing here.
+func TestN1NoSuchHost(t *testing.T) {
+	e := wire.Endpoint{Host: "pop.example.invalid", Port: 995, TLS: wire.Implicit,
+		Dial: func(context.Context, string, string) (net.Conn, error) {
+			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{
+				Err: "no such host", Name: "pop.example.invalid", IsNotFound: true}}
+		}}
+	_, err := e.Connect(t.Context())
+	if fault.CodeOf(err) != fault.Temporary || !strings.Contains(err.Error(), "cannot resolve pop.example.invalid") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// N2: nobody listens.
+func TestN2Refused(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().(*net.TCPAddr)
+	l.Close()
+	e := wire.Endpoint{Host: "127.0.0.1", Port: address.Port, TLS: wire.Implicit}
+	_, err = e.Connect(t.Context())
+	if fault.CodeOf(err) != fault.Temporary || !strings.Contains(err.Error(), address.String()) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// N3: what is sent to the server vanishes.
+func TestN3Unanswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := wire.Endpoint{Host: "pop.example.org", Port: 995, TLS: wire.Implicit,
+			Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}}
+		start := time.Now()
+		_, err := e.Connect(t.Context())
+		if fault.CodeOf(err) != fault.Temporary || !strings.Contains(err.Error(), "cannot connect to pop.example.org:995") {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(start); took != 30*time.Second {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
 func TestSilentServerEndsAtTheGreetingLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, _ := pipe(t, wire.None)
