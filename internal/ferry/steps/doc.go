@@ -7,8 +7,9 @@
 // step; else at a sample, chosen by a seed that is printed and that
 // POPFERRY_SEED sets.
 //
-// The other tests are named after the rows of the fault catalogue: M for POP3
-// servers that lie, S for the semantics of POP3, A for IMAP. Each puts one wrong
-// answer in the place of a right one, looks at the exit status and at how long
-// the run took, and then has a healthy run put everything right.
+// The other tests are named after the rows of the fault catalogue: N for the
+// network, M for POP3 servers that lie, S for the semantics of POP3, A for IMAP, D
+// for malformed mail. Each puts one wrong answer in the place of a right one, looks
+// at the exit status and at how long the run took, and then has a healthy run put
+// everything right. TestCatalogue counts them.
 package steps

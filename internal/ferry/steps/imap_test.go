@@ -3,27 +3,24 @@ package steps_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/voyage"
 	"github.com/popferry/popferry/internal/wire"
 )
 
 // TestIMAP has the rows of the list of IMAP faults.
-func TestIMAP(t *testing.T) {
-	rows := lostAnswers()
-	rows = append(rows, refusedAppends()...)
-	rows = append(rows, refusedLogins()...)
-	rows = append(rows, silences()...)
-	rows = append(rows, uids()...)
-	rows = append(rows, noise()...)
-	rows = append(rows, places()...)
-	table(t, rows)
+func TestIMAP(t *testing.T) { table(t, imapFaults()) }
+
+func imapFaults() []row {
+	return slices.Concat(lostAnswers(), refusedAppends(), refusedLogins(), silences(), uids(), noise(), places())
 }
 
 // always acts at every stage of that kind.
@@ -90,6 +87,10 @@ func lostAnswers() []row {
 				first(imapd.AtStore, "APPEND", cut)(w)
 				w.Tune = noWait(true)
 			}, cure: func(w *voyage.World) { w.Tune = noWait(false) }},
+		{id: "A3", name: "death between the answer and the journal", dies: atDelivered},
+		{id: "A3", name: "death between the answer and the journal, no UIDPLUS", dies: atDelivered,
+			options: withImap(func(o *imapd.Options) { o.NoUIDPlus = true })},
+		{id: "A3", name: "death between the answer and the journal, singly", dies: atDelivered, options: singly},
 		{id: "A12", name: "BYE at the greeting", code: fault.Temporary, cure: noImapReply,
 			fault: imapReply(func(e imapd.Event) imapd.Action {
 				if e.Stage == imapd.AtGreeting {
@@ -98,6 +99,8 @@ func lostAnswers() []row {
 				return imapd.Action{}
 			})},
 		{id: "A12", name: "BYE before a literal", fault: first(imapd.AtCommand, "APPEND", imapd.Action{Bye: "timeout"})},
+		{id: "A12", name: "BYE in the middle of an append", limit: settling,
+			fault: first(imapd.AtLiteral, "APPEND", imapd.Action{Bye: "Session expired, please login again."})},
 		{id: "A12", name: "BYE after the answer", limit: settling,
 			fault: first(imapd.AtReply, "APPEND", imapd.Action{Bye: "shutting down"})},
 		{id: "A12", name: "asked to stay away before anything was begun", code: fault.Temporary, limit: time.Minute,
@@ -115,6 +118,10 @@ func lostAnswers() []row {
 	}
 }
 
+// atDelivered likes the step at which what the server confirmed is about to be
+// recorded.
+func atDelivered(step string) bool { return step == "journal before put "+string(journal.Delivered) }
+
 func noWait(on bool) func(*ferry.Options) {
 	return func(o *ferry.Options) { o.NoWait, o.ConfirmDelete = on, true }
 }
@@ -124,19 +131,50 @@ func refusedAppends() []row {
 		return always(imapd.AtStore, "APPEND", imapd.Action{Reply: reply})
 	}
 	healed := func(w *voyage.World) {
-		noImapReply(w)
-		w.Tune = func(o *ferry.Options) { o.Held = true }
+		w.Imap.Configure(func(o *imapd.Options) { o.Reply, o.Refuse = nil, nil })
+		w.Tune = func(o *ferry.Options) { o.Held, o.ConfirmDelete = true, true }
 	}
 	rows := []row{
-		{id: "A5", name: "OK with OVERQUOTA", fault: func(w *voyage.World) {
+		{id: "A5", name: "OK with OVERQUOTA", says: "[OVERQUOTA] nearly full", fault: func(w *voyage.World) {
 			always(imapd.AtReply, "APPEND", imapd.Action{Reply: "OK [OVERQUOTA] nearly full"})(w)
 		}},
 		{id: "A5", name: "quota, no QUIT", code: fault.Refused, fault: refuse("NO [OVERQUOTA] full"),
-			also: noQuit, cure: noImapReply},
+			also: onlySession, cure: noImapReply},
 		{id: "A4", name: "folder gone for one append", code: fault.Refused, cure: noImapReply,
 			fault: first(imapd.AtStore, "APPEND", imapd.Action{Reply: "NO [TRYCREATE] no such folder"})},
+		{id: "A6", name: "over APPENDLIMIT", mail: [][]byte{letter(0), big(1, 5000), letter(2)},
+			code: fault.Held, healthy: fault.Held, left: 1, says: "larger than the destination accepts",
+			options: withImap(func(o *imapd.Options) { o.AppendLimit = 4000 }),
+			setup:   func(w *voyage.World) { w.Undeliverable(big(1, 5000)) }},
+		{id: "A6", name: "over an APPENDLIMIT that grows", mail: [][]byte{letter(0), big(1, 5000), letter(2)},
+			code: fault.Held, options: withImap(func(o *imapd.Options) { o.AppendLimit = 4000 }),
+			cure: func(w *voyage.World) { w.Imap.Configure(func(o *imapd.Options) { o.AppendLimit = 40_000 }) }},
+		{id: "A7", name: "refused, and wrapped", left: 1, options: func(o *voyage.Options) {
+			o.Form = unwrapped
+			o.Imap.Refuse = func(raw []byte) string {
+				if bytes.Contains(raw, []byte("Text of letter 1.")) {
+					return "NO [CANNOT] no"
+				}
+				return ""
+			}
+		}, setup: func(w *voyage.World) { w.Config.Accounts[0].Repair = "wrap" }},
 		{id: "A7", name: "empty message", mail: join(letters(0, 2), [][]byte{{}}), code: fault.Held, healthy: fault.Held,
 			setup: func(w *voyage.World) { w.Undeliverable([]byte{}) }, left: 1},
+		{id: "A9", name: "one message refused for a moment, for ever", mail: letters(0, 5), code: fault.Held,
+			limit: 30 * time.Minute, cure: healed, fault: func(w *voyage.World) {
+				w.Imap.Configure(func(o *imapd.Options) {
+					o.Refuse = func(raw []byte) string {
+						if bytes.Contains(raw, []byte("Text of letter 3.")) {
+							return "NO [SERVERBUG] crashed"
+						}
+						return ""
+					}
+				})
+			}},
+		{id: "A9", name: "no code, all of many", mail: letters(0, 60), code: fault.Refused, cure: healed,
+			says: "10 messages in a row refused", fault: refuse("NO internal error"), also: fewHeld},
+		{id: "A9", name: "no code, all of many, singly", mail: letters(0, 60), options: singly,
+			code: fault.Refused, cure: healed, fault: refuse("NO internal error"), also: fewHeld},
 		{id: "A9", name: "no code, once", fault: first(imapd.AtStore, "APPEND", imapd.Action{Reply: "NO internal"})},
 		{id: "A13", name: "BAD about a date", fault: imapReply(func(e imapd.Event) imapd.Action {
 			if e.Stage == imapd.AtStore && e.Command == "APPEND" && strings.Contains(e.Line, `-2026 `) {
@@ -163,9 +201,13 @@ func refusedAppends() []row {
 		"A4": {"NO [TRYCREATE] no such folder": fault.Refused},
 		"A5": {"NO [OVERQUOTA] full": fault.Refused},
 		"A6": {"NO [LIMIT] too many": fault.Held, "NO [TOOBIG] no": fault.Held, "BAD [TOOBIG] no": fault.Held},
-		"A7": {"NO [CANNOT] no": fault.Held, "NO Message contains NUL characters": fault.Held},
-		"A8": {"NO [ALERT] look here \x1b[31m": fault.Held},
-		"A9": {"NO [UNAVAILABLE] later": fault.Temporary, "NO [INUSE] later": fault.Temporary},
+		"A7": {"NO [CANNOT] no": fault.Held, "NO Message contains NUL characters": fault.Held,
+			"NO Message contains bare newlines": fault.Held, "NO Message contains invalid header": fault.Held,
+			"NO Message contains non-ASCII characters in headers": fault.Held,
+			"NO Can't save a zero byte message":                   fault.Held},
+		"A9": {"NO [UNAVAILABLE] later": fault.Temporary, "NO [INUSE] later": fault.Temporary,
+			"NO [SERVERBUG] crashed": fault.Temporary, "NO [CORRUPTION] broken": fault.Temporary,
+			"NO internal error": fault.Held},
 		"A10": {"NO [NOPERM] no": fault.Refused, "NO [AUTHORIZATIONFAILED] no": fault.Credentials,
 			"NO [PRIVACYREQUIRED] no": fault.TLS, "NO [EXPIRED] no": fault.Credentials,
 			"NO [CONTACTADMIN] no": fault.Refused},
@@ -173,7 +215,27 @@ func refusedAppends() []row {
 	} {
 		rows = append(rows, exitCodes(row{id: id, name: "append refused with", cure: healed}, replies, refuse)...)
 	}
-	return rows
+	return append(rows, row{id: "A8", name: "append refused with an ALERT", code: fault.Held, cure: healed,
+		fault: refuse("NO [ALERT] look here \x1b[31m"), says: `look here \x1b[31m`})
+}
+
+// onlySession makes sure that a refusal for good was taken as one: nobody came
+// back to retrieve more, and nobody said QUIT.
+func onlySession(p *player, r ferry.Report) {
+	p.Helper()
+	noQuit(p, r)
+	if n := p.w.Drops[0].Counters().Sessions; n != 1 {
+		p.Errorf("%d POP3 sessions", n)
+	}
+}
+
+// fewHeld makes sure that a destination which takes nothing does not have all
+// mail held.
+func fewHeld(p *player, r ferry.Report) {
+	p.Helper()
+	if n := r.Totals.Held; n < 10 || n > 15 {
+		p.Errorf("%d held", n)
+	}
 }
 
 func refusedLogins() []row {
@@ -201,7 +263,8 @@ func refusedLogins() []row {
 		"NO [AUTHENTICATIONFAILED] no": fault.Credentials,
 		"NO [UNAVAILABLE] later":       fault.Temporary,
 		"NO no":                        fault.Credentials,
-		"NO too many connections":      fault.Temporary,
+		"NO [REFERRAL imap://evil.example.com/] go there": fault.Credentials,
+		"NO too many connections":                         fault.Temporary,
 	}, refuse)
 	return append(rows,
 		row{id: "A22", name: "PREAUTH before TLS", code: fault.TLS, also: unsaid, cure: plain,
@@ -287,7 +350,15 @@ func uids() []row {
 				if left := p.w.Left(); left != 3 {
 					p.Errorf("%d left in the maildrop", left)
 				}
-			}},
+			}, only: func(c combination) bool { return !c.delete }},
+		{id: "A28", name: "an append confirmed and lost, then a deletion", hopeless: true,
+			fault: first(imapd.AtStore, "APPEND", imapd.Action{Reply: "OK [APPENDUID 1001 1:3] done"}),
+			says:  "3 messages kept on POP3: the copy is no longer where it was delivered",
+			also: func(p *player, _ ferry.Report) {
+				if left := p.w.Left(); left != 3 {
+					p.Errorf("%d left in the maildrop", left)
+				}
+			}, only: func(c combination) bool { return c.delete }},
 	}
 	for _, text := range []string{
 		"0 1:3", "1001 7:5", "1001 3", "1001 1:100", "1001 0", "1001 *", "1001 1:4294967295",
@@ -314,7 +385,26 @@ func noise() []row {
 			fault: raw(imapd.AtStore, "APPEND", "* 77 EXISTS\r\n* 0 RECENT\r\n* OK still here\r\n"+
 				"* FLAGS (\\Seen)\r\n* 1 FETCH (FLAGS (\\Seen))\r\n")},
 		{id: "A21", name: "EXPUNGE during an append", fault: raw(imapd.AtStore, "APPEND", "* 1 EXPUNGE\r\n")},
-		{id: "A8", name: "ALERT during an append", fault: raw(imapd.AtStore, "APPEND", "* OK [ALERT] \x1b[2Jdown at noon\r\n")},
+		{id: "A8", name: "ALERT when a folder is opened", says: "[ALERT] moving to a new server",
+			fault: raw(imapd.AtCommand, "EXAMINE", "* OK [ALERT] moving to a new server\r\n")},
+		{id: "A8", name: "ALERT in the answer to a login", says: "[ALERT] last login from afar",
+			fault: always(imapd.AtReply, "AUTHENTICATE", imapd.Action{Reply: "OK [ALERT] last login from afar"})},
+		{id: "X7", name: "a flood of ALERTs", says: "[ALERT] number 0", also: func(p *player, r ferry.Report) {
+			if n := len(r.Accounts[0].Notes); n > 20 {
+				p.Errorf("%d notes", n)
+			}
+		}, fault: imapReply(func(e imapd.Event) imapd.Action {
+			var b strings.Builder
+			for i := range 1000 {
+				fmt.Fprintf(&b, "* OK [ALERT] number %d\r\n", i)
+			}
+			if e.Stage == imapd.AtStore {
+				return imapd.Action{Raw: b.String()}
+			}
+			return imapd.Action{}
+		})},
+		{id: "A8", name: "ALERT during an append", says: `[ALERT] \x1b[2Jdown at noon`,
+			fault: raw(imapd.AtStore, "APPEND", "* OK [ALERT] \x1b[2Jdown at noon\r\n")},
 		{id: "A23", name: "a huge literal", setup: there, code: fault.Protocol, cure: noImapReply,
 			fault: raw(imapd.AtCommand, "UID FETCH", "* 1 FETCH (UID 1 BODY[] {9999999999}\r\n")},
 		{id: "A23", name: "a list bomb", setup: there, code: fault.Protocol, cure: noImapReply,
@@ -333,6 +423,11 @@ func noise() []row {
 			lies("LITERAL+")(o)
 			o.Imap.Literals, o.Imap.NoMultiAppend = imapd.LiteralSync, true
 		}},
+		{id: "A24", name: "LITERAL+ announced and not known, MULTIAPPEND known", limit: 20 * time.Minute,
+			options: func(o *voyage.Options) {
+				lies("LITERAL+")(o)
+				o.Imap.Literals = imapd.LiteralSync
+			}},
 		{id: "A24", name: "NAMESPACE announced and not known", options: func(o *voyage.Options) {
 			lies("NAMESPACE")(o)
 			o.Imap.NoNamespace = true
@@ -347,10 +442,22 @@ func places() []row {
 		"%", "*", strings.Repeat("long", 40),
 	} {
 		rows = append(rows, row{id: "A25", name: fmt.Sprintf("folder %s", abridged(name)),
-			setup: func(w *voyage.World) { w.Config.Accounts[0].Folder = name }})
+			setup: func(w *voyage.World) { w.Config.Accounts[0].Folder = name },
+			also: func(p *player, _ ferry.Report) {
+				inbox := len(p.w.Imap.Mailbox("INBOX"))
+				if want := strings.EqualFold(name, "INBOX"); want != (inbox == 3) || inbox != 0 && !want {
+					p.Errorf("%d messages in INBOX", inbox)
+				}
+			}})
 	}
 	return append(rows,
-		row{id: "A26", name: "dates out of range", mail: hardMail("D17")},
+		row{id: "A26", name: "dates out of range", mail: hardMail("D17"), also: func(p *player, _ ferry.Report) {
+			for _, m := range p.w.Imap.Mailbox("INBOX") {
+				if d := m.InternalDate; d.Before(time.Unix(0, 0)) || d.After(time.Now().Add(24*time.Hour)) {
+					p.Errorf("stored with date %v: %s", d, abridged(string(m.Raw)))
+				}
+			}
+		}},
 		row{id: "A27", name: "moved before anybody looked", hopeless: true, limit: 5 * time.Minute,
 			fault: func(w *voyage.World) {
 				moved := false

@@ -202,6 +202,7 @@ func (p *player) live(life *voyage.Life) ferry.Report {
 		p.Fatal(err)
 	}
 	p.expect("deleted early", guard.seen())
+	p.expect("dialled elsewhere", p.w.Strays())
 	p.tell("exit status %d: %+v", report.ExitCode, report.Totals)
 	for _, a := range report.Accounts {
 		for _, note := range a.Notes {

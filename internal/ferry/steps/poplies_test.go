@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -69,12 +70,10 @@ func healed(w *voyage.World) {
 func retrieved(raw []byte) string { return "+OK here it is\r\n" + string(raw) + ".\r\n" }
 
 // TestPOP3Lies has the rows of the list of POP3 servers that lie or attack.
-func TestPOP3Lies(t *testing.T) {
-	rows := tlsLies(t)
-	rows = append(rows, loginLies()...)
-	rows = append(rows, listingLies()...)
-	rows = append(rows, messageLies()...)
-	table(t, rows)
+func TestPOP3Lies(t *testing.T) { table(t, popLies(t)) }
+
+func popLies(t *testing.T) []row {
+	return slices.Concat(tlsLies(t), loginLies(), listingLies(), messageLies())
 }
 
 func tlsLies(t *testing.T) []row {
@@ -134,12 +133,16 @@ func loginLies() []row {
 			}},
 		{id: "M16", name: "escapes in a refusal", code: fault.Credentials, cure: obedient,
 			fault: answers(map[string]string{"AUTH": "-ERR \x1b[31m" + strings.Repeat("x", 3000) + "\x07\r\n"})},
+		{id: "M16", name: "a refusal of a megabyte", code: fault.Protocol, cure: obedient,
+			fault: answers(map[string]string{"AUTH": "-ERR " + strings.Repeat("x", 1<<20) + "\r\n"})},
 		{id: "M18", name: "a referral", code: fault.Temporary, cure: obedient, says: "pop0.example.org",
 			fault: answers(map[string]string{"GREETING": "-ERR [REFERRAL pop://evil.example.com] go there\r\n"})},
+		{id: "M18", name: "a referral at the login", code: fault.Credentials, cure: obedient,
+			fault: answers(map[string]string{"AUTH": "-ERR [REFERRAL pop://evil.example.com] go there\r\n"})},
 		{id: "M12", name: "an endless greeting", code: fault.Protocol, cure: obedient,
 			fault: answers(map[string]string{"GREETING": "+OK " + strings.Repeat("x", 20_000) + "\r\n"})},
-		{id: "M12", name: "HTML", code: fault.Protocol, cure: obedient, says: "not a POP3 server",
-			fault: answers(map[string]string{"GREETING": "HTTP/1.1 400 Bad Request\r\n\r\n<html>\r\n"})},
+		{id: "M12", name: "endless capabilities", code: fault.Protocol, cure: obedient,
+			fault: answers(map[string]string{"CAPA": "+OK\r\n" + strings.Repeat("X-MORE\r\n", 100_000)})},
 	}
 }
 
@@ -170,6 +173,8 @@ func listingLies() []row {
 		row{id: "M7", name: "STAT of very much",
 			fault: answers(map[string]string{"STAT": "+OK 9223372036854775808 9223372036854775808\r\n"})},
 		row{id: "M7", name: "STAT that makes no sense", fault: answers(map[string]string{"STAT": "+OK\r\n"})},
+		row{id: "M12", name: "UIDL an endless line", code: fault.Protocol, cure: obedient,
+			fault: answers(map[string]string{"UIDL": listing("1 a", "2 "+strings.Repeat("u", 100_000), "3 c")})},
 		row{id: "M8", name: "UIDL of more than LIST", code: fault.Protocol, cure: obedient,
 			fault: answers(map[string]string{"UIDL": listing("1 a", "2 b", "3 c", "4 d")})},
 	)
@@ -186,7 +191,7 @@ func listingLies() []row {
 					return "u" + subjectNumber(raw)
 				}
 			})
-		}, only: func(c combination) bool { return !c.delete }})
+		}})
 	}
 	return rows
 }
@@ -206,6 +211,8 @@ func messageLies() []row {
 		// a deletion can tell.
 		{id: "M10", name: "RETR gives another message", also: kept(1), hopeless: true, cure: obedient,
 			fault: answers(map[string]string{"RETR 1": retrieved(letter(2))})},
+		{id: "M10", name: "an answer left out", also: kept(1), hopeless: true, limit: 10 * time.Minute,
+			cure: obedient, fault: silence("RETR", 2)},
 		{id: "M11", name: "announced as small, and large",
 			mail: [][]byte{letter(0), flood, letter(1)},
 			fault: func(w *voyage.World) {
@@ -213,6 +220,8 @@ func messageLies() []row {
 			}, cure: func(w *voyage.World) {
 				w.Drops[0].Configure(func(o *popd.Options) { o.SizeOffset = 0 })
 			}},
+		{id: "M12", name: "an endless line in a message", mail: [][]byte{letter(0),
+			append(letter(1), strings.Repeat("x", 2<<20)+"\r\n"...), letter(2)}},
 		{id: "M13", name: "dots not doubled", mail: [][]byte{letter(0), dotted, letter(1)}, code: fault.Held,
 			options: withPop(func(o *popd.Options) { o.Unstuffed = true }), also: kept(1),
 			cure: func(w *voyage.World) {
@@ -227,6 +236,9 @@ func messageLies() []row {
 			}},
 		{id: "M14", name: "a terminator without LF", code: fault.Held, limit: 20 * time.Minute, cure: healed,
 			fault: answers(map[string]string{"RETR 3": "+OK\r\n" + string(letter(2)) + ".\r"})},
+		{id: "M14", name: "a terminator without its line end", code: fault.Held, limit: 20 * time.Minute,
+			fault: answers(map[string]string{"RETR 2": strings.TrimSuffix(retrieved(letter(1)), "\r\n")}),
+			cure:  healed},
 		{id: "M15", name: "bare line feeds", mail: letters(0, 3),
 			options: withPop(func(o *popd.Options) { o.BareLF = true })},
 		{id: "M16", name: "escapes in the refusal of a message", code: fault.Held,
@@ -246,7 +258,7 @@ func messageLies() []row {
 			cure: func(w *voyage.World) {
 				w.Drops[0].Configure(func(o *popd.Options) { o.KeepDeleted = false })
 			}},
-		{id: "M20", name: "mail that looks like replies",
+		{id: "D20", name: "mail that looks like replies",
 			mail: [][]byte{bytes.Replace(letter(0), []byte("Text"), []byte("+OK\r\n-ERR\r\n.x\r\n..\r\n+OK 1"), 1),
 				letter(1)}},
 	}

@@ -2,6 +2,7 @@ package steps_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,19 +17,25 @@ import (
 )
 
 // TestPOP3Semantics has the rows of the list of what POP3 servers may do.
-func TestPOP3Semantics(t *testing.T) {
-	rows := logins()
-	rows = append(rows, listings()...)
-	rows = append(rows, sessions()...)
-	rows = append(rows, deletionRows()...)
-	table(t, rows)
+func TestPOP3Semantics(t *testing.T) { table(t, popSemantics()) }
+
+func popSemantics() []row {
+	return slices.Concat(logins(), listings(), sessions(), deletionRows())
 }
 
 func logins() []row {
 	auth := func(reply string) func(*voyage.World) {
 		return answers(map[string]string{"AUTH": reply + "\r\n"})
 	}
-	base := row{cure: obedient, limit: time.Minute}
+	// Servers lock out who is refused too often, so that one refusal is all that a
+	// run asks for.
+	onlyOne := func(p *player, r ferry.Report) {
+		n := p.w.Drops[0].Counters().Commands
+		if r.ExitCode == fault.Credentials && n["AUTH"]+n["PASS"] != 1 {
+			p.Errorf("%d logins tried", n["AUTH"]+n["PASS"])
+		}
+	}
+	base := row{cure: obedient, limit: time.Minute, also: onlyOne}
 	s1, s3 := base, base
 	s1.id, s1.name = "S1", "login refused with"
 	s3.id, s3.name = "S3", "login refused with"
@@ -69,9 +76,37 @@ func logins() []row {
 			cure: func(w *voyage.World) {
 				w.Drops[0].Configure(func(o *popd.Options) { o.LoginDelay = 0 })
 			}},
+		row{id: "S2", name: "LOGIN-DELAY that only CAPA after the login tells", limit: 5 * time.Minute,
+			options: withPop(func(o *popd.Options) { o.LoginDelay = time.Minute }),
+			fault:   delayForUser, cure: func(w *voyage.World) {
+				w.Drops[0].Configure(func(o *popd.Options) { o.LoginDelay, o.Reply = 0, nil })
+			}},
+		row{id: "S2", name: "LOGIN-DELAY longer than a run", only: func(c combination) bool { return c.delete },
+			options: withPop(func(o *popd.Options) { o.LoginDelay = time.Hour }), limit: time.Minute,
+			says: "the deletions are left to the next run",
+			cure: func(w *voyage.World) {
+				w.Drops[0].Configure(func(o *popd.Options) { o.LoginDelay = 0 })
+			}},
 		row{id: "S2", name: "LOGIN-DELAY in a refusal", code: fault.Temporary, cure: obedient,
 			fault: auth("-ERR [LOGIN-DELAY] once in five minutes")},
 	)
+}
+
+// delayForUser announces the pause between logins to who is logged in only
+// (RFC 2449 §6.5, LOGIN-DELAY … USER).
+func delayForUser(w *voyage.World) {
+	before := "+OK\r\nSASL PLAIN\r\nUIDL\r\nTOP\r\nLOGIN-DELAY 0 USER\r\n.\r\n"
+	behind := strings.Replace(before, "DELAY 0", "DELAY 60", 1)
+	capa := before
+	setReply(w, func(cmd string, _ int) ([]byte, bool) {
+		switch cmd {
+		case "GREETING":
+			capa = before
+		case "AUTH":
+			capa = behind
+		}
+		return []byte(capa), cmd == "CAPA"
+	})
 }
 
 func listings() []row {
@@ -86,16 +121,24 @@ func listings() []row {
 		return func(w *voyage.World) { w.Drops[0].Configure(func(o *popd.Options) { o.SizeOffset = n }) }
 	}
 	return []row{
-		{id: "S4", name: "no UIDL", options: withPop(func(o *popd.Options) { o.NoUIDL = true })},
+		{id: "S4", name: "no UIDL", says: "3 messages without a UIDL", options: withPop(func(o *popd.Options) { o.NoUIDL = true })},
 		{id: "S4", name: "UIDL announced and refused",
-			fault: answers(map[string]string{"UIDL": "-ERR unknown command\r\n"})},
+			says: "3 messages without a UIDL", fault: answers(map[string]string{"UIDL": "-ERR unknown command\r\n"})},
 		{id: "S5", name: "no UIDL for one message",
-			fault: answers(map[string]string{"UIDL": "+OK\r\n1 a\r\n3 c\r\n.\r\n"}),
-			only:  func(c combination) bool { return !c.delete }},
+			says: "1 message without a UIDL",
+			fault: func(w *voyage.World) {
+				w.Drops[0].Configure(func(o *popd.Options) {
+					o.UIDL = func(_ int, raw []byte) string {
+						return strings.TrimSuffix("u"+subjectNumber(raw), "u1")
+					}
+				})
+			}},
 		{id: "S6", name: "the same UIDL twice", options: withPop(func(o *popd.Options) { o.DuplicateUIDLs = true })},
 		{id: "S6", name: "the same UIDL twice for the same mail", mail: copies(letter(0), 3),
 			options: withPop(func(o *popd.Options) { o.DuplicateUIDLs = true })},
 		{id: "S7", name: "all UIDLs change", prior: true, setup: number("a"), fault: number("b"),
+			options: func(o *voyage.Options) { o.Keep = plan.Keep{} }, says: "UIDLs were renumbered",
+			only: func(c combination) bool { return !c.delete },
 			also: func(p *player, r ferry.Report) {
 				if r.Totals.Delivered != 0 {
 					p.Errorf("delivered %d again", r.Totals.Delivered)
@@ -104,6 +147,36 @@ func listings() []row {
 		{id: "S8", name: "LIST says more than RETR gives, a little", fault: offset(40)},
 		{id: "S8", name: "LIST says much more than RETR gives", fault: offset(5000), cure: offset(0)},
 		{id: "S8", name: "LIST says less than RETR gives", fault: offset(-40)},
+		{id: "S7", name: "all UIDLs change, then a deletion", prior: true, setup: number("a"),
+			options: func(o *voyage.Options) { o.Keep = plan.Keep{} }, says: "UIDLs were renumbered",
+			fault: func(w *voyage.World) {
+				number("b")(w)
+				deleteFromNow(w)
+			}, only: func(c combination) bool { return c.delete },
+			also: func(p *player, r ferry.Report) {
+				if r.Totals.Delivered != 0 || r.Totals.Deleted != 3 {
+					p.Errorf("%d delivered again, %d deleted", r.Totals.Delivered, r.Totals.Deleted)
+				}
+			}},
+		{id: "S8", name: "another length each time, all of them short", code: fault.Held, cure: healed,
+			fault: func(w *voyage.World) {
+				n := 0
+				setReply(w, func(cmd string, number int) ([]byte, bool) {
+					n++
+					return []byte(retrieved(append(letter(1)[:100+n], "\r\n"...))), cmd == "RETR" && number == 2
+				})
+			}},
+		{id: "S9", name: "other message numbers after a run", prior: true, mail: letters(0, 4),
+			options: func(o *voyage.Options) { o.Keep = plan.Keep{} },
+			fault: func(w *voyage.World) {
+				w.Drops[0].Shuffle(3, 1, 4, 2)
+				w.Arrive(0, letter(9))
+			}, only: func(c combination) bool { return !c.delete },
+			also: func(p *player, r ferry.Report) {
+				if r.Totals.Delivered != 1 {
+					p.Errorf("%d delivered", r.Totals.Delivered)
+				}
+			}},
 		{id: "S9", name: "other message numbers in each session", prior: true, mail: letters(0, 4),
 			options: func(o *voyage.Options) { o.Keep = plan.Keep{} },
 			fault: func(w *voyage.World) {
@@ -145,6 +218,10 @@ func sessions() []row {
 			}},
 		{id: "S12", name: "QUIT removes what was retrieved", says: "EXPIRE 0",
 			options: withPop(func(o *popd.Options) { o.ExpireAtOnce = true })},
+		{id: "S12", name: "QUIT removes what was retrieved, unannounced", setup: expireRetrieved},
+		{id: "S12", name: "QUIT removes what was retrieved, and the destination is full", setup: expireRetrieved,
+			code: fault.Refused, fault: always(imapd.AtStore, "APPEND", imapd.Action{Reply: "NO [OVERQUOTA] full"}),
+			also: noQuit, cure: noImapReply},
 		{id: "S17", name: "one message refused for ever", code: fault.Held,
 			fault: answers(map[string]string{"RETR 2": "-ERR internal error\r\n"}), cure: obedient},
 		{id: "S17", name: "one message refused in four runs", code: fault.Held,

@@ -20,6 +20,9 @@ type row struct {
 	setup   func(*voyage.World)
 	// prior has a run come to its end before anything is wrong.
 	prior bool
+	// dies has the run that meets the fault killed at the first step of such a
+	// name; it has no exit status then.
+	dies func(step string) bool
 	// fault makes the servers sick; nil: options or setup did that.
 	fault func(*voyage.World)
 	// code is the exit status of the run that meets the fault, limit how long it
@@ -39,10 +42,13 @@ type row struct {
 	only     func(combination) bool
 }
 
-// table runs rows, keeping mail and deleting it.
+// ways are those in which each row is run: keeping mail and deleting it.
+var ways = []combination{{uidplus: true, uidl: true}, {uidplus: true, uidl: true, delete: true}}
+
+// table runs rows.
 func table(t *testing.T, rows []row) {
 	for _, r := range rows {
-		for _, c := range []combination{{uidplus: true, uidl: true}, {uidplus: true, uidl: true, delete: true}} {
+		for _, c := range ways {
 			if r.only != nil && !r.only(c) {
 				continue
 			}
@@ -71,7 +77,14 @@ func (p *player) meet(r row) {
 		r.fault(p.w)
 	}
 	began := time.Now()
-	report := p.live(&voyage.Life{})
+	life := &voyage.Life{}
+	if r.dies != nil {
+		life.KillAt, life.Only = 1, r.dies
+	}
+	report := p.live(life)
+	if died := life.Died(); died != (r.dies != nil) {
+		p.Errorf("died: %v", died)
+	}
 	p.code = r.code
 	if report.ExitCode != r.code {
 		p.Errorf("exit status %d, want %d", report.ExitCode, r.code)
@@ -101,8 +114,11 @@ func (p *player) meet(r row) {
 	p.idle()
 }
 
+// longest is how long anything may be that a person is told, whatever a server says.
+const longest = 1000
+
 // hears makes sure that a report says something, and nothing that could move the
-// cursor of whoever reads it.
+// cursor of whoever reads it or fill the screen.
 func (p *player) hears(report ferry.Report, words string) {
 	p.Helper()
 	var said []string
@@ -116,6 +132,11 @@ func (p *player) hears(report ferry.Report, words string) {
 		}
 		for _, m := range a.Messages {
 			said = append(said, m.Reason)
+		}
+	}
+	for _, text := range said {
+		if len(text) > longest {
+			p.Errorf("%d octets said at once: %s", len(text), text)
 		}
 	}
 	all := strings.Join(said, "\n")

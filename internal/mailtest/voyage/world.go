@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,6 +55,9 @@ type World struct {
 	spool   string
 	running sync.WaitGroup
 	truth   truth
+
+	mu     sync.Mutex
+	strays []string
 }
 
 // New makes a world.
@@ -134,15 +138,18 @@ func (w *World) reachable(life *Life) *plan.Config {
 	c := *w.Config
 	c.Accounts = make([]plan.Account, len(w.Config.Accounts))
 	for i, a := range w.Config.Accounts {
-		a.Source.Dial = w.dialer(life, fmt.Sprintf("pop%d", i), w.Drops[i].ServeConn)
-		a.Destination.Dial = w.dialer(life, "imap", w.Imap.ServeConn)
+		a.Source.Dial = w.dialer(life, fmt.Sprintf("pop%d", i), a.Source.Address(), w.Drops[i].ServeConn)
+		a.Destination.Dial = w.dialer(life, "imap", a.Destination.Address(), w.Imap.ServeConn)
 		c.Accounts[i] = a
 	}
 	return &c
 }
 
-func (w *World) dialer(life *Life, name string, serve func(net.Conn)) wire.DialFunc {
-	return func(context.Context, string, string) (net.Conn, error) {
+func (w *World) dialer(life *Life, name, own string, serve func(net.Conn)) wire.DialFunc {
+	return func(_ context.Context, _, address string) (net.Conn, error) {
+		if address != own {
+			w.stray(address)
+		}
 		if !life.step(name + " dial") {
 			return nil, errDead
 		}
@@ -154,6 +161,19 @@ func (w *World) dialer(life *Life, name string, serve func(net.Conn)) wire.DialF
 		w.running.Go(func() { serve(server) })
 		return conn, nil
 	}
+}
+
+func (w *World) stray(address string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.strays = append(w.strays, address)
+}
+
+// Strays lists addresses that the program dialled though no account names them.
+func (w *World) Strays() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.strays)
 }
 
 // Close ends the servers and waits for all that still runs.
