@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -12,12 +13,10 @@ import (
 // Build decides what happens to each listed message. It is a pure function: the
 // same input gives the same plan.
 func Build(in Input) Plan {
-	b := builder{in: in, copies: map[string]int{}}
-	keys := Keys(in.Listing)
-	for _, l := range in.Listing {
-		if usable(l.UIDL) {
-			b.copies[l.UIDL]++
-		}
+	b := builder{in: in, shared: sharedUIDLs(in.Listing)}
+	var keys []string
+	if slices.ContainsFunc(in.Listing, func(l Listed) bool { return l.Key == "" }) {
+		keys = Keys(in.Listing)
 	}
 	p := Plan{Version: Version, Account: in.Account, ConfigHash: in.ConfigHash,
 		Destination: in.Destination, Actions: make([]Action, 0, len(in.Listing))}
@@ -36,7 +35,27 @@ func Build(in Input) Plan {
 
 type builder struct {
 	in     Input
-	copies map[string]int // how many listed messages share a UIDL
+	shared map[string]bool // UIDLs of several listed messages
+}
+
+// sharedUIDLs finds the UIDLs that are there more than once. It sorts, since a
+// table of all of a million messages would be larger than the listing.
+func sharedUIDLs(listing []Listed) map[string]bool {
+	order := make([]int32, len(listing))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int {
+		return strings.Compare(listing[a].UIDL, listing[b].UIDL)
+	})
+	shared := map[string]bool{}
+	for i := 1; i < len(order); i++ {
+		uidl := listing[order[i]].UIDL
+		if usable(uidl) && uidl == listing[order[i-1]].UIDL {
+			shared[uidl] = true
+		}
+	}
+	return shared
 }
 
 // decide applies what the journal knows; without that, what the destination has.
@@ -73,8 +92,11 @@ func (b *builder) repeated(l Listed) bool {
 	if !usable(l.UIDL) {
 		return false
 	}
+	if b.shared[l.UIDL] || len(b.in.Known) == 0 {
+		return b.shared[l.UIDL]
+	}
 	_, before := b.in.Known[ordinalKey("u:"+l.UIDL, 2)]
-	return before || b.copies[l.UIDL] > 1
+	return before
 }
 
 // delivered decides between skipping and deleting.
@@ -119,9 +141,11 @@ func (b *builder) unknown(a Action) Action {
 		a.Possible = true
 		return b.fresh(a, "no UIDL: its content decides")
 	}
-	if _, first := b.in.Known[ordinalKey("u:"+a.UIDL, 1)]; a.Repeated && first {
-		a.Possible = true
-		return b.fresh(a, "shares its UIDL with a known message: its content decides")
+	if a.Repeated {
+		if _, first := b.in.Known[ordinalKey("u:"+a.UIDL, 1)]; first {
+			a.Possible = true
+			return b.fresh(a, "shares its UIDL with a known message: its content decides")
+		}
 	}
 	return b.fresh(a, "new")
 }
