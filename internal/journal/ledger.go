@@ -47,12 +47,12 @@ func (l *ledger) ensure(q query) (int64, error) {
 
 // Get implements Ledger.
 func (l *ledger) Get(ctx context.Context, keys []string) (map[string]Record, error) {
-	found := make(map[string]Record, len(keys))
-	wanted := make(map[string]bool, len(keys))
-	for _, key := range keys {
-		wanted[key] = true
-	}
+	found := map[string]Record{}
 	for piece := range slices.Chunk(keys, page) {
+		wanted := make(map[string]bool, len(piece))
+		for _, key := range piece {
+			wanted[key] = true
+		}
 		err := l.read(ctx, func(q query) error { return l.get(q, piece, wanted, found) })
 		if err != nil {
 			return nil, err
