@@ -116,12 +116,12 @@ func withGrace(ctx context.Context, d time.Duration) (context.Context, context.C
 func (p *pipeline) fetch(todo []plan.Listed) error {
 	defer close(p.parcels)
 	t := p.t
-	entries, keys := t.entriesOf(todo)
+	entries := entriesOf(todo)
 	spool := t.engine.spool()
 	session := t.session
 	done := 0
 	err := t.source.Retrieve(p.soft, entries, func(e pop.Entry, body io.Reader, refused error) error {
-		listed := t.listedByKey(keys[e.Number])
+		listed := t.numbered(e.Number)
 		switch {
 		case fault.CodeOf(refused) == fault.Temporary:
 			return refused // a limit of the session, or a passing fault: later

@@ -108,7 +108,7 @@ func (t *trip) deletable(r journal.Record) bool {
 	if !provable(r) || !t.planned(plan.Listed{Key: r.Key}) {
 		return false
 	}
-	_, listed := t.entries[r.Key]
+	_, listed := t.at(r.Key)
 	return listed || !named(r.Key) && t.nameless
 }
 

@@ -68,9 +68,8 @@ func (t *trip) export(ctx context.Context, todo []plan.Listed) error {
 			return err
 		}
 	}
-	entries, keys := t.entriesOf(todo)
 	spool, session := t.engine.spool(), t.session
-	err := t.source.Retrieve(ctx, entries, func(e pop.Entry, body io.Reader, refused error) error {
+	err := t.source.Retrieve(ctx, entriesOf(todo), func(e pop.Entry, body io.Reader, refused error) error {
 		if refused != nil {
 			t.ungiven = refused
 			return nil
@@ -86,7 +85,7 @@ func (t *trip) export(ctx context.Context, todo []plan.Listed) error {
 		defer msg.Close()
 		t.retrieved(session)
 		t.resolved(session) // it is held, and stays so
-		t.keep(t.listedByKey(keys[e.Number]), msg)
+		t.keep(t.numbered(e.Number), msg)
 		return nil
 	})
 	if err != nil {

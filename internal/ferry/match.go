@@ -207,7 +207,7 @@ func (t *trip) mayWitness(r journal.Record, key string) bool {
 	case r.State != journal.Delivered && r.State != journal.DeleteSent && r.State != journal.Intent:
 		return false
 	}
-	_, taken := t.entries[r.Key] // its name is another message's by now
+	_, taken := t.at(r.Key) // its name is another message's by now
 	return taken || !named(r.Key) || !named(key) || t.renamed(r)
 }
 

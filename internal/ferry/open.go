@@ -4,17 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
-	"github.com/popferry/popferry/internal/message"
-	"github.com/popferry/popferry/plan"
-	"github.com/popferry/popferry/pop"
 )
 
 // open takes places at both servers, connects to both at once, and opens the
@@ -161,64 +155,6 @@ func (t *trip) loginPause() time.Duration {
 	return wait + time.Second
 }
 
-// setListing gives every message its key: its UIDL where that names just one
-// message, else a name for this session only, since repeated UIDLs and missing
-// ones prove nothing (RFC 1939 §7) and the content has to decide.
-func (t *trip) setListing(entries []pop.Entry) {
-	repeats := make(map[string]int, len(entries))
-	t.repeats = map[string]bool{}
-	for _, e := range entries {
-		repeats[e.UIDL]++
-		if repeats[e.UIDL] > 1 {
-			t.repeats[e.UIDL] = true
-		}
-	}
-	before := t.listing
-	t.nameless = false
-	t.listing = make([]plan.Listed, len(entries))
-	t.entries = make(map[string]pop.Entry, len(entries))
-	for i, e := range entries {
-		key := uidlKey(e.UIDL)
-		if e.UIDL == "" || repeats[e.UIDL] > 1 {
-			key = sessionPrefix + strconv.Itoa(e.Number)
-			t.nameless = true
-		}
-		t.listing[i] = plan.Listed{Number: e.Number, Size: e.Size, UIDL: e.UIDL, Key: key}
-		t.entries[key] = e
-	}
-	if !continues(before, t.listing) {
-		t.forgetSessionNames()
-	}
-}
-
-// forgetSessionNames drops what was noted about messages under names that mean
-// others now.
-func (t *trip) forgetSessionNames() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	session := func(key string) bool { return strings.HasPrefix(key, sessionPrefix) }
-	maps.DeleteFunc(t.held, func(key string, _ bool) bool { return session(key) })
-	maps.DeleteFunc(t.exported, func(key string, _ bool) bool { return session(key) })
-	maps.DeleteFunc(t.garbled, func(key string, _ bool) bool { return session(key) })
-	maps.DeleteFunc(t.ended, func(key string, _ bool) bool { return session(key) })
-	maps.DeleteFunc(t.later, func(key string, _ bool) bool { return session(key) })
-	maps.DeleteFunc(t.shortened, func(key string, _ message.Summary) bool { return session(key) })
-}
-
-// The journal's keys: "u:" and the UIDL, or "c:", the content digest and an
-// ordinal; "x:" for what has no message any more. Names with sessionPrefix never reach the journal.
-const (
-	uidlPrefix    = "u:"
-	contentPrefix = "c:"
-	asidePrefix   = "x:" // a record whose UIDL names another message now
-	sessionPrefix = "n:"
-)
-
-func uidlKey(uidl string) string { return uidlPrefix + uidl }
-
-// trusted reports whether the key alone names the message.
-func trusted(l plan.Listed) bool { return l.Key == uidlKey(l.UIDL) && l.UIDL != "" }
-
 // sessionForReading renews the POP3 session where RETR might not give the truth.
 // Some servers answer RETR after TOP of the same message with what TOP gave
 // (mailutils 3.15), and one that cut a message short is asked again from a fresh
@@ -247,19 +183,4 @@ func (t *trip) renewSource(ctx context.Context) error {
 			WithHint("run again")
 	}
 	return nil
-}
-
-// continues reports whether a listing begins as an earlier one did. Messages with
-// a lasting name may have changed their size: some servers write flags into them.
-func continues(before, now []plan.Listed) bool {
-	if len(now) < len(before) {
-		return false
-	}
-	for i, b := range before {
-		n := now[i]
-		if n.Key != b.Key || n.Number != b.Number || !trusted(n) && n.Size != b.Size {
-			return false
-		}
-	}
-	return true
 }

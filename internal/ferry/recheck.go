@@ -97,7 +97,7 @@ func (c *recheck) likely(ctx context.Context, nameless []plan.Listed) ([]plan.Li
 }
 
 func (c *recheck) byHeader(ctx context.Context, named []plan.Listed) error {
-	entries, keys := c.t.entriesOf(named)
+	entries := entriesOf(named)
 	now := time.Now()
 	noTop := false
 	err := c.t.source.Top(ctx, entries, 0, func(e pop.Entry, body io.Reader, refused error) error {
@@ -106,7 +106,7 @@ func (c *recheck) byHeader(ctx context.Context, named []plan.Listed) error {
 			return nil // it stays
 		}
 		s, err := message.SummarizeHeader(body, now)
-		if r := c.byKey[keys[e.Number]]; err == nil && s.Header == r.Sum.Header {
+		if r := c.byKey[c.t.numbered(e.Number).Key]; err == nil && s.Header == r.Sum.Header {
 			c.accept(e, r)
 		}
 		return err
@@ -124,7 +124,7 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 	if len(likely) == 0 {
 		return nil
 	}
-	entries, keys := c.t.entriesOf(likely)
+	entries := entriesOf(likely)
 	now := time.Now()
 	var unmatched []message.Digest
 	var changed []journal.Record
@@ -137,7 +137,7 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 		if err != nil {
 			return err
 		}
-		r, ok := c.recordOf(keys[e.Number], s)
+		r, ok := c.recordOf(c.t.numbered(e.Number).Key, s)
 		switch {
 		case ok:
 			c.accept(e, r)

@@ -21,14 +21,13 @@ import (
 // one name twice. With act set it tells the journal. What headers can't decide
 // is left to carry, which compares contents before it appends anything.
 func (t *trip) recognise(ctx context.Context, act bool) (map[string]plan.Match, error) {
-	unknown := t.unknown()
-	if len(unknown) == 0 {
+	if !slices.ContainsFunc(t.listing, t.isUnknown) {
 		return nil, nil
 	}
 	if err := t.match.prepare(ctx); err != nil {
 		return nil, err
 	}
-	worth, err := t.worthAsking(ctx, unknown)
+	worth, err := t.worthAsking(ctx)
 	if err != nil || len(worth) == 0 {
 		return nil, err
 	}
@@ -42,21 +41,16 @@ func (t *trip) recognise(ctx context.Context, act bool) (map[string]plan.Match, 
 	return t.matchHeaders(ctx, worth, headers, act)
 }
 
-// unknown lists the messages that the journal can't vouch for by name.
-func (t *trip) unknown() []plan.Listed {
-	var out []plan.Listed
-	for _, l := range t.listing {
-		if r, ok := t.known[l.Key]; !ok || !sameListing(r, l) {
-			out = append(out, l)
-		}
-	}
-	return out
+// isUnknown reports a message that the journal can't vouch for by name.
+func (t *trip) isUnknown(l plan.Listed) bool {
+	r, ok := t.known[l.Key]
+	return !ok || !sameListing(r, l)
 }
 
 // worthAsking picks the messages whose headers are worth a TOP. Where a witness
 // is likely that saves their RETR; for the few new messages of an ordinary day
 // it would only cost a round trip, since their content is compared anyway.
-func (t *trip) worthAsking(ctx context.Context, unknown []plan.Listed) ([]plan.Listed, error) {
+func (t *trip) worthAsking(ctx context.Context) ([]plan.Listed, error) {
 	counts, err := t.ledger.Counts(ctx)
 	if err != nil {
 		return nil, err
@@ -65,23 +59,21 @@ func (t *trip) worthAsking(ctx context.Context, unknown []plan.Listed) ([]plan.L
 	if records == 0 && !t.match.foreign {
 		return nil, nil // nobody could vouch for anything
 	}
-	if !t.baseline && t.match.foreign || t.renumbered {
-		return unknown, nil
-	}
-	var unnamed []plan.Listed
-	for _, l := range unknown {
-		if !trusted(l) && records > 0 {
-			unnamed = append(unnamed, l)
+	all := !t.baseline && t.match.foreign || t.renumbered
+	var worth []plan.Listed
+	for _, l := range t.listing {
+		if t.isUnknown(l) && (all || !trusted(l) && records > 0) {
+			worth = append(worth, l)
 		}
 	}
-	return unnamed, nil
+	return worth, nil
 }
 
 // topHeaders digests the headers of listed messages (RFC 1939 §7, TOP n 0).
 func (t *trip) topHeaders(ctx context.Context, want []plan.Listed) (map[string]message.Summary, error) {
 	want = slices.DeleteFunc(slices.Clone(want), func(l plan.Listed) bool { return t.garbled[l.Key] })
 	t.session.topped = true
-	entries, keys := t.entriesOf(want)
+	entries := entriesOf(want)
 	headers := make(map[string]message.Summary, len(want))
 	now := time.Now()
 	noTop := false
@@ -91,10 +83,11 @@ func (t *trip) topHeaders(ctx context.Context, want []plan.Listed) (map[string]m
 			return nil // RETR will tell what is wrong with it
 		}
 		s, err := message.SummarizeHeader(body, now)
+		key := t.numbered(e.Number).Key
 		if fault.CodeOf(err) == fault.Protocol {
-			return t.spoiled(keys[e.Number], err)
+			return t.spoiled(key, err)
 		}
-		headers[keys[e.Number]] = s
+		headers[key] = s
 		return err
 	})
 	if err == nil && noTop {
@@ -116,17 +109,6 @@ func (t *trip) spoiled(key string, err error) error {
 func outOfStep(err error) error {
 	return fault.New(fault.Temporary, "the POP3 session is out of step: %w", err).
 		WithHint("a new session goes on without this message; ask the server's operator why it breaks POP3")
-}
-
-// entriesOf returns the session's entries of messages, and their keys by number.
-func (t *trip) entriesOf(want []plan.Listed) ([]pop.Entry, map[int]string) {
-	entries := make([]pop.Entry, len(want))
-	keys := make(map[int]string, len(want))
-	for i, l := range want {
-		entries[i] = t.entries[l.Key]
-		keys[l.Number] = l.Key
-	}
-	return entries, keys
 }
 
 // look is what headers can tell apart: equal looks in equal numbers on both
@@ -281,7 +263,8 @@ func (t *trip) witnesses(ctx context.Context, headers map[string]message.Summary
 func (t *trip) unclaimedLooks(ctx context.Context, headers map[string]message.Summary) (map[look][]witness, error) {
 	sums := make(map[string]message.Summary, len(headers))
 	for key, s := range headers {
-		s.Size = t.entries[key].Size // TOP does not tell; LIST's word is near enough
+		l, _ := t.at(key)
+		s.Size = l.Size // TOP does not tell; LIST's word is near enough
 		sums[key] = s
 	}
 	candidates, err := t.match.candidates(ctx, sums)
@@ -319,12 +302,8 @@ func (t *trip) recordRecognised(ctx context.Context, recognised map[string]journ
 		if named(r.Key) && !onlyByHeader(r) && provable(r) {
 			r.Origin += byHeader // under its new name nobody has read it
 		}
-		found = append(found, foundAs{listed: t.listedByKey(key), record: r, sum: headers[key]})
+		listed, _ := t.at(key)
+		found = append(found, foundAs{listed: listed, record: r, sum: headers[key]})
 	}
 	return t.recordFound(ctx, found)
-}
-
-func (t *trip) listedByKey(key string) plan.Listed {
-	e := t.entries[key]
-	return plan.Listed{Number: e.Number, Size: e.Size, UIDL: e.UIDL, Key: key}
 }

@@ -93,8 +93,8 @@ func (t *trip) settle(ctx context.Context, open []journal.Record) error {
 
 // heldSilent keeps a message from being tried again in this run.
 func (t *trip) heldSilent(r journal.Record) {
-	l := t.listedByKey(r.Key) // of a nameless one only the size is known here
-	l.Size = r.Listed
+	l, _ := t.at(r.Key) // of a nameless one only the size is known here
+	l.Key, l.Size = r.Key, r.Listed
 	t.countHeld(l, r.Reason)
 }
 
@@ -133,12 +133,12 @@ func (t *trip) learn(r journal.Record) {
 	if r.State == journal.Delivered {
 		t.arrived(r)
 	}
-	if e, listed := t.entries[r.Key]; listed {
+	if listed, ok := t.at(r.Key); ok {
 		if r.State == journal.Delivered {
 			t.settled++
 		}
 		t.known[r.Key] = r
-		t.match.spent[r.Key] = sameListing(r, plan.Listed{Size: e.Size})
+		t.match.spent[r.Key] = sameListing(r, listed)
 	}
 }
 

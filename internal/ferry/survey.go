@@ -63,7 +63,8 @@ func (t *trip) judgeNames(ctx context.Context, named int) error {
 func (t *trip) looksRenumbered(named int) bool {
 	known := 0
 	for key, r := range t.known {
-		if delivered(r) && r.State != journal.Gone && r.Listed != t.entries[key].Size {
+		l, _ := t.at(key)
+		if delivered(r) && r.State != journal.Gone && r.Listed != l.Size {
 			return true
 		}
 		if r.State == journal.Delivered || r.State == journal.Intent {
@@ -107,14 +108,10 @@ func (t *trip) confirmAnswered(ctx context.Context) error {
 
 // restateAbsent changes records in a state whose messages the listing lacks.
 func (t *trip) restateAbsent(ctx context.Context, state journal.State, change func(*journal.Record) bool) error {
-	listed := make(map[string]bool, len(t.listing))
-	for _, l := range t.listing {
-		listed[l.UIDL] = l.UIDL != "" // repeated ones too
-	}
 	var changed []journal.Record
 	q := journal.Query{States: []journal.State{state}}
 	err := t.ledger.Each(ctx, q, func(r journal.Record) error {
-		if !listed[r.UIDL] && change(&r) {
+		if !t.lists(r.UIDL) && change(&r) {
 			r.Changed = time.Now()
 			changed = append(changed, r)
 		}

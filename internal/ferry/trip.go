@@ -46,7 +46,7 @@ type trip struct {
 	index   journal.Index
 
 	listing    []plan.Listed             // what the maildrop holds now
-	entries    map[string]pop.Entry      // the same by key, for this session
+	byUIDL     []int32                   // indices of the listing, in the order of the UIDLs
 	known      map[string]journal.Record // the journal's word on trusted keys
 	baseline   bool                      // a first pass was completed before
 	repeats    map[string]bool           // UIDLs that the listing has more than once
@@ -96,7 +96,7 @@ type session struct {
 func newTrip(e *engine, a plan.Account) *trip {
 	return &trip{
 		engine: e, account: a, started: time.Now(), report: AccountReport{Name: a.Name},
-		entries: map[string]pop.Entry{}, parked: map[string]journal.Record{}, ordinals: map[string]int{}, own: map[string]bool{},
+		parked: map[string]journal.Record{}, ordinals: map[string]int{}, own: map[string]bool{},
 		held: map[string]bool{}, heldRow: map[string]int{}, exported: map[string]bool{},
 		garbled: map[string]bool{}, ended: map[string]bool{}, recognised: map[string]bool{},
 		shortened: map[string]message.Summary{}, room: unlimited(),

@@ -1,0 +1,157 @@
+package ferry
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
+)
+
+// A maildrop may hold a million messages, so that what is kept of a listing is
+// one slice, one string a message, and the order of its UIDLs.
+
+// setListing gives every message its key: its UIDL where that names just one
+// message, else a name for this session only, since repeated UIDLs and missing
+// ones prove nothing (RFC 1939 §7) and the content has to decide.
+func (t *trip) setListing(entries []pop.Entry) {
+	before := t.listing
+	t.listing = make([]plan.Listed, len(entries))
+	for i, e := range entries {
+		t.listing[i] = plan.Listed{Number: e.Number, Size: e.Size, UIDL: e.UIDL}
+	}
+	t.byUIDL = slices.SortedFunc(indices(len(entries)), func(a, b int32) int {
+		return strings.Compare(t.listing[a].UIDL, t.listing[b].UIDL)
+	})
+	t.repeats = t.repeatedUIDLs()
+	t.nameless = false
+	for i := range t.listing {
+		l := &t.listing[i]
+		entries[i].UIDL = "" // its octets are in the key from now on
+		if l.UIDL == "" || t.repeats[l.UIDL] {
+			l.Key = sessionPrefix + strconv.Itoa(l.Number)
+			t.nameless = true
+			continue
+		}
+		l.Key = uidlKey(l.UIDL)
+		l.UIDL = l.Key[len(uidlPrefix):]
+	}
+	if !continues(before, t.listing) {
+		t.forgetSessionNames()
+	}
+}
+
+func indices(n int) func(yield func(int32) bool) {
+	return func(yield func(int32) bool) {
+		for i := range n {
+			if !yield(int32(i)) {
+				return
+			}
+		}
+	}
+}
+
+// repeatedUIDLs finds what several messages are called: they are neighbours in
+// the order.
+func (t *trip) repeatedUIDLs() map[string]bool {
+	repeats := map[string]bool{}
+	for i := 1; i < len(t.byUIDL); i++ {
+		uidl := t.listing[t.byUIDL[i]].UIDL
+		if uidl == t.listing[t.byUIDL[i-1]].UIDL {
+			repeats[uidl] = true
+		}
+	}
+	return repeats
+}
+
+// at finds a listed message by its key.
+func (t *trip) at(key string) (plan.Listed, bool) {
+	if number, ok := strings.CutPrefix(key, sessionPrefix); ok {
+		n, err := strconv.Atoi(number)
+		l := t.numbered(n)
+		return l, err == nil && l.Key == key
+	}
+	uidl, ok := strings.CutPrefix(key, uidlPrefix)
+	i, found := slices.BinarySearchFunc(t.byUIDL, uidl, func(i int32, uidl string) int {
+		return strings.Compare(t.listing[i].UIDL, uidl)
+	})
+	if !ok || !found {
+		return plan.Listed{}, false
+	}
+	l := t.listing[t.byUIDL[i]]
+	return l, l.Key == key
+}
+
+// numbered finds a listed message by its number in this session.
+func (t *trip) numbered(n int) plan.Listed {
+	i, found := slices.BinarySearchFunc(t.listing, n, func(l plan.Listed, n int) int {
+		return l.Number - n
+	})
+	if !found {
+		return plan.Listed{}
+	}
+	return t.listing[i]
+}
+
+// lists reports whether some message is called so.
+func (t *trip) lists(uidl string) bool {
+	_, listed := t.at(uidlKey(uidl))
+	return uidl != "" && (listed || t.repeats[uidl])
+}
+
+// entriesOf returns the session's entries of messages.
+func entriesOf(want []plan.Listed) []pop.Entry {
+	entries := make([]pop.Entry, len(want))
+	for i, l := range want {
+		entries[i] = pop.Entry{Number: l.Number, Size: l.Size, UIDL: l.UIDL}
+	}
+	return entries
+}
+
+// forgetSessionNames drops what was noted about messages under names that mean
+// others now.
+func (t *trip) forgetSessionNames() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	forgetSession(t.held)
+	forgetSession(t.exported)
+	forgetSession(t.garbled)
+	forgetSession(t.ended)
+	forgetSession(t.later)
+	forgetSession(t.shortened)
+}
+
+func forgetSession[V any](noted map[string]V) {
+	maps.DeleteFunc(noted, func(key string, _ V) bool { return strings.HasPrefix(key, sessionPrefix) })
+}
+
+// The journal's keys: "u:" and the UIDL, or "c:", the content digest and an
+// ordinal; "x:" for what has no message any more. Names with sessionPrefix never reach the journal.
+const (
+	uidlPrefix    = "u:"
+	contentPrefix = "c:"
+	asidePrefix   = "x:" // a record whose UIDL names another message now
+	sessionPrefix = "n:"
+)
+
+func uidlKey(uidl string) string { return uidlPrefix + uidl }
+
+// trusted reports whether the key alone names the message.
+func trusted(l plan.Listed) bool { return l.Key == uidlKey(l.UIDL) && l.UIDL != "" }
+
+// continues reports whether a listing begins as an earlier one did. Messages with
+// a lasting name may have changed their size: some servers write flags into them.
+func continues(before, now []plan.Listed) bool {
+	if len(now) < len(before) {
+		return false
+	}
+	for i, b := range before {
+		n := now[i]
+		if n.Key != b.Key || n.Number != b.Number || !trusted(n) && n.Size != b.Size {
+			return false
+		}
+	}
+	return true
+}
