@@ -97,6 +97,26 @@ func TestManyProblemsAreBounded(t *testing.T) {
 	}
 }
 
+// TestC5PasswordsThatAreNoText: YAML reads more than text where there are no quotes,
+// and a password that is read as a number is another one.
+func TestC5PasswordsThatAreNoText(t *testing.T) {
+	for _, password := range []string{
+		"true", "no", "yes", "off", "null", "~", "12345", "0123", "0x1f", "1e3", ".inf", "1_000", "2026-01-01",
+		"!x y", "&x", "*x", "[a]", "{a: b}", "", "'open", "\t", "- a",
+	} {
+		text := strings.Replace(account(), "{env: A}", password, 1)
+		if _, err := plan.Parse("accounts.yaml", []byte(text)); fault.CodeOf(err) != fault.Config {
+			t.Errorf("password: %s gives code %v: %v", password, fault.CodeOf(err), err)
+		}
+	}
+	for _, password := range []string{"'12345'", `"a #b: \"c\" \\d"`, "'it''s'", "a#b", "a:b", "пароль"} {
+		text := strings.Replace(account(), "{env: A}", password, 1)
+		if _, err := plan.Parse("accounts.yaml", []byte(text)); err != nil {
+			t.Errorf("password: %s: %v", password, err)
+		}
+	}
+}
+
 func TestTooLarge(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "accounts.yaml")
 	data := []byte(account() + "# " + strings.Repeat("x", 10<<20))

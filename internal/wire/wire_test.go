@@ -291,6 +291,38 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
+// C3: a certificate out of its time is refused whoever signed it, and a pin says
+// that it is the right one.
+func TestC3OutOfTime(t *testing.T) {
+	day := 24 * time.Hour
+	for name, o := range map[string]certs.Options{
+		"expired":       {NotBefore: time.Now().Add(-9 * day), NotAfter: time.Now().Add(-day)},
+		"not yet valid": {NotBefore: time.Now().Add(day), NotAfter: time.Now().Add(9 * day)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pair, err := certs.New(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files, err := pair.WriteFiles(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := wire.Endpoint{Host: "localhost", Port: 995, TLS: wire.Implicit, CAFile: files.CA,
+				Dial: serveTLS(t, pair.Server())}
+			if _, err := e.Connect(t.Context()); fault.CodeOf(err) != fault.TLS {
+				t.Errorf("got %v", err)
+			}
+			e.Dial, e.Pin = serveTLS(t, pair.Server()), "sha256:"+pair.Pin()
+			c, err := e.Connect(t.Context())
+			if err != nil {
+				t.Fatalf("pinned: %v", err)
+			}
+			c.Close()
+		})
+	}
+}
+
 // loopback reaches a listener whatever the endpoint's port.
 func loopback(l net.Listener) wire.DialFunc {
 	return func(ctx context.Context, network, _ string) (net.Conn, error) {
