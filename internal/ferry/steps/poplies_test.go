@@ -253,6 +253,12 @@ func messageLies() []row {
 					return nil, false
 				})
 			}},
+		{id: "M17", name: "held mail is gone", prior: true, says: "disappeared from POP3 before it could be delivered",
+			setup: answers(map[string]string{"RETR 2": "-ERR internal error\r\n"}),
+			fault: func(w *voyage.World) {
+				obedient(w)
+				w.TakeAway(0, 2)
+			}, only: func(c combination) bool { return !c.delete }},
 		{id: "M17", name: "says that it deletes and does not",
 			options: withPop(func(o *popd.Options) { o.KeepDeleted = true }),
 			cure: func(w *voyage.World) {
