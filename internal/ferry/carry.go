@@ -141,6 +141,10 @@ func (p *pipeline) fetch(todo []plan.Listed) error {
 	return err
 }
 
+// maxDeadEnds is how many messages in a row may end their session before it is the
+// link that can't carry any.
+const maxDeadEnds = 3
+
 // endedAt notes at which message the server ended the session. That message is
 // asked for alone next time; if that ends the session too, it is held, so that it
 // does not keep what is behind it from arriving (I7).
@@ -149,6 +153,9 @@ func (p *pipeline) endedAt(l plan.Listed, alone bool, err error) error {
 	t.mu.Lock()
 	twice := t.ended[l.Key] && alone
 	t.ended[l.Key] = true
+	if twice {
+		t.deadEnds++
+	}
 	t.mu.Unlock()
 	if !twice {
 		return err
@@ -252,6 +259,7 @@ func (t *trip) retrieved(s *session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s.retrieved++
+	t.deadEnds = 0
 }
 
 func (t *trip) resolved(s *session) {

@@ -74,8 +74,9 @@ type trip struct {
 	later          map[string]bool            // put off until all others are matched, by listing key
 	altered        int                        // recognised in a copy that the destination altered
 	ended          map[string]bool            // a POP3 session ended while it was read, by listing key
+	deadEnds       int                        // messages in a row that ended their sessions
 	garbled        map[string]bool            // spoil the POP3 session when asked for, by listing key
-	unexplained    int                        // messages refused without a reason since the last delivery
+	unexplained    int                        // messages in a row refused without a reason
 	off            int                        // messages whose LIST size proved to be wrong
 	unlocatedNoted bool                       // factUnlocated is set
 	recognised     map[string]bool            // records counted as known, by key
@@ -262,7 +263,7 @@ func (t *trip) suspectAlone(todo *[]plan.Listed) (rest []plan.Listed) {
 
 // worthAnother reports whether a failed round is to be followed by another.
 func (t *trip) worthAnother(ctx context.Context, err error, failures int) bool {
-	return ctx.Err() == nil && failures <= maxReconnects &&
+	return ctx.Err() == nil && failures <= maxReconnects && t.deadEnds < maxDeadEnds &&
 		fault.CodeOf(err) == fault.Temporary && fault.AfterOf(err) <= maxObeyed
 }
 

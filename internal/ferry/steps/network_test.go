@@ -33,6 +33,13 @@ func networkFaults() []row {
 			fault: falls(silent, "LIST", 0, 1000, "+OK\r\n1 1"), cure: obedient},
 		{id: "N6", name: "half open in a message", code: fault.Held, limit: 30 * time.Minute,
 			fault: falls(silent, "RETR", 2, 1000, "+OK\r\nReceived"), cure: healed},
+		{id: "N6", name: "half open in every message", mail: letters(0, 20), code: fault.Temporary,
+			limit: 30 * time.Minute, fault: falls(silent, "RETR", 0, 1000, "+OK\r\nReceived"), cure: healed,
+			also: func(p *player, r ferry.Report) {
+				if r.Totals.Held > 3 {
+					p.Errorf("%d held", r.Totals.Held)
+				}
+			}},
 		{id: "N9", name: "HTML", code: fault.Protocol, cure: obedient, says: "not a POP3 server",
 			fault: answers(map[string]string{"GREETING": "HTTP/1.1 400 Bad Request\r\n\r\n<html>\r\n"})},
 		{id: "N10", name: "one reply too many before the listing", code: fault.Protocol, cure: obedient,
