@@ -33,13 +33,13 @@ func pipe(t *testing.T, mode wire.TLSMode) (wire.Endpoint, net.Conn) {
 
 // N1: a name that does not exist. The network is asked for nothing here.
 func TestN1NoSuchHost(t *testing.T) {
-	e := wire.Endpoint{Host: "pop.example.invalid", Port: 995, TLS: wire.Implicit,
+	e := wire.Endpoint{Protocol: wire.POP3, Host: "pop.example.invalid", Port: 995, TLS: wire.Implicit,
 		Dial: func(context.Context, string, string) (net.Conn, error) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{
 				Err: "no such host", Name: "pop.example.invalid", IsNotFound: true}}
 		}}
 	_, err := e.Connect(t.Context())
-	if fault.CodeOf(err) != fault.Temporary || !strings.Contains(err.Error(), "cannot resolve pop.example.invalid") {
+	if fault.CodeOf(err) != fault.Temporary || !strings.Contains(err.Error(), "cannot resolve the name of POP3 server pop.example.invalid:995") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -52,7 +52,7 @@ func TestN2Refused(t *testing.T) {
 	}
 	address := l.Addr().(*net.TCPAddr)
 	l.Close()
-	e := wire.Endpoint{Host: "127.0.0.1", Port: address.Port, TLS: wire.Implicit}
+	e := wire.Endpoint{Protocol: wire.POP3, Host: "127.0.0.1", Port: address.Port, TLS: wire.Implicit}
 	_, err = e.Connect(t.Context())
 	if fault.CodeOf(err) != fault.Temporary || !strings.Contains(err.Error(), address.String()) {
 		t.Errorf("got %v", err)
@@ -62,14 +62,14 @@ func TestN2Refused(t *testing.T) {
 // N3: what is sent to the server vanishes.
 func TestN3Unanswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := wire.Endpoint{Host: "pop.example.org", Port: 995, TLS: wire.Implicit,
+		e := wire.Endpoint{Protocol: wire.POP3, Host: "pop.example.org", Port: 995, TLS: wire.Implicit,
 			Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				<-ctx.Done()
 				return nil, ctx.Err()
 			}}
 		start := time.Now()
 		_, err := e.Connect(t.Context())
-		if fault.CodeOf(err) != fault.Temporary || !strings.Contains(err.Error(), "cannot connect to pop.example.org:995") {
+		if fault.CodeOf(err) != fault.Temporary || !strings.Contains(err.Error(), "cannot connect to POP3 server pop.example.org:995") {
 			t.Errorf("got %v", err)
 		}
 		if took := time.Since(start); took != 30*time.Second {

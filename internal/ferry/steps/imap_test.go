@@ -353,7 +353,7 @@ func uids() []row {
 			}, only: func(c combination) bool { return !c.delete }},
 		{id: "A28", name: "an append confirmed and lost, then a deletion", hopeless: true,
 			fault: first(imapd.AtStore, "APPEND", imapd.Action{Reply: "OK [APPENDUID 1001 1:3] done"}),
-			says:  "3 messages kept on POP3: the copy is no longer where it was delivered",
+			says:  "3 messages kept on POP3: the copy is not where it was delivered",
 			also: func(p *player, _ ferry.Report) {
 				if left := p.w.Left(); left != 3 {
 					p.Errorf("%d left in the maildrop", left)
