@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -58,6 +59,8 @@ type Options struct {
 	// DialSource and DialDestination replace the dialling, for tests.
 	DialSource      func(context.Context, plan.Account) (*pop.Maildrop, error)
 	DialDestination func(context.Context, plan.Account) (*imapdst.Conn, error)
+	// Random replaces rand.Float64 in the waits before a reconnect, for tests.
+	Random func() float64
 }
 
 // Run takes one pass over the accounts: it plans, carries, and deletes what
@@ -92,6 +95,9 @@ func newEngine(o Options) *engine {
 	}
 	if o.DialDestination == nil {
 		o.DialDestination = dialDestination
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
 	}
 	if o.Observe == nil {
 		o.Observe = func(Event) {}

@@ -60,7 +60,7 @@ func (l *link) renew(ctx context.Context, dead *imapdst.Conn) error {
 	}
 	l.hangUp(dead)
 	before := l.box.UIDValidity
-	err := retry(ctx, func() error { return l.dial(ctx) })
+	err := l.trip.engine.retry(ctx, func() error { return l.dial(ctx) })
 	if err == nil && l.box.UIDValidity != before {
 		return fault.New(fault.Temporary, "UIDVALIDITY of %s changed during the run",
 			l.box.Name).WithHint("somebody recreated the folder; run again")

@@ -107,7 +107,7 @@ func (t *trip) openBusySource(ctx context.Context) error {
 	if !errors.As(err, &refusal) || refusal.Response != "IN-USE" {
 		return err
 	}
-	return retry(ctx, func() error { return t.openSource(ctx) })
+	return t.engine.retry(ctx, func() error { return t.openSource(ctx) })
 }
 
 // openSource logs in to the maildrop and lists it.
@@ -175,7 +175,7 @@ func (t *trip) renewSource(ctx context.Context) error {
 	before := t.listing
 	t.leave(ctx)
 	t.farewell.Wait()
-	if err := retry(ctx, func() error { return t.openSource(ctx) }); err != nil {
+	if err := t.engine.retry(ctx, func() error { return t.openSource(ctx) }); err != nil {
 		return err
 	}
 	if !continues(before, t.listing) {

@@ -15,11 +15,10 @@ const maxReconnects = 5
 // retry repeats what failed for a temporary reason: after 1 s, then longer, with
 // jitter; a server that said how long to wait is left alone for as long, within
 // reason.
-func retry(ctx context.Context, try func() error) error {
-	wait := &backoff.ExponentialBackOff{
-		InitialInterval: time.Second, RandomizationFactor: 0.5, Multiplier: 2,
-		MaxInterval: time.Minute,
-	}
+func (e *engine) retry(ctx context.Context, try func() error) error {
+	wait := jitter{e.Random, &backoff.ExponentialBackOff{
+		InitialInterval: time.Second, Multiplier: 2, MaxInterval: time.Minute,
+	}}
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := try()
 		switch {
@@ -33,6 +32,19 @@ func retry(ctx context.Context, try func() error) error {
 		return struct{}{}, err
 	}, backoff.WithBackOff(wait), backoff.WithMaxTries(maxReconnects))
 	return err
+}
+
+// jitter makes a wait up to half as long or as long again, so that accounts which
+// lost their connections together do not all come back together.
+type jitter struct {
+	random func() float64 // in [0, 1)
+	*backoff.ExponentialBackOff
+}
+
+// NextBackOff implements backoff.BackOff.
+func (j jitter) NextBackOff() time.Duration {
+	wait := j.ExponentialBackOff.NextBackOff()
+	return wait/2 + time.Duration(j.random()*float64(wait))
 }
 
 // maxObeyed is the longest wait that a run sits out by itself; for longer ones

@@ -281,7 +281,7 @@ func (t *trip) reopen(ctx context.Context, wait time.Duration) error {
 	if err := t.dest.refresh(ctx); err != nil {
 		return err
 	}
-	return retry(ctx, func() error { return t.openSource(ctx) })
+	return t.engine.retry(ctx, func() error { return t.openSource(ctx) })
 }
 
 // progress grows with every message that is done with, or known to be garbled.
