@@ -172,9 +172,9 @@ func (m *matcher) complete(ctx context.Context, headers []message.Digest) error 
 func (m *matcher) testify(ctx context.Context, q journal.Query, sums map[string]message.Summary,
 	found map[string]journal.Record) error {
 	byHeader := map[message.Digest][]string{}
-	for key, s := range sums {
+	for _, key := range inOrder(sums) {
 		if _, done := found[key]; !done {
-			byHeader[s.Header] = append(byHeader[s.Header], key)
+			byHeader[sums[key].Header] = append(byHeader[sums[key].Header], key)
 		}
 	}
 	return m.t.ledger.Each(ctx, q, func(r journal.Record) error {
@@ -325,7 +325,8 @@ func provable(r journal.Record) bool {
 func (m *matcher) candidates(ctx context.Context, sums map[string]message.Summary) ([]journal.IndexEntry, error) {
 	var queries []journal.Match
 	ids := map[string]bool{}
-	for _, s := range sums {
+	for _, key := range inOrder(sums) {
+		s := sums[key]
 		if s.MessageID != "" {
 			ids[s.MessageID] = true
 			continue
@@ -356,6 +357,10 @@ func (m *matcher) candidates(ctx context.Context, sums map[string]message.Summar
 	}
 	return out, nil
 }
+
+// inOrder returns the keys of a map in an order that is the same each time, so that
+// a history which went wrong can be played again.
+func inOrder[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // sizeWindow bounds the size that a server may show for a mail of size octets:
 // line ends and headers of its own make the difference.

@@ -298,7 +298,8 @@ func (t *trip) unclaimedLooks(ctx context.Context, headers map[string]message.Su
 func (t *trip) recordRecognised(ctx context.Context, recognised map[string]journal.Record,
 	headers map[string]message.Summary) error {
 	var found []foundAs
-	for key, r := range recognised {
+	for _, key := range inOrder(recognised) {
+		r := recognised[key]
 		if named(r.Key) && !onlyByHeader(r) && provable(r) {
 			r.Origin += byHeader // under its new name nobody has read it
 		}

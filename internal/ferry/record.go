@@ -75,8 +75,8 @@ func (t *trip) sayRenumbered(moves map[string]journal.Record) {
 // have no new key of their own: they still say what became of their message.
 func (t *trip) makeRoom(ctx context.Context, moves map[string]journal.Record, puts []journal.Record) error {
 	wanted := puts
-	for _, r := range moves {
-		wanted = append(wanted, r)
+	for _, old := range inOrder(moves) {
+		wanted = append(wanted, moves[old])
 	}
 	for _, r := range wanted {
 		if _, leaves := moves[r.Key]; leaves {

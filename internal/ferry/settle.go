@@ -3,6 +3,8 @@ package ferry
 import (
 	"cmp"
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -116,8 +118,8 @@ func (m *matcher) lookup(ctx context.Context, open []journal.Record) (map[string
 		}
 		windows[from][r.Key] = r.Sum
 	}
-	for from, sums := range windows {
-		at, err := m.inDestination(ctx, sums, from)
+	for _, from := range slices.Sorted(maps.Keys(windows)) {
+		at, err := m.inDestination(ctx, windows[from], from)
 		if err != nil {
 			return nil, err
 		}
