@@ -19,6 +19,9 @@ func (t *trip) extendIndex(ctx context.Context) error {
 		return err
 	}
 	if validity != box.UIDValidity {
+		if err := t.unlocate(ctx); err != nil {
+			return err
+		}
 		if err := t.index.Reset(ctx, box.UIDValidity); err != nil {
 			return err
 		}

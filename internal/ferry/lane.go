@@ -3,6 +3,7 @@ package ferry
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -145,7 +146,9 @@ func (l *lane) record(batch []*parcel, outcomes []imapdst.Outcome) error {
 		by[o.State] = append(by[o.State], c)
 		switch o.State {
 		case imapdst.Delivered:
-			c.record.UIDValidity, c.record.UID = o.UIDValidity, o.UID
+			if o.UID != 0 { // else the UIDNEXT of the intent bounds the search for it
+				c.record.UIDValidity, c.record.UID = o.UIDValidity, o.UID
+			}
 		case imapdst.Refused:
 			c.refusal, together = o.Err, o.Batch
 		default:
@@ -295,17 +298,30 @@ func (t *trip) commit(ctx context.Context, done []*parcel) error {
 		records[i] = c.record
 		octets += c.msg.Size
 	}
+	if err := t.noteUnlocated(ctx, records); err != nil {
+		return err
+	}
 	if err := t.ledger.Put(ctx, records); err != nil {
 		return err
 	}
-	if err := t.countDelivered(ctx, done, octets); err != nil {
-		return err
-	}
+	t.countDelivered(done, octets)
 	t.emit(Event{Kind: Delivered, Messages: len(done), Bytes: octets})
 	return nil
 }
 
-func (t *trip) countDelivered(ctx context.Context, done []*parcel, octets int64) error {
+// noteUnlocated says of records without a UID that they have to be located, before
+// they are there: later is too late for whoever dies in between.
+func (t *trip) noteUnlocated(ctx context.Context, records []journal.Record) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.unlocatedNoted || !slices.ContainsFunc(records, untold) {
+		return nil
+	}
+	t.unlocatedNoted = true
+	return t.ledger.SetFact(ctx, factUnlocated, "yes")
+}
+
+func (t *trip) countDelivered(done []*parcel, octets int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unexplained = 0
@@ -315,18 +331,10 @@ func (t *trip) countDelivered(ctx context.Context, done []*parcel, octets int64)
 		t.own[c.record.Key] = true
 		if c.record.UID != 0 {
 			t.copied = append(t.copied, c.record.UID)
-			continue
-		}
-		if !t.unlocatedNoted {
-			t.unlocatedNoted = true
-			if err := t.ledger.SetFact(ctx, factUnlocated, "yes"); err != nil {
-				return err
-			}
 		}
 	}
 	t.report.Bytes += octets
 	t.room = t.room.Less(plan.Count{Messages: len(done), Bytes: octets})
-	return nil
 }
 
 // doubt records that the outcome of appends is unknown and since when, so that

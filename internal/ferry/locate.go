@@ -1,40 +1,75 @@
 package ferry
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
 
+	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
 )
 
-// factUnlocated says that records exist whose UID no server told.
+// factUnlocated says that records exist whose UID no server told, or told under
+// another UIDVALIDITY.
 const factUnlocated = "unlocated"
 
-// locate gives UIDs to delivered mail of a server without UIDPLUS (RFC 4315), for
-// every account that delivers to this destination: what one of them appended
-// must not look like foreign mail to another.
+// locate gives UIDs to delivered mail of a server without UIDPLUS (RFC 4315), or
+// with a new UIDVALIDITY, for every account that delivers to this destination: what
+// one of them appended must not look like foreign mail to another, or to itself.
 //
 // It goes by Message-ID, size and order of arrival, and reads nothing back: it
 // only has to keep each record's claim on one message, so that a second copy of
 // the same mail is not mistaken for the first. What is deleted from POP3 is read
 // back before, whatever is claimed here.
 func (t *trip) locate(ctx context.Context) error {
+	h := &homeless{box: t.boxNow(), byID: map[string][]*claim{}}
+	err := t.eachNeighbour(ctx, func(ledger journal.Ledger, own bool) error {
+		return h.gather(ctx, ledger, own)
+	})
+	if err != nil || len(h.pending) == 0 {
+		return err
+	}
+	if err := h.assign(ctx, t.index); err != nil {
+		return err
+	}
+	for _, p := range h.pending {
+		if err := t.settleClaims(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *trip) boxNow() imapdst.Folder {
+	_, box := t.dest.get()
+	return box
+}
+
+// unlocate says that UIDVALIDITY has changed: no record is where it was.
+func (t *trip) unlocate(ctx context.Context) error {
+	return t.eachNeighbour(ctx, func(ledger journal.Ledger, _ bool) error {
+		return ledger.SetFact(ctx, factUnlocated, "yes")
+	})
+}
+
+// eachNeighbour goes through the ledgers of this destination that have records.
+func (t *trip) eachNeighbour(ctx context.Context, do func(l journal.Ledger, own bool) error) error {
 	scopes, err := t.engine.Journal.Scopes(ctx)
 	if err != nil {
 		return err
 	}
 	d := t.account.Destination
 	for _, s := range scopes {
-		if s.Scope.DestHost != d.Host || s.Scope.DestUser != d.Username {
+		if s.Scope.DestHost != d.Host || s.Scope.DestUser != d.Username || len(s.Counts) == 0 {
 			continue
 		}
 		ledger, err := t.engine.Journal.Ledger(ctx, s.Scope)
 		if err != nil {
 			return err
 		}
-		if err := t.locateIn(ctx, ledger); err != nil {
+		if err := do(ledger, s.Scope.Account == t.account.Name); err != nil {
 			return err
 		}
 	}
@@ -55,80 +90,133 @@ func (t *trip) locateOwn(ctx context.Context) error {
 	return t.match.prepare(ctx)
 }
 
-func (t *trip) locateIn(ctx context.Context, ledger journal.Ledger) error {
-	pending, err := ledger.Fact(ctx, factUnlocated)
-	if err != nil || pending == "" {
+// homeless are the records without a valid UID, of all accounts together: they lie
+// in one folder in one order.
+type homeless struct {
+	box     imapdst.Folder
+	byID    map[string][]*claim // by Message-ID, in the order of arrival
+	pending []*pending
+}
+
+// pending is a ledger that has such records.
+type pending struct {
+	ledger journal.Ledger
+	own    bool // it is that of this trip
+	claims []*claim
+	untold int // records of whose UID no server ever told, in any folder
+}
+
+// claim is a record and where it was found; UID 0: nowhere.
+type claim struct {
+	record journal.Record
+	uid    uint32
+}
+
+func (h *homeless) gather(ctx context.Context, ledger journal.Ledger, own bool) error {
+	fact, err := ledger.Fact(ctx, factUnlocated)
+	if err != nil || fact == "" {
 		return err
 	}
-	_, box := t.dest.get()
-	records, err := unlocated(ctx, ledger, folderOf(box))
-	if err != nil {
-		return err
-	}
-	var found []journal.Record
-	err = t.index.Unclaimed(ctx, journal.Match{}, func(e journal.IndexEntry) error {
-		if r, ok := records.take(e, box.UIDValidity); ok {
-			r.UIDValidity, r.UID, r.Changed = box.UIDValidity, e.UID, time.Now()
-			found = append(found, r)
+	p := &pending{ledger: ledger, own: own}
+	h.pending = append(h.pending, p)
+	states := []journal.State{journal.Delivered, journal.DeleteSent, journal.Gone}
+	return ledger.Each(ctx, journal.Query{States: states}, func(r journal.Record) error {
+		if untold(r) {
+			p.untold++
+		}
+		stale := r.UID != 0 && r.UIDValidity != h.box.UIDValidity
+		if r.Folder == folderOf(h.box) && (stale || r.UID == 0) {
+			c := &claim{record: r}
+			p.claims = append(p.claims, c)
+			h.byID[r.Sum.MessageID] = append(h.byID[r.Sum.MessageID], c)
 		}
 		return nil
 	})
-	if err != nil {
-		return err
+}
+
+func untold(r journal.Record) bool { return r.UID == 0 && r.State == journal.Delivered }
+
+// assign goes through the mail that nobody claims: first for records that it fits
+// exactly, then for those that it may be the copy of.
+func (h *homeless) assign(ctx context.Context, index journal.Index) error {
+	for _, claims := range h.byID {
+		// Servers keep the order; what has no UID yet (0-1 is the largest) came last.
+		slices.SortStableFunc(claims, func(a, b *claim) int { return cmp.Compare(a.record.UID-1, b.record.UID-1) })
 	}
-	if err := ledger.Put(ctx, found); err != nil {
-		return err
+	taken := map[uint32]bool{}
+	for _, exactly := range []bool{true, false} {
+		err := index.Unclaimed(ctx, journal.Match{}, func(e journal.IndexEntry) error {
+			if !taken[e.UID] && h.take(e, exactly) {
+				taken[e.UID] = true
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 	}
-	if records.left() > 0 {
-		return nil // not there yet, or not any more
+	return nil
+}
+
+// take finds the first record that the entry may be the copy of.
+func (h *homeless) take(e journal.IndexEntry, exactly bool) bool {
+	for i, c := range h.byID[e.MessageID] {
+		r := c.record
+		low, high := sizeWindow(r.Sum.Size)
+		if exactly {
+			low, high = r.Sum.Size, r.Sum.Size
+		}
+		old := r.UIDValidity == h.box.UIDValidity && e.UID < r.NextUID
+		if old || e.Size < low || e.Size > high {
+			continue
+		}
+		c.uid = e.UID
+		h.byID[e.MessageID] = slices.Delete(h.byID[e.MessageID], i, i+1)
+		return true
+	}
+	return false
+}
+
+// settleClaims records what was found.
+func (t *trip) settleClaims(ctx context.Context, p *pending) error {
+	var found []journal.Record
+	for _, c := range p.claims {
+		if c.uid == 0 {
+			continue
+		}
+		r := c.record
+		if untold(r) {
+			p.untold--
+		}
+		r.UIDValidity, r.UID, r.Changed = t.boxNow().UIDValidity, c.uid, time.Now()
+		found = append(found, r)
+	}
+	if err := p.ledger.Put(ctx, found); err != nil || p.untold > 0 {
+		return err // not there yet, or not any more
+	}
+	if !p.own && len(p.claims) == 0 {
+		return nil // its mail is in another folder, or on its way
 	}
 	t.mu.Lock()
 	t.unlocatedNoted = false
 	t.mu.Unlock()
-	return ledger.SetFact(ctx, factUnlocated, "")
+	return p.ledger.SetFact(ctx, factUnlocated, "")
 }
 
-// byID holds records without a UID by Message-ID, in the order of delivery.
-type byID map[string][]journal.Record
-
-func unlocated(ctx context.Context, ledger journal.Ledger, folder string) (byID, error) {
-	records := byID{}
-	q := journal.Query{States: []journal.State{journal.Delivered}}
-	err := ledger.Each(ctx, q, func(r journal.Record) error {
-		if r.UID == 0 && r.Folder == folder {
-			records[r.Sum.MessageID] = append(records[r.Sum.MessageID], r)
-		}
-		return nil
-	})
-	return records, err
-}
-
-func (b byID) left() (n int) {
-	for _, records := range b {
-		n += len(records)
-	}
-	return n
-}
-
-// take finds the first record that the entry may be the copy of.
-func (b byID) take(e journal.IndexEntry, validity uint32) (journal.Record, bool) {
-	waiting := b[e.MessageID]
-	for i, r := range waiting {
-		low, high := sizeWindow(r.Sum.Size)
-		old := r.UIDValidity == validity && e.UID < r.NextUID
-		if old || e.Size < low || e.Size > high {
-			continue
-		}
-		b[e.MessageID] = slices.Delete(waiting, i, i+1)
-		return r, true
-	}
-	return journal.Record{}, false
-}
-
-// relocate looks by content for mail that is not where the journal has it.
+// relocate looks by content for mail that is not where the journal has it. Claims
+// that proved to be wrong are given up first: two records may have had each other's.
 func (t *trip) relocate(ctx context.Context, due []journal.Record) error {
 	lost := map[string]message.Summary{}
 	at := map[string]int{}
+	if err := t.match.prepare(ctx); err != nil {
+		return err
+	}
+	for i := range due {
+		due[i].UID = 0
+	}
+	if err := t.ledger.Put(ctx, due); err != nil {
+		return err
+	}
 	for i, r := range due {
 		if !r.Sum.Content.IsZero() {
 			lost[r.Key], at[r.Key] = r.Sum, i
@@ -136,9 +224,6 @@ func (t *trip) relocate(ctx context.Context, due []journal.Record) error {
 	}
 	if len(lost) == 0 {
 		return nil
-	}
-	if err := t.match.prepare(ctx); err != nil {
-		return err
 	}
 	found, err := t.match.inDestination(ctx, lost, 0)
 	for key, f := range found {
