@@ -240,14 +240,21 @@ func (t *trip) deleteSure(ctx context.Context, check *recheck) error {
 	if err := t.ledger.Put(ctx, check.records); err != nil {
 		return err
 	}
-	deleted := 0
-	err := t.source.Delete(ctx, check.sure, func(_ pop.Entry, refused error) error {
-		if refused == nil {
-			deleted++
+	var marked, refused []journal.Record
+	err := t.source.Delete(ctx, check.sure, func(_ pop.Entry, refusal error) error {
+		r := check.records[len(marked)+len(refused)]
+		if refusal == nil {
+			marked = append(marked, r)
+			return nil
 		}
+		r.State = journal.Delivered // it stays, whatever the answer to QUIT
+		refused = append(refused, r)
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := t.ledger.Put(ctx, refused); err != nil {
 		return err
 	}
 	source := t.source
@@ -256,12 +263,12 @@ func (t *trip) deleteSure(ctx context.Context, check *recheck) error {
 	if err := source.Quit(ctx); err != nil {
 		return err
 	}
-	if err := t.quitAnswered(ctx, check.records); err != nil {
+	if err := t.quitAnswered(ctx, marked); err != nil {
 		return err
 	}
 	t.mu.Lock()
-	t.report.Deleted += deleted
+	t.report.Deleted += len(marked)
 	t.mu.Unlock()
-	t.emit(Event{Kind: Deleted, Messages: deleted})
+	t.emit(Event{Kind: Deleted, Messages: len(marked)})
 	return nil
 }
