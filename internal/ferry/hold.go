@@ -70,6 +70,9 @@ func (t *trip) isHeld(key string) bool {
 // remember it by; it is reported all the same.
 func (t *trip) holdUnread(ctx context.Context, l plan.Listed, cause error) error {
 	reason := fmt.Sprintf("%s: %v", reasonSource, cause)
+	t.mu.Lock()
+	t.unread = true
+	t.mu.Unlock()
 	if !trusted(l) {
 		t.countHeld(l, reason)
 		return nil

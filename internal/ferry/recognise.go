@@ -33,7 +33,7 @@ func (t *trip) recognise(ctx context.Context, act bool) (map[string]plan.Match, 
 	}
 	headers, err := t.topHeaders(ctx, worth)
 	if errors.Is(err, pop.ErrNoTop) {
-		return nil, nil // RETR will tell
+		return nil, t.judgeDeletions(ctx, t.sizeListed()) // RETR will tell the rest
 	}
 	if err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ type witness struct {
 // their numbers agree.
 func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 	headers map[string]message.Summary, act bool) (map[string]plan.Match, error) {
-	if err := t.judgeDeletions(ctx, headers); err != nil {
+	if err := t.judgeDeletions(ctx, headerListed(headers)); err != nil {
 		return nil, err
 	}
 	witnesses, err := t.witnesses(ctx, headers)
@@ -212,17 +212,13 @@ func (m *matcher) spend(w witness) {
 // judgeDeletions decides whether deletions in doubt did not take effect although
 // all their names are gone: then the listing has nearly all of their mail again,
 // under new names. Anything less is new mail, and another copy of it at worst.
-func (t *trip) judgeDeletions(ctx context.Context, headers map[string]message.Summary) error {
-	listed := map[message.Digest]bool{}
-	for _, s := range headers {
-		listed[s.Header] = true
-	}
+func (t *trip) judgeDeletions(ctx context.Context, listed func(journal.Record) bool) error {
 	sent, back := 0, 0
 	q := journal.Query{States: []journal.State{journal.DeleteSent}}
 	err := t.ledger.Each(ctx, q, func(r journal.Record) error {
 		if named(r.Key) {
 			sent++
-			if listed[r.Sum.Header] {
+			if listed(r) {
 				back++
 			}
 		}
@@ -230,6 +226,29 @@ func (t *trip) judgeDeletions(ctx context.Context, headers map[string]message.Su
 	})
 	t.undeleted = t.renumbered && sent > 1 && 10*back >= 9*sent
 	return err
+}
+
+func headerListed(headers map[string]message.Summary) func(journal.Record) bool {
+	listed := map[message.Digest]int{}
+	for _, s := range headers {
+		listed[s.Header]++
+	}
+	return func(r journal.Record) bool {
+		listed[r.Sum.Header]--
+		return listed[r.Sum.Header] >= 0
+	}
+}
+
+// sizeListed is for servers without TOP. Contents are compared later.
+func (t *trip) sizeListed() func(journal.Record) bool {
+	listed := map[int64]int{}
+	for _, l := range t.listing {
+		listed[l.Size]++
+	}
+	return func(r journal.Record) bool {
+		listed[r.Listed]--
+		return listed[r.Listed] >= 0
+	}
 }
 
 // witnesses gathers by look everything that could vouch for the headers: first

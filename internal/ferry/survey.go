@@ -29,15 +29,15 @@ func (t *trip) survey(ctx context.Context) error {
 	if err := t.noteVanished(ctx); err != nil {
 		return err
 	}
+	counts, err := t.ledger.Counts(ctx)
+	if err != nil {
+		return err
+	}
 	t.undeleted = false
-	if err := t.judgeNames(ctx, len(keys)); err != nil {
+	if err := t.judgeNames(ctx, len(keys), len(counts) == 0); err != nil {
 		return err
 	}
 	if err := t.confirmAnswered(ctx); err != nil {
-		return err
-	}
-	counts, err := t.ledger.Counts(ctx)
-	if err != nil {
 		return err
 	}
 	t.match = newMatcher(t)
@@ -48,10 +48,10 @@ func (t *trip) survey(ctx context.Context) error {
 // judgeNames decides whether UIDLs say anything about old messages. The verdict
 // that they do not lasts until a round is complete: halfway through, the new names
 // are known and the old ones still have to speak.
-func (t *trip) judgeNames(ctx context.Context, named int) error {
+func (t *trip) judgeNames(ctx context.Context, named int, blank bool) error {
 	before, err := t.ledger.Fact(ctx, factRenumbered)
 	t.renumbered = before != "" || t.looksRenumbered(named)
-	if err != nil || !t.renumbered || before != "" || len(t.known) == 0 && !t.baseline {
+	if err != nil || !t.renumbered || before != "" || blank {
 		return err
 	}
 	return t.ledger.SetFact(ctx, factRenumbered, time.Now().UTC().Format(time.RFC3339))

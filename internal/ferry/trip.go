@@ -75,6 +75,7 @@ type trip struct {
 	altered        int                        // recognised in a copy that the destination altered
 	ended          map[string]bool            // a POP3 session ended while it was read, by listing key
 	deadEnds       int                        // messages in a row that ended their sessions
+	unread         bool                       // the source refused messages: nobody knows what they are
 	garbled        map[string]bool            // spoil the POP3 session when asked for, by listing key
 	unexplained    int                        // messages in a row refused without a reason
 	off            int                        // messages whose LIST size proved to be wrong
@@ -302,7 +303,8 @@ func (t *trip) establish(ctx context.Context) error {
 	if err := t.confirmGone(ctx); err != nil {
 		return err
 	}
-	if t.renumbered {
+	// What was not read, or may still arrive, needs its old name to speak for it.
+	if t.renumbered && !t.unread && len(t.parked) == 0 {
 		if err := t.ledger.SetFact(ctx, factRenumbered, ""); err != nil {
 			return err
 		}
