@@ -143,7 +143,8 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 			c.accept(e, r)
 			c.t.resolved(c.t.session)
 		case r.Key != "":
-			r.State, r.Changed = journal.Listed, now // another mail: the next run delivers it
+			// Another mail under a header that is known: the next run delivers it.
+			r.State, r.Changed = journal.Listed, now
 			changed = append(changed, r)
 			unmatched = append(unmatched, s.Content)
 		default:
@@ -166,10 +167,28 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 		c.t.resolved(c.t.session)
 	}
 	if strangers > 0 {
+		if err := c.dismiss(ctx); err != nil {
+			return err
+		}
 		return fault.New(fault.Held, "nothing was deleted from POP3: %s changed since delivery", count(strangers, "message")).
 			WithHint("run again: what is new is delivered first")
 	}
 	return nil
+}
+
+// dismiss says of nameless records whose content no listed message has that theirs
+// are gone: their headers must not speak for the strangers again.
+func (c *recheck) dismiss(ctx context.Context) error {
+	var gone []journal.Record
+	for _, records := range c.byContent {
+		for _, r := range records {
+			if !named(r.Key) {
+				r.State, r.Changed = journal.Gone, time.Now()
+				gone = append(gone, r)
+			}
+		}
+	}
+	return c.t.ledger.Put(ctx, gone)
 }
 
 // strangers counts contents that no delivered record has: mail that was retrieved

@@ -44,7 +44,14 @@ func (t *trip) recognise(ctx context.Context, act bool) (map[string]plan.Match, 
 // isUnknown reports a message that the journal can't vouch for by name.
 func (t *trip) isUnknown(l plan.Listed) bool {
 	r, ok := t.known[l.Key]
-	return !ok || !sameListing(r, l)
+	return !ok || !sameListing(r, l) && !wasRead(r, l)
+}
+
+// wasRead reports whether a record may be about the listed message and knows its
+// content: then a header can't say anything about it that counts more.
+func wasRead(r journal.Record, l plan.Listed) bool {
+	undecided := r.State == journal.DeleteSent || r.State == journal.Listed
+	return undecided && r.Listed == l.Size && !r.Sum.Content.IsZero()
 }
 
 // worthAsking picks the messages whose headers are worth a TOP. Where a witness
