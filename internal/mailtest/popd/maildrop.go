@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// stored is one message. Only gone changes, under the server's lock.
+// stored is one message. Its name and gone change, under the server's lock.
 type stored struct {
 	raw  []byte
 	uidl string
@@ -63,6 +63,24 @@ func (s *Server) Shuffle(order ...int) {
 	for i, n := range order {
 		s.drop[i] = old[n-1]
 	}
+}
+
+// UIDLs returns the identifiers of what the maildrop holds now.
+func (s *Server) UIDLs() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := make([]string, len(s.drop))
+	for i, m := range s.drop {
+		names[i] = m.uidl
+	}
+	return names
+}
+
+// Rename gives the message with this number (from 1) another identifier.
+func (s *Server) Rename(n int, uidl string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop[n-1].uidl = uidl
 }
 
 // commit removes what a session marked (RFC 1939 §6).

@@ -88,6 +88,8 @@ func (c *session) uidl(n int, m *stored) string {
 	if c.options.UIDL != nil {
 		return c.options.UIDL(n, m.raw)
 	}
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
 	return m.uidl
 }
 

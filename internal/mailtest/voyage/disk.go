@@ -18,6 +18,7 @@ type Disk struct {
 	mu      sync.Mutex
 	scopes  []*scope
 	folders map[journal.FolderKey]*folder
+	writer  *memory // who holds the lock
 }
 
 // NewDisk returns an empty one.
@@ -25,6 +26,17 @@ func NewDisk() *Disk { return &Disk{folders: map[journal.FolderKey]*folder{}} }
 
 // Open opens the journal that is kept there.
 func (d *Disk) Open() journal.Journal { return &memory{disk: d} }
+
+// Lock opens it for its only writer.
+func (d *Disk) Lock() (journal.Journal, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.writer != nil && !d.writer.closed {
+		return nil, fault.New(fault.Temporary, "popferry is already running")
+	}
+	d.writer = &memory{disk: d}
+	return d.writer, nil
+}
 
 // scope holds the records of a journal.Scope in the order of their first put.
 type scope struct {

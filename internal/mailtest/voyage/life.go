@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
 )
 
 // errDead is what a dead program gets from the network.
@@ -28,13 +29,19 @@ type Life struct {
 	// Watch sees every step, from several goroutines; nil: nobody does. It is not
 	// called any more after death.
 	Watch func(name string)
+	// Who is what its steps begin with where Turns gives turns; nil: nobody does.
+	Who   string
+	Turns *Turns
+	// Journal opens its journal; nil: it is that of the world.
+	Journal func() (journal.Journal, error)
 
 	mu    sync.Mutex
 	steps int
 	liked int
 	names []string
 	dead  chan struct{} // closed at death; nil until someone asks
-	conns []*end
+	conns []*mortal
+	paper paper
 }
 
 // Steps says how many steps there were so far, the last one included.
@@ -78,9 +85,12 @@ func (l *Life) deathLocked() chan struct{} {
 	return l.dead
 }
 
-// step counts one more moment. It is false if the program is dead, maybe since
-// just now.
-func (l *Life) step(name string) bool {
+// step counts one more moment, at a place that tells it from others of that name.
+// It is false if the program is dead, maybe since just now.
+func (l *Life) step(place, name string) bool {
+	if l.Turns != nil && !l.Died() {
+		l.Turns.await(l, l.Who+" "+place+" "+name)
+	}
 	if !l.count(name) {
 		return false
 	}
@@ -107,11 +117,26 @@ func (l *Life) count(name string) bool {
 	if l.liked != l.KillAt || l.KillAt == 0 {
 		return true
 	}
-	close(dead)
-	for _, c := range l.conns {
-		l.abandon(c)
-	}
+	l.dieLocked()
 	return false
+}
+
+// Kill ends it between two steps.
+func (l *Life) Kill() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-l.deathLocked():
+	default:
+		l.dieLocked()
+	}
+}
+
+func (l *Life) dieLocked() {
+	close(l.deathLocked())
+	for _, c := range l.conns {
+		l.abandon(c.end)
+	}
 }
 
 // abandon ends a connection of the dead, at once or late.
@@ -142,39 +167,45 @@ func (l *Life) connect(name string, c *end) (net.Conn, error) {
 		return nil, errDead
 	default:
 	}
-	l.conns = append(l.conns, c)
-	return &mortal{end: c, life: l, name: name}, nil
+	m := &mortal{end: c, life: l, name: name, place: fmt.Sprintf("%s#%d", name, len(l.conns)+1)}
+	l.conns = append(l.conns, m)
+	return m, nil
 }
 
 // mortal is a connection as the program sees it.
 type mortal struct {
 	*end
-	life *Life
-	name string
+	life        *Life
+	name, place string
 }
 
 // Read is a step before anything that arrived is heard.
 func (m *mortal) Read(p []byte) (int, error) {
-	n, err := m.end.Read(p)
-	if !m.life.step(m.name + " read") {
+	m.in.await()
+	if !m.life.step(m.place, m.name+" read") {
 		return 0, errDead
 	}
-	return n, err
+	return m.end.Read(p)
 }
 
 // Write is a step before and after, and for what is longer than a few words also
 // in the middle and shortly before the end: before the last octet but two, which
 // completes a literal, and before the CR LF that completes a command.
+//
+// What the dead write goes nowhere and is no error: when a write fails, go-imap ends
+// all its commands although its reader may be busy with them (beta.8).
 func (m *mortal) Write(p []byte) (int, error) {
-	if !m.life.step(m.name + " write " + verb(p)) {
-		return 0, errDead
+	if !m.life.step(m.place, m.name+" write "+verb(p)) {
+		return len(p), nil
 	}
 	from := 0
 	all := cuts(len(p))
 	for i, to := range all {
 		name := fmt.Sprintf("%s wrote %d/%d of %s", m.name, i+1, len(all), verb(p))
-		if err := m.put(name, p[from:to]); err != nil {
+		if alive, err := m.put(name, p[from:to]); err != nil {
 			return from, err
+		} else if !alive {
+			break
 		}
 		from = to
 	}
@@ -183,24 +214,23 @@ func (m *mortal) Write(p []byte) (int, error) {
 
 // put writes a piece and is a step behind it. A piece that is held back is written
 // when the end of its connection is near.
-func (m *mortal) put(name string, piece []byte) error {
+func (m *mortal) put(name string, piece []byte) (alive bool, err error) {
 	if m.life.Late == 0 {
 		if _, err := m.end.Write(piece); err != nil {
-			return err
+			return true, err
 		}
 	}
-	if !m.life.step(name) {
+	if !m.life.step(m.place, name) {
 		if m.life.Late > 0 {
 			held := bytes.Clone(piece)
 			time.AfterFunc(m.life.Late-time.Millisecond, func() { _, _ = m.end.Write(held) })
 		}
-		return errDead
+		return false, nil
 	}
-	if m.life.Late == 0 {
-		return nil
+	if m.life.Late > 0 {
+		_, err = m.end.Write(piece)
 	}
-	_, err := m.end.Write(piece)
-	return err
+	return true, err
 }
 
 // Close does nothing after death: the end of the connection is not the program's

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -27,6 +28,10 @@ type stream struct {
 	waiting  []byte
 	finished bool // the writer is done: after what is waiting comes io.EOF
 	ignored  bool // the reader is gone: what is written goes nowhere
+	deaf     bool // what is written goes nowhere, and the reader learns nothing
+	broken   bool // it was reset
+	sealed   bool // what is written goes nowhere, though the reader still waits for something
+	cut      *cut // where it will end; nil: nowhere
 	reading  deadline
 	writing  deadline
 }
@@ -65,6 +70,15 @@ func (s *stream) wake() {
 	s.changed.Broadcast()
 }
 
+// await returns when a read would not wait.
+func (s *stream) await() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.ignored && !s.broken && !s.reading.passed() && len(s.waiting) == 0 && !s.finished {
+		s.changed.Wait()
+	}
+}
+
 func (s *stream) read(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,6 +86,8 @@ func (s *stream) read(p []byte) (int, error) {
 		switch {
 		case s.ignored:
 			return 0, net.ErrClosed
+		case s.broken:
+			return 0, syscall.ECONNRESET
 		case s.reading.passed():
 			return 0, os.ErrDeadlineExceeded
 		case len(s.waiting) > 0:
@@ -87,14 +103,25 @@ func (s *stream) read(p []byte) (int, error) {
 }
 
 func (s *stream) write(p []byte) (int, error) {
+	if first, c := s.reached(p); c != nil {
+		n, err := s.write(p[:first])
+		if err != nil {
+			return n, err
+		}
+		c.strike(p[first:])
+		more, err := s.write(p[first:])
+		return n + more, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	written := 0
 	for written < len(p) {
 		switch room := pipeBuffer - len(s.waiting); {
+		case s.broken || s.sealed:
+			return len(p), nil // it is the reader who learns of it
 		case s.finished:
 			return written, net.ErrClosed
-		case s.ignored:
+		case s.ignored || s.deaf:
 			return len(p), nil // it is lost on the way, and nobody learns of it
 		case s.writing.passed():
 			return written, os.ErrDeadlineExceeded
@@ -114,7 +141,7 @@ func (s *stream) write(p []byte) (int, error) {
 func (s *stream) finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.finished = true
+	s.finished = s.finished || !s.deaf && !s.sealed
 	s.changed.Broadcast()
 }
 

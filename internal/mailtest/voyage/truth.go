@@ -119,6 +119,23 @@ func (w *World) Lost() []string {
 	return lost
 }
 
+// Vanished lists mail of which no copy is left, though nobody but the program can
+// have removed the last one. It asks less than Lost: where nothing could be known
+// of the number of copies.
+func (w *World) Vanished() []string {
+	here, there := w.truth.tally(w.inDrops()), w.truth.tally(w.InImap())
+	w.truth.mu.Lock()
+	defer w.truth.mu.Unlock()
+	var gone []string
+	for form, n := range w.truth.source {
+		if here[form]+there[form] == 0 && n > w.truth.removed[form] {
+			gone = append(gone, "vanished: "+abridged(form))
+		}
+	}
+	slices.Sort(gone)
+	return gone
+}
+
 // Wrong lists what is not as it has to be after a run that ended well: mail that
 // is lost, missing from the destination, there too often, or altered, which is
 // both missing and unexpected.

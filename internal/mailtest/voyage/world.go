@@ -98,14 +98,17 @@ func endpoint(host string, port int) plan.Endpoint {
 
 // Forget loses a journal in memory: the next life begins with an empty one.
 func (w *World) Forget() {
-	disk := NewDisk()
-	w.Journal = func() (journal.Journal, error) { return disk.Open(), nil }
+	w.Journal = NewDisk().Lock
 }
 
 // Run is one life of the program. If it is killed the report is empty, and Run
 // returns at once: what is left of it can do no harm any more.
 func (w *World) Run(ctx context.Context, life *Life) (ferry.Report, error) {
-	j, err := w.Journal()
+	open := w.Journal
+	if life.Journal != nil {
+		open = life.Journal
+	}
+	j, err := open()
 	if err != nil {
 		return ferry.Report{}, err
 	}
@@ -138,19 +141,19 @@ func (w *World) reachable(life *Life) *plan.Config {
 	c := *w.Config
 	c.Accounts = make([]plan.Account, len(w.Config.Accounts))
 	for i, a := range w.Config.Accounts {
-		a.Source.Dial = w.dialer(life, fmt.Sprintf("pop%d", i), a.Source.Address(), w.Drops[i].ServeConn)
-		a.Destination.Dial = w.dialer(life, "imap", a.Destination.Address(), w.Imap.ServeConn)
+		a.Source.Dial = w.dialer(life, a.Name, fmt.Sprintf("pop%d", i), a.Source.Address(), w.Drops[i].ServeConn)
+		a.Destination.Dial = w.dialer(life, a.Name, "imap", a.Destination.Address(), w.Imap.ServeConn)
 		c.Accounts[i] = a
 	}
 	return &c
 }
 
-func (w *World) dialer(life *Life, name, own string, serve func(net.Conn)) wire.DialFunc {
+func (w *World) dialer(life *Life, account, name, own string, serve func(net.Conn)) wire.DialFunc {
 	return func(_ context.Context, _, address string) (net.Conn, error) {
 		if address != own {
 			w.stray(address)
 		}
-		if !life.step(name + " dial") {
+		if !life.step(account, name+" dial") {
 			return nil, errDead
 		}
 		client, server := newPipe()
