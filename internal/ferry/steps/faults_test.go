@@ -227,6 +227,12 @@ func losses() []scenario {
 			prior: true, after: forget, options: func(o *voyage.Options) {
 				o.Imap.Transform, o.Form = imapd.AddStatus, withoutStatus
 			}},
+		{name: "journal lost, and another body under the header of a message that is gone", mail: sameIDAndSize(2)[:1],
+			prior: true, after: func(w *voyage.World) {
+				w.Forget()
+				w.Arrive(0, sameIDAndSize(2)[1])
+				quietly(w) // finds out, when it reads it to delete it
+			}, only: func(c combination) bool { return c.delete }},
 		{name: "journal lost before the wish to delete", mail: join(letters(0, 3), notes(1)), prior: true,
 			options: func(o *voyage.Options) { o.Keep = plan.Keep{} },
 			after:   func(w *voyage.World) { w.Forget(); deleteFromNow(w) },

@@ -52,6 +52,13 @@ func identities() []scenario {
 		{name: "identical copies in two batches", mail: copies(letter(0), 120), sample: few},
 		{name: "identical copies, some delivered before", mail: copies(letter(0), 2), prior: true,
 			after: func(w *voyage.World) { w.Arrive(0, copies(letter(0), 2)...) }, only: needsUIDL},
+		{name: "a copy arrives after the death", mail: letters(0, 2), only: needsUIDL,
+			between: func(w *voyage.World) { w.Arrive(0, letter(0)) }},
+		{name: "a copy arrives after UIDVALIDITY changed", mail: join(letters(0, 2), notes(2)), prior: true,
+			after: func(w *voyage.World) {
+				w.Imap.User("").SetUIDValidity("INBOX", 77777)
+				w.Arrive(0, letter(1), note(0))
+			}, only: needsUIDL},
 		{name: "identical copies, some delivered long before", mail: copies(letter(0), 2), prior: true,
 			after: func(w *voyage.World) {
 				quietly(w)
@@ -103,6 +110,34 @@ func names() []scenario {
 				uidl(bySubject("new"))(w)
 				w.Arrive(0, letters(10, 1)...)
 			}},
+		{name: "UIDLs renumbered, and one message is not given", mail: letters(0, 3), prior: true,
+			only: func(c combination) bool { return c.uidl && !c.delete }, options: func(o *voyage.Options) {
+				o.Pop.NoTOP = true
+			},
+			setup: uidl(bySubject("old")), after: func(w *voyage.World) {
+				w.Drops[0].Configure(func(o *popd.Options) { o.Refuse = map[int]string{1: "not now"} })
+				uidl(bySubject("new"))(w)
+				quietly(w)
+				w.Drops[0].Configure(func(o *popd.Options) { o.Refuse = nil })
+			}},
+		{name: "UIDLs renumbered after QUIT was refused, no TOP", mail: letters(0, 4), prior: true,
+			only: func(c combination) bool { return c.uidl && c.delete }, options: func(o *voyage.Options) {
+				o.Pop.NoTOP = true
+			},
+			setup: func(w *voyage.World) {
+				onQuit(func(*voyage.World) []byte { return []byte("-ERR not now\r\n") })(w)
+				uidl(bySubject("old"))(w)
+			},
+			after: func(w *voyage.World) { obedient(w); uidl(bySubject("new"))(w) }},
+		{name: "UIDLs renumbered after DELE was refused", mail: letters(0, 4), prior: true,
+			only: func(c combination) bool { return c.uidl && c.delete },
+			setup: func(w *voyage.World) {
+				uidl(bySubject("old"))(w)
+				setReply(w, func(cmd string, n int) ([]byte, bool) {
+					return []byte("-ERR not now\r\n"), cmd == "DELE" && n == 2
+				})
+			},
+			after: func(w *voyage.World) { obedient(w); uidl(bySubject("new"))(w) }},
 		{name: "UIDLs exchanged", mail: sizes(4), prior: true,
 			only:    func(c combination) bool { return c.uidl && !c.delete },
 			options: func(o *voyage.Options) { o.Keep = plan.Keep{} }, setup: uidl(bySubject("x")),
