@@ -37,6 +37,7 @@ var allowed = map[string][]string{
 		"imapdst", "internal/fault", "internal/journal", "internal/message", "plan", "pop",
 	},
 
+	"internal/ferry/sim":   {},
 	"internal/ferry/steps": {},
 
 	// Level 4: those who look at it.
