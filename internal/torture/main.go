@@ -1,15 +1,17 @@
 // Command torture tries to make popferry lose mail, double it or alter it.
 //
-// It has six parts, and each is about another way in which a transfer can go wrong:
+// It has eight parts, and each is about another way in which a transfer can go wrong:
 //
-//	kills    the program is killed (SIGKILL) at random moments, between real servers, with mail
-//	         arriving all the while ([kills])
-//	cuts     both lines are cut at every octet of a session: FIN, RST, silence ([cuts])
-//	zombie   the end of an append arrives when its connection is long gone ([zombies])
-//	disk     the disk is full, from the n-th write or fsync on, or is tiny ([disks])
-//	state    the journal is damaged, missing, old, new, copied, or in use ([states])
-//	mutants  the engine itself is broken, in ways that would lose or double mail, and the tests
-//	         have to notice ([mutants])
+//	kills      the program is killed (SIGKILL) at random moments, between real servers, with mail
+//	           arriving all the while ([kills])
+//	cuts       both lines are cut at every octet of a session: FIN, RST, silence ([cuts])
+//	zombie     the end of an append arrives when its connection is long gone ([zombies])
+//	disk       the disk is full, from the n-th write or fsync on, or is tiny ([disks])
+//	state      the journal is damaged, missing, old, new, copied, or in use ([states])
+//	histories  whole histories are invented from seeds, and played in memory ([histories])
+//	model      a small world gets every blow, and every two ([model])
+//	mutants    the engine itself is broken, in ways that would lose or double mail, and the tests
+//	           have to notice ([mutants])
 //
 // What was put into a maildrop is remembered here ([truth]), what became of it is read from the
 // servers' own files and never through popferry's code ([oracle]), and the two are compared by
@@ -66,16 +68,17 @@ func main() {
 
 // options are the flags.
 type options struct {
-	Parts    []string
-	Kills    int
-	Stride   int
-	Zombies  int
-	Disk     int
-	Only     string
-	Seed     uint64
-	Parallel int
-	Popferry string // a binary, "" to build one
-	Out      string // directory of reliability.md and .json, "" for none
+	Parts     []string
+	Kills     int
+	Stride    int
+	Zombies   int
+	Disk      int
+	Histories int
+	Only      string
+	Seed      uint64
+	Parallel  int
+	Popferry  string // a binary, "" to build one
+	Out       string // directory of reliability.md and .json, "" for none
 }
 
 // parts are in the order in which they run: quick ones first.
@@ -84,7 +87,7 @@ var parts = []struct {
 	run  func(context.Context, *bench) (part, error)
 }{
 	{"state", states}, {"disk", disks}, {"zombie", zombies},
-	{"kills", kills}, {"cuts", cuts}, {"mutants", mutants},
+	{"histories", histories}, {"model", model}, {"kills", kills}, {"cuts", cuts}, {"mutants", mutants},
 }
 
 func parse(args []string) (options, error) {
@@ -95,6 +98,7 @@ func parse(args []string) (options, error) {
 		"cut at every n-th octet only; 0 is the usual, which is every octet")
 	flags.IntVar(&o.Zombies, "zombies", 1000, "how many appends arrive late")
 	flags.IntVar(&o.Disk, "disk", 400, "at how many calls at most each kind of disk failure begins")
+	flags.IntVar(&o.Histories, "histories", 20_000, "how many histories are invented")
 	flags.StringVar(&o.Only, "only", "", "only cases whose name begins so (state, disk, mutants)")
 	flags.Uint64Var(&o.Seed, "seed", 1, "where all that is random begins")
 	flags.IntVar(&o.Parallel, "parallel", runtime.NumCPU(), "how much is done at once")
@@ -108,7 +112,7 @@ func parse(args []string) (options, error) {
 			return o, fmt.Errorf("there is no part %q", name)
 		}
 	}
-	if o.Kills < 1 || o.Stride < 0 || o.Zombies < 1 || o.Disk < 1 || o.Parallel < 1 {
+	if o.Kills < 1 || o.Stride < 0 || o.Zombies < 1 || o.Disk < 1 || o.Histories < 1 || o.Parallel < 1 {
 		return o, errors.New("a number is too small")
 	}
 	o.Parts = flags.Args()

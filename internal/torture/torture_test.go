@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -244,5 +245,25 @@ func TestWords(t *testing.T) {
 	}
 	if got := wanted([]int{-1, 0, 74}); got != "killed or 0 or 74" {
 		t.Errorf("wanted: %q", got)
+	}
+}
+
+// TestSimulatorReads: figures are added up, failures told with the way to see them again.
+func TestSimulatorReads(t *testing.T) {
+	s := &simulator{bench: &bench{log: io.Discard}, counts: map[string]int{}}
+	for _, out := range []string{
+		"    sim_test.go:1: figures {\"seeds\":2,\"lost\":0}\n",
+		"  --- FAIL\n    again: POPFERRY_SEED=4 go test\n    sim_test.go:1: figures {\"seeds\":3,\"lost\":1}\n",
+	} {
+		if err := s.read([]byte(out), strings.Contains(out, "FAIL"), "A=1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.counts["seeds"] != 5 || s.counts["lost"] != 1 || s.figures.Failed != 1 ||
+		s.figures.Failures[0] != "POPFERRY_SEED=4 go test" {
+		t.Errorf("%v, %d failed: %q", s.counts, s.figures.Failed, s.figures.Failures)
+	}
+	if err := s.read([]byte("panic\n"), true, "A=1"); err == nil {
+		t.Error("no figures, and no error")
 	}
 }
