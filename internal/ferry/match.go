@@ -202,7 +202,7 @@ func (t *trip) mayWitness(r journal.Record, key string) bool {
 	switch {
 	case r.Key == key:
 		return delivered(r) || r.State == journal.Intent
-	case r.State == journal.DeleteSent && named(r.Key) && !t.undeleted:
+	case r.State == journal.DeleteSent && !t.mayBeBack(r):
 		return false
 	case r.State != journal.Delivered && r.State != journal.DeleteSent && r.State != journal.Intent:
 		return false
@@ -224,6 +224,13 @@ func (t *trip) renamed(r journal.Record) bool {
 		return !t.quit.Load()
 	}
 	return t.renumbered
+}
+
+// mayBeBack reports whether a deletion in doubt may not have taken effect although no
+// message has the record's name for itself: it never had one, several share it now, or
+// all of the names changed.
+func (t *trip) mayBeBack(r journal.Record) bool {
+	return t.undeleted || !named(r.Key) || t.repeats[r.UIDL]
 }
 
 // named reports whether a key of the journal holds a lasting name.

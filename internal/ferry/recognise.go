@@ -267,7 +267,7 @@ func (t *trip) witnesses(ctx context.Context, headers map[string]message.Summary
 		digests = append(digests, s.Header)
 	}
 	err := t.ledger.Each(ctx, journal.Query{Headers: digests}, func(r journal.Record) error {
-		inDoubt := r.State == journal.DeleteSent && (t.undeleted || !named(r.Key))
+		inDoubt := r.State == journal.DeleteSent && t.mayBeBack(r)
 		if !t.match.spent[r.Key] && (r.State == journal.Delivered || inDoubt) &&
 			(!named(r.Key) || t.renamed(r) || t.repeats[r.UIDL]) {
 			k := look{r.Sum.Header, r.Listed}
