@@ -311,9 +311,10 @@ func (h *history) renumber() string {
 	if !h.traits.renumbers || h.doubt && h.traits.keep.Delete {
 		return ""
 	}
+	h.renumberings++
 	drop := h.rnd.IntN(h.traits.drops)
 	for i, name := range h.w.Drops[drop].UIDLs() {
-		h.w.Drops[drop].Rename(i+1, "r"+name)
+		h.w.Drops[drop].Rename(i+1, fmt.Sprintf("r%d%s", h.renumberings, name)) // never used before
 	}
 	return fmt.Sprintf("maildrop %d", drop)
 }

@@ -32,14 +32,15 @@ type history struct {
 	turn int     // of the life
 	due  []event // that are still to come in it
 
-	mails    [][]byte // all that were put into a maildrop
-	doubt    bool     // the last life did not end well
-	left     int      // how many were there when somebody looked last
-	stranger *voyage.Disk
-	mu       sync.Mutex     // who has it may use all this: who gives turns, or who plays
-	others   sync.WaitGroup // other runners
-	names    []string       // UIDLs that were once there
-	end      func()         // of what a server does wrong
+	mails        [][]byte // all that were put into a maildrop
+	renumberings int
+	doubt        bool // the last life did not end well
+	left         int  // how many were there when somebody looked last
+	stranger     *voyage.Disk
+	mu           sync.Mutex     // who has it may use all this: who gives turns, or who plays
+	others       sync.WaitGroup // other runners
+	names        []string       // UIDLs that were once there
+	end          func()         // of what a server does wrong
 
 	began   time.Time
 	trace   hash.Hash64
