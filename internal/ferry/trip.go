@@ -38,7 +38,7 @@ type trip struct {
 	session    *session       // of the source
 	loginAgain time.Time      // when the POP3 server permits another login
 	farewell   sync.WaitGroup // POP3 sessions that are saying QUIT
-	quit       atomic.Bool    // one of them did
+	quit       atomic.Bool    // one of them did in which something was retrieved
 	dest       *link
 
 	ledger  journal.Ledger
@@ -341,12 +341,14 @@ func (t *trip) leave(ctx context.Context) {
 	}
 	t.source = nil
 	quit := t.mayQuit(source)
+	if quit && t.session.retrieved > 0 {
+		t.quit.Store(true)
+	}
 	t.farewell.Go(func() {
 		defer source.Close()
 		if !quit {
 			return
 		}
-		t.quit.Store(true)
 		// Nothing is marked for deletion: a QUIT that fails changes nothing.
 		if err := guard(func() error { return source.Quit(ctx) }); err != nil {
 			t.note("the POP3 server did not say goodbye: %v", err)
