@@ -24,7 +24,8 @@ has one culprit:
 
 Lines are compared with CRLF at their ends and NUL as 0x80. "Second run" is the same command again,
 "without journal" a third with an empty --state. What differs in the destination so much that it
-can't be recognised is copied again by that one, and only by that one.
+can't be recognised is copied again by that one, and only by that one: what is left of it in the
+server's answers is not the message any more.
 
 ## What the servers do
 
@@ -35,11 +36,11 @@ Seen while making this, with Debian 12's packages:
 | Dovecot POP3, Courier POP3 | do not double a dot that begins a message; popferry restores it |
 | Dovecot IMAP | stores NUL as 0x80 |
 | Cyrus POP3 | ends a line at a NUL |
-| Cyrus IMAP | refuses NUL and malformed headers; replaces each 8-bit octet of a header by X (munge8bit) |
-| Courier IMAP | drops CRs that are no line end; refuses to append to a folder that is open read-only; with Gamin it sometimes waits for ever |
+| Cyrus IMAP | refuses NUL and malformed headers; replaces each 8-bit octet of a header by X (munge8bit); knows no Message-ID behind a thousand fields |
+| Courier IMAP | drops CRs that are no line end; refuses to append to a folder that is open read-only; with Gamin it sometimes waits for ever; serves only the beginning of deeply nested mail, whose file has all of it |
 | popa3d | serves the ">" that mail spool files have before "From "; has no CAPA; adds an empty line where a message has no body |
-| mailutils POP3 | gives the header only when RETR follows TOP in a session; changes sizes and fields between sessions; lists fewer messages than there are; dies at one of the hard messages |
-| mailutils IMAP | loses what is appended to an empty INBOX that is open for writing, but for the first message; cuts lines at NUL; folds headers anew; puts ">>From " into the middle of some long messages; dies at some hard messages |
+| mailutils POP3 | gives the header only when RETR follows TOP in a session; changes sizes, fields and UIDLs between sessions; lists fewer messages than there are; dies at one of the hard messages |
+| mailutils IMAP | loses what is appended to an empty INBOX that is open for writing, but for the first message; cuts lines at NUL, and often the body with them; folds headers anew; puts ">>From " into the middle of some long messages, and announces twice their size when it is asked for them again; dies at some hard messages |
 
 What lies in the stores: Maildir files for Dovecot and Courier, spool files with CRLF for Cyrus,
 which leaves out an empty one, and mail spool files (mbox) for the others. Lines of such a file that
