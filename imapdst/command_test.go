@@ -3,6 +3,7 @@ package imapdst_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -363,5 +364,43 @@ func TestThrottleTellsHowLong(t *testing.T) {
 		if got := fault.AfterOf(err); got != want || fault.CodeOf(err) != fault.Temporary {
 			t.Errorf("%q: %v (%v)", text, got, err)
 		}
+	}
+}
+
+// TestMixedAnswers: a server may answer several FETCHes at once (RFC 3501 §5.5), and
+// begin with the last, whose answers are more than anybody holds.
+func TestMixedAnswers(t *testing.T) {
+	const n = 400
+	var tags, sets []string
+	asked := 0
+	f := &fake{on: map[string]handler{"UID FETCH": func(f *fake, tag, args string) {
+		set, _, _ := strings.Cut(args, " ")
+		tags, sets = append(tags, tag), append(sets, set)
+		if asked += len(strings.Split(set, ",")); asked < n {
+			return
+		}
+		for _, set := range slices.Backward(sets) {
+			for uid := range strings.SplitSeq(set, ",") {
+				f.send(fmt.Sprintf("* 1 FETCH (UID %s RFC822.SIZE 9 BODY[] {9}\r\nA: b\r\n\r\nc)", uid))
+			}
+		}
+		for _, tag := range tags {
+			f.send(tag + " OK done")
+		}
+	}}}
+	c := f.dial(t)
+	var uids []uint32
+	for i := range uint32(n) {
+		uids = append(uids, 2*i+1)
+	}
+	seen := map[uint32]bool{}
+	err := unlessItHangs(t, func() error {
+		return c.Digests(t.Context(), folder(t, c, "INBOX"), uids, func(uid uint32, s message.Summary) error {
+			seen[uid] = s.Size == 11 // with the end that the last line lacks
+			return nil
+		})
+	})
+	if err != nil || len(seen) != n || len(sets) < 2 {
+		t.Errorf("%d messages in %d answers: %v", len(seen), len(sets), err)
 	}
 }

@@ -182,6 +182,43 @@ func TestDovecotIndex(t *testing.T) {
 
 // TestDovecotStopInTheMiddle ends a reading by an error of the callback, after
 // which the connection is as good as before.
+// TestDovecotLargeFolder: the index of a large folder takes several FETCHes, which
+// Dovecot answers all at once and mixed.
+func TestDovecotLargeFolder(t *testing.T) {
+	const n = 25_000
+	s := startDovecot(t, dovecot.Options{})
+	for i := range n {
+		if err := s.DeliverTo("alice", "INBOX", fmt.Appendf(nil, "Message-ID: <%d@example.org>\r\n\r\n", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := dial(t, options(endpoint(t, s.IMAP, wire.None, "")))
+	seen := map[string]bool{}
+	err := unlessItHangs(t, func() error {
+		return c.Index(context.Background(), folder(t, c, "INBOX"), 1, func(e imapdst.Entry) error {
+			seen[e.MessageID] = true
+			return nil
+		})
+	})
+	if err != nil || len(seen) != n {
+		t.Errorf("%d of %d messages: %v", len(seen), n, err)
+	}
+}
+
+// unlessItHangs fails where something does not end within minutes.
+func unlessItHangs(t *testing.T, do func() error) error {
+	t.Helper()
+	ended := make(chan error, 1)
+	go func() { ended <- do() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(2 * time.Minute):
+		t.Fatal("it does not end")
+		return nil
+	}
+}
+
 func TestDovecotStopInTheMiddle(t *testing.T) {
 	c := dialDovecot(t, dovecot.Options{})
 	f := folder(t, c, "INBOX")

@@ -8,11 +8,12 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/popferry/popferry/internal/message"
 )
@@ -25,7 +26,7 @@ const (
 	maxBody = 1<<30 + slack
 	// maxSet bounds the UID set of one command, in octets (RFC 2683 §3.2.1.5).
 	maxSet = 900
-	// fetchAhead is how many FETCH commands are sent before the first is answered
+	// fetchAhead is how many FETCH commands are sent before one of them is answered
 	// in full.
 	fetchAhead = 4
 )
@@ -102,30 +103,21 @@ func (c *Conn) fetch(ctx context.Context, f Folder, plan fetchPlan) error {
 		return err
 	}
 	c.guard.largest.Store(plan.largest)
-	var failed error
-	var stop atomic.Bool
-	for cmd := range c.sendFetches(plan, &stop) {
-		err := c.drain(cmd, plan.each, failed != nil)
-		failed = cmp.Or(failed, err)
-		stop.Store(failed != nil)
-	}
-	return failed
-}
-
-// sendFetches sends the commands in a goroutine of its own: the server may not
-// read on before its answers to the first are taken.
-func (c *Conn) sendFetches(plan fetchPlan, stop *atomic.Bool) <-chan *imapclient.FetchCommand {
-	sent := make(chan *imapclient.FetchCommand, fetchAhead-1)
-	go func() {
-		defer close(sent)
-		for set := range plan.sets {
-			if stop.Load() {
-				return
-			}
-			sent <- c.sendFetch(plan, set)
+	t := &taking{each: plan.each}
+	var takers sync.WaitGroup
+	ahead := semaphore.NewWeighted(fetchAhead)
+	for set := range plan.sets {
+		if ahead.Acquire(ctx, 1) != nil || t.failed() != nil {
+			break
 		}
-	}()
-	return sent
+		cmd := c.sendFetch(plan, set)
+		takers.Go(func() {
+			defer ahead.Release(1)
+			t.fail(c.drain(cmd, t))
+		})
+	}
+	takers.Wait()
+	return cmp.Or(t.failed(), ctx.Err())
 }
 
 func (c *Conn) sendFetch(plan fetchPlan, set imap.UIDSet) (cmd *imapclient.FetchCommand) {
@@ -138,21 +130,45 @@ func (c *Conn) sendFetch(plan fetchPlan, set imap.UIDSet) (cmd *imapclient.Fetch
 	return cmd
 }
 
-// drain takes all answers to one FETCH; go-imap's reader stands still while
-// nobody takes them.
-func (c *Conn) drain(
-	cmd *imapclient.FetchCommand, each func(*imapclient.FetchMessageData) error, discard bool,
-) error {
-	var failed error
+// drain takes all answers to one FETCH. Each command that was sent has somebody who
+// does so: a server may answer several at once in any order (RFC 3501 §5.5), as
+// Dovecot does, and go-imap's reader stands still while nobody takes what it has.
+func (c *Conn) drain(cmd *imapclient.FetchCommand, t *taking) error {
 	for m := cmd.Next(); m != nil; m = cmd.Next() {
-		if !discard && failed == nil {
-			failed = each(m)
-		}
+		t.take(m)
 	}
 	if err := cmd.Close(); err != nil {
 		return c.commandError("fetch messages", err)
 	}
-	return failed
+	return nil
+}
+
+// taking gives the answers to several FETCHes to one function, one by one, until it
+// fails.
+type taking struct {
+	mu   sync.Mutex
+	each func(*imapclient.FetchMessageData) error
+	err  error // the first
+}
+
+func (t *taking) take(m *imapclient.FetchMessageData) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.err == nil {
+		t.err = t.each(m)
+	}
+}
+
+func (t *taking) fail(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.err = cmp.Or(t.err, err)
+}
+
+func (t *taking) failed() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
 }
 
 // readMessage takes one FETCH response. made is nil where the server gave no body
