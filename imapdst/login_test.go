@@ -117,6 +117,27 @@ func TestHostileLogin(t *testing.T) {
 	}
 }
 
+// TestEchoHidesThePassword: a server that repeats what it got does not get the
+// password onto the screen.
+func TestEchoHidesThePassword(t *testing.T) {
+	for _, answer := range []string{"TAG NO bad: %s", "TAG BAD %s", "* BYE %s", "nonsense %s", "* OK [ALERT] %s"} {
+		for _, o := range []string{"plain", "login"} {
+			f := &fake{}
+			echo := func(f *fake, tag, args string) {
+				f.send(strings.ReplaceAll(fmt.Sprintf(answer, args), "TAG", tag))
+				f.send(tag + " NO no")
+			}
+			f.on = map[string]handler{"AUTHENTICATE": echo, "LOGIN": echo}
+			options := f.start(t)
+			options.Auth = o
+			_, err := imapdst.Dial(context.Background(), options)
+			if err == nil || leaks(err.Error()) || leaks(fault.HintOf(err)) {
+				t.Errorf("%s, %s: %v", answer, o, err)
+			}
+		}
+	}
+}
+
 // challenge asks for ever, and says NO when the client gives up.
 func challenge(f *fake, tag, _ string) {
 	for range 5 {

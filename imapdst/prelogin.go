@@ -94,6 +94,7 @@ func (l *login) untagged(rest string) error {
 		return nil
 	}
 	s, ok := parseStatus(rest)
+	s.text = l.hide(s.text)
 	if ok && s.kind == "BYE" {
 		return l.conn.Break(byeError(l.conn.Address(), s))
 	}
@@ -120,8 +121,12 @@ func (l *login) tagged(line, rest string) (status, error) {
 	if !ok || s.kind == "BYE" || s.kind == "PREAUTH" {
 		return s, l.stray(line)
 	}
+	s.text = l.hide(s.text)
 	return s, nil
 }
+
+// hide takes the password out of what the server says.
+func (l *login) hide(text string) string { return l.options.Password.Hide(text, l.options.Username) }
 
 // stray is a line that answers nothing we sent. Before TLS that is an attempt to
 // get ahead of the upgrade (CVE-2026-42246).
@@ -131,7 +136,7 @@ func (l *login) stray(line string) error {
 		code = fault.TLS
 	}
 	return l.conn.Break(fault.New(code, "%s sent %q, which answers nothing we asked",
-		l.conn.Address(), fault.Escape(line)).
+		l.conn.Address(), fault.Escape(l.hide(line))).
 		WithHint("check host and port; if they are right, the server is broken or not the server"))
 }
 

@@ -104,12 +104,7 @@ func classOf(reply status, fallback fault.Code) fault.Code {
 
 func (m *Maildrop) shown(text string) string { return m.options.shown(text) }
 
-// shown makes server text safe to print. Servers echo commands that they do not
-// like, so the password is taken out in the forms in which it was sent.
+// shown makes server text safe to print.
 func (o Options) shown(text string) string {
-	if password := o.Password.Reveal(); password != "" {
-		plain := encode([]byte("\x00" + o.Username + "\x00" + password))
-		text = strings.NewReplacer(plain, "***", password, "***").Replace(text)
-	}
-	return fault.Escape(text)
+	return fault.Escape(o.Password.Hide(text, o.Username))
 }

@@ -6,8 +6,10 @@
 package secret
 
 import (
+	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"strings"
 )
 
 const mask = "***"
@@ -30,6 +32,21 @@ func (v Value) Reveal() string {
 
 // Empty reports whether there is no password at all.
 func (v Value) Empty() bool { return v.Reveal() == "" }
+
+// Hide takes the password out of a text from outside, in the forms in which logins
+// send it: as it is, in an IMAP quoted string (RFC 9051 §4.3), and in base64, alone or
+// with the user name as SASL PLAIN has it (RFC 4616 §2). Servers echo what they do
+// not like.
+func (v Value) Hide(text, username string) string {
+	password := v.Reveal()
+	if password == "" {
+		return text
+	}
+	encode := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(password)
+	return strings.NewReplacer(encode("\x00"+username+"\x00"+password), mask,
+		encode(password), mask, quoted, mask, password, mask).Replace(text)
+}
 
 // String hides the password.
 func (Value) String() string { return mask }

@@ -2,6 +2,7 @@ package secret_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -31,5 +32,28 @@ func TestNothingPrintsASecret(t *testing.T) {
 	}
 	if secret.New(password).Reveal() != password {
 		t.Error("the password itself is lost")
+	}
+}
+
+// TestHide: whatever form a server echoes a password in, it is not shown.
+func TestHide(t *testing.T) {
+	const username, password = "alice", `p"a\ss word`
+	encode := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+	for _, echo := range []string{
+		"PASS " + password, `LOGIN alice "p\"a\\ss word"`, "AUTHENTICATE PLAIN " + encode("\x00alice\x00"+password),
+		encode(password), password + password,
+	} {
+		shown := secret.New(password).Hide("bad: "+echo+" again", username)
+		for _, form := range []string{password, `p\"a\\ss`, encode(password), encode("\x00alice\x00" + password)} {
+			if strings.Contains(shown, form) {
+				t.Errorf("%q shows %q", shown, form)
+			}
+		}
+		if !strings.Contains(shown, "***") || !strings.HasPrefix(shown, "bad: ") || !strings.HasSuffix(shown, " again") {
+			t.Errorf("%q", shown)
+		}
+	}
+	if got := (secret.Value{}).Hide("text", username); got != "text" {
+		t.Errorf("%q", got)
 	}
 }
