@@ -17,7 +17,8 @@ func (a *app) undoCommand() *cobra.Command {
 		Long: `Remove from the destination exactly what popferry appended for the named accounts.
 
 Each message is read again before it is removed; what was moved, changed, or there
-before popferry came is left alone. It is refused for an account from which something
+before popferry came is left alone, and a later run does not bring it again. Appends
+whose answer was lost are waited for and taken back, too. It is refused for an account from which something
 was already deleted on POP3, since the copy may be the only one. Accounts have to be
 named here: no name does not mean all.`,
 		Example: `  popferry undo alice`,

@@ -15,7 +15,8 @@ import (
 // message is read back from the UID that the server gave it (APPENDUID, RFC
 // 4315) and removed only if it still is that mail. It is refused for an account
 // from whose maildrop something was deleted already, since the copy may be the
-// only one. The report counts removed messages as Deleted.
+// only one. What is not where it was put any more, somebody wanted elsewhere: it is
+// left, and counts as delivered. The report counts removed messages as Deleted.
 func Undo(ctx context.Context, o Options) Report {
 	return newEngine(o).each(ctx, (*trip).undo)
 }
@@ -28,18 +29,51 @@ func (t *trip) undo(ctx context.Context) error {
 	if err := t.refuseUndo(ctx); err != nil {
 		return err
 	}
-	q := journal.Query{States: []journal.State{journal.Delivered}}
+	if err := t.settleAll(ctx); err != nil {
+		return err
+	}
+	q := journal.Query{States: []journal.State{journal.Delivered, journal.Listed}}
 	err := inBatches(ctx, t.ledger, q, verifyBatch, func(records []journal.Record) error {
-		// The rest was there before popferry came.
-		return t.undoBatch(ctx, slices.DeleteFunc(records, func(r journal.Record) bool {
-			origin := strings.TrimSuffix(r.Origin, byHeader)
-			return origin != originAppended && origin != originWrapped
-		}))
+		return t.undoBatch(ctx, slices.DeleteFunc(records, func(r journal.Record) bool { return !undoable(r) }))
 	})
 	if err != nil {
 		return err
 	}
 	return t.ledger.SetFact(ctx, factBaseline, "")
+}
+
+// takingBack is the Reason of a record whose mail is about to be removed, or was when
+// an earlier undo ended. Its state is Listed by then, so that a run which comes in
+// between looks for the mail, and brings it again if it is gone.
+const takingBack = "being taken back"
+
+// undoable reports a record of mail that popferry appended. The rest was there before
+// popferry came.
+func undoable(r journal.Record) bool {
+	origin := strings.TrimSuffix(r.Origin, byHeader)
+	return (r.State == journal.Delivered || r.Reason == takingBack) &&
+		(origin == originAppended || origin == originWrapped)
+}
+
+// settleAll finds out what became of all appends whose answer was lost: what arrived
+// is to be taken back, too.
+func (t *trip) settleAll(ctx context.Context) error {
+	for {
+		t.parked, t.match = map[string]journal.Record{}, newMatcher(t)
+		if err := t.settleOpen(ctx); err != nil {
+			return err
+		}
+		if len(t.parked) == 0 {
+			t.report.Totals = Totals{} // nothing was delivered by this
+			return nil
+		}
+		if err := t.waitToSettle(ctx); err != nil {
+			return err
+		}
+		if err := t.dest.refresh(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 func (t *trip) refuseUndo(ctx context.Context) error {
@@ -73,26 +107,30 @@ func (t *trip) undoBatch(ctx context.Context, records []journal.Record) error {
 	var undone []journal.Record
 	for uid, r := range byUID {
 		s, there := sums[uid]
-		if there && !sameMail(r, s) {
+		switch {
+		case there && sameMail(r, s):
+			remove = append(remove, uid)
+		case there || r.Reason != takingBack:
 			continue
 		}
-		// What is not there any more was taken back before, or by somebody else.
-		r.State, r.UID, r.Changed = journal.Listed, 0, time.Now()
+		r.State, r.Reason, r.Changed = journal.Listed, takingBack, time.Now()
 		undone = append(undone, r)
-		if there {
-			remove = append(remove, uid)
-		}
 	}
 	if left := len(records) - len(undone); left > 0 {
-		t.note("%s left alone: changed since, or the server never told where popferry put them",
+		t.note("%s left alone: moved, deleted or changed since, or the server never told where popferry put them",
 			count(left, "message"))
 	}
-	if len(remove) == 0 {
-		return t.ledger.Put(ctx, undone)
-	}
-	conn, box := t.dest.get()
-	if err := t.removeFrom(ctx, conn, box, remove); err != nil {
+	if err := t.ledger.Put(ctx, undone); err != nil {
 		return err
+	}
+	if len(remove) > 0 {
+		conn, box := t.dest.get()
+		if err := t.removeFrom(ctx, conn, box, remove); err != nil {
+			return err
+		}
+	}
+	for i := range undone {
+		undone[i].Reason, undone[i].UID = "", 0
 	}
 	t.mu.Lock()
 	t.report.Deleted += len(remove)
