@@ -29,6 +29,7 @@ type Likeness struct {
 	Loose Digest
 
 	fields map[fieldMark]int // how often the header has each field that counts
+	trace  []fieldMark       // its Received fields
 	count  int               // of fields
 	body   Digest
 	text   bool // the body is not empty
@@ -74,6 +75,13 @@ func (l Likeness) In(c Likeness) Resemblance {
 		return Other
 	}
 	return Grown
+}
+
+// CameFrom reports whether a copy has all of the message's Received fields, and so
+// went the way that the message went (RFC 5321 §4.4). A copy that reached the same
+// person by another way has not, and one without such fields can't tell.
+func (c Likeness) CameFrom(l Likeness) bool {
+	return len(l.trace) > 0 && !slices.ContainsFunc(l.trace, func(m fieldMark) bool { return c.fields[m] == 0 })
 }
 
 // ReadLikeness reads a message to its end. An error is that of r, unchanged.
@@ -216,15 +224,18 @@ func (w *likener) endField() {
 		return
 	}
 	_ = w.value.Flush()
-	kind := kept
+	kind, what := kept, fieldOther
 	if w.named {
-		kind, _ = classify(w.name)
+		kind, what = classify(w.name)
 	}
 	if kind == kept {
 		var mark fieldMark
 		copy(mark[:], w.field.Sum(nil))
 		w.fields[mark]++
 		w.count++
+		if what == fieldReceived {
+			w.trace = append(w.trace, mark)
+		}
 	}
 	w.field.Reset()
 	w.open, w.named, w.name = false, false, w.name[:0]

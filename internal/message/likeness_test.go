@@ -73,6 +73,26 @@ func TestLikeness(t *testing.T) {
 	}
 }
 
+// TestCameFrom: a copy that went another way is another one, whatever it has in common.
+func TestCameFrom(t *testing.T) {
+	const rest = "Message-ID: <a@example.org>\r\nSubject: x\r\n\r\n"
+	mail := likeness(t, "Received: from a\r\n\tby b; now\r\nReceived: from c by a; now\r\n"+rest+"text\r\n")
+	for copied, want := range map[string]bool{
+		"RECEIVED: from a by b; now\r\nreceived: from c by a; now\r\n":                               true,
+		"Received: from b by z; now\r\nReceived: from a by b; now\r\nReceived: from c by a; now\r\n": true,
+		"Received: from a by z; now\r\nReceived: from c by a; now\r\n":                               false,
+		"Received: from c by a; now\r\n":                                                             false,
+		"":                                                                                           false,
+	} {
+		if got := likeness(t, copied+rest+"rewritten\r\n").CameFrom(mail); got != want {
+			t.Errorf("%q: %v, want %v", copied, got, want)
+		}
+	}
+	if likeness(t, rest).CameFrom(likeness(t, rest)) {
+		t.Error("nobody knows where it came from")
+	}
+}
+
 // TestLikenessInPieces: how a message is cut while it is read makes no difference,
 // and neither does where it rests.
 func TestLikenessInPieces(t *testing.T) {
