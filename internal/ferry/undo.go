@@ -2,6 +2,7 @@ package ferry
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -9,13 +10,16 @@ import (
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/message"
+	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
 )
 
 // Undo takes back exactly what popferry appended for the chosen accounts: each
 // message is read back from the UID that the server gave it (APPENDUID, RFC
-// 4315) and removed only if it still is that mail. It is refused for an account
-// from whose maildrop something was deleted already, since the copy may be the
-// only one. What is not where it was put any more, somebody wanted elsewhere: it is
+// 4315) and removed only if it still is that mail, and POP3 still lists the
+// original. It is refused for an account from whose maildrop something was deleted
+// already, since the copy may be the only one. What is not where it was put any more, somebody wanted elsewhere: it is
 // left, and counts as delivered. The report counts removed messages as Deleted.
 func Undo(ctx context.Context, o Options) Report {
 	return newEngine(o).each(ctx, (*trip).undo)
@@ -23,7 +27,7 @@ func Undo(ctx context.Context, o Options) Report {
 
 func (t *trip) undo(ctx context.Context) error {
 	t.silent = true
-	if err := t.openDestination(ctx); err != nil {
+	if err := t.open(ctx, false); err != nil {
 		return err
 	}
 	if err := t.refuseUndo(ctx); err != nil {
@@ -32,14 +36,57 @@ func (t *trip) undo(ctx context.Context) error {
 	if err := t.settleAll(ctx); err != nil {
 		return err
 	}
+	listed, err := t.stillListed(ctx)
+	if err != nil {
+		return err
+	}
 	q := journal.Query{States: []journal.State{journal.Delivered, journal.Listed}}
-	err := inBatches(ctx, t.ledger, q, verifyBatch, func(records []journal.Record) error {
-		return t.undoBatch(ctx, slices.DeleteFunc(records, func(r journal.Record) bool { return !undoable(r) }))
+	gone := 0
+	err = inBatches(ctx, t.ledger, q, verifyBatch, func(records []journal.Record) error {
+		mine := slices.DeleteFunc(records, func(r journal.Record) bool { return !undoable(r) })
+		kept := len(mine)
+		mine = slices.DeleteFunc(mine, func(r journal.Record) bool { return !listed(r) })
+		gone += kept - len(mine)
+		return t.undoBatch(ctx, mine)
 	})
 	if err != nil {
 		return err
 	}
+	if gone > 0 {
+		t.note("%s left alone: POP3 does not have them any more, and the copy may be the only one",
+			count(gone, "message"))
+	}
+	t.leave(ctx)
 	return t.ledger.SetFact(ctx, factBaseline, "")
+}
+
+// stillListed tells of records whether POP3 still has their message, one for one: by
+// name and size, or by the header of what has no name.
+func (t *trip) stillListed(ctx context.Context) (func(journal.Record) bool, error) {
+	var nameless []plan.Listed
+	for _, l := range t.listing {
+		if !trusted(l) {
+			nameless = append(nameless, l)
+		}
+	}
+	headers := map[message.Digest]int{}
+	if len(nameless) > 0 {
+		tops, err := t.topHeaders(ctx, nameless)
+		if err != nil && !errors.Is(err, pop.ErrNoTop) {
+			return nil, err
+		}
+		for _, h := range tops {
+			headers[h.Header]++
+		}
+	}
+	return func(r journal.Record) bool {
+		if named(r.Key) {
+			l, listed := t.at(r.Key)
+			return listed && l.Size == r.Listed
+		}
+		headers[r.Sum.Header]--
+		return headers[r.Sum.Header] >= 0
+	}, nil
 }
 
 // takingBack is the Reason of a record whose mail is about to be removed, or was when
@@ -59,7 +106,8 @@ func undoable(r journal.Record) bool {
 // is to be taken back, too.
 func (t *trip) settleAll(ctx context.Context) error {
 	for {
-		t.parked, t.match = map[string]journal.Record{}, newMatcher(t)
+		t.known, t.parked = map[string]journal.Record{}, map[string]journal.Record{}
+		t.match = newMatcher(t)
 		if err := t.settleOpen(ctx); err != nil {
 			return err
 		}

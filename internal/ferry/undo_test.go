@@ -6,6 +6,7 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/mailtest/corpus"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 )
@@ -75,4 +76,30 @@ func TestUndoLeavesWhatMoved(t *testing.T) {
 	p.has(0)
 	p.run(0, len(mail)-1)
 	p.has(len(mail) - 1)
+}
+
+// TestUndoKeepsTheOnlyCopy: what POP3 has lost since, by its own rules or by another
+// client, is not taken from the destination.
+func TestUndoKeepsTheOnlyCopy(t *testing.T) {
+	for name, po := range map[string]popd.Options{"UIDL": {}, "no UIDL": {NoUIDL: true}, "no UIDL, no TOP": {NoUIDL: true, NoTOP: true}} {
+		t.Run(name, func(t *testing.T) {
+			mail := ordinary(3, 5)
+			p := newPair(t, po, imapd.Options{}, mail...)
+			p.run(0, len(mail))
+			p.pop.Expunge(1)
+			want := 2
+			if po.NoTOP {
+				want = 0 // nobody can tell
+			}
+			p.undo(0, want)
+			left := map[string]bool{}
+			for _, m := range p.imap.Mailbox("INBOX") {
+				left[string(corpus.Canonical(m.Raw))] = true
+			}
+			if !left[string(corpus.Canonical(mail[0]))] {
+				t.Error("the only copy is gone")
+			}
+			p.has(len(mail) - want)
+		})
+	}
 }
