@@ -3,6 +3,7 @@ package ferry_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -176,4 +177,59 @@ func TestAdoptFindsWhatIsAltered(t *testing.T) {
 	if err != nil || len(status) != 1 || status[0].Counts[journal.Delivered] != len(mail) {
 		t.Errorf("%+v, %v", status, err)
 	}
+}
+
+// TestOtherVersionsOfLater: once a first pass is complete, versions that somebody else
+// put there are versions, however many come at once.
+func TestOtherVersionsOfLater(t *testing.T) {
+	for name, version := range map[string]func([]byte) []byte{
+		"other text":  func(raw []byte) []byte { return append(bytes.Clone(raw), "another text\r\n"...) },
+		"more fields": grown,
+	} {
+		t.Run(name, func(t *testing.T) {
+			old := ordinary(20, 5)
+			p := newPair(t, popd.Options{}, imapd.Options{}, old...)
+			p.run(0, len(old))
+			mail := withIDs(12)
+			var theirs [][]byte
+			for _, raw := range mail {
+				theirs = append(theirs, version(raw))
+				p.imap.User("").Deliver("INBOX", version(raw), nil, time.Time{})
+			}
+			p.pop.Deliver(mail...)
+			p.run(0, len(mail))
+			p.arrived(slices.Concat(old, theirs, mail)...)
+		})
+	}
+}
+
+// TestCopiesByAnotherWay: mail that reached the destination by another way, as those of
+// a mailing list do, does not stand for what POP3 has, however much of it there is.
+func TestCopiesByAnotherWay(t *testing.T) {
+	mail := withIDs(30)
+	p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+	var theirs [][]byte
+	for _, raw := range mail {
+		other := bytes.Replace(raw, []byte("from a by b"), []byte("from a by list.example.org"), 1)
+		theirs = append(theirs, append(other, "-- \r\nThe list\r\n"...))
+		p.imap.User("").Deliver("INBOX", theirs[len(theirs)-1], nil, time.Time{})
+	}
+	p.run(0, len(mail))
+	p.arrived(append(theirs, mail...)...)
+}
+
+// TestAlteredCopyKeepsItsClaim: looking for a copy that is not as it was sent does not
+// make it anybody's, and verify still knows it.
+func TestAlteredCopyKeepsItsClaim(t *testing.T) {
+	mail := append(crMail(), ordinary(5, 1)...)
+	p := newPair(t, popd.Options{}, imapd.Options{Transform: imapd.DropCR}, mail...)
+	p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
+	p.run(0, len(mail))
+	want := ferry.VerifyTotals{Delivered: len(mail), Found: len(mail) - 2, Altered: 2}
+	if v := ferry.Verify(t.Context(), p.o); v.Totals != want {
+		t.Errorf("%+v, want %+v", v.Totals, want)
+	}
+	p.pop.Deliver(mail[0])
+	p.run(0, 1)
+	p.has(len(mail) + 1)
 }

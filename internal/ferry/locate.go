@@ -3,6 +3,7 @@ package ferry
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -211,8 +212,14 @@ func (t *trip) relocate(ctx context.Context, due []journal.Record) error {
 	if err := t.match.prepare(ctx); err != nil {
 		return err
 	}
+	before := slices.Clone(due)
 	for i := range due {
 		due[i].UID = 0
+	}
+	// Their claims are given up for the search, since two may have changed places. Who
+	// dies in between has them located anew.
+	if err := t.noteUnlocated(ctx, due); err != nil {
+		return err
 	}
 	if err := t.ledger.Put(ctx, due); err != nil {
 		return err
@@ -222,13 +229,15 @@ func (t *trip) relocate(ctx context.Context, due []journal.Record) error {
 			lost[r.Key], at[r.Key] = r.Sum, i
 		}
 	}
-	if len(lost) == 0 {
-		return nil
-	}
 	found, err := t.match.inDestination(ctx, lost, 0)
 	for key, f := range found {
 		r := &due[at[key]]
 		r.UIDValidity, r.UID = f.UIDValidity, f.UID
 	}
-	return err
+	for i := range due {
+		if due[i].UID == 0 { // it may be there still, and not be what was sent
+			due[i].UIDValidity, due[i].UID = before[i].UIDValidity, before[i].UID
+		}
+	}
+	return errors.Join(err, t.ledger.Put(context.WithoutCancel(ctx), due))
 }
