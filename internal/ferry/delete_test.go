@@ -1,7 +1,9 @@
 package ferry_test
 
 import (
+	"bytes"
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -107,4 +109,44 @@ func TestDeleteInBatches(t *testing.T) {
 		t.Errorf("%d times DELE, %d times QUIT", c.Dele, c.Quit)
 	}
 	p.arrived(mail...)
+}
+
+// TestHeldMailBlocksNoDeletion (I7): mail that is held stays, and the others go, also
+// where only reading tells them apart.
+func TestHeldMailBlocksNoDeletion(t *testing.T) {
+	for name, po := range map[string]popd.Options{"TOP": {NoUIDL: true}, "no TOP": {NoUIDL: true, NoTOP: true}} {
+		t.Run(name, func(t *testing.T) {
+			bad := []byte("Subject: x\r\n\r\npoison\r\n")
+			p := deleting(t, po, imapd.Options{Refuse: func(msg []byte) string {
+				if bytes.Contains(msg, []byte("poison")) {
+					return "NO [CANNOT] poison"
+				}
+				return ""
+			}}, append(ordinary(5, 12), bad)...)
+			p.run(fault.Held, 5)
+			p.left(bad)
+		})
+	}
+}
+
+// TestNamelessCopyOfANamedMail (I1): a copy without a UIDL that comes between the two
+// sessions of a run is not deleted on the word of the record that has a name.
+func TestNamelessCopyOfANamedMail(t *testing.T) {
+	raw := simple("x", "a", "same")
+	var p *pair
+	var once atomic.Bool
+	p = deleting(t, popd.Options{UIDL: func(n int, _ []byte) string {
+		if n == 1 {
+			return "one"
+		}
+		return ""
+	}, Reply: func(cmd string, _ int) ([]byte, bool) {
+		if cmd == "QUIT" && !once.Swap(true) {
+			p.pop.Deliver(raw)
+		}
+		return nil, false
+	}}, imapd.Options{}, raw)
+	p.run(0, 1)
+	p.left(raw)
+	p.arrived(raw)
 }

@@ -32,7 +32,9 @@ func newRecheck(t *trip, proven []journal.Record, read map[string]bool) *recheck
 		byContent: map[message.Digest][]journal.Record{}, read: read}
 	for _, r := range proven {
 		c.byKey[r.Key] = r
-		c.byContent[r.Sum.Content] = append(c.byContent[r.Sum.Content], r)
+		if !named(r.Key) { // one with a name speaks for what is called so only
+			c.byContent[r.Sum.Content] = append(c.byContent[r.Sum.Content], r)
+		}
 	}
 	return c
 }
@@ -134,6 +136,11 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 		}
 		c.t.retrieved(c.t.session)
 		s, err := message.Summarize(body, now)
+		if fault.CodeOf(err) == fault.Held {
+			c.others++ // nobody can tell what it is, and so it is held (M13)
+			c.t.resolved(c.t.session)
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -191,15 +198,15 @@ func (c *recheck) dismiss(ctx context.Context) error {
 	return c.t.ledger.Put(ctx, gone)
 }
 
-// strangers counts contents that no delivered record has: mail that was retrieved
-// here and is not delivered.
+// strangers counts contents of which no record says that they are delivered or held:
+// no QUIT may follow their RETR (I2).
 func (c *recheck) strangers(ctx context.Context, contents []message.Digest) (int, error) {
 	if len(contents) == 0 {
 		return 0, nil
 	}
 	known := map[message.Digest]bool{}
 	err := c.t.ledger.Each(ctx, journal.Query{Contents: contents}, func(r journal.Record) error {
-		known[r.Sum.Content] = known[r.Sum.Content] || delivered(r)
+		known[r.Sum.Content] = known[r.Sum.Content] || delivered(r) || r.State == journal.Held
 		return nil
 	})
 	n := 0
