@@ -29,8 +29,9 @@ const (
 // Load reads accounts.yaml. Every mistake in it is in the error, an [*Errors]
 // with code Config; the code is Credentials if all that is wrong is that the file
 // holds a password and others can read it. The passwords themselves are read
-// later, by [Config.Resolve].
-func Load(path string) (*Config, error) {
+// later, by [Config.Resolve]; but if something is wrong already, what a look shows
+// of the passwords of the named accounts, of all for no names, is told with it.
+func Load(path string, names ...string) (*Config, error) {
 	file, err := openPrompt(path)
 	if err != nil {
 		return nil, unreadable(path, err)
@@ -51,6 +52,9 @@ func Load(path string) (*Config, error) {
 			d.add(&Problem{Line: d.inline.Line, Column: d.inline.Column,
 				Text: "the file holds a password and " + why, Code: fault.Credentials})
 		}
+	}
+	if config != nil && len(d.problems.list) > 0 {
+		config.foretell(names, &d.problems)
 	}
 	if err := d.problems.err(); err != nil {
 		return nil, err

@@ -116,13 +116,14 @@ func isOldBool(s string) bool {
 func (f fields) passwordReference(node *yaml.Node, key string) Password {
 	inner := fields{d: f.d, path: f.path + key + ".", at: node,
 		layers: []*mapping{f.d.mapping(node, passwordSpec)}}
-	if len(node.Content) != 2 { // one key and its value
-		f.problem(node, key, "must be exactly one of %s", passwordForms)
-	}
 	p := Password{
 		env:     inner.variable("env"),
 		file:    f.d.absolute(inner.optional("file")),
 		command: inner.command("command"),
+	}
+	if len(node.Content) != 2 { // one key and its value
+		f.problem(node, key, "must be exactly one of %s", passwordForms)
+		return Password{}
 	}
 	p.line, p.column = node.Line, node.Column
 	return p
@@ -132,6 +133,7 @@ func (f fields) variable(key string) string {
 	name, node := f.text(key)
 	if node != nil && strings.ContainsFunc(name, notNameRune) {
 		f.problem(node, key, "must be the name of an environment variable, such as ALICE_POP")
+		return ""
 	}
 	return name
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -55,6 +56,30 @@ func (c *Config) Resolve(ctx context.Context, names []string) error {
 	return problems.err()
 }
 
+// foretell notes what is wrong with passwords as far as it can be seen without
+// doing anything: no program is started, and no pipe emptied, for a file that has
+// to be mended first.
+func (c *Config) foretell(names []string, problems *collector) {
+	for _, a := range c.Accounts {
+		if len(names) > 0 && !slices.Contains(names, a.Name) {
+			continue
+		}
+		for _, p := range []Password{a.Source.Password, a.Destination.Password} {
+			if len(p.command) > 0 || p.isPipe() {
+				continue
+			}
+			if _, err := p.look(); err != nil {
+				problems.add(unresolved(c.Path, a.Name, p, err))
+			}
+		}
+	}
+}
+
+func (p Password) isPipe() bool {
+	info, err := os.Stat(p.file)
+	return err == nil && info.Mode()&fs.ModeNamedPipe != 0
+}
+
 // readAll sets the secret of each endpoint, some at a time, and returns what is
 // wrong with each.
 func readAll(ctx context.Context, dir string, endpoints []*Endpoint) []error {
@@ -80,12 +105,27 @@ func unresolved(path, account string, p Password, err error) *Problem {
 	if fault.CodeOf(err) == fault.Credentials {
 		code = fault.Credentials
 	}
-	return &Problem{File: path, Line: p.line, Column: p.column, Code: code,
-		Account: `account "` + fault.Escape(account) + `"`, Text: err.Error()}
+	problem := &Problem{File: path, Line: p.line, Column: p.column, Code: code, Text: err.Error()}
+	if account != "" { // its name may be what is wrong
+		problem.Account = `account "` + fault.Escape(account) + `"`
+	}
+	return problem
 }
 
 // read returns the password. Its errors name the place, never the contents.
 func (p Password) read(ctx context.Context, dir string) (string, error) {
+	if len(p.command) == 0 {
+		return p.look()
+	}
+	text, err := p.run(ctx, dir)
+	if err != nil {
+		return "", err
+	}
+	return p.check(chomp(text))
+}
+
+// look is read for a password that no program gives.
+func (p Password) look() (string, error) {
 	switch {
 	case p.env != "":
 		text, ok := os.LookupEnv(p.env)
@@ -95,12 +135,6 @@ func (p Password) read(ctx context.Context, dir string) (string, error) {
 		return p.check(text)
 	case p.file != "":
 		text, err := p.readFile()
-		if err != nil {
-			return "", err
-		}
-		return p.check(chomp(text))
-	case len(p.command) > 0:
-		text, err := p.run(ctx, dir)
 		if err != nil {
 			return "", err
 		}

@@ -143,6 +143,62 @@ accounts.yaml:7:66: account "b": environment variable POPFERRY_UNSET_3 is not se
 	}
 }
 
+// TestLoadTellsOfSecretsBesideMistakes: whoever mends a typing mistake should not
+// learn from the next attempt that a password is missing. No program is started.
+func TestLoadTellsOfSecretsBesideMistakes(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "accounts.yaml")
+	write(t, filepath.Join(dir, "empty"), "", 0o600)
+	write(t, filepath.Join(dir, "lines"), "correct\nhorse1\n", 0o600)
+	write(t, filepath.Join(dir, "loose"), "correct-horse1", 0o644)
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("POPFERRY_SET", "x")
+	write(t, path, `
+defaults: {source: {host: pop.example.org}, destination: {host: imap.example.net}}
+accounts:
+  - source: {username: a, password: {env: POPFERRY_UNSET}}
+    destination: {username: a, password: {file: absent}}
+  - source: {username: b, password: {file: empty}}
+    foldr: x
+    destination: {username: b, password: {file: lines}}
+  - source: {username: c, password: {file: loose}}
+    destination: {username: c, password: {command: [touch, ran]}}
+  - source: {password: {env: POPFERRY_UNSET}}
+    destination: {username: d, password: {file: pipe}}
+  - source: {username: e, password: {env: POPFERRY-UNSET, file: absent}}
+    destination: {username: e, password: {env: POPFERRY_SET}}
+  - nonsense
+`, 0o600)
+	_, err := plan.Load(path)
+	want := strings.NewReplacer("YAML", path, "DIR", dir).Replace(
+		`YAML:4:37: account "a": environment variable POPFERRY_UNSET is not set; export it where popferry is run
+YAML:5:42: account "a": password file DIR/absent does not exist; a relative path counts from the folder of accounts.yaml
+YAML:6:37: account "b": password file DIR/empty gives an empty password; it must give the password alone
+YAML:7:5: account "b": unknown key "foldr"; did you mean "folder"?
+YAML:8:42: account "b": password file DIR/lines gives more than one line; it must give the password alone
+YAML:9:37: account "c": password file DIR/loose is open to other users (mode 0644); run: chmod 600 DIR/loose
+YAML:11:13: account 4: source.username is missing; it must be the name to log in with
+YAML:11:24: environment variable POPFERRY_UNSET is not set; export it where popferry is run
+YAML:13:37: account "e": source.password must be exactly one of text in quotes, {env: NAME}, {file: PATH} or {command: [PROGRAM, ARGUMENT]}
+YAML:13:43: account "e": source.password.env must be the name of an environment variable, such as ALICE_POP
+YAML:15:5: account 6: account must be a mapping (key: value), not text`)
+	if err == nil || err.Error() != want {
+		t.Errorf("%v\nwant\n%s", err, want)
+	}
+	if fault.CodeOf(err) != fault.Config {
+		t.Errorf("code %v", fault.CodeOf(err))
+	}
+	if _, err := os.Stat(filepath.Join(dir, "ran")); err == nil {
+		t.Error("a password command was run for a file with mistakes")
+	}
+	_, err = plan.Load(path, "c")
+	if strings.Contains(err.Error(), "is not set") || !strings.Contains(err.Error(), "loose is open") {
+		t.Errorf("for c alone: %v", err)
+	}
+}
+
 func TestLooseSecretFile(t *testing.T) {
 	dir := t.TempDir()
 	for mode, loose := range map[os.FileMode]bool{
@@ -179,6 +235,7 @@ func TestLooseSecretBehindALink(t *testing.T) {
 func TestLooseConfig(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "accounts.yaml")
 	inline := strings.Replace(account(), "{env: A}", "'x'", 1)
+	t.Setenv("B", "set")
 	_, err := plan.Load(write(t, path, inline, 0o644))
 	want := path + ":2:64: the file holds a password and is open to other users (mode 0644); " +
 		"run: chmod 600 " + path

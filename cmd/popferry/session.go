@@ -21,7 +21,7 @@ type session struct {
 
 // load reads accounts.yaml and checks the accounts that were named.
 func (a *app) load(names []string) (*plan.Config, error) {
-	config, err := plan.Load(a.config)
+	config, err := plan.Load(a.config, names...)
 	if err != nil {
 		return nil, err
 	}
