@@ -74,6 +74,48 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// TestSyntaxErrorsHaveTheirLine: the parser names the line where the mapping or
+// list around the mistake begins, or none.
+func TestSyntaxErrorsHaveTheirLine(t *testing.T) {
+	const head = `accounts:
+  - name: alice
+    source:
+      host: pop.example.org
+      username: alice
+      password: {
+        env: A
+      }
+`
+	for text, want := range map[string]string{
+		"        tls: none\n    folder: x":                                  "accounts.yaml:9: ",
+		"      tls: none\n     port: 995\n    folder: x":                    "accounts.yaml:10: ",
+		"    destination: {host: x,\n      username: y":                     "accounts.yaml:9: ",
+		"    seen: [a, b\n    keep: forever\n    folder: x":                 "accounts.yaml:9: ",
+		"    folder: \"x\n    keep: 30d\n":                                  "accounts.yaml:9: ",
+		"    folder: \"x\n    name: \"y\"\n":                                "accounts.yaml:9: ",
+		"    folder: 'x'\n    # one\n    name: 'y' z\n":                     "accounts.yaml:11: ",
+		"    folder: x\n    keep: \x01":                                     "accounts.yaml:10: ",
+		"    folder: \xff\n    keep: forever":                               "accounts.yaml:9: ",
+		"    destination: {host: y, username: a, password: x}\n---\nx: [\n": "accounts.yaml:11: ",
+	} {
+		_, err := plan.Parse("accounts.yaml", []byte(head+text))
+		if err == nil || !strings.HasPrefix(err.Error(), want+"not valid YAML") {
+			t.Errorf("%.60q: %v, want %s", text, err, want)
+		}
+	}
+}
+
+// TestLongSearchForALine would take minutes if every line was tried.
+func TestLongSearchForALine(t *testing.T) {
+	for _, lines := range []int{1000, 200_000, 2_000_000} {
+		text := "accounts:\n  - [\n" + strings.Repeat("# x\n", lines)
+		_, err := plan.Parse("accounts.yaml", []byte(text))
+		if exact := strings.HasPrefix(err.Error(), "accounts.yaml:2: not valid"); exact != (lines == 1000) {
+			t.Errorf("%d lines: %v", lines, err)
+		}
+	}
+}
+
 func TestErrorsIsOneFaultAndManyProblems(t *testing.T) {
 	_, err := plan.Parse("accounts.yaml", []byte("accounts: []\nlimits: 3\n"))
 	var list *plan.Errors

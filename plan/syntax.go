@@ -63,6 +63,7 @@ func (d *decoder) syntaxProblem(data []byte, err error) {
 		line, _ = strconv.Atoi(number) // 0 on nonsense: no place is told
 		text = message
 	}
+	line = brokenLine(data, line)
 	at := &yaml.Node{Line: line}
 	if name, ok := strings.CutPrefix(text, "unknown anchor '"); ok {
 		name, _ = strings.CutSuffix(name, "' referenced")
@@ -75,6 +76,78 @@ func (d *decoder) syntaxProblem(data []byte, err error) {
 		return
 	}
 	d.problem(at, "not valid YAML: %s%s", text, syntaxHint(text))
+}
+
+// Limits of brokenLine, in octets: of the file, and of all that it parses.
+const (
+	maxSearched = 1 << 20
+	maxReparsed = 4 << 20
+)
+
+// brokenLine returns the line of a syntax error, or the parser's word where that
+// would be too much work. The parser tells where the mapping or list begins that
+// it can't finish, which may be far above. What is wrong is in the line behind the
+// longest part of the file that is well: it is there, or a quote or bracket opens
+// there that should have been closed.
+func brokenLine(data []byte, told int) int {
+	if len(data) > maxSearched || isUTF16(data) {
+		return told
+	}
+	lines := bytes.SplitAfter(data, []byte("\n"))
+	last := linesUntilError(lines)
+	part := bytes.Join(lines[:last], nil)
+	for work := 0; last > 0 && work < maxReparsed; last-- {
+		part = part[:len(part)-len(lines[last-1])]
+		if wellFormed(bytes.NewReader(part)) {
+			return last
+		}
+		work += len(part)
+	}
+	return told
+}
+
+// isUTF16 reports a file with the byte order mark of UTF-16, where a line feed is
+// two octets.
+func isUTF16(data []byte) bool {
+	return bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff"))
+}
+
+// linesUntilError is how many lines the parser takes before it gives up: the error
+// is in none of the others.
+func linesUntilError(lines [][]byte) int {
+	taken := &lineReader{lines: lines}
+	wellFormed(taken)
+	return taken.count
+}
+
+// lineReader hands out one line at a time.
+type lineReader struct {
+	lines [][]byte
+	count int
+	rest  []byte
+}
+
+func (r *lineReader) Read(p []byte) (int, error) {
+	if len(r.rest) == 0 {
+		if r.count == len(r.lines) {
+			return 0, io.EOF
+		}
+		r.rest = r.lines[r.count]
+		r.count++
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+// wellFormed reports whether parseYAML would find no syntax error.
+func wellFormed(r io.Reader) bool {
+	decoder := yaml.NewDecoder(r)
+	_, err := nextDocument(decoder)
+	if err == nil {
+		_, err = nextDocument(decoder)
+	}
+	return err == nil || errors.Is(err, io.EOF)
 }
 
 // syntaxHint says what is behind most errors with this text.
