@@ -89,7 +89,8 @@ type decoder struct {
 	account  string // whose mapping is being read, for messages
 	draft    bool   // defaults are being read on their own: nothing is missing
 	mappings map[checked]*mapping
-	inline   *yaml.Node // the first password that stands in the file
+	base     map[*yaml.Node]bool // passwords that stand in defaults
+	inline   *yaml.Node          // the first password that stands in the file
 }
 
 func newDecoder(path string) *decoder {
@@ -97,7 +98,8 @@ func newDecoder(path string) *decoder {
 	if err != nil { // no working directory: relative paths stay relative to it
 		dir = filepath.Dir(path)
 	}
-	return &decoder{path: path, dir: dir, mappings: make(map[checked]*mapping)}
+	return &decoder{path: path, dir: dir, mappings: make(map[checked]*mapping),
+		base: make(map[*yaml.Node]bool)}
 }
 
 // problem notes a mistake at a node; nil means the file as a whole.

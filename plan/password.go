@@ -27,13 +27,15 @@ type Password struct {
 	command      []string
 	inline       secret.Value
 	line, column int
+	// base says that it stands in defaults, for all accounts that have no other.
+	base bool
 }
 
 // String says where the password is, for messages.
 func (p Password) String() string {
 	switch {
 	case p.env != "":
-		return "environment variable" + showVariable(p.env)
+		return "environment variable " + showVariable(p.env)
 	case p.file != "":
 		return "password file " + fault.Escape(p.file)
 	case len(p.command) > 0:
@@ -47,10 +49,11 @@ func (p Password) String() string {
 // showVariable repeats a name only if it is written as names of variables are:
 // else it may be the password itself, put where the name belongs.
 func showVariable(name string) string {
-	if strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == "" {
-		return " " + name
+	const upper, digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_", "0123456789"
+	if strings.Trim(name, upper+digits) == "" && strings.Trim(name[:1], upper) == "" {
+		return name
 	}
-	return ""
+	return "(its name is not shown, as it could be the password itself)"
 }
 
 var passwordSpec = &spec{what: "password", secret: true,
@@ -125,8 +128,15 @@ func (f fields) passwordReference(node *yaml.Node, key string) Password {
 		f.problem(node, key, "must be exactly one of %s", passwordForms)
 		return Password{}
 	}
-	p.line, p.column = node.Line, node.Column
+	p.line, p.column, p.base = node.Line, node.Column, f.d.fromDefaults(node)
 	return p
+}
+
+// fromDefaults reports whether a node of an account stands in defaults, which are
+// read first.
+func (d *decoder) fromDefaults(node *yaml.Node) bool {
+	d.base[node] = d.base[node] || d.draft
+	return d.base[node]
 }
 
 func (f fields) variable(key string) string {

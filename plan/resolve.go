@@ -45,8 +45,6 @@ func (c *Config) Resolve(ctx context.Context, names []string) error {
 	if err := ctx.Err(); err != nil {
 		return fault.Stopped("read passwords: %w", err)
 	}
-	// Noted in the order of the accounts, so that a broken reference in defaults
-	// is always the problem of the first account that uses it.
 	var problems collector
 	for i, err := range failures {
 		if err != nil {
@@ -106,7 +104,10 @@ func unresolved(path, account string, p Password, err error) *Problem {
 		code = fault.Credentials
 	}
 	problem := &Problem{File: path, Line: p.line, Column: p.column, Code: code, Text: err.Error()}
-	if account != "" { // its name may be what is wrong
+	switch {
+	case p.base:
+		problem.Account = "defaults"
+	case account != "": // its name may be what is wrong
 		problem.Account = `account "` + fault.Escape(account) + `"`
 	}
 	return problem

@@ -85,7 +85,9 @@ func TestResolveMistakes(t *testing.T) {
 	file := "password file " + dir
 	for reference, want := range map[string]string{
 		"{env: POPFERRY_UNSET}":   "environment variable POPFERRY_UNSET is not set",
-		"{env: correcthorse1}":    "environment variable is not set",
+		"{env: correcthorse1}":    "environment variable (its name is not shown, as it could be the password itself) is not set",
+		"{env: 6CORRECT}":         "environment variable (its name is not shown",
+		"{env: _6}":               "environment variable _6 is not set",
 		"{env: POPFERRY_EMPTY}":   "environment variable POPFERRY_EMPTY gives an empty password",
 		"{env: POPFERRY_LINES}":   "environment variable POPFERRY_LINES gives more than one line",
 		"{file: absent}":          file + "/absent does not exist",
@@ -131,7 +133,7 @@ accounts:
   - {source: {username: b}, destination: {username: b, password: {env: POPFERRY_UNSET_3}}}
 `
 	err := parse(t, text).Resolve(context.Background(), nil)
-	want := `accounts.yaml:3:45: account "a": environment variable POPFERRY_UNSET_1 is not set; export it where popferry is run
+	want := `accounts.yaml:3:45: defaults: environment variable POPFERRY_UNSET_1 is not set; export it where popferry is run
 accounts.yaml:6:66: account "a": environment variable POPFERRY_UNSET_2 is not set; export it where popferry is run
 accounts.yaml:7:66: account "b": environment variable POPFERRY_UNSET_3 is not set; export it where popferry is run`
 	if err == nil || err.Error() != want {
