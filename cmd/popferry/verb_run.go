@@ -89,7 +89,6 @@ func (a *app) run(ctx context.Context, o runOptions, names []string) error {
 			return err
 		}
 		if len(names) == 0 {
-			a.say("the last run of every account went well")
 			return a.show(report.Run(ferry.Report{Version: ferry.ReportVersion,
 				Accounts: []ferry.AccountReport{}}, 0), fault.OK)
 		}

@@ -28,7 +28,7 @@ type deed struct {
 	title   string
 	report  ferry.Report
 	took    time.Duration
-	success func(ferry.Totals) string
+	success func(ferry.Report) string
 }
 
 // JSON is the report itself.
@@ -47,7 +47,7 @@ func (d deed) Sheet() Sheet {
 			{Name: "deleted", Number: true, Minor: true}, {Name: "size", Number: true},
 			{Name: "time", Number: true, Spare: true}, {Name: "result"},
 		},
-		Verdict: verdict(r.ExitCode, failures(r), r.Totals.Held, d.success(r.Totals)),
+		Verdict: verdict(r.ExitCode, failures(r), r.Totals.Held, d.success(r)),
 	}
 	for _, a := range r.Accounts {
 		s.Rows = append(s.Rows, row(a.Name, a.Totals, a.Seconds, a.ExitCode))
@@ -95,22 +95,25 @@ func verdict(code fault.Code, failed, held int, success string) string {
 	return "Not all is well: " + code.String() + "."
 }
 
-func runVerdict(t ferry.Totals) string {
-	switch {
+func runVerdict(r ferry.Report) string {
+	switch t := r.Totals; {
+	case len(r.Accounts) == 0: // of --only-failed
+		return "Nothing to do: no account failed in its last run."
 	case t.Listed == 0:
 		return "Nothing to do: no mail on POP3."
 	case t.Delivered == 0:
 		return "Nothing new: all " + Count(t.Listed, "message") + " were delivered before."
+	default:
+		return "Done: " + Count(t.Delivered, "message") + " delivered, " + Size(t.Bytes) + "."
 	}
-	return "Done: " + Count(t.Delivered, "message") + " delivered, " + Size(t.Bytes) + "."
 }
 
-func adoptVerdict(t ferry.Totals) string {
-	return "Done: " + Count(t.Duplicate, "message") + " at the destination adopted, nothing copied."
+func adoptVerdict(r ferry.Report) string {
+	return "Done: " + Count(r.Totals.Duplicate, "message") + " at the destination adopted, nothing copied."
 }
 
-func undoVerdict(t ferry.Totals) string {
-	return "Done: " + Count(t.Deleted, "message") + " taken back from the destination."
+func undoVerdict(r ferry.Report) string {
+	return "Done: " + Count(r.Totals.Deleted, "message") + " taken back from the destination."
 }
 
 // moment writes a time for people, in their zone; "" for none.
