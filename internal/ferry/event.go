@@ -10,7 +10,7 @@ const (
 	// Started: the account's turn has come.
 	Started EventKind = iota
 	// Planned: Messages and Bytes are the work, and Text says what it is: what is
-	// to be copied, or only looked for. It may come again when more work turns up,
+	// to be copied, or would be, or is only looked for. It may come again when more work turns up,
 	// and then adds to what was said before.
 	Planned
 	// Delivered: so many more messages and octets are durably delivered.

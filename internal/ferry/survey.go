@@ -220,8 +220,11 @@ func (t *trip) count(p plan.Plan) {
 		t.note("%s", w)
 	}
 	what := "to bring"
-	if t.origin == originAdopted {
+	switch {
+	case t.origin == originAdopted:
 		what = "to look for at the destination"
+	case t.silent:
+		what = "would be brought"
 	}
 	t.emit(Event{Kind: Planned, Messages: totals.Copy.Messages, Bytes: totals.Copy.Bytes, Text: what})
 }

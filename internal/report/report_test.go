@@ -277,6 +277,20 @@ func TestQuietSpeaksOnlyOfWhatIsNotWell(t *testing.T) {
 	}
 }
 
+// A warning of a plan is in its table's notes and, for those who get no text, in
+// the sheet.
+func TestPlanWarnsOnce(t *testing.T) {
+	const warning = "mail of alice goes to bob"
+	p := plan.Build(plan.Input{Account: "alice", Warnings: []string{warning}})
+	r := report.Plans([]plan.Plan{p}, ferry.Report{}, false)
+	if text := string(show(t, r, report.Options{})); strings.Count(text, warning) != 1 {
+		t.Errorf("not once:\n%s", text)
+	}
+	if page := string(file(t, r, "r.html")); strings.Count(page, warning) != 1 {
+		t.Errorf("not once:\n%s", page)
+	}
+}
+
 // What awaits a word did not fail: all that was to be delivered is.
 func TestAwaitingConsentIsNoFailure(t *testing.T) {
 	account := ferry.AccountReport{Name: "alice", ExitCode: fault.Held, Error: &ferry.ErrorReport{

@@ -121,6 +121,8 @@ func ended(r *ferry.AccountReport) string {
 func done(r *ferry.AccountReport) string {
 	text := "done"
 	switch {
+	case r.Estimate != nil:
+		text = "planned"
 	case r.Delivered > 0:
 		text = Count(r.Delivered, "message") + " delivered, " + Size(r.Bytes)
 	case r.Listed > 0 && r.Known == r.Listed:

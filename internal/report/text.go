@@ -33,6 +33,7 @@ func (f textFormat) write(w io.Writer, r Result) error {
 		if err := own.WriteText(&b); err != nil {
 			return err
 		}
+		s.Notes = nil // they are part of that
 	} else if len(s.Rows) > 0 {
 		f.table(&b, s)
 	}
