@@ -15,7 +15,8 @@ import (
 // Verify reads the destination again and proves that every delivered message is
 // there: each is found where the journal says, found there altered, found elsewhere
 // (moved), or missing. Mail that is altered or missing ends the account with
-// [fault.Held].
+// [fault.Held]; appends that are open, since nobody knows whether they arrived, with
+// [fault.Temporary].
 func Verify(ctx context.Context, o Options) VerifyReport {
 	v := &verification{byName: map[string]*VerifyAccount{}}
 	report := newEngine(o).each(ctx, v.account)
@@ -42,9 +43,14 @@ func (t *trip) verify(ctx context.Context) (VerifyAccount, error) {
 }
 
 func (v *verifyAccount) run(ctx context.Context) error {
+	counts, err := v.t.ledger.Counts(ctx)
+	if err != nil {
+		return err
+	}
+	v.seen.Open = counts[journal.Intent]
 	var strays []journal.Record
 	q := journal.Query{States: []journal.State{journal.Delivered, journal.DeleteSent, journal.Gone}}
-	err := inBatches(ctx, v.t.ledger, q, verifyBatch, func(records []journal.Record) error {
+	err = inBatches(ctx, v.t.ledger, q, verifyBatch, func(records []journal.Record) error {
 		v.seen.Delivered += len(records)
 		lost, err := v.check(ctx, records)
 		strays = append(strays, lost...)

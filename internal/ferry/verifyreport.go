@@ -16,13 +16,15 @@ type VerifyReport struct {
 }
 
 // VerifyTotals counts delivered messages: each is found, altered (it is there, and
-// the destination changed it), moved or missing.
+// the destination changed it), moved or missing. Open ones come on top: a run will
+// find out whether they were delivered.
 type VerifyTotals struct {
 	Delivered int `json:"delivered"`
 	Found     int `json:"found"`
 	Altered   int `json:"altered"`
 	Moved     int `json:"moved"`
 	Missing   int `json:"missing"`
+	Open      int `json:"open"`
 }
 
 // VerifyAccount is what was seen of one account; Messages are those that are not
@@ -60,12 +62,16 @@ func (v *verification) report(r Report) VerifyReport {
 		if seen.Missing+seen.Altered > 0 {
 			seen.ExitCode = fault.Worst(seen.ExitCode, fault.Held)
 		}
+		if seen.Open > 0 {
+			seen.ExitCode = fault.Worst(seen.ExitCode, fault.Temporary)
+		}
 		out.Accounts = append(out.Accounts, *seen)
 		out.Totals.Delivered += seen.Delivered
 		out.Totals.Found += seen.Found
 		out.Totals.Altered += seen.Altered
 		out.Totals.Moved += seen.Moved
 		out.Totals.Missing += seen.Missing
+		out.Totals.Open += seen.Open
 		out.ExitCode = fault.Worst(out.ExitCode, seen.ExitCode)
 	}
 	return out

@@ -291,6 +291,26 @@ func TestPlanWarnsOnce(t *testing.T) {
 	}
 }
 
+// A proof of what is delivered says nothing of what may be.
+func TestVerifyTellsOfOpenAppends(t *testing.T) {
+	for totals, want := range map[ferry.VerifyTotals]string{
+		{Delivered: 1613, Found: 1613, Open: 200}: "Proven: the destination has all 1,613 delivered messages. " +
+			"It is open whether 200 further messages arrived; popferry run settles that.",
+		{Open: 1}: "Nothing was delivered yet, so there is nothing to prove. " +
+			"It is open whether 1 further message arrived; popferry run settles that.",
+		{Delivered: 2, Found: 2}: "Proven: the destination has all 2 delivered messages.",
+	} {
+		r := ferry.VerifyReport{Totals: totals, Accounts: []ferry.VerifyAccount{{Name: "alice", VerifyTotals: totals}}}
+		if totals.Open > 0 {
+			r.ExitCode = fault.Temporary
+		}
+		text := string(show(t, report.Verify(r), report.Options{}))
+		if !strings.HasSuffix(text, "\n"+want+"\n") {
+			t.Errorf("%+v gives\n%s", totals, text)
+		}
+	}
+}
+
 // What awaits a word did not fail: all that was to be delivered is.
 func TestAwaitingConsentIsNoFailure(t *testing.T) {
 	account := ferry.AccountReport{Name: "alice", ExitCode: fault.Held, Error: &ferry.ErrorReport{

@@ -21,7 +21,7 @@ func (v verification) Sheet() Sheet {
 		Columns: []Column{
 			{Name: "account"}, {Name: "delivered", Number: true}, {Name: "found", Number: true},
 			{Name: "altered", Number: true}, {Name: "moved", Number: true}, {Name: "missing", Number: true},
-			{Name: "result"},
+			{Name: "open", Number: true, Minor: true}, {Name: "result"},
 		},
 	}
 	failed := 0
@@ -42,7 +42,7 @@ func (v verification) Sheet() Sheet {
 
 func verified(name string, t ferry.VerifyTotals) []Cell {
 	return []Cell{text(name), number(t.Delivered), number(t.Found), number(t.Altered),
-		number(t.Moved), number(t.Missing)}
+		number(t.Moved), number(t.Missing), number(t.Open)}
 }
 
 // proof is ending in the words of a proof: nothing is held back here.
@@ -55,6 +55,15 @@ func proof(code fault.Code) Cell {
 }
 
 func verifyVerdict(r ferry.VerifyReport, failed int) string {
+	text := deliveredVerdict(r, failed)
+	if r.Totals.Open > 0 {
+		text += " It is open whether " + Count(r.Totals.Open, "further message") +
+			" arrived; popferry run settles that."
+	}
+	return text
+}
+
+func deliveredVerdict(r ferry.VerifyReport, failed int) string {
 	if r.Totals.Missing > 0 {
 		return Count(r.Totals.Missing, "delivered message") + " can't be found at the destination. " +
 			"To have what POP3 still has of them delivered again, run once with a new --state directory."
@@ -63,7 +72,10 @@ func verifyVerdict(r ferry.VerifyReport, failed int) string {
 		return "The destination altered " + Count(r.Totals.Altered, "delivered message") +
 			"; what can't be proven is never deleted from POP3."
 	}
-	return verdict(r.ExitCode, failed, 0, provenVerdict(r.Totals))
+	if failed > 0 {
+		return verdict(r.ExitCode, failed, 0, "")
+	}
+	return provenVerdict(r.Totals)
 }
 
 func provenVerdict(t ferry.VerifyTotals) string {
