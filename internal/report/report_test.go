@@ -311,6 +311,17 @@ func TestVerifyTellsOfOpenAppends(t *testing.T) {
 	}
 }
 
+// The first run of an account was killed, or is still at work.
+func TestStatusOfAnUnfinishedRun(t *testing.T) {
+	killed := report.NewStatusAccount(journal.Status{Scope: journal.Scope{Account: "alice"},
+		Counts: map[journal.State]int{journal.Delivered: 1613, journal.Intent: 200}}, nil)
+	r := report.Status(report.StatusReport{Accounts: []report.StatusAccount{killed}})
+	text := strings.Join(strings.Fields(string(show(t, r, report.Options{}))), " ")
+	if !strings.HasSuffix(text, "alice 1,613 0 200 0 not finished -") {
+		t.Error(text)
+	}
+}
+
 // What awaits a word did not fail: all that was to be delivered is.
 func TestAwaitingConsentIsNoFailure(t *testing.T) {
 	account := ferry.AccountReport{Name: "alice", ExitCode: fault.Held, Error: &ferry.ErrorReport{

@@ -124,7 +124,7 @@ func (s status) hasMail(name string) bool {
 
 func (a StatusAccount) row() []Cell {
 	deleted := a.States[journal.DeleteSent] + a.States[journal.Gone]
-	when, result := text("never"), text("-")
+	when, result := text("not finished"), text("-") // killed, or at work
 	if a.LastRun != nil {
 		when = Cell{Text: moment(a.LastRun.At), Value: a.LastRun.At.UTC().Format(time.RFC3339)}
 		result = ending(a.LastRun.ExitCode)
