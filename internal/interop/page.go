@@ -34,7 +34,7 @@ Seen while making this, with Debian 12's packages:
 | server | what it does |
 |---|---|
 | Dovecot POP3, Courier POP3 | do not double a dot that begins a message; popferry restores it |
-| Dovecot IMAP | stores NUL as 0x80 |
+| Dovecot IMAP | shows NUL as 0x80; its files keep it |
 | Cyrus POP3 | ends a line at a NUL |
 | Cyrus IMAP | refuses NUL and malformed headers; replaces each 8-bit octet of a header by X (munge8bit); knows no Message-ID behind a thousand fields |
 | Courier IMAP | drops CRs that are no line end; refuses to append to a folder that is open read-only; with Gamin it sometimes waits for ever; serves only the beginning of deeply nested mail, whose file has all of it |
