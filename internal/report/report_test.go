@@ -322,6 +322,15 @@ func TestStatusOfAnUnfinishedRun(t *testing.T) {
 	}
 }
 
+// Undo asks no POP3 server, so it has nothing to say of what one lists.
+func TestUndoTellsOfWhatItTookBack(t *testing.T) {
+	alice := ferry.AccountReport{Name: "alice", Seconds: 2, Totals: ferry.Totals{Deleted: 5},
+		Notes: []string{"1 message left alone"}}
+	bob := ferry.AccountReport{Name: "bob"}
+	r := ferry.Report{Totals: alice.Totals, Accounts: []ferry.AccountReport{alice, bob}}
+	golden(t, "undo.txt", show(t, report.Undo(r, 3*time.Second), report.Options{}))
+}
+
 // What awaits a word did not fail: all that was to be delivered is.
 func TestAwaitingConsentIsNoFailure(t *testing.T) {
 	account := ferry.AccountReport{Name: "alice", ExitCode: fault.Held, Error: &ferry.ErrorReport{

@@ -10,17 +10,17 @@ import (
 // Run is the result of `popferry run`, and how long all of it took: accounts are
 // at work side by side.
 func Run(r ferry.Report, took time.Duration) Result {
-	return deed{"popferry run", r, took, runVerdict}
+	return deed{"popferry run", r, took, carried(), runVerdict}
 }
 
 // Adopt is the result of `popferry adopt`.
 func Adopt(r ferry.Report, took time.Duration) Result {
-	return deed{"popferry adopt", r, took, adoptVerdict}
+	return deed{"popferry adopt", r, took, carried(), adoptVerdict}
 }
 
 // Undo is the result of `popferry undo`.
 func Undo(r ferry.Report, took time.Duration) Result {
-	return deed{"popferry undo", r, took, undoVerdict}
+	return deed{"popferry undo", r, took, undone(), undoVerdict}
 }
 
 // deed is the result of what works on accounts.
@@ -28,7 +28,14 @@ type deed struct {
 	title   string
 	report  ferry.Report
 	took    time.Duration
+	table   table
 	success func(ferry.Report) string
+}
+
+// table is what a deed shows of each account.
+type table struct {
+	columns []Column
+	row     func(name string, t ferry.Totals, took float64, code fault.Code) []Cell
 }
 
 // JSON is the report itself.
@@ -39,18 +46,11 @@ func (d deed) Sheet() Sheet {
 	r := d.report
 	s := Sheet{
 		Title: d.title, Taken: r.Started, Deed: true, ExitCode: r.ExitCode,
-		Columns: []Column{
-			{Name: "account"}, {Name: "listed", Number: true}, {Name: "known", Number: true},
-			{Name: "duplicate", Short: "dupl", Number: true, Minor: true},
-			{Name: "delivered", Short: "deliv", Number: true},
-			{Name: "held", Number: true, Minor: true}, {Name: "waiting", Number: true, Minor: true},
-			{Name: "deleted", Number: true, Minor: true}, {Name: "size", Number: true},
-			{Name: "time", Number: true, Spare: true}, {Name: "result"},
-		},
+		Columns: d.table.columns,
 		Verdict: verdict(r.ExitCode, failures(r), r.Totals.Held, d.success(r)),
 	}
 	for _, a := range r.Accounts {
-		s.Rows = append(s.Rows, row(a.Name, a.Totals, a.Seconds, a.ExitCode))
+		s.Rows = append(s.Rows, d.table.row(a.Name, a.Totals, a.Seconds, a.ExitCode))
 		s.issue(a.Name, a.Error)
 		s.messages(a.Name, a.Messages)
 		for _, n := range a.Notes {
@@ -58,15 +58,35 @@ func (d deed) Sheet() Sheet {
 		}
 	}
 	if len(r.Accounts) > 1 {
-		s.Total = row(Count(len(r.Accounts), "account"), r.Totals, d.took.Seconds(), r.ExitCode)
+		s.Total = d.table.row(Count(len(r.Accounts), "account"), r.Totals, d.took.Seconds(), r.ExitCode)
 	}
 	return s
 }
 
-func row(name string, t ferry.Totals, took float64, code fault.Code) []Cell {
-	return []Cell{text(name), number(t.Listed), number(t.Known), number(t.Duplicate),
-		number(t.Delivered), number(t.Held), number(t.Waiting), number(t.Deleted),
-		octets(t.Bytes), span(took), ending(code)}
+// carried is the table of what carries mail, or looks for it.
+func carried() table {
+	return table{[]Column{
+		{Name: "account"}, {Name: "listed", Number: true}, {Name: "known", Number: true},
+		{Name: "duplicate", Short: "dupl", Number: true, Minor: true},
+		{Name: "delivered", Short: "deliv", Number: true},
+		{Name: "held", Number: true, Minor: true}, {Name: "waiting", Number: true, Minor: true},
+		{Name: "deleted", Number: true, Minor: true}, {Name: "size", Number: true},
+		{Name: "time", Number: true, Spare: true}, {Name: "result"},
+	}, func(name string, t ferry.Totals, took float64, code fault.Code) []Cell {
+		return []Cell{text(name), number(t.Listed), number(t.Known), number(t.Duplicate),
+			number(t.Delivered), number(t.Held), number(t.Waiting), number(t.Deleted),
+			octets(t.Bytes), span(took), ending(code)}
+	}}
+}
+
+// undone is the table of what asks no POP3 server.
+func undone() table {
+	return table{[]Column{
+		{Name: "account"}, {Name: "taken back", Number: true},
+		{Name: "time", Number: true, Spare: true}, {Name: "result"},
+	}, func(name string, t ferry.Totals, took float64, code fault.Code) []Cell {
+		return []Cell{text(name), number(t.Deleted), span(took), ending(code)}
+	}}
 }
 
 // failures counts the accounts that did not finish. One that awaits a word did.
