@@ -79,6 +79,8 @@ func (s status) Sheet() Sheet {
 		if a.LastRun != nil {
 			sheet.issue(a.Name, a.LastRun.Error)
 			sheet.ExitCode = fault.Worst(sheet.ExitCode, a.LastRun.ExitCode)
+		} else {
+			sheet.ExitCode = fault.Worst(sheet.ExitCode, fault.Temporary)
 		}
 		sheet.messages(a.Name, a.Messages)
 	}
@@ -124,7 +126,8 @@ func (s status) hasMail(name string) bool {
 
 func (a StatusAccount) row() []Cell {
 	deleted := a.States[journal.DeleteSent] + a.States[journal.Gone]
-	when, result := text("not finished"), text("-") // killed, or at work
+	when, result := text("not finished"), text("-")
+	result.Code = fault.Temporary // killed, or at work
 	if a.LastRun != nil {
 		when = Cell{Text: moment(a.LastRun.At), Value: a.LastRun.At.UTC().Format(time.RFC3339)}
 		result = ending(a.LastRun.ExitCode)
