@@ -269,6 +269,6 @@ func (t *trip) deleteSure(ctx context.Context, check *recheck) error {
 	t.mu.Lock()
 	t.report.Deleted += len(marked)
 	t.mu.Unlock()
-	t.emit(Event{Kind: Deleted, Messages: len(marked)})
+	t.emit(Event{Kind: Deleted, Messages: len(marked), Text: "deleted from POP3"})
 	return nil
 }

@@ -19,7 +19,7 @@ const (
 	Skipped
 	// Held: so many more messages can't be delivered and stay on POP3.
 	Held
-	// Deleted: so many more messages were deleted from POP3.
+	// Deleted: so many more messages are gone; Text says from where.
 	Deleted
 	// Waiting: Text says what for, Until when it ends.
 	Waiting

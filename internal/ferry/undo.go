@@ -190,6 +190,6 @@ func (t *trip) removeFrom(ctx context.Context, conn *imapdst.Conn, box imapdst.F
 	if err := conn.Remove(ctx, box, uids); err != nil {
 		return err
 	}
-	t.emit(Event{Kind: Deleted, Messages: len(uids)})
+	t.emit(Event{Kind: Deleted, Messages: len(uids), Text: "taken back"})
 	return nil
 }

@@ -35,7 +35,7 @@ func (l *lines) observe(ev ferry.Event) {
 		w.told = now
 		l.line(now, w.name+": "+text)
 	case ev.Kind == ferry.Deleted:
-		l.line(now, w.name+": "+Count(ev.Messages, "message")+" deleted")
+		l.line(now, w.name+": "+Count(ev.Messages, "message")+" "+ev.Text)
 	case ev.Kind == ferry.Planned:
 	case l.verbose || now.Sub(w.told) >= lineEvery:
 		w.told = now
