@@ -132,7 +132,7 @@ type witness struct {
 }
 
 // matchHeaders pairs messages with witnesses of the same look, but only where
-// their numbers agree.
+// their numbers agree, and no message whose header is not known could have that look.
 func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 	headers map[string]message.Summary, act bool) (map[string]plan.Match, error) {
 	if err := t.judgeDeletions(ctx, headerListed(headers)); err != nil {
@@ -149,6 +149,7 @@ func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 			groups[k] = append(groups[k], l)
 		}
 	}
+	unseen := t.unseen(headers)
 	matches := map[string]plan.Match{}
 	recognised := map[string]journal.Record{}
 	for k, members := range groups {
@@ -157,7 +158,7 @@ func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 			if i >= len(theirs) {
 				break
 			}
-			certain := len(theirs) == len(members)
+			certain := len(theirs) == len(members) && !unseen[k.size]
 			matches[l.Key] = matchOf(theirs[i], certain)
 			if certain {
 				recognised[l.Key] = theirs[i].record
@@ -170,6 +171,18 @@ func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 		return matches, nil
 	}
 	return certainOnly(matches), t.recordRecognised(ctx, recognised, headers)
+}
+
+// unseen has the sizes of messages that a witness may be about, and whose header was
+// not asked for or not given.
+func (t *trip) unseen(headers map[string]message.Summary) map[int64]bool {
+	sizes := map[int64]bool{}
+	for _, l := range t.listing {
+		if t.isUnknown(l) && headers[l.Key].Header.IsZero() {
+			sizes[l.Size] = true
+		}
+	}
+	return sizes
 }
 
 // guess adds what is likely and not certain: the header is there, with another

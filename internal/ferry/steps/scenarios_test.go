@@ -47,6 +47,22 @@ func identities() []scenario {
 		{name: "another body under the header of a message that is gone, no TOP", mail: sameHeader(0, 3),
 			prior: true, after: exchangeFirst, only: func(c combination) bool { return !c.delete },
 			options: withPop(func(o *popd.Options) { o.NoTOP = true })},
+		{name: "another body under the header of a message whose own is refused", mail: sameIDAndSize(1),
+			prior: true, only: func(c combination) bool { return !c.uidl && !c.delete },
+			after: func(w *voyage.World) {
+				w.Arrive(0, sameIDAndSize(2)[1])
+				setReply(w, func(cmd string, n int) ([]byte, bool) {
+					return []byte("-ERR not now\r\n"), cmd == "TOP" && n == 1
+				})
+			}},
+		{name: "another body under the header of a message that has a UIDL by now",
+			mail: join(sameIDAndSize(1), letters(0, 1)), prior: true,
+			only:  func(c combination) bool { return c.uidl && !c.delete },
+			setup: uidls("", "two"),
+			after: func(w *voyage.World) {
+				w.Arrive(0, sameIDAndSize(2)[1])
+				uidls("one", "two", "")(w)
+			}},
 		{name: "identical copies", mail: join(letters(0, 2), letters(0, 2), letters(0, 1))},
 		{name: "identical copies without Message-ID", mail: join(notes(2), notes(2))},
 		{name: "identical copies in two batches", mail: copies(letter(0), 120), sample: few},
@@ -66,6 +82,15 @@ func identities() []scenario {
 				w.Arrive(0, copies(letter(0), 2)...)
 			}},
 		{name: "hard mail", mail: hardMail("D2", "D3", "D4", "D5"), sample: few},
+	}
+}
+
+// uidls gives the messages their names, in the order of their numbers.
+func uidls(names ...string) func(*voyage.World) {
+	return func(w *voyage.World) {
+		w.Drops[0].Configure(func(o *popd.Options) {
+			o.UIDL = func(n int, _ []byte) string { return names[n-1] }
+		})
 	}
 }
 
