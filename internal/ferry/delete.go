@@ -35,6 +35,9 @@ func (t *trip) deletePass(ctx context.Context) error {
 		return fault.New(fault.Held, "%s could be deleted from POP3, and nothing was: the first deletion needs your word",
 			count(len(due), "message")).WithHint("run once with --confirm-delete; it is remembered for this account")
 	}
+	if err := t.locateDue(ctx, due); err != nil {
+		return err
+	}
 	return t.deleteDue(ctx, due)
 }
 

@@ -91,6 +91,29 @@ func (t *trip) locateOwn(ctx context.Context) error {
 	return t.match.prepare(ctx)
 }
 
+// locateDue does so for records whose messages are to be deleted. Otherwise relocate
+// would have them give up claims that they do not have yet, and it finds nothing of
+// which only the header is known.
+func (t *trip) locateDue(ctx context.Context, due []journal.Record) error {
+	validity := t.boxNow().UIDValidity
+	stray := func(r journal.Record) bool { return r.UID == 0 || r.UIDValidity != validity }
+	if !slices.ContainsFunc(due, stray) {
+		return nil
+	}
+	if err := t.match.prepare(ctx); err != nil {
+		return err
+	}
+	keys := make([]string, len(due))
+	for i, r := range due {
+		keys[i] = r.Key
+	}
+	located, err := t.ledger.Get(ctx, keys)
+	for i, r := range due {
+		due[i] = located[r.Key]
+	}
+	return err
+}
+
 // homeless are the records without a valid UID, of all accounts together: they lie
 // in one folder in one order.
 type homeless struct {

@@ -237,5 +237,14 @@ func losses() []scenario {
 			options: func(o *voyage.Options) { o.Keep = plan.Keep{} },
 			after:   func(w *voyage.World) { w.Forget(); deleteFromNow(w) },
 			only:    func(c combination) bool { return c.delete }},
+		{name: "journal lost, then UIDVALIDITY changes before the wish to delete",
+			mail: join(letters(0, 3), notes(1)), prior: true,
+			options: func(o *voyage.Options) { o.Keep = plan.Keep{} },
+			after: func(w *voyage.World) {
+				w.Forget()
+				quietly(w) // recognises all of it by the headers
+				w.Imap.User("").SetUIDValidity("INBOX", 77777)
+				deleteFromNow(w)
+			}, only: func(c combination) bool { return c.delete }},
 	}
 }
