@@ -70,7 +70,7 @@ func (t *trip) eachNeighbour(ctx context.Context, do func(l journal.Ledger, own 
 		if err != nil {
 			return err
 		}
-		if err := do(ledger, s.Scope.Account == t.account.Name); err != nil {
+		if err := do(ledger, s.Scope == scopeOf(t.account)); err != nil {
 			return err
 		}
 	}
@@ -215,8 +215,14 @@ func (t *trip) settleClaims(ctx context.Context, p *pending) error {
 		r.UIDValidity, r.UID, r.Changed = t.boxNow().UIDValidity, c.uid, time.Now()
 		found = append(found, r)
 	}
-	if err := p.ledger.Put(ctx, found); err != nil || p.untold > 0 {
-		return err // not there yet, or not any more
+	if err := p.ledger.Put(ctx, found); err != nil {
+		return err
+	}
+	if p.own {
+		t.relearn(found)
+	}
+	if p.untold > 0 {
+		return nil // not there yet, or not any more
 	}
 	if !p.own && len(p.claims) == 0 {
 		return nil // its mail is in another folder, or on its way
@@ -225,6 +231,18 @@ func (t *trip) settleClaims(ctx context.Context, p *pending) error {
 	t.unlocatedNoted = false
 	t.mu.Unlock()
 	return p.ledger.SetFact(ctx, factUnlocated, "")
+}
+
+// relearn keeps the trip's view of the journal in step with where mail was found: a
+// record that is moved aside keeps its claim.
+func (t *trip) relearn(found []journal.Record) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range found {
+		if _, known := t.known[r.Key]; known {
+			t.known[r.Key] = r
+		}
+	}
 }
 
 // relocate looks by content for mail that is not where the journal has it. Claims

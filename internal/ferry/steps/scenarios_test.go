@@ -183,6 +183,17 @@ func names() []scenario {
 				}
 				w.Arrive(0, big(10, 900))
 			}},
+		{name: "UIDL reused after UIDVALIDITY changed, then a copy of the mail that had it", mail: sizes(2),
+			prior: true, only: func(c combination) bool { return c.uidl && c.delete },
+			setup: uidl(bySubject("x")), after: func(w *voyage.World) {
+				w.Imap.User("").SetUIDValidity("INBOX", 77777)
+				uidl(func(_ int, raw []byte) string {
+					return map[string]string{"0": "copy", "10": "x0"}[subjectNumber(raw)]
+				})(w)
+				w.Arrive(0, big(10, 900))
+				quietly(w)
+				w.Arrive(0, sizes(1)...)
+			}},
 	}
 }
 
