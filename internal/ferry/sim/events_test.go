@@ -258,14 +258,19 @@ func (h *history) mayCopy() bool {
 	return h.traits.copies && !(nameless && h.traits.keep.Delete)
 }
 
-// take has another client delete a message.
+// take has another client delete a message. Not one whose UIDL the next one shares, or
+// may share when it arrives: a UIDL that names another message of the same size is
+// beyond what can be noticed (README, Limits).
 func (h *history) take() string {
 	drop := h.rnd.IntN(h.traits.drops)
 	have := len(h.w.Drops[drop].Messages())
 	if have == 0 {
 		return ""
 	}
-	n := 1 + h.rnd.IntN(have)
+	n, names := 1+h.rnd.IntN(have), h.w.Drops[drop].UIDLs()
+	if h.traits.options.Pop.DuplicateUIDLs && (n == have || names[n] == names[n-1]) {
+		return ""
+	}
 	h.w.TakeAway(drop, n)
 	h.left = h.w.Left()
 	return fmt.Sprintf("message %d of maildrop %d", n, drop)
@@ -313,6 +318,9 @@ func (h *history) renumber() string {
 	}
 	h.renumberings++
 	drop := h.rnd.IntN(h.traits.drops)
+	if h.traits.options.Pop.DuplicateUIDLs {
+		return "" // the next to arrive may have a name from before, see take
+	}
 	for i, name := range h.w.Drops[drop].UIDLs() {
 		h.w.Drops[drop].Rename(i+1, fmt.Sprintf("r%d%s", h.renumberings, name)) // never used before
 	}
