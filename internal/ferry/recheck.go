@@ -22,14 +22,15 @@ type recheck struct {
 	byContent map[message.Digest][]journal.Record
 	read      map[string]bool // keys whose message must be read whole
 
-	sure    []pop.Entry // to be deleted
+	seen    map[string]message.Summary // listed messages that were read, or have another header
+	sure    []pop.Entry                // to be deleted
 	records []journal.Record
 	others  int // retrieved, and not to be deleted
 }
 
 func newRecheck(t *trip, proven []journal.Record, read map[string]bool) *recheck {
 	c := &recheck{t: t, byKey: map[string]journal.Record{},
-		byContent: map[message.Digest][]journal.Record{}, read: read}
+		byContent: map[message.Digest][]journal.Record{}, read: read, seen: map[string]message.Summary{}}
 	for _, r := range proven {
 		c.byKey[r.Key] = r
 		if !named(r.Key) { // one with a name speaks for what is called so only
@@ -91,8 +92,11 @@ func (c *recheck) likely(ctx context.Context, nameless []plan.Listed) ([]plan.Li
 	}
 	var out []plan.Listed
 	for _, l := range nameless {
-		if h, ok := headers[l.Key]; ok && known[h.Header] {
+		switch h, ok := headers[l.Key]; {
+		case ok && known[h.Header]:
 			out = append(out, l)
+		case ok:
+			c.seen[l.Key] = h
 		}
 	}
 	return out, err
@@ -144,7 +148,9 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 		if err != nil {
 			return err
 		}
-		r, ok := c.recordOf(c.t.numbered(e.Number).Key, s)
+		key := c.t.numbered(e.Number).Key
+		c.seen[key] = s
+		r, ok := c.recordOf(key, s)
 		switch {
 		case ok:
 			c.accept(e, r)
@@ -184,12 +190,14 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 }
 
 // dismiss says of nameless records whose content no listed message has that theirs
-// are gone: their headers must not speak for the strangers again.
+// are gone: their headers must not speak for the strangers again. One that may be
+// about a message which the server did not give stays.
 func (c *recheck) dismiss(ctx context.Context) error {
+	unseen := c.t.unseen(c.seen)
 	var gone []journal.Record
 	for _, records := range c.byContent {
 		for _, r := range records {
-			if !named(r.Key) {
+			if !named(r.Key) && !unseen[r.Listed] {
 				r.State, r.Changed = journal.Gone, time.Now()
 				gone = append(gone, r)
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -203,8 +204,22 @@ func deletions() []scenario {
 				}
 				deleteFromNow(w)
 			}},
+		{name: "another message than before is not given before the deletion", mail: notes(2),
+			options: withPop(func(o *popd.Options) { o.NoTOP = true }), setup: notGiven(2, 3), between: obedient,
+			only: func(c combination) bool { return c.delete && !c.uidl }},
 		{name: "no TOP to look before a deletion", mail: letters(0, 3), only: deletes,
 			options: withPop(func(o *popd.Options) { o.NoTOP = true })},
+	}
+}
+
+// notGiven has the server refuse some of the RETRs, counted from 1.
+func notGiven(which ...int) func(*voyage.World) {
+	return func(w *voyage.World) {
+		var retrs atomic.Int32
+		setReply(w, func(cmd string, _ int) ([]byte, bool) {
+			refused := cmd == "RETR" && slices.Contains(which, int(retrs.Add(1)))
+			return []byte("-ERR not now\r\n"), refused
+		})
 	}
 }
 
