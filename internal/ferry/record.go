@@ -24,7 +24,7 @@ func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 		return nil
 	}
 	moves := map[string]journal.Record{}
-	var puts []journal.Record
+	var puts, arriving []journal.Record
 	for _, f := range found {
 		r, old := f.record, f.record.Key
 		r.Listed, r.UIDL, r.Changed = f.listed.Size, f.listed.UIDL, time.Now()
@@ -38,6 +38,9 @@ func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 			return err
 		}
 		t.match.taken(r.Key)
+		if old != r.Key {
+			arriving = append(arriving, r)
+		}
 		switch {
 		case old != "" && old != r.Key:
 			moves[old] = r
@@ -45,7 +48,7 @@ func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 			puts = append(puts, r)
 		}
 	}
-	if err := t.makeRoom(ctx, moves, puts); err != nil {
+	if err := t.makeRoom(ctx, moves, arriving); err != nil {
 		return err
 	}
 	if err := t.ledger.Rekey(ctx, moves); err != nil {
@@ -73,17 +76,13 @@ func (t *trip) sayRenumbered(moves map[string]journal.Record) {
 
 // makeRoom adds moves for records whose key goes to another message now and that
 // have no new key of their own: they still say what became of their message.
-func (t *trip) makeRoom(ctx context.Context, moves map[string]journal.Record, puts []journal.Record) error {
-	wanted := puts
-	for _, old := range inOrder(moves) {
-		wanted = append(wanted, moves[old])
-	}
-	for _, r := range wanted {
+func (t *trip) makeRoom(ctx context.Context, moves map[string]journal.Record, arriving []journal.Record) error {
+	for _, r := range arriving {
 		if _, leaves := moves[r.Key]; leaves {
 			continue
 		}
 		holder := t.knownAs(r.Key)
-		if holder.Key == "" || holder.UID == r.UID && holder.UIDValidity == r.UIDValidity && holder.Sum == r.Sum {
+		if holder.Key == "" {
 			continue
 		}
 		aside, err := t.aside(ctx, holder)

@@ -163,6 +163,15 @@ func names() []scenario {
 				})
 			},
 			after: func(w *voyage.World) { obedient(w); uidl(bySubject("new"))(w) }},
+		{name: "no UIDLs for a while, after an append was refused", mail: letters(0, 1), prior: true, sample: 200,
+			only: func(c combination) bool { return c.uidl && !c.uidplus },
+			setup: imapReply(func(e imapd.Event) imapd.Action {
+				return imapd.Action{Reply: map[string]string{"APPEND": "NO [UNAVAILABLE] later"}[e.Command]}
+			}),
+			after: func(w *voyage.World) {
+				noImapReply(w)
+				setReply(w, func(cmd string, _ int) ([]byte, bool) { return []byte("-ERR no\r\n"), cmd == "UIDL" })
+			}, between: obedient},
 		{name: "UIDLs exchanged", mail: sizes(4), prior: true,
 			only:    func(c combination) bool { return c.uidl && !c.delete },
 			options: func(o *voyage.Options) { o.Keep = plan.Keep{} }, setup: uidl(bySubject("x")),
