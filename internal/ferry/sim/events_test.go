@@ -291,9 +291,10 @@ func (h *history) second() string {
 	return "refused"
 }
 
-// strange is another program with a journal of its own.
+// strange is another program with a journal of its own. Where two messages in a row
+// share a UIDL it deletes nothing, see take.
 func (h *history) strange() string {
-	if !h.traits.stranger {
+	if !h.traits.stranger || h.traits.options.Pop.DuplicateUIDLs && h.traits.keep.Delete {
 		return ""
 	}
 	life := &voyage.Life{Who: fmt.Sprintf("stranger%d", h.turn), Turns: h.turns, Journal: h.stranger.Lock}
