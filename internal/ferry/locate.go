@@ -20,10 +20,10 @@ const factUnlocated = "unlocated"
 // with a new UIDVALIDITY, for every account that delivers to this destination: what
 // one of them appended must not look like foreign mail to another, or to itself.
 //
-// It goes by Message-ID, size and order of arrival, and reads nothing back: it
-// only has to keep each record's claim on one message, so that a second copy of
-// the same mail is not mistaken for the first. What is deleted from POP3 is read
-// back before, whatever is claimed here.
+// It goes by Message-ID, size and order of arrival, and reads no more than headers,
+// where those leave a doubt: it only has to keep each record's claim on one message,
+// so that a second copy of the same mail is not mistaken for the first. What is
+// deleted from POP3 is read back before, whatever is claimed here.
 func (t *trip) locate(ctx context.Context) error {
 	h := &homeless{box: t.boxNow(), byID: map[string][]*claim{}}
 	err := t.eachNeighbour(ctx, func(ledger journal.Ledger, own bool) error {
@@ -32,7 +32,7 @@ func (t *trip) locate(ctx context.Context) error {
 	if err != nil || len(h.pending) == 0 {
 		return err
 	}
-	if err := h.assign(ctx, t.index); err != nil {
+	if err := h.assign(ctx, t); err != nil {
 		return err
 	}
 	for _, p := range h.pending {
@@ -162,24 +162,70 @@ func untold(r journal.Record) bool { return r.UID == 0 && r.State == journal.Del
 
 // assign goes through the mail that nobody claims: first for records that it fits
 // exactly, then for those that it may be the copy of.
-func (h *homeless) assign(ctx context.Context, index journal.Index) error {
+func (h *homeless) assign(ctx context.Context, t *trip) error {
 	for _, claims := range h.byID {
 		// Servers keep the order; what has no UID yet (0-1 is the largest) came last.
 		slices.SortStableFunc(claims, func(a, b *claim) int { return cmp.Compare(a.record.UID-1, b.record.UID-1) })
 	}
-	taken := map[uint32]bool{}
+	free, err := h.free(ctx, t)
+	if err != nil {
+		return err
+	}
 	for _, exactly := range []bool{true, false} {
-		err := index.Unclaimed(ctx, journal.Match{}, func(e journal.IndexEntry) error {
-			if !taken[e.UID] && h.take(e, exactly) {
-				taken[e.UID] = true
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
+		free = slices.DeleteFunc(free, func(e journal.IndexEntry) bool { return h.take(e, exactly) })
 	}
 	return nil
+}
+
+// free lists mail that nobody claims and that has the Message-ID of a record; with
+// the header, where others have the Message-ID and the size too.
+func (h *homeless) free(ctx context.Context, t *trip) ([]journal.IndexEntry, error) {
+	var free []journal.IndexEntry
+	err := t.index.Unclaimed(ctx, journal.Match{}, func(e journal.IndexEntry) error {
+		if len(h.byID[e.MessageID]) > 0 {
+			free = append(free, e)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	headers, err := t.readHeaders(ctx, h.doubtful(free))
+	for i := range free {
+		if s, read := headers[free[i].UID]; read {
+			free[i].Sum = &s
+		}
+	}
+	return free, err
+}
+
+// doubtful picks mail unless there is as much of it as there are records of the same
+// Message-ID and size, which all have one header.
+func (h *homeless) doubtful(free []journal.IndexEntry) []uint32 {
+	type face struct {
+		id   string
+		size int64
+	}
+	headers := map[face][]message.Digest{}
+	for id, claims := range h.byID {
+		for _, c := range claims {
+			f := face{id, c.record.Sum.Size}
+			headers[f] = append(headers[f], c.record.Sum.Header)
+		}
+	}
+	mail := map[face][]uint32{}
+	for _, e := range free {
+		f := face{e.MessageID, e.Size}
+		mail[f] = append(mail[f], e.UID)
+	}
+	var doubtful []uint32
+	for f, uids := range mail {
+		wanted := len(headers[f])
+		if wanted > 0 && (wanted != len(uids) || len(slices.Compact(headers[f])) > 1) {
+			doubtful = append(doubtful, uids...)
+		}
+	}
+	return doubtful
 }
 
 // take finds the first record that the entry may be the copy of.
@@ -191,7 +237,8 @@ func (h *homeless) take(e journal.IndexEntry, exactly bool) bool {
 			low, high = r.Sum.Size, r.Sum.Size
 		}
 		old := r.UIDValidity == h.box.UIDValidity && e.UID < r.NextUID
-		if old || e.Size < low || e.Size > high {
+		other := exactly && e.Sum != nil && e.Sum.Header != r.Sum.Header
+		if old || other || e.Size < low || e.Size > high {
 			continue
 		}
 		c.uid = e.UID

@@ -265,6 +265,13 @@ func destinations() []scenario {
 				w.Imap.User("").SetUIDValidity("INBOX", 77777)
 				w.Arrive(0, letters(10, 2)...)
 			}},
+		{name: "UIDVALIDITY changes, and foreign mail without Message-ID has the size of ours",
+			mail: notes(2)[1:], prior: true,
+			setup: func(w *voyage.World) { w.Prefill("INBOX", notes(1)...) },
+			after: func(w *voyage.World) {
+				w.Imap.User("").SetUIDValidity("INBOX", 77777)
+				w.Arrive(0, notes(1)...)
+			}},
 	}
 }
 
