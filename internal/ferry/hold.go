@@ -112,7 +112,7 @@ func (t *trip) recordHolds(ctx context.Context, p plan.Plan) error {
 func (t *trip) holdUnsendable(ctx context.Context, p *pipeline, batch []*parcel) ([]*parcel, error) {
 	_, box := t.dest.get()
 	rest := batch[:0:0]
-	for _, c := range batch {
+	for i, c := range batch {
 		reason := unsendable(c.msg.Size, box.AppendLimit)
 		if reason == "" {
 			rest = append(rest, c)
@@ -123,7 +123,7 @@ func (t *trip) holdUnsendable(ctx context.Context, p *pipeline, batch []*parcel)
 		t.resolved(c.session)
 		p.release(c)
 		if err != nil {
-			return rest, err
+			return append(rest, batch[i+1:]...), err
 		}
 	}
 	return rest, nil

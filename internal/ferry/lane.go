@@ -235,7 +235,7 @@ func (l *lane) ladder(c *parcel) error {
 		return l.deliver([]*parcel{c})
 	}
 	t, ctx := l.p.t, context.WithoutCancel(l.p.hard)
-	if done, err := l.wrapped(ctx, c); done || err != nil {
+	if done, err := l.wrapped(ctx, c); done {
 		return err
 	}
 	defer l.p.release(c)

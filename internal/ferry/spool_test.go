@@ -2,11 +2,17 @@ package ferry_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 )
@@ -48,6 +54,84 @@ func TestSpoolIsShared(t *testing.T) {
 	p.o.SpoolRoom = 3 << 20
 	p.run(0, 8)
 	p.arrived(mail...)
+}
+
+// TestSpoolIsGivenBack: what fails in one account gives back its part of the
+// spool's room, which another one waits for.
+func TestSpoolIsGivenBack(t *testing.T) {
+	t.Run("wrapping fails", func(t *testing.T) {
+		spool := filepath.Join(t.TempDir(), "spool")
+		p := newPair(t, popd.Options{}, imapd.Options{Refuse: func(msg []byte) string {
+			if !bytes.Contains(msg, []byte("3 MB")) {
+				return ""
+			}
+			os.RemoveAll(spool)
+			return "NO [CANNOT] no"
+		}}, vast(3))
+		p.account().Repair, p.o.Spool = "wrap", spool
+		there := func() { os.MkdirAll(spool, 0o700) }
+		there()
+		p.besides(there, vast(2))
+		p.runsOn()
+	})
+	t.Run("holding fails", func(t *testing.T) {
+		p := newPair(t, popd.Options{}, imapd.Options{}, nil, vast(3))
+		p.o.Journal = forgetful{p.o.Journal, journal.Held}
+		p.besides(func() {}, vast(2))
+		p.runsOn()
+	})
+}
+
+// besides adds an account whose maildrop has mail, and which calls dialled first.
+func (p *pair) besides(dialled func(), mail ...[]byte) {
+	other := popd.New(popd.Options{}, mail...)
+	p.t.Cleanup(func() { other.Close() })
+	bob := *p.account()
+	bob.Name, bob.Source.Username, bob.Folder = "bob", "bob", "Bob"
+	bob.Source.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		dialled()
+		return other.Dial(ctx, network, address)
+	}
+	p.o.Config.Accounts = append(p.o.Config.Accounts, bob)
+	p.o.Config.Limits.Accounts = 1
+}
+
+// runsOn takes a pass in which the first account fails and leaves no append open,
+// and the second one, for which the spool has room just so, delivers its mail.
+func (p *pair) runsOn() {
+	p.t.Helper()
+	p.o.SpoolRoom = 4 << 20
+	r := p.run(fault.State, 1)
+	if r.Accounts[0].ExitCode != fault.State || r.Accounts[1].ExitCode != 0 {
+		p.t.Errorf("%+v", r.Accounts)
+	}
+	scopes, err := p.o.Journal.Scopes(p.t.Context())
+	if err != nil || scopes[0].Counts[journal.Intent] != 0 {
+		p.t.Errorf("%+v, %v", scopes, err)
+	}
+}
+
+// forgetful is a journal that fails to keep records of a state.
+type forgetful struct {
+	journal.Journal
+	state journal.State
+}
+
+func (f forgetful) Ledger(ctx context.Context, s journal.Scope) (journal.Ledger, error) {
+	l, err := f.Journal.Ledger(ctx, s)
+	return forgetfulLedger{l, f.state}, err
+}
+
+type forgetfulLedger struct {
+	journal.Ledger
+	state journal.State
+}
+
+func (f forgetfulLedger) Put(ctx context.Context, records []journal.Record) error {
+	if slices.ContainsFunc(records, func(r journal.Record) bool { return r.State == f.state }) {
+		return fault.New(fault.State, "the journal's disk is full")
+	}
+	return f.Ledger.Put(ctx, records)
 }
 
 // TestExportHasNoRoom: a held message that there is no room for is not exported,

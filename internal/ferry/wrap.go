@@ -2,6 +2,7 @@ package ferry
 
 import (
 	"context"
+	"errors"
 
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
@@ -12,7 +13,8 @@ const repairWrap = "wrap"
 
 // wrapped is the last step of a refused message where `repair: wrap` asks for
 // it: the original octets travel inside an attachment. A wrapping is the same
-// octets every time, so that one which arrived before is recognised.
+// octets every time, so that one which arrived before is recognised. Whoever is
+// told that it is done has the parcel no more, whatever the error.
 func (l *lane) wrapped(ctx context.Context, c *parcel) (done bool, err error) {
 	t := l.p.t
 	if t.account.Repair != repairWrap || c.original != nil {
@@ -20,12 +22,12 @@ func (l *lane) wrapped(ctx context.Context, c *parcel) (done bool, err error) {
 	}
 	w, err := t.engine.spool().Wrap(c.msg)
 	if err != nil {
-		return false, err
+		return true, errors.Join(err, l.giveUp([]*parcel{c}))
 	}
 	there, err := t.match.seek(ctx, c.listed.Key, w.Summary)
 	if err != nil {
 		w.Close()
-		return false, err
+		return true, errors.Join(err, l.giveUp([]*parcel{c}))
 	}
 	c.original, c.msg, c.bare = c.msg, w, false
 	c.record.Origin = originWrapped
