@@ -64,17 +64,11 @@ func (t *trip) compareAll(ctx context.Context, todo []plan.Listed) error {
 
 // compareOnly takes the place of pack where nothing is to be appended.
 func (p *pipeline) compareOnly() error {
-	defer p.drain()
-	for open := true; open; {
-		var batch []*parcel
-		batch, open = p.gather()
+	return p.eachBatch(func(batch []*parcel) error {
 		rest, err := p.t.sift(p.hard, p, batch)
 		p.releaseAll(rest)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		return err
+	})
 }
 
 // adoptLoosely accepts an equal Message-ID, one for one. Such records never

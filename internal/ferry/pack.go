@@ -13,22 +13,29 @@ import (
 // the intent for the rest and hands them to the lanes.
 func (p *pipeline) pack() error {
 	defer close(p.batches)
-	defer p.drain()
-	for open := true; open; {
-		var batch []*parcel
-		batch, open = p.gather()
-		if err := p.dispatch(batch); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.eachBatch(p.dispatch)
 }
 
-// drain releases what the fetcher still hands over when packing has ended early.
-func (p *pipeline) drain() {
+// eachBatch calls fn with one batch after the other. Its failure ends the fetcher
+// first, and then what that still hands over is released.
+func (p *pipeline) eachBatch(fn func([]*parcel) error) error {
+	err := guard(func() error {
+		for open := true; open; {
+			var batch []*parcel
+			batch, open = p.gather()
+			if err := fn(batch); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		p.fail(err)
+	}
 	for c := range p.parcels {
 		p.release(c)
 	}
+	return err
 }
 
 // gather collects a batch: until it is full, until the source has no more, or
