@@ -54,8 +54,8 @@ func (t *trip) adoptByContent(ctx context.Context, todo []plan.Listed) error {
 
 // compareAll is carry without the carrying.
 func (t *trip) compareAll(ctx context.Context, todo []plan.Listed) error {
-	p, cancel := t.newPipeline(ctx)
-	defer cancel()
+	p, end := t.newPipeline(ctx)
+	defer end()
 	p.run(func() error { return p.fetch(todo) })
 	p.run(p.compareOnly)
 	p.parts.Wait()

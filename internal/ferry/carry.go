@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,13 +60,16 @@ type pipeline struct {
 	parts sync.WaitGroup
 	first sync.Once
 	err   error
+
+	mu      sync.Mutex
+	carried map[*parcel]bool // not released yet
 }
 
 // carry brings the messages across: one goroutine fetches, one compares and
 // records the intent, one per connection appends and records the outcome.
 func (t *trip) carry(ctx context.Context, todo []plan.Listed) error {
-	p, cancel := t.newPipeline(ctx)
-	defer cancel()
+	p, end := t.newPipeline(ctx)
+	defer end()
 	p.run(func() error { return p.fetch(todo) })
 	p.run(p.pack)
 	p.startLanes(len(todo))
@@ -75,14 +80,21 @@ func (t *trip) carry(ctx context.Context, todo []plan.Listed) error {
 	return p.err
 }
 
-func (t *trip) newPipeline(ctx context.Context) (*pipeline, context.CancelFunc) {
+// newPipeline returns a pipeline without parts, and what to do when all its parts
+// have ended: a panic may have left parcels behind.
+func (t *trip) newPipeline(ctx context.Context) (p *pipeline, end func()) {
 	soft, stop := context.WithCancel(ctx)
 	hard, cancel := withGrace(soft, grace)
-	p := &pipeline{
+	p = &pipeline{
 		t: t, soft: soft, hard: hard, stop: stop, budget: semaphore.NewWeighted(flightOctets),
 		parcels: make(chan *parcel, batchMessages), batches: make(chan []*parcel),
+		carried: map[*parcel]bool{},
 	}
-	return p, func() { stop(); cancel() }
+	return p, func() {
+		stop()
+		cancel()
+		p.releaseAll(slices.Collect(maps.Keys(p.carried)))
+	}
 }
 
 // run starts a part of the pipeline.
@@ -197,6 +209,7 @@ func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body
 		return p.t.holdUnread(p.hard, l, cutReason(l, msg.Summary))
 	}
 	parcel := &parcel{listed: l, msg: msg, load: load, session: s, record: p.t.knownAs(l.Key)}
+	p.track(parcel)
 	select {
 	case p.parcels <- parcel:
 		return nil
@@ -239,8 +252,17 @@ func flightWeight(size int64) int64 {
 	return min(max(size+chunk-1, chunk)/chunk*chunk, spoolMemory)
 }
 
+func (p *pipeline) track(c *parcel) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.carried[c] = true
+}
+
 // release gives back what a parcel holds.
 func (p *pipeline) release(c *parcel) {
+	p.mu.Lock()
+	delete(p.carried, c)
+	p.mu.Unlock()
 	c.msg.Close()
 	if c.original != nil {
 		c.original.Close()

@@ -82,7 +82,7 @@ func (l *lane) run() error {
 		defer close(under)
 		return guard(func() error { return l.write(under) })
 	})
-	g.Go(func() error { return guard(func() error { return l.conclude(under) }) })
+	g.Go(func() error { return l.conclude(under) })
 	return g.Wait()
 }
 
@@ -118,11 +118,13 @@ func (l *lane) items(batch []*parcel) []imapdst.Item {
 	return items
 }
 
-// conclude waits for the answers and records them.
+// conclude waits for the answers and records them. It goes on whatever happens with
+// one, since write waits for it.
 func (l *lane) conclude(under <-chan shipment) error {
 	var first error
 	for s := range under {
-		if err := l.record(s.batch, s.pending.Wait(l.p.hard)); err != nil && first == nil {
+		err := guard(func() error { return l.record(s.batch, s.pending.Wait(l.p.hard)) })
+		if err != nil && first == nil {
 			first = err
 			l.p.fail(err) // what is not begun yet stays unsent
 		}

@@ -44,3 +44,23 @@ func (p *pair) stoppedEarly(all int) {
 		p.t.Errorf("%d of %d messages were retrieved", n, all)
 	}
 }
+
+// TestPanicInRecording: it ends the account's run, though many more batches wait to
+// be recorded, and the other one gets the room in the spool.
+func TestPanicInRecording(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{}, append([][]byte{vast(3)}, parcels(900)...)...)
+	p.besides(func() {}, vast(2))
+	p.o.SpoolRoom = 4 << 20
+	p.o.Observe = func(e ferry.Event) {
+		if e.Kind == ferry.Delivered && e.Account == "alice" {
+			panic("bug")
+		}
+	}
+	r := runFerry(t, p.o)
+	if r.Accounts[0].ExitCode != fault.Internal || r.Accounts[1].Delivered != 1 {
+		t.Errorf("%+v", r.Accounts)
+	}
+	p.o.Observe = nil
+	p.run(0, 901-r.Accounts[0].Delivered)
+	p.run(0, 0)
+}
