@@ -210,16 +210,23 @@ func (l *lane) giveUp(batch []*parcel) error {
 // setback gives up on a message for now: what the server said is about the
 // account or the moment. But a server may say so of one message only, or seem to
 // when it repeats what is in it: one that was refused alone, again and again,
-// while others were accepted, is held, so that it does not end every run (I7).
+// while others were accepted, is held, so that it does not end every run (I7). Not
+// so for want of room, which a smaller one may still find: there will be more.
 func (l *lane) setback(c *parcel, alone bool) error {
 	t, ctx := l.p.t, context.WithoutCancel(l.p.hard)
 	defer l.p.release(c)
-	if alone && c.record.Attempts >= maxAttempts && t.anyDelivered() {
+	if alone && c.record.Attempts >= maxAttempts && t.anyDelivered() && !overQuota(c.refusal) {
 		t.resolved(c.session)
 		return t.hold(ctx, c.listed, c.record, refusalReason(c))
 	}
 	c.record.Attempts++
 	return errors.Join(c.refusal, t.unsent(ctx, []*parcel{c}))
+}
+
+// overQuota reports a refusal for want of room (RFC 5530 §3).
+func overQuota(refusal error) bool {
+	var e *fault.Error
+	return errors.As(refusal, &e) && e.Response == "OVERQUOTA"
 }
 
 func (t *trip) anyDelivered() bool { return t.delivered() > 0 }

@@ -149,3 +149,37 @@ func TestDovecotQuota(t *testing.T) {
 	}
 	sameMail(t, messages(t, s, "alice", "INBOX"), mail)
 }
+
+// TestQuotaHoldsNothing: a message that there is no room for is not held, however
+// often smaller ones arrive meanwhile; with more room the next run brings it.
+func TestQuotaHoldsNothing(t *testing.T) {
+	large := append([]byte("Subject: large\r\n\r\n"), bytes.Repeat([]byte("too large for what is left\r\n"), 5000)...)
+	p := newPair(t, popd.Options{}, imapd.Options{Quota: 60 << 10}, large)
+	for i := range 6 {
+		p.pop.Deliver(simple(fmt.Sprint(i), "small", "text"))
+		p.run(fault.Refused, 1)
+	}
+	p.imap.Configure(func(o *imapd.Options) { o.Quota = 1 << 30 })
+	p.run(0, 1)
+}
+
+// TestQuotaBlocksNobody (I7): nor does such a message keep those behind it from
+// arriving where the server does not tell its quota and takes or refuses a batch as
+// a whole.
+func TestQuotaBlocksNobody(t *testing.T) {
+	small := ordinary(5, 93)
+	p := newPair(t, popd.Options{}, imapd.Options{Literals: imapd.LiteralSync, Refuse: func(msg []byte) string {
+		if bytes.Contains(msg, []byte("no room")) {
+			return "NO [OVERQUOTA] full"
+		}
+		return ""
+	}}, append([][]byte{[]byte("Subject: large\r\n\r\nno room\r\n")}, small...)...)
+	for range 4 {
+		if r := runFerry(t, p.o); r.ExitCode != fault.Refused {
+			t.Errorf("%+v", r)
+		}
+	}
+	p.arrived(small...)
+	p.imap.Configure(func(o *imapd.Options) { o.Refuse = nil })
+	p.run(0, 1)
+}

@@ -185,7 +185,8 @@ func (t *trip) round(ctx context.Context) error {
 // carryAll carries messages as far as the destination has room for them.
 func (t *trip) carryAll(ctx context.Context, todo []plan.Listed) error {
 	todo = slices.DeleteFunc(todo, func(l plan.Listed) bool { return t.held[l.Key] || !t.planned(l) })
-	// What ended connections before goes last, so that it harms nobody.
+	// What ended connections before, or was refused, goes last, so that it harms
+	// nobody.
 	slices.SortStableFunc(todo, func(a, b plan.Listed) int {
 		return cmp.Compare(t.blame(a), t.blame(b))
 	})
@@ -239,10 +240,10 @@ func (t *trip) carryList(ctx context.Context, todo []plan.Listed) error {
 // Gmail and WildDuck show some 250 messages, and others once those were fetched.
 func (t *trip) looksLikePage() bool { return len(t.listing) >= 200 && len(t.listing) <= 300 }
 
-// blame is 1 for a message that may be what ends appends, else 0.
+// blame is how often a message was tried that may be what ends appends, else 0.
 func (t *trip) blame(l plan.Listed) int {
-	if t.knownAs(l.Key).Attempts >= suspectAttempts {
-		return 1
+	if n := t.knownAs(l.Key).Attempts; n >= suspectAttempts {
+		return n
 	}
 	return 0
 }
