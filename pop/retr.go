@@ -22,7 +22,7 @@ const maxSkip = 64 << 20
 // when fn returns nil all the same the session goes on.
 //
 // With PIPELINING a window of commands is on its way (RFC 2449 §6.6), bounded by
-// Options.Window and by about 4 MiB of announced sizes. An error from fn ends the
+// Options.Window and by about 32 MiB of announced sizes. An error from fn ends the
 // call and the session, and is returned as it is. fn should take what it is given
 // without long pauses: the server waits, and may give up.
 func (m *Maildrop) Retrieve(ctx context.Context, entries []Entry,
