@@ -37,8 +37,9 @@ const (
 type parcel struct {
 	listed   plan.Listed
 	msg      *message.Message
-	original *message.Message // when msg is a wrapping of it
-	load     load             // taken of what is bounded
+	original *message.Message     // when msg is a wrapping of it
+	forms    []message.Attachment // that it was not wrapped in yet
+	load     load                 // taken of what is bounded
 	session  *session
 	record   journal.Record // as it was recorded last
 	bare     bool           // to be sent without flags and date

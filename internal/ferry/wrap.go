@@ -12,24 +12,28 @@ import (
 const repairWrap = "wrap"
 
 // wrapped is the last step of a refused message where `repair: wrap` asks for
-// it: the original octets travel inside an attachment. A wrapping is the same
-// octets every time, so that one which arrived before is recognised. Whoever is
-// told that it is done has the parcel no more, whatever the error.
+// it: the original octets travel inside an attachment, and in another form if the
+// destination refuses that, too. A wrapping is the same octets every time, so that
+// one which arrived before is recognised. Whoever is told that it is done has the
+// parcel no more, whatever the error.
 func (l *lane) wrapped(ctx context.Context, c *parcel) (done bool, err error) {
 	t := l.p.t
-	if t.account.Repair != repairWrap || c.original != nil {
+	if t.account.Repair != repairWrap {
 		return false, nil
 	}
-	w, err := t.engine.spool().Wrap(c.msg)
+	w, err := c.wrapNext(t.engine.spool())
 	if err != nil {
 		return true, errors.Join(err, l.giveUp([]*parcel{c}))
+	}
+	if w == nil {
+		return false, nil
 	}
 	there, err := t.match.seek(ctx, c.listed.Key, w.Summary)
 	if err != nil {
 		w.Close()
 		return true, errors.Join(err, l.giveUp([]*parcel{c}))
 	}
-	c.original, c.msg, c.bare = c.msg, w, false
+	c.travelAs(w)
 	c.record.Origin = originWrapped
 	if there == nil {
 		return true, l.deliver([]*parcel{c})
@@ -43,6 +47,34 @@ func (l *lane) wrapped(ctx context.Context, c *parcel) (done bool, err error) {
 	}
 	t.countFound([]foundAs{{listed: c.listed, sum: c.record.Sum}})
 	return true, nil
+}
+
+// wrapNext wraps the original in the next of the forms that it may have; nil when none
+// is left.
+func (c *parcel) wrapNext(spool *message.Spool) (w *message.Message, err error) {
+	original := c.original
+	if original == nil {
+		original = c.msg
+		if c.forms, err = original.Attachments(); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.forms) == 0 {
+		return nil, nil
+	}
+	form := c.forms[0]
+	c.forms = c.forms[1:]
+	return spool.Wrap(original, form)
+}
+
+// travelAs puts a wrapping in the place of the original, or of an earlier wrapping.
+func (c *parcel) travelAs(w *message.Message) {
+	if c.original == nil {
+		c.original = c.msg
+	} else {
+		c.msg.Close()
+	}
+	c.msg, c.bare = w, false
 }
 
 // seek looks for one message in the destination only.

@@ -314,7 +314,7 @@ func TestClose(t *testing.T) {
 		if _, err := m.WriteTo(io.Discard); fault.CodeOf(err) != fault.Internal {
 			t.Errorf("WriteTo after Close: %v", err)
 		}
-		if _, err := s.Wrap(m); fault.CodeOf(err) != fault.Internal {
+		if _, err := s.Wrap(m, message.Attachment{}); fault.CodeOf(err) != fault.Internal {
 			t.Errorf("Wrap after Close: %v", err)
 		}
 	}

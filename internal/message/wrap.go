@@ -14,21 +14,19 @@ import (
 
 // Wrap makes the message that `repair: wrap` delivers in place of one that the
 // server refuses: a well-formed mail in plain ASCII with the original attached
-// to it, octet for octet as received. The attachment is a base64 file and not
-// message/rfc822, which must not be encoded (RFC 2046 §5.2.1) and so could not
-// carry a NUL, a bare CR or a line of any length.
+// to it, octet for octet as received, in one of the forms of [Message.Attachments].
 //
 // From, Date and Subject are taken over as far as they can be. The result is the
 // same every time, so that a lost answer to its delivery can be resolved by its
 // digest as with any other. The caller closes both messages. Errors are as those
 // of [Spool.Receive] and [Message.WriteTo].
-func (s *Spool) Wrap(m *Message) (*Message, error) {
+func (s *Spool) Wrap(m *Message, as Attachment) (*Message, error) {
 	fields, err := m.fields()
 	if err != nil {
 		return nil, err
 	}
 	in := s.intake()
-	if err := wrap(in, m, fields); err != nil {
+	if err := wrap(in, m, fields, as); err != nil {
 		in.discard()
 		return nil, err
 	}
@@ -38,6 +36,26 @@ func (s *Spool) Wrap(m *Message) (*Message, error) {
 	}
 	wrapped.Date, wrapped.DateFrom = m.Date, m.DateFrom
 	return wrapped, nil
+}
+
+// Attachment is the form in which a wrapped message travels.
+type Attachment struct{ kind, encoding string }
+
+var (
+	asMail = Attachment{"message/rfc822", "7bit"}
+	asFile = Attachment{"application/octet-stream", "base64"}
+)
+
+// Attachments gives the forms that a message can be wrapped in, the better one first:
+// message/rfc822, which mail programs show, and a file in base64, in which no server
+// finds anything to dislike. The former must not be encoded (RFC 2046 §5.2.1), so that
+// it can't carry a NUL, a bare CR, 8-bit octets or a line of any length.
+func (m *Message) Attachments() ([]Attachment, error) {
+	plain, err := m.isPlain()
+	if err != nil || !plain {
+		return []Attachment{asFile}, err
+	}
+	return []Attachment{asMail, asFile}, nil
 }
 
 const wrapHead = `From: %s
@@ -54,9 +72,9 @@ The mail server refused this message in its original form. It is attached
 as it was, %[6]d octets, and most mail programs can open it from there.
 
 --%[5]s
-Content-Type: application/octet-stream; name="original.eml"
+Content-Type: %[7]s; name="original.eml"
 Content-Disposition: attachment; filename="original.eml"
-Content-Transfer-Encoding: base64
+Content-Transfer-Encoding: %[8]s
 
 `
 
@@ -69,26 +87,67 @@ func (s Summary) WrappedID() string {
 }
 
 // wrap writes the wrapped message.
-func wrap(w io.Writer, m *Message, l *lookup) error {
-	boundary := "popferry-" + m.Content.String()[:32] // base64 has no hyphen
+func wrap(w io.Writer, m *Message, l *lookup, as Attachment) error {
+	boundary := "popferry-" + m.Content.String()[:32] // no message holds its own digest
 	head := fmt.Sprintf(wrapHead, sender(l.text[fieldFrom]), wrapDate(l),
-		encode(clean(l.text[fieldSubject])), m.WrappedID(), boundary, m.received)
+		encode(clean(l.text[fieldSubject])), m.WrappedID(), boundary, m.received, as.kind, as.encoding)
 	if _, err := io.WriteString(w, strings.ReplaceAll(head, "\n", "\r\n")); err != nil {
 		return err
 	}
-	encoder := base64.NewEncoder(base64.StdEncoding, &lineBreaker{w: w})
-	put := func(p []byte) error {
-		_, err := encoder.Write(p)
-		return err
-	}
-	if err := m.each(put); err != nil {
-		return err
-	}
-	if err := encoder.Close(); err != nil {
+	if err := m.attach(w, as); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, wrapTail, boundary)
 	return err
+}
+
+func (m *Message) attach(w io.Writer, as Attachment) error {
+	if as == asMail {
+		return m.each(func(p []byte) error {
+			_, err := w.Write(p)
+			return err
+		})
+	}
+	encoder := base64.NewEncoder(base64.StdEncoding, &lineBreaker{w: w})
+	err := m.each(func(p []byte) error {
+		_, err := encoder.Write(p)
+		return err
+	})
+	return errors.Join(err, encoder.Close())
+}
+
+// maxPlainLine is how long a line may be without its CRLF (RFC 5322 §2.1.1).
+const maxPlainLine = 998
+
+// errNotPlain ends the reading of a message that is not plain.
+var errNotPlain = errors.New("not plain")
+
+// isPlain reports whether a message may travel as it is in 7 bit (RFC 2045 §2.7):
+// ASCII with CR and LF only as CRLF, and no long lines. Control characters other than
+// tabs are left out, too, since servers differ on them.
+func (m *Message) isPlain() (bool, error) {
+	length, last := 0, byte(0)
+	err := m.each(func(p []byte) error {
+		for _, c := range p {
+			switch {
+			case (last == '\r') != (c == '\n'), c < ' ' && c != '\r' && c != '\n' && c != '\t', c > '~':
+				return errNotPlain
+			case c == '\n':
+				length = 0
+			case c != '\r':
+				length++
+			}
+			if length > maxPlainLine {
+				return errNotPlain
+			}
+			last = c
+		}
+		return nil
+	})
+	if errors.Is(err, errNotPlain) {
+		return false, nil
+	}
+	return last != 0 && last != '\r', err
 }
 
 // errHeaderRead ends the reading of a message after its header.

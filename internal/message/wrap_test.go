@@ -21,12 +21,22 @@ type wrapped struct {
 	header   mail.Header
 	raw      []byte
 	original []byte
+	kind     string // of the attachment
 }
 
 func wrap(t *testing.T, s *message.Spool, raw []byte) wrapped {
 	t.Helper()
 	m := receive(t, s, bytes.NewReader(raw))
-	w, err := s.Wrap(m)
+	forms, err := m.Attachments()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return wrapAs(t, s, m, raw, forms[0])
+}
+
+func wrapAs(t *testing.T, s *message.Spool, m *message.Message, raw []byte, as message.Attachment) wrapped {
+	t.Helper()
+	w, err := s.Wrap(m, as)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,20 +70,29 @@ func unwrap(t *testing.T, raw []byte) wrapped {
 	if err != nil || file.FileName() != "original.eml" {
 		t.Fatalf("second part %v: %v", file, err)
 	}
-	original, err := io.ReadAll(base64.NewDecoder(base64.StdEncoding, file))
+	var body io.Reader = file
+	kind = file.Header.Get("Content-Type")
+	switch kind, _, _ = strings.Cut(kind, ";"); kind {
+	case "application/octet-stream":
+		body = base64.NewDecoder(base64.StdEncoding, file)
+	case "message/rfc822":
+	default:
+		t.Fatalf("the original is a %s", kind)
+	}
+	original, err := io.ReadAll(body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := parts.NextPart(); err != io.EOF {
 		t.Errorf("after the second part: %v", err)
 	}
-	return wrapped{header: msg.Header, raw: raw, original: original}
+	return wrapped{header: msg.Header, raw: raw, original: original, kind: kind}
 }
 
 // notPlain finds a line that some server could refuse (RFC 5322 §2.1).
 func notPlain(raw []byte) []byte {
 	for line := range bytes.SplitSeq(bytes.TrimSuffix(raw, []byte("\r\n")), []byte("\r\n")) {
-		odd := bytes.ContainsFunc(line, func(r rune) bool { return r < ' ' || r > '~' })
+		odd := bytes.ContainsFunc(line, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' })
 		if odd || len(line) > 998 {
 			return line
 		}
@@ -106,6 +125,42 @@ func TestWrap(t *testing.T) {
 		}
 		if again := wrap(t, file, m.Raw); !bytes.Equal(again.raw, w.raw) {
 			t.Errorf("%s: wrapped differently the second time", m.Name)
+		}
+	}
+}
+
+// TestWrapKind: what message/rfc822 can carry is one, so that mail programs show it.
+func TestWrapKind(t *testing.T) {
+	s := &message.Spool{Dir: t.TempDir(), Now: clock}
+	const mail = "Subject: x\r\n\r\ntext\r\n"
+	for raw, want := range map[string]string{
+		mail:                                     "message/rfc822",
+		mail + "end":                             "message/rfc822",
+		mail + "\r\n":                            "message/rfc822",
+		"no header\r\nat: all\r\n":               "message/rfc822",
+		mail + strings.Repeat("x", 998) + "\r\n": "message/rfc822",
+		mail + strings.Repeat("x", 999) + "\r\n": "application/octet-stream",
+		mail + "\x00\r\n":                        "application/octet-stream",
+		mail + "\xe4\r\n":                        "application/octet-stream",
+		mail + "a\rb\r\n":                        "application/octet-stream",
+		mail + "a\nb\r\n":                        "application/octet-stream",
+		mail + "\x1b[31m\r\n":                    "application/octet-stream",
+		mail + "\r":                              "application/octet-stream",
+		"\n" + mail:                              "application/octet-stream",
+		"":                                       "application/octet-stream",
+	} {
+		w := wrap(t, s, []byte(raw))
+		if w.kind != want || string(w.original) != raw {
+			t.Errorf("%.80q became a %s with %.80q, want %s", raw, w.kind, w.original, want)
+		}
+		m := receive(t, s, strings.NewReader(raw))
+		forms, err := m.Attachments()
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := wrapAs(t, s, m, []byte(raw), forms[len(forms)-1])
+		if last.kind != "application/octet-stream" || string(last.original) != raw {
+			t.Errorf("%.80q became a %s with %.80q at last", raw, last.kind, last.original)
 		}
 	}
 }
@@ -188,9 +243,13 @@ func TestWrapOfALargeMessage(t *testing.T) {
 	if w := wrap(t, s, raw); !bytes.Equal(w.original, raw) {
 		t.Error("the attachment differs")
 	}
-	s.Max = 3_500_000
+	s.Max = 3_000_100
 	m := receive(t, s, bytes.NewReader(raw))
-	if _, err := s.Wrap(m); !errors.Is(err, message.ErrTooLarge) {
+	forms, err := m.Attachments()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Wrap(m, forms[0]); !errors.Is(err, message.ErrTooLarge) {
 		t.Errorf("over the limit: %v", err)
 	}
 }

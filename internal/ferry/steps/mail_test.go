@@ -126,11 +126,15 @@ func withoutStatus(raw []byte) string {
 
 // unwrapped is the form of mail that may travel as an attachment.
 func unwrapped(raw []byte) string {
-	_, rest, wrapped := bytes.Cut(raw, []byte("filename=\"original.eml\"\r\nContent-Transfer-Encoding: base64\r\n\r\n"))
+	_, rest, wrapped := bytes.Cut(raw, []byte("filename=\"original.eml\"\r\nContent-Transfer-Encoding: "))
 	if !wrapped {
 		return string(corpus.Canonical(raw))
 	}
+	encoding, rest, _ := bytes.Cut(rest, []byte("\r\n\r\n"))
 	encoded, _, _ := bytes.Cut(rest, []byte("\r\n--popferry-"))
+	if string(encoding) == "7bit" {
+		return string(corpus.Canonical(encoded))
+	}
 	original, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(string(encoded), "\r\n", ""))
 	if err != nil {
 		return "unreadable wrapping: " + err.Error()
