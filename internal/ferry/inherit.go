@@ -8,14 +8,23 @@ import (
 	"github.com/popferry/popferry/plan"
 )
 
+// factTakeOver says, at both ends of a take-over, that it has begun and is not
+// complete: what is known may be in either place, whatever the configuration says
+// next.
+const factTakeOver = "take-over"
+
 // inherit takes over what the journal knows of an account that was renamed, or
 // whose maildrop moved to another host or user: its mail is in the destination,
 // and must not be copied again. Records of a maildrop that moved lose their
 // names, since UIDLs mean nothing on another server; their content is what the
 // messages are known by.
 func (t *trip) inherit(ctx context.Context, scope journal.Scope) error {
+	begun, err := t.ledger.Fact(ctx, factTakeOver)
+	if err != nil {
+		return err
+	}
 	counts, err := t.ledger.Counts(ctx)
-	if err != nil || len(counts) > 0 {
+	if err != nil || begun == "" && !empty(counts) {
 		return err
 	}
 	scopes, err := t.engine.Journal.Scopes(ctx)
@@ -23,25 +32,26 @@ func (t *trip) inherit(ctx context.Context, scope journal.Scope) error {
 		return err
 	}
 	for _, s := range scopes {
-		if !t.predecessor(s.Scope, scope) || retired(s) {
+		if !t.predecessor(s.Scope, scope) || empty(s.Counts) {
 			continue
 		}
-		moved := s.Scope.SourceHost != scope.SourceHost || s.Scope.SourceUser != scope.SourceUser
+		moved := !sameSource(s.Scope, scope)
 		if err := t.takeOver(ctx, s.Scope, moved); err != nil {
 			return err
 		}
-		if err := t.retire(ctx, s.Scope); err != nil {
-			return err
-		}
+		begun = "yes"
 		t.note("takes over what is known of account %q (%s at %s)", s.Scope.Account,
 			s.Scope.SourceUser, s.Scope.SourceHost)
 	}
-	return nil
+	if begun == "" {
+		return nil
+	}
+	return t.ledger.SetFact(ctx, factTakeOver, "")
 }
 
-// retired reports a scope of which nothing is left.
-func retired(s journal.Status) bool {
-	for state := range s.Counts {
+// empty reports a scope that vouches for nothing: it is new, or was taken over.
+func empty(counts map[journal.State]int) bool {
+	for state := range counts {
 		if state != journal.Listed {
 			return false
 		}
@@ -49,22 +59,12 @@ func retired(s journal.Status) bool {
 	return true
 }
 
-// retire takes the last run from a scope that nothing is left of.
-func (t *trip) retire(ctx context.Context, old journal.Scope) error {
-	ledger, err := t.engine.Journal.Ledger(ctx, old)
-	if err != nil {
-		return err
-	}
-	return ledger.SetFact(ctx, factLastRun, "")
-}
-
 // predecessor reports whether a scope was this account's before the configuration
 // changed: it shares the destination and the name or the maildrop, and no account
 // of today has it.
 func (t *trip) predecessor(old, now journal.Scope) bool {
 	sameDestination := old.DestHost == now.DestHost && old.DestUser == now.DestUser && old.Folder == now.Folder
-	sameSource := old.SourceHost == now.SourceHost && old.SourceUser == now.SourceUser
-	if !sameDestination || old == now || old.Account != now.Account && !sameSource {
+	if !sameDestination || old == now || old.Account != now.Account && !sameSource(old, now) {
 		return false
 	}
 	for _, a := range t.engine.Config.Accounts {
@@ -75,6 +75,11 @@ func (t *trip) predecessor(old, now journal.Scope) bool {
 	return true
 }
 
+// sameSource reports whether two scopes are about one maildrop.
+func sameSource(a, b journal.Scope) bool {
+	return a.SourceHost == b.SourceHost && a.SourceUser == b.SourceUser
+}
+
 // scopeOf names what the journal keeps for an account.
 func scopeOf(a plan.Account) journal.Scope {
 	return journal.Scope{
@@ -83,27 +88,53 @@ func scopeOf(a plan.Account) journal.Scope {
 	}
 }
 
-// takeOver moves the records of a scope here. What stays behind says that nothing
-// is delivered there, so that no message has two claims.
+// takeOver moves the records of a scope here, and forgets its last run. It may end at
+// any point and begin again.
 func (t *trip) takeOver(ctx context.Context, from journal.Scope, moved bool) error {
 	ledger, err := t.engine.Journal.Ledger(ctx, from)
 	if err != nil {
 		return err
 	}
-	return inBatches(ctx, ledger, journal.Query{}, batchMessages, func(records []journal.Record) error {
-		left := slices.Clone(records)
-		for i := range records {
-			left[i].State, left[i].UID = journal.Listed, 0
-			if moved {
-				records[i].Key = asidePrefix + records[i].Key
-			}
-		}
-		if err := t.ledger.Put(ctx, records); err != nil {
+	for _, l := range []journal.Ledger{ledger, t.ledger} {
+		if err := l.SetFact(ctx, factTakeOver, "yes"); err != nil {
 			return err
 		}
-		return ledger.Put(ctx, left)
+	}
+	if err := ledger.SetFact(ctx, factLastRun, ""); err != nil {
+		return err
+	}
+	err = inBatches(ctx, ledger, journal.Query{}, batchMessages, func(records []journal.Record) error {
+		return t.takeBatch(ctx, ledger, slices.DeleteFunc(records, isLeft), moved)
 	})
+	if err != nil {
+		return err
+	}
+	return ledger.SetFact(ctx, factTakeOver, "")
 }
+
+func (t *trip) takeBatch(ctx context.Context, from journal.Ledger, records []journal.Record, moved bool) error {
+	left := make([]journal.Record, len(records))
+	for i := range records {
+		left[i] = leave(records[i])
+		if moved {
+			records[i].Key = asidePrefix + records[i].Key
+		}
+	}
+	if err := t.ledger.Put(ctx, records); err != nil {
+		return err
+	}
+	return from.Put(ctx, left)
+}
+
+// leave makes what stays behind of a record. It says that nothing is delivered
+// there, so that no message has two claims, and knows no content, so that it is not
+// mistaken for a message that was read.
+func leave(r journal.Record) journal.Record {
+	return journal.Record{Key: r.Key, UIDL: r.UIDL, Listed: r.Listed, State: journal.Listed, FirstSeen: r.FirstSeen}
+}
+
+// isLeft reports what an earlier take-over left behind.
+func isLeft(r journal.Record) bool { return r.State == journal.Listed && r.Sum.Content.IsZero() }
 
 // inBatches gives the records that a query wants to fn, n at a time.
 func inBatches(ctx context.Context, ledger journal.Ledger, q journal.Query, n int,

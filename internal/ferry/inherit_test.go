@@ -1,0 +1,113 @@
+package ferry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+)
+
+// short is a maildrop that takes more than one batch and little time.
+func short(n int) (mail [][]byte) {
+	for i := range n {
+		mail = append(mail, simple(fmt.Sprint(i), "s", fmt.Sprint("text ", i)))
+	}
+	return mail
+}
+
+// TestChangedBack: what was taken over is taken back with the old name, host, or
+// server.
+func TestChangedBack(t *testing.T) {
+	for name, change := range map[string]func(p *pair, now string){
+		"name": func(p *pair, now string) { p.account().Name = now },
+		"host": func(p *pair, now string) { p.account().Source.Host = now },
+		"server": func(p *pair, now string) {
+			p.account().Source.Host = now
+			p.pop.Configure(func(o *popd.Options) {
+				o.UIDL = func(n int, _ []byte) string { return fmt.Sprint(now, n) }
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mail := ordinary(30, 11)
+			p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+			change(p, "localhost")
+			p.run(0, 30)
+			for _, now := range []string{"127.0.0.1", "localhost", "127.0.0.1", "localhost"} {
+				change(p, now)
+				p.run(0, 0)
+			}
+			p.arrived(mail...)
+			p.pop.Deliver(mail[0])
+			p.run(0, 1)
+		})
+	}
+}
+
+// dying is a journal whose disk fails after some writes.
+type dying struct {
+	journal.Journal
+	writes *int
+}
+
+type dyingLedger struct {
+	journal.Ledger
+	writes *int
+}
+
+func (d dying) Ledger(ctx context.Context, s journal.Scope) (journal.Ledger, error) {
+	l, err := d.Journal.Ledger(ctx, s)
+	return dyingLedger{l, d.writes}, err
+}
+
+func (d dyingLedger) write() error {
+	if *d.writes--; *d.writes < 0 {
+		return fault.New(fault.State, "write: %w", errors.New("no space left on device"))
+	}
+	return nil
+}
+
+func (d dyingLedger) Put(ctx context.Context, rs []journal.Record) error {
+	if err := d.write(); err != nil {
+		return err
+	}
+	return d.Ledger.Put(ctx, rs)
+}
+
+func (d dyingLedger) SetFact(ctx context.Context, name, value string) error {
+	if err := d.write(); err != nil {
+		return err
+	}
+	return d.Ledger.SetFact(ctx, name, value)
+}
+
+// TestTakeOverInterrupted: a take-over, here by an account that gets its old name
+// back, may end after any write. Whatever name the account has next, nothing is copied
+// again.
+func TestTakeOverInterrupted(t *testing.T) {
+	mail := short(150)
+	for _, next := range []string{"alice", "renamed", "again"} {
+		t.Run(next, func(t *testing.T) {
+			for writes, died := 0, true; died; writes++ {
+				p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+				p.run(0, len(mail))
+				p.account().Name = "renamed"
+				p.run(0, 0)
+				whole, left := p.o.Journal, writes
+				p.o.Journal = dying{whole, &left}
+				p.account().Name = "alice"
+				died = runFerry(t, p.o).ExitCode != 0
+				p.o.Journal = whole
+				p.account().Name = next
+				p.run(0, 0)
+				p.run(0, 0)
+				p.arrived(mail...)
+			}
+		})
+	}
+}
