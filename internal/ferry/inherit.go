@@ -61,14 +61,19 @@ func empty(counts map[journal.State]int) bool {
 
 // predecessor reports whether a scope was this account's before the configuration
 // changed: it shares the destination and the name or the maildrop, and no account
-// of today has it.
+// of today has it. A name says less than a maildrop: it may have been given to
+// another one, while the old one goes under a new name.
 func (t *trip) predecessor(old, now journal.Scope) bool {
 	sameDestination := old.DestHost == now.DestHost && old.DestUser == now.DestUser && old.Folder == now.Folder
 	if !sameDestination || old == now || old.Account != now.Account && !sameSource(old, now) {
 		return false
 	}
 	for _, a := range t.engine.Config.Accounts {
-		if scopeOf(a) == old {
+		heir := scopeOf(a)
+		if !sameSource(old, now) {
+			heir.Account = old.Account
+		}
+		if heir == old {
 			return false
 		}
 	}

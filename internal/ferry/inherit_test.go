@@ -10,6 +10,7 @@ import (
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/plan"
 )
 
 // short is a maildrop that takes more than one batch and little time.
@@ -108,6 +109,30 @@ func TestTakeOverInterrupted(t *testing.T) {
 				p.run(0, 0)
 				p.arrived(mail...)
 			}
+		})
+	}
+}
+
+// TestNameGivenAway: an account gets another name, and its old one goes to another
+// maildrop. What is known stays with the maildrop, whoever runs first.
+func TestNameGivenAway(t *testing.T) {
+	for first := range 2 {
+		t.Run(fmt.Sprint(first), func(t *testing.T) {
+			mail, others := ordinary(30, 6), ordinary(5, 7)
+			p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+			p.run(0, len(mail))
+			other := popd.New(popd.Options{}, others...)
+			defer other.Close()
+			fresh, old := *p.account(), *p.account()
+			fresh.Source.Username, fresh.Source.Dial = "bob", other.Dial
+			old.Name = "alice-old"
+			p.o.Config.Accounts = []plan.Account{fresh, old}
+			p.o.Accounts = []string{p.o.Config.Accounts[first].Name}
+			runFerry(t, p.o)
+			p.o.Accounts = nil
+			runFerry(t, p.o)
+			p.run(0, 0)
+			p.arrived(append(mail, others...)...)
 		})
 	}
 }
