@@ -27,26 +27,42 @@ func (t *trip) inherit(ctx context.Context, scope journal.Scope) error {
 	if err != nil || begun == "" && !empty(counts) {
 		return err
 	}
-	scopes, err := t.engine.Journal.Scopes(ctx)
+	old, err := t.predecessors(ctx, scope)
 	if err != nil {
 		return err
 	}
-	for _, s := range scopes {
-		if !t.predecessor(s.Scope, scope) || empty(s.Counts) {
-			continue
-		}
-		moved := !sameSource(s.Scope, scope)
-		if err := t.takeOver(ctx, s.Scope, moved); err != nil {
+	for _, from := range old {
+		if err := t.takeOver(ctx, from, !sameSource(from, scope)); err != nil {
 			return err
 		}
-		begun = "yes"
-		t.note("takes over what is known of account %q (%s at %s)", s.Scope.Account,
-			s.Scope.SourceUser, s.Scope.SourceHost)
+		t.note("takes over what is known of account %q (%s at %s, folder %s)", from.Account,
+			from.SourceUser, from.SourceHost, from.Folder)
 	}
-	if begun == "" {
+	if begun == "" && len(old) == 0 {
 		return nil
 	}
 	return t.ledger.SetFact(ctx, factTakeOver, "")
+}
+
+// predecessors lists the scopes to take over.
+func (t *trip) predecessors(ctx context.Context, now journal.Scope) (old []journal.Scope, err error) {
+	scopes, err := t.engine.Journal.Scopes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range scopes {
+		if !t.predecessor(s.Scope, now) || empty(s.Counts) {
+			continue
+		}
+		here, err := t.deliveredHere(ctx, s.Scope)
+		if err != nil {
+			return nil, err
+		}
+		if here {
+			old = append(old, s.Scope)
+		}
+	}
+	return old, nil
 }
 
 // empty reports a scope that vouches for nothing: it is new, or was taken over.
@@ -59,12 +75,13 @@ func empty(counts map[journal.State]int) bool {
 	return true
 }
 
-// predecessor reports whether a scope was this account's before the configuration
-// changed: it shares the destination and the name or the maildrop, and no account
-// of today has it. A name says less than a maildrop: it may have been given to
-// another one, while the old one goes under a new name.
+// predecessor reports whether a scope may have been this account's before the
+// configuration changed: it shares the destination, perhaps with another folder, and
+// the name or the maildrop, and no account of today has it. A name says less than a
+// maildrop: it may have been given to another one, while the old one goes under a new
+// name.
 func (t *trip) predecessor(old, now journal.Scope) bool {
-	sameDestination := old.DestHost == now.DestHost && old.DestUser == now.DestUser && old.Folder == now.Folder
+	sameDestination := old.DestHost == now.DestHost && old.DestUser == now.DestUser
 	if !sameDestination || old == now || old.Account != now.Account && !sameSource(old, now) {
 		return false
 	}
@@ -78,6 +95,26 @@ func (t *trip) predecessor(old, now journal.Scope) bool {
 		}
 	}
 	return true
+}
+
+// deliveredHere reports whether the folder of a scope is the one of this account. One
+// that is spelled in another way is if the scope's mail went to the mailbox that is
+// open now: INBOX may be in any case (RFC 3501 §5.1), and \Archive may be Archive
+// (RFC 6154 §2).
+func (t *trip) deliveredHere(ctx context.Context, from journal.Scope) (here bool, err error) {
+	if from.Folder == t.account.Folder {
+		return true, nil
+	}
+	ledger, err := t.engine.Journal.Ledger(ctx, from)
+	if err != nil {
+		return false, err
+	}
+	mailbox := folderOf(t.boxNow())
+	err = ledger.Each(ctx, journal.Query{}, func(r journal.Record) error {
+		here = here || r.State != journal.Listed && r.Folder == mailbox
+		return nil
+	})
+	return here, err
 }
 
 // sameSource reports whether two scopes are about one maildrop.

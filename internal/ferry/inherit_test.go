@@ -136,3 +136,27 @@ func TestNameGivenAway(t *testing.T) {
 		})
 	}
 }
+
+// TestFolderSpelledAnew: a mailbox under another name is the same mailbox, and
+// another mailbox is not.
+func TestFolderSpelledAnew(t *testing.T) {
+	for _, c := range []struct {
+		names []string
+		again int
+	}{
+		{[]string{"INBOX", "inbox", "Inbox"}, 0},
+		{[]string{`\Archive`, "Archive", `\Archive`}, 0},
+		{[]string{"inbox/Old", "INBOX/Old"}, 0},
+		{[]string{`\Archive`, "Old"}, 5},
+	} {
+		t.Run(fmt.Sprint(c.names), func(t *testing.T) {
+			p := newPair(t, popd.Options{}, imapd.Options{}, ordinary(5, 11)...)
+			p.account().Folder = c.names[0]
+			p.run(0, 5)
+			for _, name := range c.names[1:] {
+				p.account().Folder = name
+				p.run(0, c.again)
+			}
+		})
+	}
+}
