@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
@@ -157,6 +160,41 @@ func TestFolderSpelledAnew(t *testing.T) {
 				p.account().Folder = name
 				p.run(0, c.again)
 			}
+		})
+	}
+}
+
+// TestOneMailboxTwoSpellings: accounts take turns at a mailbox that they spell
+// differently, or what one appends would be foreign mail to the other.
+func TestOneMailboxTwoSpellings(t *testing.T) {
+	for _, names := range [][2]string{{"INBOX", "inbox"}, {`\Archive`, "Archive"}, {"Sent", `\Sent`}} {
+		t.Run(fmt.Sprint(names), func(t *testing.T) {
+			mail := ordinary(30, 6)
+			var there sync.Map // accounts that are at the destination
+			p := newPair(t, popd.Options{}, imapd.Options{Reply: firstAppend(imapd.AtCommand, func() imapd.Action {
+				time.Sleep(50 * time.Millisecond) // for the other one, if it does not wait
+				_, first := there.Load("alice")
+				_, second := there.Load("bob")
+				if first && second {
+					t.Error("both are there at once")
+				}
+				return imapd.Action{}
+			})}, mail...)
+			other := popd.New(popd.Options{}, mail...)
+			defer other.Close()
+			bob := *p.account()
+			bob.Name, bob.Source.Username, bob.Source.Dial = "bob", "bob", other.Dial
+			p.account().Folder, bob.Folder = names[0], names[1]
+			p.o.Config.Accounts = append(p.o.Config.Accounts, bob)
+			for i := range p.o.Config.Accounts {
+				a := &p.o.Config.Accounts[i]
+				a.Destination.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+					there.Store(a.Name, true)
+					return p.imap.Dial(ctx, network, address)
+				}
+			}
+			p.run(0, 60)
+			p.run(0, 0)
 		})
 	}
 }

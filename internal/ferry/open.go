@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/plan"
 )
 
 // open takes places at both servers, connects to both at once, and opens the
@@ -85,7 +88,7 @@ func (t *trip) openLedger(ctx context.Context) (err error) {
 }
 
 func (t *trip) reserve(ctx context.Context) error {
-	folder := t.account.Destination.Address() + "\x00" + t.account.Destination.Username + "\x00" + t.account.Folder
+	folder := t.engine.turn(t.account)
 	if err := t.engine.folders.acquire(ctx, folder); err != nil {
 		return err
 	}
@@ -96,6 +99,24 @@ func (t *trip) reserve(ctx context.Context) error {
 	}
 	t.places = places
 	return nil
+}
+
+// turn names what accounts take turns at: a folder, in any case, since servers differ
+// in what case means (RFC 3501 §5.1), or all that a user has where one of the accounts
+// names its folder by its use: that may be any of them (RFC 6154 §2).
+func (e *engine) turn(a plan.Account) string {
+	user := mailboxUser(a)
+	byUse := func(other plan.Account) bool {
+		return strings.HasPrefix(other.Folder, `\`) && mailboxUser(other) == user
+	}
+	if slices.ContainsFunc(e.Config.Accounts, byUse) {
+		return user
+	}
+	return user + "\x00" + strings.ToLower(a.Folder)
+}
+
+func mailboxUser(a plan.Account) string {
+	return a.Destination.Address() + "\x00" + a.Destination.Username
 }
 
 // openBusySource waits a little for a maildrop that another session has locked:
