@@ -137,12 +137,7 @@ func (t *trip) takeOver(ctx context.Context, from journal.Scope, moved bool) err
 	if err != nil {
 		return err
 	}
-	for _, l := range []journal.Ledger{ledger, t.ledger} {
-		if err := l.SetFact(ctx, factTakeOver, "yes"); err != nil {
-			return err
-		}
-	}
-	if err := ledger.SetFact(ctx, factLastRun, ""); err != nil {
+	if err := t.beginTakeOver(ctx, ledger); err != nil {
 		return err
 	}
 	err = inBatches(ctx, ledger, journal.Query{}, batchMessages, func(records []journal.Record) error {
@@ -151,7 +146,35 @@ func (t *trip) takeOver(ctx context.Context, from journal.Scope, moved bool) err
 	if err != nil {
 		return err
 	}
-	return ledger.SetFact(ctx, factTakeOver, "")
+	return clearFacts(ctx, ledger, factRenumbered, factUnlocated, factTakeOver)
+}
+
+// beginTakeOver takes over, before any record, what has to be known about them.
+func (t *trip) beginTakeOver(ctx context.Context, from journal.Ledger) error {
+	for _, l := range []journal.Ledger{from, t.ledger} {
+		if err := l.SetFact(ctx, factTakeOver, "yes"); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{factRenumbered, factUnlocated} {
+		value, err := from.Fact(ctx, name)
+		if err == nil && value != "" {
+			err = t.ledger.SetFact(ctx, name, value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return from.SetFact(ctx, factLastRun, "")
+}
+
+func clearFacts(ctx context.Context, l journal.Ledger, names ...string) error {
+	for _, name := range names {
+		if err := l.SetFact(ctx, name, ""); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *trip) takeBatch(ctx context.Context, from journal.Ledger, records []journal.Record, moved bool) error {

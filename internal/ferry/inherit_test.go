@@ -94,7 +94,7 @@ func (d dyingLedger) SetFact(ctx context.Context, name, value string) error {
 // back, may end after any write. Whatever name the account has next, nothing is copied
 // again.
 func TestTakeOverInterrupted(t *testing.T) {
-	mail := short(150)
+	mail := short(110)
 	for _, next := range []string{"alice", "renamed", "again"} {
 		t.Run(next, func(t *testing.T) {
 			for writes, died := 0, true; died; writes++ {
@@ -111,6 +111,41 @@ func TestTakeOverInterrupted(t *testing.T) {
 				p.run(0, 0)
 				p.run(0, 0)
 				p.arrived(mail...)
+			}
+		})
+	}
+}
+
+// TestRenamedAfterACrash: what the crashed run knew about names and places holds for
+// its records under the new name, too.
+func TestRenamedAfterACrash(t *testing.T) {
+	mail := short(110)
+	for name, c := range map[string]struct {
+		pop      popd.Options
+		imap     imapd.Options
+		complete bool // a run came before
+	}{
+		"renumbering": {popd.Options{NoTOP: true}, imapd.Options{}, true},
+		"no UIDPLUS":  {popd.Options{}, imapd.Options{NoUIDPlus: true}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for writes, died := 0, true; died; writes++ {
+				p := newPair(t, c.pop, c.imap, mail...)
+				if c.complete {
+					p.run(0, len(mail))
+					p.pop.Configure(func(o *popd.Options) {
+						o.UIDL = func(n int, _ []byte) string { return fmt.Sprint("new-", n) }
+					})
+				}
+				whole, left := p.o.Journal, writes
+				p.o.Journal = dying{whole, &left}
+				died = runFerry(t, p.o).ExitCode != 0
+				p.o.Journal = whole
+				p.account().Name = "renamed"
+				runFerry(t, p.o)
+				p.arrived(mail...)
+				p.pop.Deliver(mail[0])
+				p.run(0, 1)
 			}
 		})
 	}
