@@ -118,9 +118,11 @@ func (g *guard) quota() error {
 	if err := g.scan.spaces(); err != nil {
 		return err
 	}
-	resources, err := g.scan.value()
-	if err != nil {
-		return err
+	var resources node
+	if b, err := g.scan.peek(); err == nil && b == '(' { // Courier says nothing of none
+		if resources, err = g.scan.value(); err != nil {
+			return err
+		}
 	}
 	if isRoot(root) {
 		g.out = []byte("* QUOTA " + quote(root.text) + " (" +

@@ -24,6 +24,8 @@ func TestRoom(t *testing.T) {
 	}{
 		"one root": {[]string{`* QUOTAROOT INBOX ""`, `* QUOTA "" (STORAGE 10 512)`, "TAG OK done"},
 			imapdst.Room{Octets: 502 << 10, Messages: imapdst.NoLimit}},
+		"a root without resources, as Courier has it": {[]string{`* QUOTAROOT "INBOX" "ROOT"`, `* QUOTA "ROOT"`,
+			"TAG OK GETQUOTAROOT Ok."}, imapdst.Room{Octets: imapdst.NoLimit, Messages: imapdst.NoLimit}},
 		"both resources": {[]string{`* QUOTAROOT "INBOX" "User quota"`,
 			`* QUOTA "User quota" (MESSAGE 7 10 STORAGE 0 1)`, "TAG OK done"},
 			imapdst.Room{Octets: 1 << 10, Messages: 3}},
