@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,21 +57,27 @@ func TestChangedBack(t *testing.T) {
 // dying is a journal whose disk fails after some writes.
 type dying struct {
 	journal.Journal
-	writes *int
+	left *atomic.Int64
+}
+
+func dyingAfter(writes int, j journal.Journal) dying {
+	d := dying{j, new(atomic.Int64)}
+	d.left.Store(int64(writes))
+	return d
 }
 
 type dyingLedger struct {
 	journal.Ledger
-	writes *int
+	left *atomic.Int64
 }
 
 func (d dying) Ledger(ctx context.Context, s journal.Scope) (journal.Ledger, error) {
 	l, err := d.Journal.Ledger(ctx, s)
-	return dyingLedger{l, d.writes}, err
+	return dyingLedger{l, d.left}, err
 }
 
 func (d dyingLedger) write() error {
-	if *d.writes--; *d.writes < 0 {
+	if d.left.Add(-1) < 0 {
 		return fault.New(fault.State, "write: %w", errors.New("no space left on device"))
 	}
 	return nil
@@ -102,8 +109,8 @@ func TestTakeOverInterrupted(t *testing.T) {
 				p.run(0, len(mail))
 				p.account().Name = "renamed"
 				p.run(0, 0)
-				whole, left := p.o.Journal, writes
-				p.o.Journal = dying{whole, &left}
+				whole := p.o.Journal
+				p.o.Journal = dyingAfter(writes, whole)
 				p.account().Name = "alice"
 				died = runFerry(t, p.o).ExitCode != 0
 				p.o.Journal = whole
@@ -137,8 +144,8 @@ func TestRenamedAfterACrash(t *testing.T) {
 						o.UIDL = func(n int, _ []byte) string { return fmt.Sprint("new-", n) }
 					})
 				}
-				whole, left := p.o.Journal, writes
-				p.o.Journal = dying{whole, &left}
+				whole := p.o.Journal
+				p.o.Journal = dyingAfter(writes, whole)
 				died = runFerry(t, p.o).ExitCode != 0
 				p.o.Journal = whole
 				p.account().Name = "renamed"
