@@ -368,7 +368,7 @@ func TestGuardRenamedAmidTheRun(t *testing.T) {
 				t.Error("QUIT before the server died")
 			}
 			died.Store(true)
-			go p.pop.Cut()
+			p.pop.Cut() // at once: nothing behind it is answered
 			return nil, true
 		},
 	}, imapd.Options{}, mail...)
