@@ -64,6 +64,8 @@ type pipeline struct {
 
 	mu      sync.Mutex
 	carried map[*parcel]bool // not released yet
+	// released tells that one was since somebody looked.
+	released chan struct{}
 }
 
 // carry brings the messages across: one goroutine fetches, one compares and
@@ -89,7 +91,7 @@ func (t *trip) newPipeline(ctx context.Context) (p *pipeline, end func()) {
 	p = &pipeline{
 		t: t, soft: soft, hard: hard, stop: stop, budget: semaphore.NewWeighted(flightOctets),
 		parcels: make(chan *parcel, batchMessages), batches: make(chan []*parcel),
-		carried: map[*parcel]bool{},
+		carried: map[*parcel]bool{}, released: make(chan struct{}, 1),
 	}
 	return p, func() {
 		stop()
@@ -148,7 +150,8 @@ func (p *pipeline) fetch(todo []plan.Listed) error {
 		}
 		return err
 	})
-	if fault.CodeOf(err) == fault.Temporary && p.soft.Err() == nil && done < len(todo) {
+	if fault.CodeOf(err) == fault.Temporary && !errors.Is(err, errOutgrown) &&
+		p.soft.Err() == nil && done < len(todo) {
 		return p.endedAt(todo[done], len(todo) == 1, err)
 	}
 	return err
@@ -181,7 +184,9 @@ func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body
 	if err != nil {
 		return err
 	}
-	msg, err := spool.Receive(body)
+	growing := &growing{p: p, listed: l, body: body, load: load}
+	msg, err := spool.Receive(growing)
+	load = growing.load
 	switch {
 	case fault.CodeOf(err) == fault.Held:
 		// Too large, or nobody can tell what its bytes are; the session goes on.
@@ -226,14 +231,15 @@ type load struct{ memory, disk int64 }
 
 // take waits until there is room for a message.
 func (p *pipeline) take(l plan.Listed) (load, error) {
-	w := load{memory: flightWeight(l.Size)}
+	size := p.t.sizeOf(l)
+	w := load{memory: flightWeight(size)}
 	if err := p.budget.Acquire(p.soft, w.memory); err != nil {
 		return load{}, err
 	}
-	if l.Size <= spoolMemory {
+	if size <= spoolMemory {
 		return w, nil // behind nobody who waits for the disk
 	}
-	w.disk = min(l.Size, p.t.engine.SpoolRoom)
+	w.disk = min(size, p.t.engine.SpoolRoom)
 	if err := p.t.engine.disk.Acquire(p.soft, w.disk); err != nil {
 		p.budget.Release(w.memory)
 		return load{}, err
@@ -269,6 +275,10 @@ func (p *pipeline) release(c *parcel) {
 		c.original.Close()
 	}
 	p.giveBack(c.load)
+	select {
+	case p.released <- struct{}{}:
+	default:
+	}
 }
 
 // knownAs is what the journal knew under a key when the round began.

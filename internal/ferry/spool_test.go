@@ -83,7 +83,7 @@ func TestSpoolIsGivenBack(t *testing.T) {
 }
 
 // besides adds an account whose maildrop has mail, and which calls dialled first.
-func (p *pair) besides(dialled func(), mail ...[]byte) {
+func (p *pair) besides(dialled func(), mail ...[]byte) *popd.Server {
 	other := popd.New(popd.Options{}, mail...)
 	p.t.Cleanup(func() { other.Close() })
 	bob := *p.account()
@@ -94,6 +94,7 @@ func (p *pair) besides(dialled func(), mail ...[]byte) {
 	}
 	p.o.Config.Accounts = append(p.o.Config.Accounts, bob)
 	p.o.Config.Limits.Accounts = 1
+	return other
 }
 
 // runsOn takes a pass in which the first account fails and leaves no append open,

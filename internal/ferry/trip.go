@@ -76,6 +76,7 @@ type trip struct {
 	ended          map[string]bool            // a POP3 session ended while it was read, by listing key
 	deadEnds       int                        // messages in a row that ended their sessions
 	unread         bool                       // the source refused messages: nobody knows what they are
+	grown          map[string]int64           // at least as large, whatever LIST said, by listing key
 	garbled        map[string]bool            // spoil the POP3 session when asked for, by listing key
 	unexplained    int                        // messages in a row refused without a reason
 	off            int                        // messages whose LIST size proved to be wrong
@@ -100,7 +101,7 @@ func newTrip(e *engine, a plan.Account) *trip {
 		engine: e, account: a, started: time.Now(), report: AccountReport{Name: a.Name},
 		parked: map[string]journal.Record{}, ordinals: map[string]int{}, own: map[string]bool{},
 		held: map[string]bool{}, heldRow: map[string]int{}, exported: map[string]bool{},
-		garbled: map[string]bool{}, ended: map[string]bool{}, recognised: map[string]bool{},
+		garbled: map[string]bool{}, grown: map[string]int64{}, ended: map[string]bool{}, recognised: map[string]bool{},
 		shortened: map[string]message.Summary{}, room: unlimited(),
 	}
 }
@@ -211,7 +212,7 @@ func (t *trip) noRoom(vast []plan.Listed) error {
 // that they filled would be the journal's as well.
 func (t *trip) spoolable(todo []plan.Listed) (fits, vast []plan.Listed) {
 	for _, l := range todo {
-		if l.Size > spoolMemory && l.Size > t.engine.SpoolRoom {
+		if size := t.sizeOf(l); size > spoolMemory && size > t.engine.SpoolRoom {
 			vast = append(vast, l)
 		} else {
 			fits = append(fits, l)
@@ -286,11 +287,12 @@ func (t *trip) reopen(ctx context.Context, wait time.Duration) error {
 	return t.engine.retry(ctx, func() error { return t.openSource(ctx) })
 }
 
-// progress grows with every message that is done with, or known to be garbled.
+// progress grows with every message that is done with, or known to be garbled, or
+// to be larger than announced.
 func (t *trip) progress() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.report.Delivered + t.report.Held + t.report.Duplicate + len(t.garbled)
+	return t.report.Delivered + t.report.Held + t.report.Duplicate + len(t.garbled) + len(t.grown)
 }
 
 // establish records that the first pass is complete, and how far the index is.
