@@ -35,10 +35,10 @@ func (g *growing) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// more takes room for what was read, and for what follows next. It waits for as long as messages of its own
-// account are on their way, since these give back what they have; what others have
-// may be given back only when this one does so, and then it ends the session. Next
-// time there is room for all that it may need before it is asked for.
+// more takes room for what was read, and for what follows next. It waits for as long as
+// messages of its own account are on their way, since these give back what they have;
+// what others have may be given back only when this one does so, and then it ends the
+// session. Next time there is room for all that it may need before it is asked for.
 func (g *growing) more() error {
 	room := g.p.t.engine.SpoolRoom
 	want := min(g.read+spoolMemory, room)

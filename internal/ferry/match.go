@@ -194,10 +194,10 @@ func (m *matcher) testify(ctx context.Context, q journal.Query, sums map[string]
 }
 
 // mayWitness reports whether a record can be about the message with a key. One of
-// the same name can, whatever happened since. One with another lasting name can
-// only if that names something else now or the provider renumbered everything: else it is about a message that is
-// gone, and this one is another copy. What was deleted and seen to be gone never
-// comes back under another name.
+// the same name can, whatever happened since. One with another lasting name can only
+// if that names something else now or the provider renumbered everything: else it is
+// about a message that is gone, and this one is another copy. What was deleted and
+// seen to be gone never comes back under another name.
 func (t *trip) mayWitness(r journal.Record, key string) bool {
 	switch {
 	case r.Key == key:
