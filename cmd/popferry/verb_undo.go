@@ -18,9 +18,10 @@ func (a *app) undoCommand() *cobra.Command {
 
 Each message is read again before it is removed; what was moved, changed, or there
 before popferry came is left alone, and a later run does not bring it again. Appends
-whose answer was lost are waited for and taken back, too. It is refused for an account from which something
-was already deleted on POP3, since the copy may be the only one. Accounts have to be
-named here: no name does not mean all.`,
+whose answer was lost are waited for and taken back, too. What POP3 no longer has is
+left, since the copy may be the only one; and for an account from which popferry
+deleted something on POP3, nothing is done. Accounts have to be named here: no name
+does not mean all.`,
 		Example: `  popferry undo alice`,
 		Args: func(_ *cobra.Command, names []string) error {
 			if len(names) == 0 {
