@@ -15,15 +15,17 @@ import (
 // checkout makes files readable by all.
 func load(t *testing.T, name string) *plan.Config {
 	t.Helper()
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	for _, file := range []string{name, "users.csv"} {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, file), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	config, err := plan.Load(path)
+	config, err := plan.Load(filepath.Join(dir, name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,13 +36,14 @@ func load(t *testing.T, name string) *plan.Config {
 // new example without an expectation fails.
 func TestExamplesLoad(t *testing.T) {
 	want := map[string][]string{
-		"minimal.yaml":          {"alice"},
-		"several-accounts.yaml": {"alice", "bob", "carol"},
-		"migration.yaml":        {"a.adams", "b.baker", "c.clark", "d.davis"},
-		"local-plaintext.yaml":  {"tunnel", "appliance"},
-		"inline-passwords.yaml": {"alice"},
-		"accounts.json":         {"alice"},
-		"anchors.yaml":          {"alice", "bob", "carol", "dave"},
+		"accounts-from-csv.yaml": {"alice", "bob"},
+		"minimal.yaml":           {"alice"},
+		"several-accounts.yaml":  {"alice", "bob", "carol"},
+		"migration.yaml":         {"a.adams", "b.baker", "c.clark", "d.davis"},
+		"local-plaintext.yaml":   {"tunnel", "appliance"},
+		"inline-passwords.yaml":  {"alice"},
+		"accounts.json":          {"alice"},
+		"anchors.yaml":           {"alice", "bob", "carol", "dave"},
 	}
 	files, err := os.ReadDir(".")
 	if err != nil {

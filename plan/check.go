@@ -12,8 +12,8 @@ import (
 // one.
 type crossCheck struct {
 	d       *decoder
-	names   map[string]int // line by name
-	sources map[mailbox]int
+	names   map[string]string // where, by name
+	sources map[mailbox]string
 }
 
 // mailbox names a maildrop or an account on a server, in a form to compare. Two
@@ -22,36 +22,45 @@ type crossCheck struct {
 type mailbox struct{ server, user string }
 
 func newCrossCheck(d *decoder) *crossCheck {
-	return &crossCheck{d: d, names: map[string]int{}, sources: map[mailbox]int{}}
+	return &crossCheck{d: d, names: map[string]string{}, sources: map[mailbox]string{}}
 }
 
 func (c *crossCheck) check(f fields, a Account) {
 	if a.Name != "" {
-		if line := c.names[a.Name]; line > 0 {
+		if where := c.names[a.Name]; where != "" {
 			at := f.find("name")
 			if at == nil {
 				at = f.at
 			}
-			c.d.problem(at, "the name is taken by the account in line %d; "+
-				"choose another one with name:", line)
+			c.d.problem(at, "the name is taken by the account in %s; "+
+				"choose another one with name:", where)
 		} else {
-			c.names[a.Name] = a.Line
+			c.names[a.Name] = c.where(f)
 		}
 	}
 	from, to := mailboxOf(a.Source, sourceSide), mailboxOf(a.Destination, destinationSide)
 	if from.server == "" || from.user == "" {
 		return
 	}
-	if line := c.sources[from]; line > 0 {
-		c.d.problem(f.at, "the account in line %d has the same source; "+
-			"two accounts must not empty one maildrop", line)
+	if where := c.sources[from]; where != "" {
+		c.d.problem(f.at, "the account in %s has the same source; "+
+			"two accounts must not empty one maildrop", where)
 	} else {
-		c.sources[from] = a.Line
+		c.sources[from] = c.where(f)
 	}
 	if from == to {
 		c.d.problem(f.at, "source and destination are the same mailbox (host and username); "+
 			"its mail would come back for ever")
 	}
+}
+
+// where an account starts, for messages about another one.
+func (c *crossCheck) where(f fields) string {
+	line := "line " + strconv.Itoa(f.at.Line)
+	if c.d.cells[f.at] {
+		return line + " of the CSV file"
+	}
+	return line
 }
 
 func mailboxOf(e Endpoint, s side) mailbox {

@@ -38,7 +38,8 @@ type Limits struct {
 type Account struct {
 	// Name is unique in its file; by default it is the source's user name.
 	Name string
-	// Line is where the account starts in the file, from 1.
+	// Line is where the account starts in its file, from 1: accounts.yaml, or the CSV
+	// file of accounts_from.
 	Line int
 	// Source is the POP3 maildrop, Destination the IMAP account.
 	Source, Destination Endpoint

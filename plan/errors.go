@@ -52,7 +52,7 @@ func (p *Problem) FaultCode() fault.Code { return p.Code }
 // Errors is every problem that was found, in the order of the file. To
 // [fault.CodeOf] and errors.As it is one *fault.Error.
 type Errors struct {
-	// Problems are sorted by line and column; there is at least one.
+	// Problems are sorted by file, line and column; there is at least one.
 	Problems []*Problem
 	// More is how many further problems were found and not kept.
 	More int
@@ -109,12 +109,13 @@ type collector struct {
 }
 
 type place struct {
+	file         string
 	line, column int
 	text         string
 }
 
 func (c *collector) add(p *Problem) {
-	at := place{p.Line, p.Column, p.Text}
+	at := place{p.File, p.Line, p.Column, p.Text}
 	if c.seen[at] {
 		return
 	}
@@ -135,7 +136,7 @@ func (c *collector) err() error {
 		return nil
 	}
 	slices.SortStableFunc(c.list, func(a, b *Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return &Errors{Problems: c.list, More: c.more}
 }

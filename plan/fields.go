@@ -149,7 +149,7 @@ func (f fields) number(key string, fallback, top int) int {
 		return fallback
 	}
 	n, err := strconv.Atoi(node.Value)
-	if node.Kind != yaml.ScalarNode || node.ShortTag() != "!!int" || err != nil ||
+	if !f.d.reads(node, "!!int") || err != nil ||
 		n < 1 || n > top {
 		f.problem(node, key, "must be a whole number from 1 to %d", top)
 		return fallback
@@ -163,11 +163,19 @@ func (f fields) flag(key string) bool {
 	if node == nil {
 		return false
 	}
-	var value bool
-	if node.Kind != yaml.ScalarNode || node.ShortTag() != "!!bool" || node.Decode(&value) != nil {
+	if !f.d.reads(node, "!!bool") {
 		f.problem(node, key, "must be true or false")
 	}
-	return value
+	return strings.EqualFold(node.Value, "true")
+}
+
+// reads reports whether a scalar is of a type. A cell of a CSV file has none until it
+// is known what it is for.
+func (d *decoder) reads(node *yaml.Node, tag string) bool {
+	if d.cells[node] {
+		node = &yaml.Node{Kind: node.Kind, Value: node.Value}
+	}
+	return node.Kind == yaml.ScalarNode && node.ShortTag() == tag
 }
 
 // age returns a time span above zero, or the fallback.

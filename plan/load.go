@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -42,17 +44,14 @@ func Load(path string, names ...string) (*Config, error) {
 		return nil, unreadable(path, err)
 	}
 	d := newDecoder(path)
+	d.open = openPrompt
 	config := d.decode(data)
-	if d.inline != nil {
-		info, err := file.Stat()
-		if err != nil {
-			return nil, unreadable(path, err)
-		}
-		if why := loose(path, info); why != "" {
-			d.add(&Problem{Line: d.inline.Line, Column: d.inline.Column,
-				Text: "the file holds a password and " + why, Code: fault.Credentials})
-		}
+	info, err := file.Stat()
+	if err != nil {
+		return nil, unreadable(path, err)
 	}
+	d.exposed(d.inline, loose(path, info))
+	d.exposed(d.inlineCell, d.rosterLoose)
 	if config != nil && len(d.problems.list) > 0 {
 		config.foretell(names, &d.problems)
 	}
@@ -62,8 +61,16 @@ func Load(path string, names ...string) (*Config, error) {
 	return config, nil
 }
 
+// exposed notes that a file with a password in it is open to others.
+func (d *decoder) exposed(password *yaml.Node, why string) {
+	if password != nil && why != "" {
+		d.add(&Problem{File: d.fileOf(password), Line: password.Line, Column: password.Column,
+			Text: "the file holds a password and " + why, Code: fault.Credentials})
+	}
+}
+
 // Parse is [Load] for the contents of a file that is named path; nothing is
-// read, so nobody's permissions are checked.
+// read, so nobody's permissions are checked, and accounts_from is refused.
 func Parse(path string, data []byte) (*Config, error) {
 	d := newDecoder(path)
 	config := d.decode(data)
@@ -91,6 +98,14 @@ type decoder struct {
 	mappings map[checked]*mapping
 	base     map[*yaml.Node]bool // passwords that stand in defaults
 	inline   *yaml.Node          // the first password that stands in the file
+
+	// The file of accounts_from: how to open it, its path, why it is open to others,
+	// the nodes whose places are in it, and the first password that stands there.
+	open        func(path string) (*os.File, error)
+	rosterPath  string
+	rosterLoose string
+	cells       map[*yaml.Node]bool
+	inlineCell  *yaml.Node
 }
 
 func newDecoder(path string) *decoder {
@@ -99,26 +114,37 @@ func newDecoder(path string) *decoder {
 		dir = filepath.Dir(path)
 	}
 	return &decoder{path: path, dir: dir, mappings: make(map[checked]*mapping),
-		base: make(map[*yaml.Node]bool)}
+		base: make(map[*yaml.Node]bool), cells: make(map[*yaml.Node]bool)}
 }
 
 // problem notes a mistake at a node; nil means the file as a whole.
 func (d *decoder) problem(at *yaml.Node, format string, args ...any) {
 	p := &Problem{Text: fmt.Sprintf(format, args...), Code: fault.Config}
 	if at != nil {
-		p.Line, p.Column = at.Line, at.Column
+		p.File, p.Line, p.Column = d.fileOf(at), at.Line, at.Column
 	}
 	d.add(p)
 }
 
+// fileOf is the file in which a node has its place.
+func (d *decoder) fileOf(node *yaml.Node) string {
+	if d.cells[node] {
+		return d.rosterPath
+	}
+	return d.path
+}
+
 func (d *decoder) add(p *Problem) {
-	p.File, p.Account = d.path, d.account
+	p.Account = d.account
+	if p.File == "" {
+		p.File = d.path
+	}
 	d.problems.add(p)
 }
 
 var (
 	rootSpec = &spec{what: "the file", bare: true,
-		keys:  []string{"accounts", "defaults", "limits", "settle"},
+		keys:  []string{"accounts", "accounts_from", "template", "defaults", "limits", "settle"},
 		later: []string{"bridge"}}
 	limitsSpec  = &spec{what: "limits", keys: []string{"accounts", "per_host"}}
 	accountSpec = &spec{what: "account", bare: true, later: []string{"routes"},
@@ -158,26 +184,14 @@ func (d *decoder) decode(data []byte) *Config {
 
 func (d *decoder) accounts(top fields) []Account {
 	base := d.defaults(top)
-	list := top.find("accounts")
-	if list == nil && top.guessed("accounts") {
-		return nil
-	}
-	if list == nil || list.Kind != yaml.SequenceNode || len(list.Content) == 0 {
-		at := list
-		if at == nil {
-			at = top.at
-		}
-		d.problem(at, "accounts must be a list with at least one account; "+
-			`each starts with "- "`)
-		return nil
-	}
-	if len(list.Content) > mostAccounts {
-		d.problem(list, "more than %d accounts; split the file", mostAccounts)
+	items := d.items(top)
+	if len(items) > mostAccounts {
+		d.problem(top.find("accounts"), "more than %d accounts; split the file", mostAccounts)
 		return nil
 	}
 	across := newCrossCheck(d)
-	accounts := make([]Account, 0, len(list.Content))
-	for i, item := range list.Content {
+	accounts := make([]Account, 0, len(items))
+	for i, item := range items {
 		item = resolveAlias(item)
 		d.account = accountLabel(item, i)
 		own := d.mapping(item, accountSpec)
@@ -195,6 +209,30 @@ func (d *decoder) accounts(top fields) []Account {
 	}
 	d.account = ""
 	return accounts
+}
+
+// items returns what is to be read as accounts.
+func (d *decoder) items(top fields) []*yaml.Node {
+	list, from := top.find("accounts"), top.find("accounts_from")
+	rows := d.roster(top)
+	switch {
+	case list == nil && (top.guessed("accounts") || len(rows) > 0):
+		return rows
+	case list == nil && from != nil:
+		if len(d.problems.list) == 0 {
+			d.problem(from, "accounts_from: the file has no account; each row below its header is one")
+		}
+		return nil
+	case list != nil && list.Kind == yaml.SequenceNode && len(list.Content)+len(rows) > 0:
+		return append(slices.Clone(list.Content), rows...)
+	}
+	at := list
+	if at == nil {
+		at = top.at
+	}
+	d.problem(at, "accounts must be a list with at least one account; "+
+		`each starts with "- "`)
+	return nil
 }
 
 // defaults checks what is laid under every account, once and on its own.

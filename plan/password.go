@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -26,6 +27,7 @@ type Password struct {
 	env, file    string
 	command      []string
 	inline       secret.Value
+	path         string // of the file in which it stands
 	line, column int
 	// base says that it stands in defaults, for all accounts that have no other.
 	base bool
@@ -41,7 +43,7 @@ func (p Password) String() string {
 	case len(p.command) > 0:
 		return "password command " + fault.Escape(p.command[0])
 	case p.line > 0:
-		return "in accounts.yaml"
+		return "in " + fault.Escape(filepath.Base(p.path))
 	}
 	return "none"
 }
@@ -73,14 +75,23 @@ func (f fields) password(key string) Password {
 		f.problem(node, key, "must be %s, not a list", passwordForms)
 		return Password{}
 	}
-	if f.d.inline == nil {
-		f.d.inline = node
-	}
+	f.d.inlinePassword(node)
 	if trap := scalarTrap(node); trap != "" {
 		f.problem(node, key, "%s", trap)
 		return Password{}
 	}
-	return Password{inline: secret.New(node.Value), line: node.Line, column: node.Column}
+	return Password{inline: secret.New(node.Value), path: f.d.fileOf(node), line: node.Line, column: node.Column}
+}
+
+// inlinePassword notes the first password that stands in each file.
+func (d *decoder) inlinePassword(node *yaml.Node) {
+	first := &d.inline
+	if d.cells[node] {
+		first = &d.inlineCell
+	}
+	if *first == nil {
+		*first = node
+	}
 }
 
 const emptyPassword = "is empty; it must be " + passwordForms
@@ -128,7 +139,7 @@ func (f fields) passwordReference(node *yaml.Node, key string) Password {
 		f.problem(node, key, "must be exactly one of %s", passwordForms)
 		return Password{}
 	}
-	p.line, p.column, p.base = node.Line, node.Column, f.d.fromDefaults(node)
+	p.path, p.line, p.column, p.base = f.d.fileOf(node), node.Line, node.Column, f.d.fromDefaults(node)
 	return p
 }
 

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,7 +104,7 @@ func unresolved(path, account string, p Password, err error) *Problem {
 	if fault.CodeOf(err) == fault.Credentials {
 		code = fault.Credentials
 	}
-	problem := &Problem{File: path, Line: p.line, Column: p.column, Code: code, Text: err.Error()}
+	problem := &Problem{File: cmp.Or(p.path, path), Line: p.line, Column: p.column, Code: code, Text: err.Error()}
 	switch {
 	case p.base:
 		problem.Account = "defaults"

@@ -1,0 +1,337 @@
+package plan
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/sheet"
+)
+
+// A roster is a CSV file with one account a row, which accounts_from names. Each row
+// becomes the mapping that it would be in accounts.yaml, with the places of its values
+// in the CSV file, so that the same code reads it and says what is wrong.
+//
+// What goes where is said by template, or else by the header itself, whose columns are
+// named like the keys: source.username, destination.password.env.
+type roster struct {
+	d        *decoder
+	path     string
+	sheet    *sheet.Sheet
+	template *yaml.Node
+	clones   int // nodes made for the present row
+}
+
+const (
+	// maxRowNodes bounds what a template makes of one row: aliases may multiply.
+	maxRowNodes = 1000
+	// maxTemplateDepth bounds its nesting: aliases may lead back.
+	maxTemplateDepth = 20
+)
+
+// microsoftTemplate is what the columns of Microsoft's migration lists mean: whose
+// mailbox, and how to sign in to the old one.
+const microsoftTemplate = `{name: "{EmailAddress}", destination: {username: "{EmailAddress}"},
+  source: {username: "{UserName}", password: "{Password}"}}`
+
+var microsoftColumns = []string{"EmailAddress", "UserName", "Password"}
+
+// roster reads what accounts_from names, as items of the list of accounts.
+func (d *decoder) roster(top fields) []*yaml.Node {
+	template := top.find("template")
+	name, at := top.text("accounts_from")
+	if at == nil {
+		if template != nil && top.find("accounts_from") == nil {
+			d.problem(template, "template has no effect without accounts_from, the CSV file that it is for")
+		}
+		return nil
+	}
+	r := &roster{d: d, path: filepath.Join(filepath.Dir(d.path), name), template: template}
+	if filepath.IsAbs(name) {
+		r.path = name
+	}
+	d.rosterPath = r.path
+	if !r.read(at) || !r.prepare() {
+		return nil
+	}
+	return r.items()
+}
+
+// read opens the file and notes who else can.
+func (r *roster) read(at *yaml.Node) bool {
+	if r.d.open == nil {
+		r.d.problem(at, "accounts_from needs accounts.yaml to be a file; write the accounts under accounts:")
+		return false
+	}
+	file, err := r.d.open(r.path)
+	if err != nil {
+		r.d.problem(at, "accounts_from: the file cannot be read: %s; a relative path counts from the folder of this file",
+			reason(err))
+		return false
+	}
+	defer file.Close()
+	if info, err := file.Stat(); err == nil {
+		r.d.rosterLoose = loose(r.path, info)
+	}
+	r.sheet, err = sheet.Read(file)
+	if err != nil {
+		r.mistake(err)
+		return false
+	}
+	return true
+}
+
+func (r *roster) mistake(err error) {
+	p := &Problem{File: r.path, Text: reason(err), Code: fault.Config}
+	if m, ok := err.(*sheet.Mistake); ok {
+		p.Line, p.Column, p.Text = m.Line, m.Column, m.Text
+	}
+	r.d.add(p)
+}
+
+// prepare finds out what the columns mean.
+func (r *roster) prepare() bool {
+	if r.template == nil && !slices.ContainsFunc(microsoftColumns, func(c string) bool { return r.sheet.Index(c) < 0 }) {
+		var document yaml.Node
+		if err := yaml.Unmarshal([]byte(microsoftTemplate), &document); err != nil {
+			panic(err) // it is a constant
+		}
+		r.template = document.Content[0]
+	}
+	if r.template != nil {
+		return r.checkTemplate(r.template, 0)
+	}
+	right := true
+	for _, column := range r.sheet.Header {
+		if why := wrongColumn(column.Text); why != "" {
+			r.d.add(&Problem{File: r.path, Line: column.Line, Column: column.Column, Code: fault.Config, Text: why})
+			right = false
+		}
+	}
+	return right
+}
+
+// wrongColumn says why no key of an account is called so, or "". What is below the
+// second level is left to the rows.
+func wrongColumn(name string) string {
+	first, rest, nested := strings.Cut(name, ".")
+	second, _, _ := strings.Cut(rest, ".")
+	sides := map[string]*spec{"source": sourceSpec, "destination": destinationSpec}
+	side := sides[first]
+	switch {
+	case !slices.Contains(accountSpec.keys, first):
+		text := "unknown column"
+		if harmless(strings.ReplaceAll(name, ".", "")) {
+			text += fmt.Sprintf(" %q", name)
+		}
+		return text + "; columns are named like keys (name, source.username, source.password, destination.username), " +
+			"or template: in accounts.yaml says what each is for"
+	case side != nil && !nested:
+		return fmt.Sprintf("%s is not one value: write %s.username, %s.password and so on", first, first, first)
+	case side != nil && !slices.Contains(side.keys, second):
+		return fmt.Sprintf("%s has no such key; it takes %s%s", first, strings.Join(side.keys, ", "),
+			didYouMean(second, side.keys))
+	}
+	return ""
+}
+
+// items makes the accounts.
+func (r *roster) items() []*yaml.Node {
+	items := make([]*yaml.Node, 0, len(r.sheet.Rows))
+	for _, row := range r.sheet.Rows {
+		if row.Err != nil {
+			r.mistake(row.Err)
+			continue
+		}
+		if item := r.item(row); item != nil {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+func (r *roster) item(row sheet.Row) *yaml.Node {
+	r.clones = 0
+	var item *yaml.Node
+	if r.template != nil {
+		item = r.fill(r.template, row)
+	} else {
+		item = r.tree(row)
+	}
+	if item == nil || item.Kind != yaml.MappingNode {
+		return item
+	}
+	own := *item // its place is the row's
+	own.Line, own.Column = row.Line, 1
+	r.d.cells[&own] = true
+	return &own
+}
+
+// tree makes a mapping of a row whose columns are named like keys.
+func (r *roster) tree(row sheet.Row) *yaml.Node {
+	root := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: row.Line, Column: 1}
+	for i, cell := range row.Cells {
+		if cell.Text == "" {
+			continue // as if the key was not there
+		}
+		column := r.sheet.Header[i]
+		keys := strings.Split(column.Text, ".")
+		at := root
+		for _, key := range keys[:len(keys)-1] {
+			at = r.child(at, key, &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}, cell)
+		}
+		r.child(at, keys[len(keys)-1], r.scalar(cell.Text), cell)
+	}
+	return root
+}
+
+// child returns the value of a key, which is made if it is not there.
+func (r *roster) child(at *yaml.Node, key string, value *yaml.Node, cell sheet.Cell) *yaml.Node {
+	if old := rawValue(at, key); old != nil {
+		if old.Kind != yaml.MappingNode || value.Kind != yaml.MappingNode {
+			r.d.add(&Problem{File: r.path, Line: cell.Line, Column: cell.Column, Code: fault.Config,
+				Text: "another column gives this row the same key in another form; empty one of the two"})
+		}
+		return old
+	}
+	name := r.scalar(key)
+	for _, n := range []*yaml.Node{name, value} {
+		n.Line, n.Column = cell.Line, cell.Column
+		r.d.cells[n] = true
+	}
+	at.Content = append(at.Content, name, value)
+	return value
+}
+
+// scalar is a value that is text, as if it was in quotes.
+func (r *roster) scalar(text string) *yaml.Node {
+	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.DoubleQuotedStyle, Value: text}
+}
+
+// checkTemplate refuses placeholders for which there is no column.
+func (r *roster) checkTemplate(node *yaml.Node, depth int) bool {
+	if node = resolveAlias(node); depth > maxTemplateDepth {
+		r.d.problem(node, "the template is nested too deeply, or leads back to itself; write it without aliases")
+		return false
+	}
+	right := true
+	if node.Kind == yaml.ScalarNode {
+		_, err := r.substitute(node, sheet.Row{})
+		right = err == nil
+		if err != nil {
+			r.d.problem(node, "template: %v", err)
+		}
+	}
+	for _, child := range node.Content {
+		right = r.checkTemplate(child, depth+1) && right
+	}
+	return right
+}
+
+// fill copies a part of the template with the row's values in it; nil means that
+// nothing is left of it, since the cells are empty.
+func (r *roster) fill(node *yaml.Node, row sheet.Row) *yaml.Node {
+	node = resolveAlias(node)
+	if r.clones++; r.clones > maxRowNodes {
+		r.d.problem(node, "the template makes too much of one row; write it without aliases")
+		return nil
+	}
+	switch {
+	case node.Kind == yaml.ScalarNode:
+		filled, _ := r.substitute(node, row) // was checked
+		return filled
+	case !r.hasPlaceholder(node):
+		return node
+	}
+	filled := *node
+	filled.Content = nil
+	step := 1
+	if node.Kind == yaml.MappingNode {
+		step = 2
+	}
+	for i := 0; i+step <= len(node.Content); i += step {
+		value := r.fill(node.Content[i+step-1], row)
+		if value == nil {
+			continue
+		}
+		filled.Content = append(append(filled.Content, node.Content[i:i+step-1]...), value)
+	}
+	if len(filled.Content) == 0 {
+		return nil
+	}
+	return &filled
+}
+
+func (r *roster) hasPlaceholder(node *yaml.Node) bool {
+	node = resolveAlias(node)
+	return node.Kind == yaml.ScalarNode && strings.ContainsAny(node.Value, "{}") ||
+		slices.ContainsFunc(node.Content, r.hasPlaceholder)
+}
+
+// laterBraces are words in braces that are none of ours: folders may have them.
+var laterBraces = []string{"year", "month"}
+
+// substitute puts a row's values in the place of {column}; {{ and }} are braces. A value
+// that is nothing but an empty cell is nil. A row without cells checks the names only.
+func (r *roster) substitute(node *yaml.Node, row sheet.Row) (*yaml.Node, error) {
+	var b strings.Builder
+	var first *sheet.Cell
+	bare := true // there is nothing but placeholders
+	for text := node.Value; text != ""; {
+		part, rest, column, err := r.nextPlaceholder(text)
+		if err != nil {
+			return nil, err
+		}
+		b.WriteString(part)
+		bare = bare && part == ""
+		if text = rest; column < 0 || row.Cells == nil {
+			continue
+		}
+		cell := row.Cells[column]
+		b.WriteString(cell.Text)
+		if first == nil || first.Text == "" {
+			first = &cell
+		}
+	}
+	switch {
+	case first == nil && b.String() == node.Value:
+		return node, nil
+	case first != nil && bare && b.Len() == 0:
+		return nil, nil
+	}
+	filled := r.scalar(b.String())
+	filled.Line, filled.Column = node.Line, node.Column
+	if first != nil {
+		filled.Line, filled.Column = first.Line, first.Column
+		r.d.cells[filled] = true
+	}
+	return filled, nil
+}
+
+// nextPlaceholder splits text into what comes before the first placeholder, what comes
+// behind it, and its column; -1 if there is none.
+func (r *roster) nextPlaceholder(text string) (before, rest string, column int, err error) {
+	at := strings.IndexAny(text, "{}")
+	switch {
+	case at < 0:
+		return text, "", -1, nil
+	case at+1 < len(text) && text[at+1] == text[at]:
+		return text[:at+1], text[at+2:], -1, nil
+	}
+	name, rest, closed := strings.Cut(text[at+1:], "}")
+	if text[at] == '}' || !closed {
+		return "", "", -1, fmt.Errorf("a brace stands alone; {{ and }} mean braces, and {column} a column of the CSV file")
+	}
+	if slices.Contains(laterBraces, name) {
+		return text[:at] + "{" + name + "}", rest, -1, nil
+	}
+	if column = r.sheet.Index(strings.TrimSpace(name)); column < 0 {
+		return "", "", -1, fmt.Errorf("the CSV file has no column {%s}; it has %s", fault.Escape(name),
+			fault.Escape(strings.Join(r.sheet.Names(), ", ")))
+	}
+	return text[:at], rest, column, nil
+}
