@@ -38,7 +38,7 @@ func TestExamplesLoad(t *testing.T) {
 	want := map[string][]string{
 		"accounts-from-csv.yaml": {"alice", "bob"},
 		"minimal.yaml":           {"alice"},
-		"several-accounts.yaml":  {"alice", "bob", "carol"},
+		"several-accounts.yaml":  {"alice", "bob", "carol", "dave"},
 		"migration.yaml":         {"a.adams", "b.baker", "c.clark", "d.davis"},
 		"local-plaintext.yaml":   {"tunnel", "appliance"},
 		"inline-passwords.yaml":  {"alice"},

@@ -86,7 +86,7 @@ func (d *decoder) endpoint(f fields, s side) Endpoint {
 	e.Pin = f.pin("tls_pin")
 	e.AllowPlaintext = f.flag("allow_plaintext")
 	e.Username, _ = f.required("username", "the name to log in with")
-	e.Password = f.password("password")
+	e.Password = f.password("password", e.Username)
 	e.Auth = f.auth(s)
 	f.checkPlaintext(e, modeAt)
 	return e

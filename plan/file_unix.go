@@ -26,6 +26,14 @@ func loose(path string, info fs.FileInfo) string {
 	return looseText(path, info.Mode())
 }
 
+// granted reports a file of somebody else's that only its group bits make look
+// open: systemd lets a unit's user read a credential of root's by an access control
+// list, whose mask is shown in their place (acl(5)).
+func granted(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) != os.Geteuid() && info.Mode()&0o026 == 0
+}
+
 // looseText says that a file with this mode is open to others, and the remedy.
 func looseText(path string, mode fs.FileMode) string {
 	if full, err := filepath.Abs(path); err == nil {

@@ -13,7 +13,8 @@ import (
 )
 
 // passwordForms is what a message says instead of what it found.
-const passwordForms = "text in quotes, {env: NAME}, {file: PATH} or {command: [PROGRAM, ARGUMENT]}"
+const passwordForms = "text in quotes, {env: NAME}, {file: PATH}, {credential: NAME}, " +
+	"{keyring: SERVICE} or {command: [PROGRAM, ARGUMENT]}"
 
 // Limits of a password command.
 const (
@@ -24,14 +25,18 @@ const (
 // Password says where a password is; it is not the password. The zero value
 // means that there is none.
 type Password struct {
-	env, file    string
-	command      []string
-	inline       secret.Value
-	path         string // of the file in which it stands
-	line, column int
+	env, file, credential string
+	keyring               keyringEntry
+	command               []string
+	inline                secret.Value
+	path                  string // of the file in which it stands
+	line, column          int
 	// base says that it stands in defaults, for all accounts that have no other.
 	base bool
 }
+
+// keyringEntry names what the keyring of the desktop holds.
+type keyringEntry struct{ service, user string }
 
 // String says where the password is, for messages.
 func (p Password) String() string {
@@ -40,6 +45,11 @@ func (p Password) String() string {
 		return "environment variable " + showVariable(p.env)
 	case p.file != "":
 		return "password file " + fault.Escape(p.file)
+	case p.credential != "":
+		return "credential " + fault.Escape(p.credential)
+	case p.keyring.service != "":
+		return fmt.Sprintf("keyring entry of %s for user %s", fault.Escape(p.keyring.service),
+			fault.Escape(p.keyring.user))
 	case len(p.command) > 0:
 		return "password command " + fault.Escape(p.command[0])
 	case p.line > 0:
@@ -58,19 +68,23 @@ func showVariable(name string) string {
 	return "(its name is not shown, as it could be the password itself)"
 }
 
-var passwordSpec = &spec{what: "password", secret: true,
-	keys: []string{"env", "file", "command"}, later: []string{"keyring", "credential"}}
+var (
+	passwordSpec = &spec{what: "password", secret: true,
+		keys: []string{"env", "file", "credential", "keyring", "command"}}
+	keyringSpec = &spec{what: "keyring", secret: true, keys: []string{"service", "user"}}
+)
 
 // password reads one of the forms. It is one value: a form in the account
-// replaces another one in defaults.
-func (f fields) password(key string) Password {
+// replaces another one in defaults. A keyring keeps it for user, unless it is
+// said for whom.
+func (f fields) password(key, user string) Password {
 	node := f.find(key)
 	switch {
 	case node == nil:
 		f.missing(key, passwordForms)
 		return Password{}
 	case node.Kind == yaml.MappingNode:
-		return f.passwordReference(node, key)
+		return f.passwordReference(node, key, user)
 	case node.Kind != yaml.ScalarNode:
 		f.problem(node, key, "must be %s, not a list", passwordForms)
 		return Password{}
@@ -127,13 +141,15 @@ func isOldBool(s string) bool {
 	return slices.Contains([]string{"y", "n", "yes", "no", "on", "off"}, strings.ToLower(s))
 }
 
-func (f fields) passwordReference(node *yaml.Node, key string) Password {
+func (f fields) passwordReference(node *yaml.Node, key, user string) Password {
 	inner := fields{d: f.d, path: f.path + key + ".", at: node,
 		layers: []*mapping{f.d.mapping(node, passwordSpec)}}
 	p := Password{
-		env:     inner.variable("env"),
-		file:    f.d.absolute(inner.optional("file")),
-		command: inner.command("command"),
+		env:        inner.variable("env"),
+		file:       f.d.absolute(inner.optional("file")),
+		credential: inner.credential("credential"),
+		keyring:    inner.keyring("keyring", user),
+		command:    inner.command("command"),
 	}
 	if len(node.Content) != 2 { // one key and its value
 		f.problem(node, key, "must be exactly one of %s", passwordForms)
@@ -161,6 +177,37 @@ func (f fields) variable(key string) string {
 
 func notNameRune(r rune) bool {
 	return r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+}
+
+// credential reads a name that systemd takes for a credential: it becomes the name
+// of a file.
+func (f fields) credential(key string) string {
+	name, node := f.text(key)
+	if node != nil && (len(name) > 255 || name == "." || name == ".." ||
+		strings.ContainsFunc(name, notCredentialRune)) {
+		f.problem(node, key, "must be the name of a credential of the systemd unit, such as alice-pop")
+		return ""
+	}
+	return name
+}
+
+func notCredentialRune(r rune) bool { return r < ' ' || r > '~' || r == '/' || r == ':' }
+
+// keyring reads a service, or a service and a user.
+func (f fields) keyring(key, user string) keyringEntry {
+	node := f.find(key)
+	if node == nil || node.Kind != yaml.MappingNode {
+		service, _ := f.text(key)
+		return keyringEntry{service, user}
+	}
+	inner := fields{d: f.d, path: f.path + key + ".", at: node,
+		layers: []*mapping{f.d.mapping(node, keyringSpec)}}
+	entry := keyringEntry{user: user}
+	entry.service, _ = inner.required("service", "the service that the keyring has it under")
+	if name, node := inner.text("user"); node != nil {
+		entry.user = name
+	}
+	return entry
 }
 
 func (f fields) command(key string) []string {

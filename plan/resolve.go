@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -56,15 +57,15 @@ func (c *Config) Resolve(ctx context.Context, names []string) error {
 }
 
 // foretell notes what is wrong with passwords as far as it can be seen without
-// doing anything: no program is started, and no pipe emptied, for a file that has
-// to be mended first.
+// doing anything: no program is started, no keyring unlocked and no pipe emptied,
+// for a file that has to be mended first.
 func (c *Config) foretell(names []string, problems *collector) {
 	for _, a := range c.Accounts {
 		if len(names) > 0 && !slices.Contains(names, a.Name) {
 			continue
 		}
 		for _, p := range []Password{a.Source.Password, a.Destination.Password} {
-			if len(p.command) > 0 || p.isPipe() {
+			if len(p.command) > 0 || p.keyring.service != "" || p.isPipe() {
 				continue
 			}
 			if _, err := p.look(); err != nil {
@@ -116,17 +117,21 @@ func unresolved(path, account string, p Password, err error) *Problem {
 
 // read returns the password. Its errors name the place, never the contents.
 func (p Password) read(ctx context.Context, dir string) (string, error) {
-	if len(p.command) == 0 {
+	get := p.askKeyring
+	switch {
+	case len(p.command) > 0:
+		get = func(ctx context.Context) (string, error) { return p.run(ctx, dir) }
+	case p.keyring.service == "":
 		return p.look()
 	}
-	text, err := p.run(ctx, dir)
+	text, err := get(ctx)
 	if err != nil {
 		return "", err
 	}
 	return p.check(chomp(text))
 }
 
-// look is read for a password that no program gives.
+// look is read for a password that no other program gives.
 func (p Password) look() (string, error) {
 	switch {
 	case p.env != "":
@@ -136,11 +141,9 @@ func (p Password) look() (string, error) {
 		}
 		return p.check(text)
 	case p.file != "":
-		text, err := p.readFile()
-		if err != nil {
-			return "", err
-		}
-		return p.check(chomp(text))
+		return p.readChecked(p.file, "a relative path counts from the folder of accounts.yaml")
+	case p.credential != "":
+		return p.readCredential()
 	}
 	return p.inline.Reveal(), nil
 }
@@ -166,11 +169,33 @@ func chomp(text string) string {
 	return text
 }
 
-func (p Password) readFile() (string, error) {
-	file, err := openPrompt(p.file)
+// readCredential reads what systemd passes to a unit (systemd.exec(5), CREDENTIALS).
+func (p Password) readCredential() (string, error) {
+	remedy := fmt.Sprintf("write LoadCredential=%s:/path/of/the/password into the [Service] section "+
+		"of popferry's systemd unit", p.credential)
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if dir == "" {
+		return "", fmt.Errorf("%s was not passed on, since CREDENTIALS_DIRECTORY is not set; %s", p, remedy)
+	}
+	return p.readChecked(filepath.Join(dir, p.credential), remedy)
+}
+
+func (p Password) readChecked(path, remedy string) (string, error) {
+	text, err := p.readFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s does not exist; %s", p, remedy)
+	}
+	if err != nil {
+		return "", err
+	}
+	return p.check(chomp(text))
+}
+
+func (p Password) readFile(path string) (string, error) {
+	file, err := openPrompt(path)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return "", fmt.Errorf("%s does not exist; a relative path counts from the folder of accounts.yaml", p)
+			return "", err
 		}
 		return "", fmt.Errorf("%s cannot be read: %s; the user who runs popferry must be able to", p, reason(err))
 	}
@@ -179,7 +204,7 @@ func (p Password) readFile() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s cannot be read: %s; the user who runs popferry must be able to", p, reason(err))
 	}
-	if why := loose(p.file, info); why != "" {
+	if why := loose(path, info); why != "" && !(p.credential != "" && granted(info)) {
 		return "", fault.New(fault.Credentials, "%s %s", p, why).
 			WithHint("only the user who runs popferry may read it")
 	}
@@ -214,15 +239,25 @@ func (p Password) run(parent context.Context, dir string) (string, error) {
 	case out.over:
 		return "", fmt.Errorf("%s printed more than %d bytes; it must print the password alone", p, maxSecret)
 	case parent.Err() == nil && ctx.Err() != nil:
-		return "", fmt.Errorf("%s did not end within %v%s; it must not ask questions", p, commandTime, said(talk))
+		return "", fmt.Errorf("%s did not end within %v%s; it must not ask questions", p, commandTime, said(talk, out))
 	}
 	return "", fmt.Errorf("%s failed: %s%s; it must work in the folder of accounts.yaml, with no input",
-		p, reason(err), said(talk))
+		p, reason(err), said(talk, out))
 }
 
-// said quotes the error output of a command.
-func said(talk *capped) string {
-	if text := strings.TrimSpace(talk.data.String()); text != "" {
+// said quotes the start of a command's error output, without what it printed to its
+// output: all of it or its first line is the password, which programs repeat when
+// they are traced (sh -x).
+func said(talk, out *capped) string {
+	text, password := talk.data.String(), chomp(out.data.String())
+	if talk.over { // the end may be the start of a password
+		text = text[:max(0, len(text)-len(password))]
+	}
+	first, _, _ := strings.Cut(password, "\n")
+	for _, hidden := range []string{password, strings.TrimSuffix(first, "\r")} {
+		text = secret.New(hidden).Hide(text, "")
+	}
+	if text := strings.TrimSpace(text); text != "" {
 		return "; it said: " + fault.Escape(text)
 	}
 	return ""

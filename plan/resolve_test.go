@@ -101,7 +101,9 @@ func TestResolveMistakes(t *testing.T) {
 		"{command: [no-such-pg]}": "password command no-such-pg failed: executable file not found",
 		`{command: [sh, -c, 'echo correct-horse1; printf "\033[1mlocked" >&2; exit 3']}`: `password ` +
 			`command sh failed: exit status 3; it said: \x1b[1mlocked`,
-		"{command: [sh, -c, 'echo correct-horse1; echo; exit 0']}": "gives more than one line",
+		"{command: [sh, -c, 'echo correct-horse1; echo; exit 0']}":                                   "gives more than one line",
+		"{command: [sh, -c, 'set -x; echo correct-horse1; false']}":                                  "it said: + echo ***\\x0a+ false",
+		"{command: [sh, -c, 'echo correct-horse1; echo alice; echo got correct-horse1 >&2; false']}": "it said: got ***;",
 		"{command: ['true']}":                         "password command true gives an empty password",
 		"{command: [sh, -c, 'yes | head -c 100000']}": "password command sh printed more than 65536",
 	} {
@@ -183,7 +185,7 @@ YAML:8:42: account "b": password file DIR/lines gives more than one line; it mus
 YAML:9:37: account "c": password file DIR/loose is open to other users (mode 0644); run: chmod 600 DIR/loose
 YAML:11:13: account 4: source.username is missing; it must be the name to log in with
 YAML:11:24: environment variable POPFERRY_UNSET is not set; export it where popferry is run
-YAML:13:37: account "e": source.password must be exactly one of text in quotes, {env: NAME}, {file: PATH} or {command: [PROGRAM, ARGUMENT]}
+YAML:13:37: account "e": source.password must be exactly one of text in quotes, {env: NAME}, {file: PATH}, {credential: NAME}, {keyring: SERVICE} or {command: [PROGRAM, ARGUMENT]}
 YAML:13:43: account "e": source.password.env must be the name of an environment variable, such as ALICE_POP
 YAML:15:5: account 6: account must be a mapping (key: value), not text`)
 	if err == nil || err.Error() != want {

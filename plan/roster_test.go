@@ -151,7 +151,7 @@ func TestC8RosterOpenToOthers(t *testing.T) {
 	t.Setenv("POP", "x")
 	t.Setenv("IMAP", "x")
 	for csv, want := range map[string]fault.Code{
-		"source.username,destination.username,source.password\na,a,secret\n":       fault.Credentials,
+		"source.username,destination.username,source.password\na,a,secret\n":        fault.Credentials,
 		"source.username,destination.username,source.password.file\na,a,secret.txt": fault.OK,
 	} {
 		dir := t.TempDir()

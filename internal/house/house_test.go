@@ -77,6 +77,7 @@ var doors = map[string][]string{
 	"gopkg.in/yaml.v3":               {"plan"},
 	"github.com/schollz/progressbar": {"internal/report"},
 	"github.com/spf13/cobra":         {"cmd/popferry"},
+	"github.com/zalando/go-keyring":  {"plan"},
 }
 
 type listed struct {
