@@ -34,18 +34,58 @@ func (v Value) Reveal() string {
 func (v Value) Empty() bool { return v.Reveal() == "" }
 
 // Hide takes the password out of a text from outside, in the forms in which logins
-// send it: as it is, in an IMAP quoted string (RFC 9051 §4.3), and in base64, alone or
-// with the user name as SASL PLAIN has it (RFC 4616 §2). Servers echo what they do
-// not like.
+// send it: as it is, in an IMAP quoted string (RFC 9051 §4.3), and in base64, alone
+// or inside a response of SASL (RFC 4616 §2, RFC 7628 §3.1). Servers echo what they
+// do not like.
 func (v Value) Hide(text, username string) string {
 	password := v.Reveal()
 	if password == "" {
 		return text
 	}
-	encode := func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(password)
-	return strings.NewReplacer(encode("\x00"+username+"\x00"+password), mask,
+	text = strings.NewReplacer(encode("\x00"+username+"\x00"+password), mask,
 		encode(password), mask, quoted, mask, password, mask).Replace(text)
+	for before := range 3 {
+		text = hideAround(text, core(password, before))
+	}
+	return text
+}
+
+func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+// minCore is how much of a base64 text has to be known to call it the password's.
+const minCore = 4
+
+// core is the part of a base64 text that only the password decides, where so many
+// other octets stand before it, counted in threes.
+func core(password string, before int) string {
+	// Six bits are a character: those at both ends are shared with what is there.
+	first := (before*8 + 5) / 6
+	last := (before + len(password)) * 8 / 6
+	return encode(strings.Repeat("\x00", before) + password)[first:max(first, last)]
+}
+
+// hideAround masks each base64 text that has the core inside.
+func hideAround(text, core string) string {
+	if len(core) < minCore {
+		return text
+	}
+	for from := 0; ; {
+		at := strings.Index(text[from:], core)
+		if at < 0 {
+			return text
+		}
+		start, end := from+at, from+at+len(core)
+		start = len(strings.TrimRightFunc(text[:start], isBase64))
+		end = len(text) - len(strings.TrimLeftFunc(text[end:], isBase64))
+		text = text[:start] + mask + text[end:]
+		from = start + len(mask)
+	}
+}
+
+func isBase64(r rune) bool {
+	return r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' ||
+		r == '+' || r == '/' || r == '='
 }
 
 // String hides the password.

@@ -57,3 +57,22 @@ func TestHide(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestHideInsideSASL: a token is found in whatever SASL response it stands, at each of
+// the three places that base64 gives it, and nothing around it stays to guess from.
+func TestHideInsideSASL(t *testing.T) {
+	const username = "alice@example.org"
+	for _, token := range []string{"ya29.a0AfH6SMB-x_y~z", "four", "pässwörd ✓", strings.Repeat("t0ken", 500)} {
+		for n := range 9 {
+			response := strings.Repeat("u", n) + "user=" + username + "\x01auth=Bearer " + token + "\x01\x01"
+			encoded := base64.StdEncoding.EncodeToString([]byte(response))
+			shown := secret.New(token).Hide("-ERR bad: "+encoded+" ("+encoded+")", username)
+			if shown != "-ERR bad: *** (***)" {
+				t.Errorf("%q after %d: %q", token, n, shown)
+			}
+		}
+	}
+	if got := secret.New("ab").Hide("an ordinary abbey text", username); got != "an ordinary ***bey text" {
+		t.Errorf("%q", got)
+	}
+}
