@@ -23,12 +23,15 @@ var allowed = map[string][]string{
 	"internal/wire":     {"internal/fault"},
 	"internal/message":  {"internal/fault"},
 	"internal/provider": {},
+	"internal/sasl":     {"internal/fault", "internal/secret"},
 	"internal/sheet":    {},
 
 	// Level 1: the two protocols and the plan. None knows another.
-	"pop":     {"internal/fault", "internal/secret", "internal/wire"},
-	"imapdst": {"internal/fault", "internal/message", "internal/secret", "internal/wire"},
-	"plan":    {"internal/fault", "internal/message", "internal/secret", "internal/sheet", "internal/wire"},
+	"pop": {"internal/fault", "internal/sasl", "internal/secret", "internal/wire"},
+	"imapdst": {
+		"internal/fault", "internal/message", "internal/sasl", "internal/secret", "internal/wire",
+	},
+	"plan": {"internal/fault", "internal/message", "internal/secret", "internal/sheet", "internal/wire"},
 
 	// Level 2: the durable record knows no network.
 	"internal/journal":             {"internal/fault", "internal/message", "plan"},
@@ -73,6 +76,8 @@ var tools = []string{"cmd/popferry", "internal/bench", "internal/interop", "inte
 var doors = map[string][]string{
 	"github.com/knadh/go-pop3":       {"pop"},
 	"github.com/emersion/go-imap/v2": {"imapdst", "internal/demo"},
+	"github.com/emersion/go-sasl":    {"internal/sasl"},
+	"github.com/xdg-go/scram":        {"internal/sasl"},
 	"modernc.org/sqlite":             {"internal/journal"},
 	"gopkg.in/yaml.v3":               {"plan"},
 	"github.com/schollz/progressbar": {"internal/report"},

@@ -1,0 +1,33 @@
+package sasl
+
+import "strings"
+
+// Hint says what to check when a login by a mechanism was refused, beside what there
+// is to check with any; "" where nothing is. Chosen tells that nobody named the
+// mechanism.
+func Hint(mechanism string, chosen bool) string {
+	switch {
+	case mechanism == XOAuth2 || mechanism == OAuthBearer:
+		return "the token may be expired or revoked, for another user, or lack the scope for this protocol"
+	case mechanism == External:
+		return "the server has to know the certificate of tls_cert; some want the user name in authorize_as"
+	case chosen && strings.HasPrefix(mechanism, "SCRAM-"):
+		return "or the server keeps the password in another form than " + mechanism +
+			" needs: set auth: plain"
+	}
+	return ""
+}
+
+// NoWayHint says what to do where a server offers no login that suits the
+// credentials.
+func NoWayHint(c Credentials) string {
+	switch {
+	case !c.Token.Empty():
+		return "the server does not take OAuth here; set auth: xoauth2 to try it all the same, or give a password"
+	case c.Certificate:
+		return "the server takes no client certificate for a login here (EXTERNAL); give a password"
+	case c.AuthorizeAs != "":
+		return "authorize_as needs PLAIN or SCRAM; set auth: plain to try it all the same, or leave it out"
+	}
+	return "the provider may demand an app password or OAuth"
+}
