@@ -2,11 +2,12 @@ package imapdst
 
 import (
 	"context"
-	"encoding/base64"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/sasl"
 	"github.com/popferry/popferry/internal/wire"
 )
 
@@ -14,62 +15,162 @@ import (
 // refuse to open a folder for a client that says nothing.
 const identification = `ID ("name" "popferry")`
 
-// authenticate logs in (RFC 3501 §6.2). ID goes ahead in the same packet: it is
-// valid in any state (RFC 2971 §3.1).
+// authLogin is the LOGIN command in Options.Auth, wayLogin the same among the ways
+// to log in: it has no capability of its own (RFC 3501 §6.2.3).
+const (
+	authAuto  = "auto"
+	authLogin = "login"
+	wayLogin  = "LOGIN command"
+)
+
+// saslPrefix is in front of the mechanisms among the capabilities (RFC 3501 §7.2.1).
+const saslPrefix = "AUTH="
+
+// authenticate logs in (RFC 3501 §6.2). With auto the next way is taken where the
+// server does not know the one that it announced, and only then: it has judged no
+// credentials. ID goes ahead in the same packet as the first: it is valid in any
+// state (RFC 2971 §3.1).
 func (l *login) authenticate(ctx context.Context) error {
 	if l.options.Endpoint.TLS != wire.None && !l.conn.Secure() {
 		return l.conn.Break(fault.New(fault.TLS, "connection to %s is not safe for a password",
 			l.conn.Address()).WithHint("set tls: implicit; nothing secret was sent"))
 	}
-	text, answer, err := l.credentials()
-	if err != nil {
-		return l.conn.Break(err)
+	ways, fail := l.ways()
+	if fail != nil {
+		return l.conn.Break(fail)
 	}
 	first := ""
 	if l.caps.has("ID") {
 		first = identification
 	}
-	// What the server can do may change with the login (RFC 3501 §6.2.2).
-	l.caps = Capabilities{}
-	reply, err2 := l.commands(ctx, first, text, answer)
-	if err2 != nil {
-		return err2
+	before := l.caps
+	for i, way := range ways {
+		reply, err := l.try(ctx, way, first)
+		switch {
+		case err != nil:
+			return err
+		case reply.kind == "OK":
+			l.learn(reply)
+			return nil
+		case i == len(ways)-1 || !unknownWay(reply):
+			return l.conn.Break(l.loginRefused(reply))
+		}
+		l.caps, first = before, ""
 	}
-	if reply.kind != "OK" {
-		return l.conn.Break(loginError(l.conn.Address(), reply))
-	}
-	l.learn(reply)
-	return nil
+	return nil // there is a way at least
 }
 
-// credentials chooses how to log in. PLAIN carries any user name and password
-// (RFC 4616 §2); LOGIN is for servers without it.
-func (l *login) credentials() (string, part, *fault.Error) {
-	plain, login := l.caps.has("AUTH=PLAIN"), !l.caps.has("LOGINDISABLED")
-	switch auth := l.options.Auth; {
-	case auth == "plain" || plain && auth != "login":
-		text, answer := l.plain()
-		return text, answer, nil
-	case login:
-		text, answer := l.loginCommand()
-		return text, answer, nil
+// unknownWay tells that the server does not know the command or its mechanism.
+func unknownWay(s status) bool {
+	return !explained(s.code) && containsAny(s.text, "mechanism", "not supported", "unsupported",
+		"unknown command", "unrecognized", "unrecognised", "not implemented", "unimplemented")
+}
+
+// loginRefused adds to a refusal what is known of the mechanism.
+func (l *login) loginRefused(s status) *fault.Error {
+	err := loginError(l.conn.Address(), s)
+	if err.Code != fault.Credentials {
+		return err
 	}
-	err := fault.New(fault.Refused, "%s accepts no login with a password here", l.conn.Address())
+	if l.refused != "" {
+		err.Message += "; " + l.refused
+	}
+	if hint := sasl.Hint(l.mechanism, l.options.Auth == authAuto); hint != "" {
+		err.Hint += "; " + hint
+	}
+	return err
+}
+
+// ways are how to log in, in the order to try. LOGIN is for servers without PLAIN,
+// which carries any user name and password (RFC 4616 §2).
+func (l *login) ways() ([]string, *fault.Error) {
+	c, command := l.options.credentials(), !l.caps.has("LOGINDISABLED")
+	switch auth := l.options.Auth; {
+	case auth == authLogin && (command || !l.caps.has(saslPrefix+sasl.Login)):
+		if command {
+			return []string{wayLogin}, nil
+		}
+	case auth != authAuto:
+		return []string{strings.ToUpper(auth)}, nil
+	default:
+		ways := c.Choose(l.caps.mechanisms())
+		if c.HasPassword() && c.AuthorizeAs == "" && command {
+			ways = append(slices.DeleteFunc(ways, isSASLLogin), wayLogin)
+		}
+		if len(ways) > 0 {
+			return ways, nil
+		}
+	}
+	err := fault.New(fault.Refused, "%s offers no login that suits the credentials; its SASL mechanisms: %s",
+		l.conn.Address(), fault.Escape(l.hide(orNone(l.caps.mechanisms()))))
 	if !l.conn.Secure() {
 		err.Code = fault.TLS
-		return "", nil, err.WithHint("it wants TLS first; set tls: implicit or starttls")
+		return nil, err.WithHint("it wants TLS first; set tls: implicit or starttls")
 	}
-	return "", nil, err.WithHint("the provider may demand an app password or OAuth")
+	return nil, err.WithHint("%s", sasl.NoWayHint(c))
 }
 
-// plain is AUTHENTICATE PLAIN, in one round trip with SASL-IR (RFC 4959 §3).
-func (l *login) plain() (string, part) {
-	response := base64.StdEncoding.EncodeToString(
-		[]byte("\x00" + l.options.Username + "\x00" + l.options.Password.Reveal()))
-	if l.caps.has("SASL-IR") {
-		return "AUTHENTICATE PLAIN " + response, once()
+// isSASLLogin: the command does the same in fewer steps.
+func isSASLLogin(way string) bool { return way == sasl.Login }
+
+func orNone(words []string) string {
+	if len(words) == 0 {
+		return "none"
 	}
-	return "AUTHENTICATE PLAIN", once(response)
+	return strings.Join(words, ", ")
+}
+
+// try logs in one way. What the server can do may change with the login (RFC 3501
+// §6.2.2), so what it said before is forgotten.
+func (l *login) try(ctx context.Context, way, first string) (status, error) {
+	l.mechanism = way
+	if way == wayLogin {
+		text, answer := l.loginCommand()
+		l.caps = Capabilities{}
+		return l.commands(ctx, first, text, answer)
+	}
+	d, err := l.options.credentials().Begin(way)
+	if err != nil {
+		return status{}, err
+	}
+	text := l.authenticateCommand(d)
+	l.caps = Capabilities{}
+	reply, err := l.commands(ctx, first, text, d.Answer)
+	if err != nil {
+		return reply, err
+	}
+	l.refused = d.Refused()
+	return reply, l.believe(d, reply)
+}
+
+// authenticateCommand has the initial response with it where the server offers
+// SASL-IR (RFC 4959 §3) and the line does not get too long.
+func (l *login) authenticateCommand(d *sasl.Dialogue) string {
+	text := "AUTHENTICATE " + d.Mechanism()
+	initial, ok := d.Initial()
+	if !ok || !l.caps.has("SASL-IR") || len(initial) > maxPlainLine/2 {
+		return text
+	}
+	d.Sent()
+	return text + " " + initial
+}
+
+// believe refuses an OK that came before the end of the mechanism, and says why we
+// cancelled.
+func (l *login) believe(d *sasl.Dialogue, reply status) error {
+	why := d.Cancelled()
+	if reply.kind != "OK" && why == nil {
+		return nil
+	}
+	if why != nil && reply.kind != "OK" {
+		return l.conn.Break(fault.New(why.Code, "%s: login cancelled: %w", l.conn.Address(), why).
+			WithHint("%s", why.Hint))
+	}
+	if err := d.Accepted(); err != nil {
+		return l.conn.Break(fault.New(fault.CodeOf(err), "%s %w", l.conn.Address(), err).
+			WithHint("%s", fault.HintOf(err)))
+	}
+	return nil
 }
 
 // loginCommand is LOGIN with both arguments quoted, or as literals where a

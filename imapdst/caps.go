@@ -70,5 +70,15 @@ func (c Capabilities) number(prefix string) uint64 {
 	return 0
 }
 
+// mechanisms are those of SASL (RFC 3501 §7.2.1).
+func (c Capabilities) mechanisms() (names []string) {
+	for _, word := range c.All {
+		if name, ok := strings.CutPrefix(word, saslPrefix); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // known tells whether the server listed anything at all.
 func (c Capabilities) known() bool { return len(c.All) > 0 }

@@ -31,6 +31,8 @@ type Conn struct {
 	guard  *guard
 	client *imapclient.Client
 	trips  atomic.Int64
+	// mechanism is how the session logged in.
+	mechanism string
 
 	// turn is held while a command is written, so that none starts in the middle
 	// of another. It is never held while waiting for an answer, other than "+".
@@ -57,6 +59,7 @@ type place struct {
 func newConn(conn *wire.Conn, l *login) *Conn {
 	c := &Conn{
 		wire: conn, guard: newGuard(conn, l.tags, &l.heard), caps: l.caps, lastUID: map[place]uint32{},
+		mechanism: l.mechanism,
 	}
 	c.trips.Store(int64(l.trips))
 	c.stream = newStream(c.guard)
@@ -71,6 +74,10 @@ func (c *Conn) Capabilities() Capabilities {
 	defer c.mu.Unlock()
 	return c.caps
 }
+
+// Mechanism is how the session logged in: the name of a SASL mechanism, or "LOGIN
+// command".
+func (c *Conn) Mechanism() string { return c.mechanism }
 
 // RoundTrips is how often we waited for the server.
 func (c *Conn) RoundTrips() int { return int(c.trips.Load()) }

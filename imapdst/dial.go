@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/sasl"
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/internal/wire"
 )
@@ -21,9 +22,18 @@ type Options struct {
 	// Username and Password are sent as they are; neither may hold CR, LF or NUL.
 	Username string
 	Password secret.Value
-	// Auth is "auto" (or empty), "plain" for SASL PLAIN (RFC 4616) or "login"
-	// for the LOGIN command (RFC 3501 §6.2.3).
+	// AuthorizeAs names whose account it is to be, where that is somebody else than
+	// who logs in (RFC 4422 §2); mostly empty.
+	AuthorizeAs string
+	// Token gives a token of OAuth. Without it the password is the token, where
+	// Auth names such a mechanism. It is asked once, before the server is.
+	Token func(context.Context) (secret.Value, error)
+	// Auth is "auto" (or empty), "login" for the LOGIN command (RFC 3501 §6.2.3), or
+	// the name of a SASL mechanism in lower case. Auto takes the strongest that is
+	// offered and suits what is given, and LOGIN where there is none.
 	Auth string
+
+	token secret.Value // what Token gave
 }
 
 // Dial connects, makes the connection safe as the endpoint demands, logs in and
@@ -33,7 +43,8 @@ type Options struct {
 // login (RFC 3501 §7.1 CAPABILITY) is asked nothing else.
 func Dial(ctx context.Context, o Options) (*Conn, error) {
 	o.Endpoint.Protocol = wire.IMAP
-	if err := o.check(); err != nil {
+	o, err := o.ready(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if o.Endpoint.Limits.Idle == 0 {
@@ -51,21 +62,31 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	return newConn(conn, l), nil
 }
 
-func (o Options) check() error {
-	for name, value := range map[string]string{
-		"username": o.Username, "password": o.Password.Reveal(),
-	} {
-		if strings.ContainsAny(value, "\r\n\x00") {
-			return fault.New(fault.Config, "the %s for %s contains a line break or a NUL",
-				name, o.Endpoint).WithHint("check the file or variable it comes from")
-		}
+// ready fills in the defaults, asks for the token, if it may be needed, and refuses
+// what can't be sent.
+func (o Options) ready(ctx context.Context) (_ Options, err error) {
+	if o.Auth == "" {
+		o.Auth = authAuto
 	}
-	switch o.Auth {
-	case "", "auto", "plain", "login":
-		return nil
+	if _, known := sasl.Mechanism(o.Auth); !known && o.Auth != authAuto {
+		return o, fault.New(fault.Config, "auth: \"%s\" is not one of auto, %s", fault.Escape(o.Auth),
+			strings.ToLower(strings.Join(sasl.Mechanisms(), ", "))).
+			WithHint("auto does where the server can tell what it takes")
 	}
-	return fault.New(fault.Config, "auth: %q is not supported for IMAP", o.Auth).
-		WithHint("use auto, plain or login")
+	if err := o.credentials().Check(); err != nil || o.Token == nil || !sasl.TakesToken(o.Auth) {
+		return o, err
+	}
+	if o.token, err = o.Token(ctx); err != nil {
+		return o, err
+	}
+	return o, o.credentials().Check()
+}
+
+func (o Options) credentials() sasl.Credentials {
+	return sasl.Credentials{
+		Username: o.Username, AuthorizeAs: o.AuthorizeAs, Password: o.Password, Token: o.token,
+		Host: o.Endpoint.Host, Port: o.Endpoint.Port,
+	}
 }
 
 // login is the dialogue up to the authenticated state (RFC 3501 §3), before
@@ -78,6 +99,8 @@ type login struct {
 	trips   int
 	caps    Capabilities
 	heard   notices
+	// mechanism is how we log in, refused what it said about a refusal.
+	mechanism, refused string
 }
 
 func (l *login) run(ctx context.Context) error {

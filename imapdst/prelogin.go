@@ -125,8 +125,8 @@ func (l *login) tagged(line, rest string) (status, error) {
 	return s, nil
 }
 
-// hide takes the password out of what the server says.
-func (l *login) hide(text string) string { return l.options.Password.Hide(text, l.options.Username) }
+// hide takes what is secret out of what the server says.
+func (l *login) hide(text string) string { return l.options.credentials().Hide(text) }
 
 // stray is a line that answers nothing we sent. Before TLS that is an attempt to
 // get ahead of the upgrade (CVE-2026-42246).

@@ -2,29 +2,29 @@ package pop
 
 import (
 	"context"
-	"encoding/base64"
+	"crypto/md5"
+	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/emersion/go-sasl"
-
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/sasl"
 )
 
-// The values of Options.Auth.
+// The values of Options.Auth that are no mechanism of SASL, and in upper case how
+// [Maildrop.Mechanism] calls two of them.
 const (
-	authAuto  = "auto"
-	authPlain = "plain"
-	authUser  = "user"
+	authAuto = "auto"
+	authUser = "user"
+	authAPOP = "apop"
+
+	wayUser = "USER"
+	wayAPOP = "APOP"
 )
 
-const (
-	// maxInitial is how long a command line may be (RFC 2449 §4), and so an AUTH
-	// with its initial response; a longer response goes on a line of its own.
-	maxInitial = 255
-	// maxRounds bounds the challenges of one login.
-	maxRounds = 8
-)
+// maxInitial is how long a command line may be (RFC 2449 §4), and so an AUTH
+// with its initial response; a longer response goes on a line of its own.
+const maxInitial = 255
 
 // login goes from the AUTHORIZATION to the TRANSACTION state (RFC 1939 §4).
 func (m *Maildrop) login(ctx context.Context) error {
@@ -40,39 +40,87 @@ func (m *Maildrop) login(ctx context.Context) error {
 	return nil
 }
 
+// Mechanism is how the session logged in: the name of a SASL mechanism, "USER" or
+// "APOP".
+func (m *Maildrop) Mechanism() string { return m.mechanism }
+
 // loginRefused reads the reasons of RFC 2449 §8.1 and RFC 3206 §4. Without one
 // -ERR proves little, but a wrong password is the likely cause.
 func (m *Maildrop) loginRefused(reply status) error {
 	err := m.refusal("login", reply, fault.Credentials)
-	if err.Code == fault.Credentials && !m.conn.Secure() {
+	if err.Code != fault.Credentials {
+		return err
+	}
+	if m.refused != "" {
+		err.Message += "; " + m.refused
+	}
+	if hint := sasl.Hint(m.mechanism, m.options.Auth == authAuto); hint != "" {
+		err.Hint += "; " + hint
+	}
+	if !m.conn.Secure() {
 		err.Hint += "; or the server wants TLS: set tls: implicit or starttls"
 	}
 	return err
 }
 
-// authenticate returns the last word of the server on who we are.
+// authenticate returns the last word of the server on who we are. With auto the
+// next way is taken where the server does not know the one that it announced, and
+// only then: it has judged no credentials.
 func (m *Maildrop) authenticate() (status, error) {
+	ways, err := m.ways()
+	if err != nil {
+		return status{}, err
+	}
 	before := m.beforeLogin()
-	if !m.wantsSASL() {
-		return m.userLogin(before)
+	for i, way := range ways {
+		m.mechanism = way
+		reply, err := m.try(way, before)
+		if err != nil || i == len(ways)-1 || !unknown(reply) {
+			return reply, err
+		}
+		before = nil
 	}
-	client := sasl.NewPlainClient("", m.options.Username, m.options.Password.Reveal())
-	reply, err := m.saslLogin(client, before)
-	unknown := !reply.ok && reply.code == "" && containsAny(reply.text, unsupportedWords)
-	if err == nil && unknown && m.options.Auth == authAuto {
-		return m.userLogin(nil) // it announced what it does not do
-	}
-	return reply, err
+	return status{}, nil // there is a way at least
 }
 
-func (m *Maildrop) wantsSASL() bool {
-	switch m.options.Auth {
-	case authPlain:
-		return true
-	case authUser:
-		return false
+// unknown tells that the server does not know the command or its mechanism.
+func unknown(reply status) bool {
+	return !reply.ok && reply.code == "" && containsAny(reply.text, unsupportedWords)
+}
+
+// ways are how to log in, in the order to try.
+func (m *Maildrop) ways() ([]string, error) {
+	if auth := m.options.Auth; auth != authAuto {
+		return []string{strings.ToUpper(auth)}, nil
 	}
-	return slices.Contains(m.caps.SASL, sasl.Plain)
+	c := m.options.credentials()
+	ways := c.Choose(m.caps.SASL)
+	if c.HasPassword() && c.AuthorizeAs == "" {
+		ways = append(ways, wayUser)
+	}
+	if len(ways) > 0 {
+		return ways, nil
+	}
+	return nil, m.conn.Break(fault.New(fault.Refused, "%s offers no login that suits the credentials; its "+
+		"SASL mechanisms: %s", m.conn.Address(), m.shown(orNone(m.caps.SASL))).
+		WithHint("%s", sasl.NoWayHint(c)))
+}
+
+func orNone(words []string) string {
+	if len(words) == 0 {
+		return "none"
+	}
+	return strings.Join(words, ", ")
+}
+
+func (m *Maildrop) try(way string, before []call) (status, error) {
+	switch way {
+	case wayUser:
+		return m.userLogin(before)
+	case wayAPOP:
+		return m.apopLogin(before)
+	}
+	return m.saslLogin(way, before)
 }
 
 // beforeLogin turns on UTF8 where it is offered, which is allowed only before
@@ -94,81 +142,100 @@ func (m *Maildrop) userLogin(before []call) (last status, err error) {
 		}
 		return nil
 	}}
-	pass := call{line: "PASS " + m.options.Password.Reveal(), reply: func(reply status) error {
-		last = reply
-		return nil
-	}}
-	err = m.exchange(append(before, user, pass)...)
+	err = m.exchange(append(before, user, m.final("PASS "+m.options.Password.Reveal(), &last))...)
 	return last, err
 }
 
-// saslLogin runs AUTH (RFC 5034 §4), with the initial response on the command
-// line where it fits.
-func (m *Maildrop) saslLogin(client sasl.Client, before []call) (last status, err error) {
-	mechanism, initial, err := client.Start()
-	if err != nil {
-		return status{}, fault.New(fault.Internal, "SASL: %w", err)
+// final is the command whose reply is the last word on the login.
+func (m *Maildrop) final(line string, last *status) call {
+	return call{line: line, reply: func(reply status) error {
+		*last = reply
+		return nil
+	}}
+}
+
+// apopLogin proves the password by a digest over the timestamp in the greeting
+// (RFC 1939 §7).
+func (m *Maildrop) apopLogin(before []call) (last status, err error) {
+	stamp := m.greeting[max(0, strings.IndexByte(m.greeting, '<')):]
+	stamp = stamp[:strings.IndexByte(stamp, '>')+1]
+	if !sasl.IsMessageID(stamp) {
+		return status{}, m.conn.Break(fault.New(fault.Refused,
+			"%s greets without a proper timestamp, which APOP needs: \"%s\"", m.conn.Address(),
+			m.shown(m.greeting)).WithHint("set auth: auto; this server has no APOP, or not for this port"))
 	}
-	dialogue := &saslDialogue{m: m, client: client, initial: initial}
+	digest := md5.Sum([]byte(stamp + m.options.Password.Reveal()))
+	line := fmt.Sprintf("APOP %s %x", m.options.Username, digest)
+	err = m.exchange(append(slices.Clone(before), m.final(line, &last))...)
+	return last, err
+}
+
+// saslLogin runs AUTH (RFC 5034 §4). Exchange ends the connection, or says
+// "Protocol error", where the initial response stands on the command line, so it
+// gets one on a line of its own, which all servers have to take.
+func (m *Maildrop) saslLogin(mechanism string, before []call) (status, error) {
+	oneLine := !strings.Contains(m.greeting, "Microsoft Exchange")
+	reply, err := m.auth(mechanism, oneLine, before)
+	if err == nil && oneLine && !reply.ok && reply.code == "" &&
+		containsAny(reply.text, []string{"protocol error"}) {
+		return m.auth(mechanism, false, nil)
+	}
+	return reply, err
+}
+
+func (m *Maildrop) auth(mechanism string, oneLine bool, before []call) (last status, err error) {
+	dialogue, err := m.options.credentials().Begin(mechanism)
+	if err != nil {
+		return status{}, err
+	}
 	line := "AUTH " + mechanism
-	if short := line + " " + encode(initial); len(short)+len("\r\n") <= maxInitial {
-		line = short
+	if initial, ok := dialogue.Initial(); ok && oneLine &&
+		len(line)+len(" ")+len(initial)+len("\r\n") <= maxInitial {
+		line += " " + initial
+		dialogue.Sent()
 	}
 	err = m.exchange(append(before, call{line: line, challenge: true,
 		reply: func(reply status) error {
-			last, err = dialogue.run(reply)
+			last, err = m.converse(dialogue, reply)
 			return err
 		}})...)
 	return last, err
 }
 
-func encode(response []byte) string { return base64.StdEncoding.EncodeToString(response) }
-
-// saslDialogue answers challenges.
-type saslDialogue struct {
-	m       *Maildrop
-	client  sasl.Client
-	initial []byte // nil once it was given in answer to a challenge
-}
-
-// run returns the reply that ends the dialogue.
-func (d *saslDialogue) run(reply status) (status, error) {
-	for round := 0; reply.more; round++ {
-		response, ok := d.respond(reply.text)
-		if !ok || round == maxRounds {
-			return d.cancel(reply.text)
+// converse answers challenges and returns the reply that ends the dialogue.
+func (m *Maildrop) converse(d *sasl.Dialogue, reply status) (status, error) {
+	for reply.more {
+		line, ok := d.Answer(reply.text)
+		if !ok {
+			return m.cancel(d)
 		}
-		if err := d.m.send(encode(response)+"\r\n", 0); err != nil {
+		if err := m.send(line+"\r\n", 0); err != nil {
 			return status{}, err
 		}
 		var err error
-		if reply, err = readStatus(d.m.conn, d.m.shown); err != nil {
+		if reply, err = readStatus(m.conn, m.shown); err != nil {
 			return status{}, err
 		}
+	}
+	m.refused = d.Refused()
+	if reply.ok {
+		return reply, m.accepted(d)
 	}
 	return reply, nil
 }
 
-// respond answers one challenge. An empty one asks for the initial response: it
-// was too long for the command line, or the server does not know that form.
-func (d *saslDialogue) respond(challenge string) (response []byte, ok bool) {
-	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(challenge))
-	if err != nil {
-		return nil, false
+// accepted refuses an OK that came before the end of the mechanism.
+func (m *Maildrop) accepted(d *sasl.Dialogue) error {
+	if err := d.Accepted(); err != nil {
+		return m.conn.Break(fault.New(fault.CodeOf(err), "%s %w", m.conn.Address(), err).
+			WithHint("%s", fault.HintOf(err)))
 	}
-	if len(decoded) == 0 && d.initial != nil {
-		response, d.initial = d.initial, nil
-		return response, true
-	}
-	response, err = d.client.Next(decoded)
-	return response, err == nil
+	return nil
 }
 
 // cancel ends the dialogue as RFC 5034 §4 says: with "*", to which the server has
 // to answer -ERR.
-func (d *saslDialogue) cancel(challenge string) (status, error) {
-	m := d.m
-	shown := m.shown(challenge)
+func (m *Maildrop) cancel(d *sasl.Dialogue) (status, error) {
 	if err := m.send("*\r\n", 0); err != nil {
 		return status{}, err
 	}
@@ -176,10 +243,11 @@ func (d *saslDialogue) cancel(challenge string) (status, error) {
 	if err != nil {
 		return status{}, err
 	}
+	why := d.Cancelled()
 	if reply.ok || reply.more {
-		return status{}, m.broken("%s went on with a login that was cancelled (challenge \"%s\")",
-			m.conn.Address(), shown)
+		return status{}, m.broken("%s went on with a login that was cancelled (%w)",
+			m.conn.Address(), why)
 	}
-	return status{}, fault.New(fault.Credentials, "%s: login cancelled: unusable challenge \"%s\"",
-		m.conn.Address(), shown).WithHint("set auth: user if the server has no usable SASL PLAIN")
+	return status{}, fault.New(why.Code, "%s: login cancelled: %w", m.conn.Address(), why).
+		WithHint("%s", why.Hint)
 }

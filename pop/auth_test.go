@@ -216,9 +216,9 @@ func TestCapaUnanswered(t *testing.T) {
 
 func TestUnknownAuth(t *testing.T) {
 	options := over(serve(t, popd.Options{}))
-	options.Auth = "apop"
+	options.Auth = "ntlm"
 	_, err := pop.Dial(t.Context(), options)
-	wantFault(t, err, fault.Config, "apop", "plain")
+	wantFault(t, err, fault.Config, "ntlm", "apop", "plain")
 }
 
 func TestCapabilities(t *testing.T) {

@@ -16,6 +16,7 @@ func connect(ctx context.Context, o Options) (*Maildrop, error) {
 	return &Maildrop{
 		options: o, conn: lib.lines.Conn, library: lib, turns: 1,
 		plainFirst: leavesFirstLine(lib.lines.last.text),
+		greeting:   lib.lines.last.text,
 	}, nil
 }
 

@@ -106,5 +106,5 @@ func (m *Maildrop) shown(text string) string { return m.options.shown(text) }
 
 // shown makes server text safe to print.
 func (o Options) shown(text string) string {
-	return fault.Escape(o.Password.Hide(text, o.Username))
+	return fault.Escape(o.credentials().Hide(text))
 }

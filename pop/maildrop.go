@@ -3,9 +3,11 @@ package pop
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/sasl"
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/internal/wire"
 )
@@ -24,14 +26,23 @@ type Options struct {
 	// become commands of their own.
 	Username string
 	Password secret.Value
-	// Auth is "auto", "plain" (SASL PLAIN) or "user" (USER and PASS). The default
-	// is auto: PLAIN where it is offered, since it carries any password exactly.
+	// AuthorizeAs names whose maildrop it is to be, where that is somebody else
+	// than who logs in (RFC 4422 §2); mostly empty.
+	AuthorizeAs string
+	// Token gives a token of OAuth. Without it the password is the token, where
+	// Auth names such a mechanism. It is asked once, before the server is.
+	Token func(context.Context) (secret.Value, error)
+	// Auth is "auto", "user" (USER and PASS), "apop", or the name of a SASL
+	// mechanism in lower case. The default is auto: the strongest that is offered
+	// and suits what is given, USER and PASS where there is none.
 	Auth string
 	// MaxMessages bounds a listing (5,000,000).
 	MaxMessages int
 	// Window bounds how many replies may be on their way at a time (512), where
 	// the server announces PIPELINING.
 	Window int
+
+	token secret.Value // what Token gave
 }
 
 // withDefaults fills in what is not set and refuses what can't be sent.
@@ -43,24 +54,45 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Window == 0 {
 		o.Window = defaultWindow
 	}
-	switch o.Auth {
-	case "":
+	if o.Auth == "" {
 		o.Auth = authAuto
-	case authAuto, authPlain, authUser:
-	default:
-		return o, fault.New(fault.Config, "auth: \"%s\" is not one of auto, plain, user",
-			fault.Escape(o.Auth)).WithHint("auto does where the server can tell what it takes")
 	}
-	// RFC 1939 §3: a command ends at CRLF.
-	if strings.ContainsAny(o.Username, "\r\n\x00") {
-		return o, fault.New(fault.Config, "the user name contains a line break or a NUL").
-			WithHint("check how the user name is written in the configuration")
+	if err := o.checkAuth(); err != nil {
+		return o, err
 	}
-	if strings.ContainsAny(o.Password.Reveal(), "\r\n\x00") {
-		return o, fault.New(fault.Config, "the password contains a line break or a NUL").
-			WithHint("check how the password is stored; a file may end in one line break only")
+	return o, o.credentials().Check()
+}
+
+func (o Options) checkAuth() error {
+	switch _, known := sasl.Mechanism(o.Auth); {
+	case !known && !slices.Contains([]string{authAuto, authUser, authAPOP}, o.Auth):
+		return fault.New(fault.Config, "auth: \"%s\" is not one of auto, user, apop, %s",
+			fault.Escape(o.Auth), strings.ToLower(strings.Join(sasl.Mechanisms(), ", "))).
+			WithHint("auto does where the server can tell what it takes")
+	case !known && o.Auth != authAuto && o.AuthorizeAs != "":
+		return fault.New(fault.Config, "auth: %s can't log in as somebody else (authorize_as)", o.Auth).
+			WithHint("set auth: plain or scram-sha-256, or leave authorize_as out")
 	}
-	return o, nil
+	return nil
+}
+
+// withToken asks for the token, if it may be needed.
+func (o Options) withToken(ctx context.Context) (Options, error) {
+	if o.Token == nil || !sasl.TakesToken(o.Auth) {
+		return o, nil
+	}
+	var err error
+	if o.token, err = o.Token(ctx); err != nil {
+		return o, err
+	}
+	return o, o.credentials().Check()
+}
+
+func (o Options) credentials() sasl.Credentials {
+	return sasl.Credentials{
+		Username: o.Username, AuthorizeAs: o.AuthorizeAs, Password: o.Password, Token: o.token,
+		Host: o.Endpoint.Host, Port: o.Endpoint.Port,
+	}
 }
 
 // Maildrop is one session with a server, logged in.
@@ -77,6 +109,10 @@ type Maildrop struct {
 	// a message; see dots.go.
 	plainFirst bool
 	turns      int
+	// greeting is what the server said first; APOP needs it.
+	greeting string
+	// mechanism is how we log in, refused what it said about a refusal.
+	mechanism, refused string
 }
 
 // Dial connects, secures the connection as the endpoint says, and logs in. Its
@@ -87,6 +123,9 @@ type Maildrop struct {
 func Dial(ctx context.Context, o Options) (*Maildrop, error) {
 	o, err := o.withDefaults()
 	if err != nil {
+		return nil, err
+	}
+	if o, err = o.withToken(ctx); err != nil {
 		return nil, err
 	}
 	// Some servers hang up on CAPA, or never answer it. Once may be an accident,
