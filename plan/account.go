@@ -19,7 +19,7 @@ const (
 type side struct {
 	spec          *spec
 	tlsPort, port int
-	auth, later   []string
+	auth          []string
 }
 
 var (
@@ -27,11 +27,14 @@ var (
 		"username", "password", "auth", "allow_plaintext"}}
 	destinationSpec = &spec{what: "destination",
 		keys: append(slices.Clone(sourceSpec.keys), "connections", "different_user")}
-	sourceSide = side{sourceSpec, 995, 110, []string{"auto", "plain", "user"},
-		[]string{"login", "apop", "cram-md5", "scram-sha-256", "xoauth2", "oauthbearer"}}
-	destinationSide = side{destinationSpec, 993, 143, []string{"auto", "plain", "login"},
-		[]string{"cram-md5", "scram-sha-256", "xoauth2", "oauthbearer"}}
-	seenSpec = &spec{what: "seen", keys: []string{"older_than"}}
+	sourceSide      = side{sourceSpec, 995, 110, slices.Concat(saslWords, popWords)}
+	destinationSide = side{destinationSpec, 993, 143, saslWords}
+	seenSpec        = &spec{what: "seen", keys: []string{"older_than"}}
+
+	// saslWords are ways to log in on both sides, popWords those of POP3 alone.
+	saslWords = []string{"auto", "plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256",
+		"xoauth2", "oauthbearer"}
+	popWords = []string{"user", "apop"}
 )
 
 func (d *decoder) decodeAccount(f fields) Account {
@@ -45,7 +48,7 @@ func (d *decoder) decodeAccount(f fields) Account {
 		Seen:        f.seen("seen"),
 	}
 	if f.find("repair") != nil {
-		a.Repair, _ = f.choice("repair", []string{"wrap"}, nil)
+		a.Repair, _ = f.choice("repair", []string{"wrap"})
 	}
 	a.Destination.Connections = to.number("connections", defaultConnections, mostAtOnce)
 	a.DifferentUser = to.flag("different_user")
@@ -74,7 +77,7 @@ func (d *decoder) endpoint(f fields, s side) Endpoint {
 		return Endpoint{}
 	}
 	mode, modeAt := f.choice("tls", []string{string(wire.Implicit), string(wire.STARTTLS),
-		string(wire.None)}, nil)
+		string(wire.None)})
 	e := Endpoint{Endpoint: wire.Endpoint{TLS: wire.TLSMode(mode)}}
 	e.Host = f.host("host")
 	port := s.port
@@ -119,11 +122,11 @@ func (f fields) checkPlaintext(e Endpoint, modeAt *yaml.Node) {
 // auth is choice with a word for the names that belong to the other protocol.
 func (f fields) auth(s side) string {
 	node := f.find("auth")
-	if node != nil && node.Value == "user" && !slices.Contains(s.auth, "user") {
-		f.problem(node, "auth", "user is a POP3 login; it must be %s", orList(s.auth))
+	if node != nil && slices.Contains(popWords, node.Value) && !slices.Contains(s.auth, node.Value) {
+		f.problem(node, "auth", "%s is a POP3 login; it must be %s", node.Value, orList(s.auth))
 		return s.auth[0]
 	}
-	word, _ := f.choice("auth", s.auth, s.later)
+	word, _ := f.choice("auth", s.auth)
 	return word
 }
 

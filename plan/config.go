@@ -66,7 +66,8 @@ type Endpoint struct {
 	Password Password
 	// Secret is the password itself, once Resolve has read it.
 	Secret secret.Value
-	// Auth is "auto", "plain", "user" (source) or "login" (destination).
+	// Auth is "auto", the name of a SASL mechanism in lower case, or, for a source,
+	// "user" or "apop".
 	Auth string
 	// Connections is the most that may be used; 0 for a source.
 	Connections int

@@ -107,21 +107,14 @@ func (f fields) required(key, wanted string) (string, *yaml.Node) {
 }
 
 // choice returns one of the allowed words, the first of which is the default.
-// Words of later are refused as not built yet.
-func (f fields) choice(key string, allowed, later []string) (string, *yaml.Node) {
+func (f fields) choice(key string, allowed []string) (string, *yaml.Node) {
 	node := f.find(key)
 	if node == nil {
 		return allowed[0], nil
 	}
 	word := node.Value // empty unless it is a scalar
-	switch {
-	case slices.Contains(allowed, word):
-	case slices.Contains(later, word):
-		f.problem(node, key, "%s is not supported yet; it must be %s", word, orList(allowed))
-	default:
-		f.problem(node, key, "must be %s%s", orList(allowed), didYouMean(word, allowed))
-	}
 	if !slices.Contains(allowed, word) {
+		f.problem(node, key, "must be %s%s", orList(allowed), didYouMean(word, allowed))
 		return allowed[0], node
 	}
 	return word, node
