@@ -23,10 +23,11 @@ type side struct {
 }
 
 var (
-	sourceSpec = &spec{what: "source", keys: []string{"host", "port", "tls", "tls_ca", "tls_pin",
-		"username", "password", "auth", "allow_plaintext"}}
+	sideKeys = []string{"host", "port", "tls", "tls_ca", "tls_pin", "username", "password", "auth",
+		"allow_plaintext"}
+	sourceSpec      = &spec{what: "source", keys: slices.Concat(sideKeys, []string{"skip_uidls"})}
 	destinationSpec = &spec{what: "destination",
-		keys: append(slices.Clone(sourceSpec.keys), "connections", "different_user")}
+		keys: slices.Concat(sideKeys, []string{"connections", "different_user"})}
 	sourceSide      = side{sourceSpec, 995, 110, slices.Concat(saslWords, popWords)}
 	destinationSide = side{destinationSpec, 993, 143, saslWords}
 	seenSpec        = &spec{what: "seen", keys: []string{"older_than"}}
@@ -91,8 +92,22 @@ func (d *decoder) endpoint(f fields, s side) Endpoint {
 	e.Username, _ = f.required("username", "the name to log in with")
 	e.Password = f.password("password", e.Username)
 	e.Auth = f.auth(s)
+	e.SkipFile = d.absolute(f.optional("skip_uidls"))
+	e.Skip = f.skip("skip_uidls", e.SkipFile)
 	f.checkPlaintext(e, modeAt)
 	return e
+}
+
+// skip reads the file of UIDLs that a source names.
+func (f fields) skip(key, path string) UIDLs {
+	if path == "" || f.d.open == nil || f.d.draft {
+		return nil
+	}
+	uidls, err := readUIDLs(path)
+	if err != nil {
+		f.problem(f.find(key), key, "%v", err)
+	}
+	return uidls
 }
 
 // absent notes that nothing is said about a whole side.

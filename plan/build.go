@@ -63,6 +63,8 @@ func (b *builder) decide(l Listed) Action {
 	a := Action{Listed: l, Repeated: b.repeated(l)}
 	known, ok := b.in.Known[l.Key]
 	switch {
+	case !ok && b.in.Skip.Has(l.UIDL) && !a.Repeated:
+		return a.with(Skip, "another program fetched it before (skip_uidls)")
 	case !ok || l.Key == "":
 		return b.unknown(a)
 	case known.State == stateIntent:

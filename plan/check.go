@@ -78,7 +78,7 @@ func (a Account) Hash() string {
 	list := []string{a.Name, a.Folder, a.Keep.String(), a.Seen.String(), a.Repair}
 	for _, e := range []Endpoint{a.Source, a.Destination} {
 		list = append(list, e.Address(), string(e.TLS), e.CAFile, e.Pin,
-			strconv.FormatBool(e.AllowPlaintext), e.Username, e.Auth)
+			strconv.FormatBool(e.AllowPlaintext), e.Username, e.Auth, e.SkipFile)
 	}
 	return hashTexts(list)
 }

@@ -69,6 +69,11 @@ type Endpoint struct {
 	// Auth is "auto", the name of a SASL mechanism in lower case, or, for a source,
 	// "user" or "apop".
 	Auth string
+	// SkipFile names a file of UIDLs, and Skip holds them: messages of a source that
+	// another program fetched before, and that are left alone unless the journal knows
+	// them. Only [Load] reads the file.
+	SkipFile string
+	Skip     UIDLs
 	// Connections is the most that may be used; 0 for a source.
 	Connections int
 }

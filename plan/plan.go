@@ -113,6 +113,8 @@ type Input struct {
 	Listing []Listed
 	// Known is what the journal says, by key. It may hold more than the listing.
 	Known map[string]Known
+	// Skip holds the UIDLs of messages that another program fetched before.
+	Skip UIDLs
 	// Found is what the destination has, by key.
 	Found map[string]Match
 	// Limit is the largest message that the destination accepts, in octets

@@ -41,10 +41,11 @@ func (t *trip) recognise(ctx context.Context, act bool) (map[string]plan.Match, 
 	return t.matchHeaders(ctx, worth, headers, act)
 }
 
-// isUnknown reports a message that the journal can't vouch for by name.
+// isUnknown reports a message that the journal can't vouch for by name, and that is to
+// be brought if it is new.
 func (t *trip) isUnknown(l plan.Listed) bool {
 	r, ok := t.known[l.Key]
-	return !ok || !sameListing(r, l) && !wasRead(r, l)
+	return !ok && !t.skips(l) || ok && !sameListing(r, l) && !wasRead(r, l)
 }
 
 // wasRead reports whether a record may be about the listed message and knows its

@@ -34,7 +34,8 @@ func (t *trip) survey(ctx context.Context) error {
 		return err
 	}
 	t.undeleted = false
-	if err := t.judgeNames(ctx, len(keys), len(counts) == 0); err != nil {
+	t.countSkipped()
+	if err := t.judgeNames(ctx, len(keys)-t.skipped, len(counts) == 0); err != nil {
 		return err
 	}
 	if err := t.confirmAnswered(ctx); err != nil {
@@ -43,6 +44,29 @@ func (t *trip) survey(ctx context.Context) error {
 	t.match = newMatcher(t)
 	t.match.blank = len(counts) == 0
 	return t.settleOpen(ctx)
+}
+
+// countSkipped says how much of the listing skip_uidls leaves alone.
+func (t *trip) countSkipped() {
+	t.skipped = 0
+	for _, l := range t.listing {
+		if t.skips(l) {
+			t.skipped++
+		}
+	}
+	if t.skipped > 0 && t.rounds == 0 {
+		t.note("%s left alone: another program fetched them before, says skip_uidls", count(t.skipped, "message"))
+	}
+}
+
+// skips reports a message that the journal does not know and that is in the account's
+// list of those that another program fetched. A UIDL that several have names none.
+func (t *trip) skips(l plan.Listed) bool {
+	if len(t.account.Source.Skip) == 0 || !trusted(l) {
+		return false
+	}
+	_, known := t.known[l.Key]
+	return !known && t.account.Source.Skip.Has(l.UIDL)
 }
 
 // judgeNames decides whether UIDLs say anything about old messages. The verdict
@@ -138,10 +162,14 @@ func (t *trip) describe(ctx context.Context) error {
 	defer t.mu.Unlock()
 	for _, l := range t.listing {
 		r, ok := known[l.Key]
-		if !ok || t.held[l.Key] {
+		skipped := !ok && t.skips(l)
+		if !ok && !skipped || t.held[l.Key] {
 			continue
 		}
 		state := string(r.State)
+		if skipped {
+			state = "skipped" // another program fetched it
+		}
 		if r.State == journal.Delivered && !t.own[l.Key] {
 			state = "known" // delivered by an earlier run
 		}
@@ -164,7 +192,7 @@ func (t *trip) draw(ctx context.Context, act bool) (plan.Plan, error) {
 	_, box := t.dest.get()
 	p := plan.Build(plan.Input{
 		Account: t.account.Name, ConfigHash: t.account.Hash(), Now: time.Now(), LastRun: t.lastRun.At,
-		Listing: t.listing, Known: t.knownToPlan(box.AppendLimit), Found: found,
+		Listing: t.listing, Skip: t.account.Source.Skip, Known: t.knownToPlan(box.AppendLimit), Found: found,
 		Limit: box.AppendLimit, Expire: t.source.Capabilities().Expire, Keep: t.account.Keep, HeldToo: t.engine.Held,
 		Destination: plan.Destination{
 			Host: t.account.Destination.Host, User: t.account.Destination.Username,

@@ -52,6 +52,7 @@ type trip struct {
 	repeats    map[string]bool           // UIDLs that the listing has more than once
 	renumbered bool                      // (almost) no UIDL of the listing is known, though others are
 	undeleted  bool                      // deletions in doubt did not take effect, and the names changed
+	skipped    int                       // messages that skip_uidls leaves alone
 	nameless   bool                      // the listing has messages without a lasting name
 	inPlan     map[string]bool           // keys of the stored plan
 	rounds     int                       // rounds completed before this one

@@ -1,0 +1,56 @@
+package plan
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// maxUIDLs bounds a file of UIDLs, in octets.
+const maxUIDLs = 256 << 20
+
+// UIDLs is a set of UIDLs, sorted.
+type UIDLs []string
+
+// NewUIDLs makes a set.
+func NewUIDLs(list ...string) UIDLs {
+	sorted := slices.Clone(list)
+	slices.Sort(sorted)
+	return slices.Compact(sorted)
+}
+
+// Has reports whether a UIDL is in the set.
+func (u UIDLs) Has(uidl string) bool {
+	_, found := slices.BinarySearch(u, uidl)
+	return found
+}
+
+// readUIDLs reads a file with a UIDL a line.
+func readUIDLs(path string) (UIDLs, error) {
+	file, err := openPrompt(path)
+	if err != nil {
+		return nil, fmt.Errorf("the file cannot be read: %s; a relative path counts from the folder of accounts.yaml", reason(err))
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxUIDLs+1))
+	if err != nil {
+		return nil, fmt.Errorf("the file cannot be read: %s; it must be a file with one UIDL a line", reason(err))
+	}
+	if len(data) > maxUIDLs {
+		return nil, fmt.Errorf("the file is larger than %d MB; it must hold one UIDL a line", maxUIDLs>>20)
+	}
+	var list []string
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	lines.Buffer(nil, maxUIDL+2)
+	for lines.Scan() {
+		if lines.Text() != "" {
+			list = append(list, lines.Text())
+		}
+	}
+	if lines.Err() != nil {
+		return nil, fmt.Errorf("line %d of the file is longer than %d bytes; it must hold one UIDL a line", len(list)+1, maxUIDL)
+	}
+	return NewUIDLs(list...), nil
+}
