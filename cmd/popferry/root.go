@@ -97,7 +97,7 @@ func (a *app) root() *cobra.Command {
 	})
 	a.commonFlags(root)
 	root.AddCommand(a.demoCommand(), a.planCommand(), a.runCommand(), a.statusCommand(),
-		a.verifyCommand(), a.adoptCommand(), a.undoCommand(), a.versionCommand())
+		a.verifyCommand(), a.adoptCommand(), a.undoCommand(), a.importCommand(), a.versionCommand())
 	return root
 }
 

@@ -49,6 +49,7 @@ var allowed = map[string][]string{
 	"internal/report": {
 		"internal/fault", "internal/ferry", "internal/journal", "internal/message", "plan",
 	},
+	"internal/foreign": {"internal/fault", "internal/sheet", "plan"},
 	"internal/demo": {
 		"imapdst", "internal/fault", "internal/ferry", "internal/journal", "internal/message",
 		"internal/mailtest/certs", "internal/mailtest/corpus", "internal/mailtest/popd",

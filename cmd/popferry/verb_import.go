@@ -1,0 +1,240 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/foreign"
+	"github.com/popferry/popferry/internal/report"
+)
+
+type importOptions struct {
+	format, out    string
+	set, seen      []string
+	skipBad, force bool
+}
+
+func (a *app) importCommand() *cobra.Command {
+	var o importOptions
+	cmd := &cobra.Command{
+		Use:   "import FILE...",
+		Short: "make an accounts.yaml of another program's list",
+		Long: `Make an accounts.yaml of a CSV table, of the configuration of fetchmail, getmail or mpop,
+or of an imapsync list. No server is asked anything.
+
+The columns of a CSV table are named like the keys of accounts.yaml (name, source.host,
+source.username, source.password, destination.username), or as in Microsoft's migration
+lists (EmailAddress, UserName, Password). What a list does not say is given with --set,
+for all accounts alike, or with {local} and {source.username} in it for each.
+
+--seen takes over what fetchmail (.fetchids), getmail (oldmail-*) or mpop (its uidls_file)
+remembers: such mail is left alone on POP3, so that changing over copies nothing again.`,
+		Example: `  popferry import ~/.fetchmailrc --seen ~/.fetchids --set destination.host=imap.example.net
+  popferry import users.csv --set source.host=pop.oldisp.example \
+      --set destination.host=imap.example.net --set 'destination.username={local}@example.net'`,
+		Args: func(cmd *cobra.Command, files []string) error {
+			if len(files) > 0 {
+				return nil
+			}
+			return fault.New(fault.Usage, "import needs the list to read").
+				WithHint("popferry import FILE; - is standard input")
+		},
+		RunE: func(cmd *cobra.Command, files []string) error { return a.importLists(o, files) },
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&o.format, "format", "", "what the files are: "+strings.Join(foreign.Formats, ", ")+" (default: found out)")
+	f.StringArrayVar(&o.set, "set", nil, "`KEY=VALUE` for accounts that have none, such as destination.host=imap.example.net")
+	f.StringArrayVar(&o.seen, "seen", nil, "a `FILE` in which the other program remembers what it fetched")
+	f.StringVar(&o.out, "out", "accounts.yaml", "the `FILE` to make; - is standard output")
+	f.BoolVar(&o.skipBad, "skip-bad", false, "leave out accounts that can't be used, instead of making nothing")
+	f.BoolVar(&o.force, "force", false, "replace the file if it exists")
+	return cmd
+}
+
+func (a *app) importLists(o importOptions, files []string) error {
+	if o.format != "" && !slices.Contains(foreign.Formats, o.format) {
+		return fault.New(fault.Usage, "--format must be one of: %s", strings.Join(foreign.Formats, ", ")).
+			WithHint("leave it out to have it found out")
+	}
+	if o.out == "-" && len(o.seen) > 0 {
+		return fault.New(fault.Usage, "--seen makes files beside accounts.yaml, which needs a name then").
+			WithHint("name it with --out")
+	}
+	settings, err := settingsOf(o.set)
+	if err != nil {
+		return err
+	}
+	if err := notThere(o); err != nil {
+		return err
+	}
+	list, err := a.readLists(o, files)
+	if err != nil {
+		return err
+	}
+	if err := a.remember(list, o.seen); err != nil {
+		return err
+	}
+	text, err := a.settle(list, o, strings.Join(files, ", "), settings)
+	if err != nil {
+		return err
+	}
+	if err := a.writeImport(o.out, text, list); err != nil {
+		return err
+	}
+	a.sayImported(o.out, list)
+	return nil
+}
+
+func settingsOf(texts []string) ([]foreign.Setting, error) {
+	var settings []foreign.Setting
+	for _, text := range texts {
+		s, err := foreign.ParseSetting(text)
+		if err != nil {
+			return nil, fault.New(fault.Usage, "--set: %w", err).WithHint("the keys are those of accounts.yaml")
+		}
+		settings = append(settings, s)
+	}
+	return settings, nil
+}
+
+// notThere refuses to replace a file that somebody may have worked on.
+func notThere(o importOptions) error {
+	if _, err := os.Lstat(o.out); o.out == "-" || o.force || errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return fault.New(fault.Usage, "%s exists", fault.Escape(o.out)).
+		WithHint("name another file with --out, or replace it with --force")
+}
+
+func (a *app) readLists(o importOptions, files []string) (*foreign.List, error) {
+	all := &foreign.List{}
+	for _, name := range files {
+		list, err := readInput(name, func(r io.Reader) (*foreign.List, error) { return foreign.Read(name, o.format, r) })
+		if err != nil {
+			return nil, err
+		}
+		all.Join(list)
+	}
+	for _, why := range all.Skipped {
+		a.say("left out: %s", why)
+	}
+	return all, nil
+}
+
+// readInput opens a file, or standard input for "-".
+func readInput[T any](name string, read func(io.Reader) (T, error)) (value T, err error) {
+	file := os.Stdin
+	if name != "-" {
+		if file, err = os.Open(name); err != nil {
+			return value, fault.New(fault.Config, "%w", err).WithHint("check the name, and that you may read the file")
+		}
+		defer file.Close()
+	}
+	value, err = read(file)
+	var wrong *foreign.Mistake
+	switch {
+	case errors.As(err, &wrong):
+		return value, fault.New(fault.Config, "%s", foreign.Bad{File: name, Mistake: *wrong}.Error()).
+			WithHint("mend the file, or say what it is with --format; nothing was made")
+	case err != nil:
+		return value, fault.New(fault.Config, "read %s: %w", fault.Escape(name), err).WithHint("it must be a text file")
+	}
+	return value, nil
+}
+
+func (a *app) remember(list *foreign.List, files []string) error {
+	for _, name := range files {
+		seen, err := readInput(name, func(r io.Reader) ([]foreign.Seen, error) { return foreign.ReadSeen(name, r) })
+		if err != nil {
+			return err
+		}
+		for _, other := range list.Remember(seen) {
+			a.say("note: %s: %s of %s at %s, which is in no account", fault.Escape(name), count(len(other.UIDLs), "UIDL"),
+				fault.Escape(other.User), fault.Escape(other.Host))
+		}
+	}
+	return nil
+}
+
+// settle completes the accounts and makes sure that the new file can be used.
+func (a *app) settle(list *foreign.List, o importOptions, from string, settings []foreign.Setting) (foreign.Text, error) {
+	if err := list.Settle(settings); err != nil {
+		return foreign.Text{}, fault.New(fault.Config, "--set: %w", err).WithHint("nothing was made")
+	}
+	text := list.Write(from, settings)
+	bad := list.Check(text)
+	if o.skipBad {
+		list.Drop(bad)
+		text = list.Write(from, settings)
+		bad = list.Check(text)
+	}
+	for _, b := range append(list.Bad, bad...) {
+		fmt.Fprintln(a.stderr, b.Error())
+	}
+	if len(bad) > 0 || len(list.Bad) > 0 && !o.skipBad || len(list.Accounts) == 0 {
+		return text, fault.New(fault.Config, "%s can't be used; nothing was made", count(len(list.Bad)+len(bad), "account")).
+			WithHint("give what is missing with --set KEY=VALUE, or leave such accounts out with --skip-bad")
+	}
+	return text, nil
+}
+
+// writeImport writes the new file, and the lists of what was fetched before it.
+func (a *app) writeImport(out string, text foreign.Text, list *foreign.List) error {
+	if out == "-" {
+		_, err := io.WriteString(a.stdout, text.YAML)
+		return err
+	}
+	for _, account := range list.Accounts {
+		if len(account.Seen) == 0 {
+			continue
+		}
+		path := filepath.Join(filepath.Dir(out), account.Get("source.skip_uidls"))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return fault.New(fault.State, "%w", err).WithHint("check that the folder may be written to")
+		}
+		if err := report.WriteFile(path, account.WriteSeen); err != nil {
+			return err
+		}
+	}
+	return report.WriteFile(out, func(w io.Writer) error {
+		_, err := io.WriteString(w, text.YAML)
+		return err
+	})
+}
+
+func (a *app) sayImported(out string, list *foreign.List) {
+	notes, seen := 0, 0
+	for _, account := range list.Accounts {
+		notes += len(account.Notes)
+		seen += len(account.Seen)
+	}
+	where := fault.Escape(out)
+	if out == "-" {
+		where = "standard output"
+	}
+	a.say("%s: %s, %d left out, %s of mail fetched before", where, count(len(list.Accounts), "account"),
+		len(list.Bad), count(seen, "UIDL"))
+	if n := list.Secrets(); n > 0 {
+		a.say("%s not in the list: put each into its file below secrets/, readable by you alone", count(n, "password"))
+	}
+	if notes > 0 {
+		a.say("%s in it: what could not be taken over", count(notes, "comment"))
+	}
+}
+
+// count says "1 account", "2 accounts".
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

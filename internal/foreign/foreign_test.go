@@ -1,0 +1,332 @@
+package foreign_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/popferry/popferry/internal/foreign"
+	"github.com/popferry/popferry/plan"
+)
+
+var toExample = []foreign.Setting{{Key: "destination.host", Value: "imap.example.net"}}
+
+// convert makes accounts.yaml of a list and returns its accounts, without the heading.
+func convert(t *testing.T, name, text string, settings ...foreign.Setting) (*foreign.List, string) {
+	t.Helper()
+	list, err := foreign.Read(name, "", strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings = append(settings, toExample...)
+	if err := list.Settle(settings); err != nil {
+		t.Fatal(err)
+	}
+	written := list.Write(name, settings)
+	if bad := list.Check(written); len(bad) > 0 {
+		t.Errorf("the new file has mistakes: %v\n%s", bad, written.YAML)
+	}
+	_, accounts, found := strings.Cut(written.YAML, "accounts:\n")
+	if !found {
+		t.Fatal(written.YAML)
+	}
+	return list, accounts
+}
+
+func TestConvert(t *testing.T) {
+	const secrets = ", password: {file: secrets/"
+	for name, c := range map[string]struct {
+		file, in, want string
+		set            []foreign.Setting
+	}{
+		"fetchmail": {"fetchmailrc", `
+# a comment with a 'quote
+set daemon 300
+set no bouncemail
+defaults proto pop3 uidl
+poll pop.oldisp.example via "real.oldisp.example" service 995:
+   user 'alice@oldisp.example', with password "s3 \x41\\b#;", is alice here
+     options ssl, keep, fetchall mda "/usr/bin/procmail -d %T"
+   user bob there password bobpw is bob lists here nokeep limit 50000
+poll apop.oldisp.example protocol APOP user carol password 'c"d' sslproto ''
+poll mail.other.example proto IMAP user dave password x
+skip pop.third.example auth cram-md5 user erin password "two \
+lines" is erin here
+`, `  - name: alice@oldisp.example
+    source: {host: real.oldisp.example, tls: implicit, username: alice@oldisp.example, password: "s3 A\\b#;"}
+    destination: {username: alice@oldisp.example` + secrets + `alice@oldisp.example-destination}}
+  # fetchmail sorts this maildrop's mail by its headers to several users; here all of it goes to one folder
+  # limit is not taken over
+  - name: bob
+    source: {host: real.oldisp.example, tls: implicit, username: bob, password: bobpw}
+    destination: {username: bob` + secrets + `bob-destination}}
+  # fetchmail may have sent this password in clear text; popferry wants STLS
+  - name: carol
+    source: {host: apop.oldisp.example, tls: starttls, username: carol, password: "c\"d", auth: apop}
+    destination: {username: carol` + secrets + `carol-destination}}
+  # fetchmail may have sent this password in clear text; popferry wants STLS
+  - name: erin
+    source: {host: pop.third.example, tls: starttls, username: erin, password: "two lines", auth: cram-md5}
+    destination: {username: erin` + secrets + `erin-destination}}
+`, nil},
+		"getmail": {"getmailrc-alice", `
+[retriever]
+type = SimplePOP3SSLRetriever
+server = pop.oldisp.example
+username: alice
+password_command = ("pass", "show", 'mail/it''s')
+[filter-1]
+type = Filter_external
+[destination]
+type = Maildir
+path = ~/Maildir/
+[options]
+delete = true
+`, `  # the filters are not taken over
+  - name: alice
+    source: {host: pop.oldisp.example, tls: implicit, username: alice, password: {command: ["pass", "show", "mail/it", "s"]}}
+    destination: {username: alice` + secrets + `alice-destination}}
+`, nil},
+		"mpop": {"mpoprc", `
+defaults
+tls on
+tls_trust_file system
+account work
+host pop.oldisp.example
+user alice
+passwordeval "gpg -q -d ~/.pw.gpg"
+keep off
+account home : work
+user "bob"
+tls_starttls off
+password "it's \ "1""
+killsize 100000
+`, `  - name: work
+    source: {host: pop.oldisp.example, tls: starttls, username: alice, password: {command: ["sh", "-c", "gpg -q -d ~/.pw.gpg"]}}
+    destination: {username: alice` + secrets + `work-destination}}
+  # killsize is not taken over
+  - name: home
+    source: {host: pop.oldisp.example, tls: implicit, username: bob, password: "it's \\ \"1\""}
+    destination: {username: bob` + secrets + `home-destination}}
+`, nil},
+		"imapsync": {"list.txt", `# host1;user1;password1;host2;user2;password2
+pop.oldisp.example;alice;s3;imap.example.net;alice@example.net;"new"
+pop.oldisp.example;bob;b b;imap.example.net;bob@example.net;true;--automap;
+`, `  - name: alice
+    source: {host: pop.oldisp.example, username: alice, password: s3}
+    destination: {host: imap.example.net, username: alice@example.net, password: "\"new\""}
+  # options of imapsync at the end of the line are not taken over
+  - name: bob
+    source: {host: pop.oldisp.example, username: bob, password: "b b"}
+    destination: {host: imap.example.net, username: bob@example.net, password: "true"}
+`, nil},
+		"Microsoft": {"users.csv", "EmailAddress,UserName,Password\r\nalice@example.net,alice,\"s,3\"\r\n", `  - name: alice@example.net
+    source: {host: pop.alice.example, username: alice, password: "s,3"}
+    destination: {username: alice@example.net` + secrets + `alice@example.net-destination}}
+`, []foreign.Setting{{Key: "destination.tls", Value: "starttls"}, {Key: "source.host", Value: "pop.{local}.example"}}},
+		"keys": {"users.csv", "source.host;source.username;source.port;destination.username;source.password.env;folder\n" +
+			"pop.a.example;alice;1995;a@example.net;A_PW;Old/2020\npop.b.example;alice;;b@example.net;B_PW;\n",
+			`  - name: alice
+    source: {host: pop.a.example, port: 1995, username: alice, password: {env: A_PW}}
+    destination: {username: a@example.net` + secrets + `alice-destination}}
+    folder: Old/2020
+  - name: alice@pop.b.example
+    source: {host: pop.b.example, username: alice, password: {env: B_PW}}
+    destination: {username: b@example.net` + secrets + `alice@pop.b.example-destination}}
+`, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			list, got := convert(t, c.file, c.in, c.set...)
+			if got != c.want {
+				t.Errorf("got\n%s\nwant\n%s", got, c.want)
+			}
+			if len(list.Bad) > 0 {
+				t.Errorf("bad: %v", list.Bad)
+			}
+			if other := len(list.Skipped) > 0; other != (name == "fetchmail") {
+				t.Errorf("left out: %v", list.Skipped)
+			}
+		})
+	}
+}
+
+func TestBadLists(t *testing.T) {
+	for name, c := range map[string]struct{ file, in, want string }{
+		"nothing":          {"x", "hello\n", "it is not clear what it is; say --format csv, fetchmailrc"},
+		"empty":            {"users.csv", "", "is empty"},
+		"header":           {"users.csv", "user,pw\na,b\n", "line 1: unknown column number 1"},
+		"binary":           {"mpoprc", "account\x00", "holds a NUL"},
+		"large":            {"fetchmailrc", strings.Repeat("#", 16<<20+1), "is larger than 16 MB"},
+		"no account":       {"fetchmailrc", "set daemon 300\n", "has no POP3 account"},
+		"open quote":       {"fetchmailrc", "poll a user \"b\n", "line 1: a quote opens here"},
+		"long value":       {"fetchmailrc", "\npoll " + strings.Repeat("x", 5000), "line 2: a value is longer than 4096"},
+		"no section":       {"getmailrc", "type = x\n", "line 1: must be a section in brackets"},
+		"no retriever":     {"getmailrc", "[options]\nx=1\n", "has no section [retriever]"},
+		"IMAP":             {"getmailrc", "\n[retriever]\ntype=SimpleIMAPRetriever\n", "line 2: the retriever is none for POP3"},
+		"password_command": {"getmailrc", "[retriever]\ntype=SimplePOP3Retriever\npassword_command=pass\n", "line 1: password_command must be words in quotes"},
+		"parent":           {"mpoprc", "account a : b\n", "line 1: the account after the colon"},
+		"account twice":    {"mpoprc", "account a\naccount a\n", "line 2: an account needs a name of its own"},
+	} {
+		_, err := foreign.Read(c.file, "", strings.NewReader(c.in))
+		var wrong *foreign.Mistake
+		if !errors.As(err, &wrong) || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %s", name, err, c.want)
+		}
+	}
+}
+
+// TestBadAccounts: what is wrong with one account is told with its line, and the
+// others go on without it.
+func TestBadAccounts(t *testing.T) {
+	for name, c := range map[string]struct {
+		file, in string
+		want     []string
+		left     int
+	}{
+		"CSV": {"users.csv", "name,source.host,source.username,source.port\na,pop.a.example,a,\nb,pop.b.example\nc,pop.c.example,c,x\na,pop.d.example,d,\n",
+			[]string{"users.csv:3: the row has 2 columns", "users.csv:4: source.port must be a whole number", "users.csv:5: the name is taken"}, 1},
+		"fetchmail": {"fetchmailrc", "poll a.example proto pop3 user a pass a sowhat\npoll b.example proto pop3 user b pass b\npoll c.example proto pop3 user \"d\ne\" pass c\n",
+			[]string{"fetchmailrc:1: there is an unknown option", "fetchmailrc:3: source.username contains a line break"}, 1},
+		"imapsync": {"list", "a;b;c;d;e;f\na;b;c\n", []string{"list:2: needs six values"}, 1},
+		"letters":  {"mpoprc", "account a\nhost a.example\nuser a\npassword \xe9\naccount b\nhost b.example\nuser b\n", []string{"mpoprc:1: has letters that are not UTF-8"}, 1},
+		"YAML":     {"users.csv", "source.host,source.username,\"source.x}: y\"\na.example,a,b\nb.example,b,\n", []string{"users.csv:2: source: unknown key"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			list, err := foreign.Read(c.file, "", strings.NewReader(c.in))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := list.Settle(toExample); err != nil {
+				t.Fatal(err)
+			}
+			list.Drop(list.Check(list.Write("x", toExample)))
+			var got []string
+			for _, b := range list.Bad {
+				got = append(got, b.Error())
+			}
+			for _, want := range c.want {
+				if !slices.ContainsFunc(got, func(s string) bool { return strings.HasPrefix(s, want) }) {
+					t.Errorf("%q lacks %s", got, want)
+				}
+			}
+			if again := list.Check(list.Write("x", toExample)); len(again) > 0 || len(list.Accounts) != c.left {
+				t.Errorf("%d accounts are left, with %v", len(list.Accounts), again)
+			}
+		})
+	}
+}
+
+// TestSeen reads what the programs themselves have written.
+func TestSeen(t *testing.T) {
+	for file, want := range map[string]foreign.Seen{
+		"fetchids": {Host: "localhost", UIDLs: []string{"000000a1.uid,", "UID%41#;=[x]", "plain-3", "99fc1ae52349d05a-4"}},
+		"oldmail-127.0.0.1-41261-alice@oldisp.example": {Host: "127.0.0.1",
+			UIDLs: []string{"000000a1.uid, \"odd\"", "99fc1ae52349d05a-4", "UID%41#;=[x]", "plain-3"}},
+		"uidls": {Host: "127.0.0.1", UIDLs: []string{"000000a1.uid, \"odd\"", "99fc1ae52349d05a-4", "UID%41#;=[x]", "plain-3"}},
+	} {
+		f, err := os.Open(filepath.Join("testdata", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen, err := foreign.ReadSeen(f.Name(), f)
+		f.Close()
+		if err != nil || len(seen) != 1 {
+			t.Errorf("%s: %+v, %v", file, seen, err)
+			continue
+		}
+		if got := seen[0]; got.User != "alice@oldisp.example" || got.Host != want.Host {
+			t.Errorf("%s: %+v", file, got)
+		}
+		slices.Sort(seen[0].UIDLs)
+		slices.Sort(want.UIDLs)
+		if !slices.Equal(seen[0].UIDLs, want.UIDLs) {
+			t.Errorf("%s: %q", file, seen[0].UIDLs)
+		}
+	}
+}
+
+func TestRemember(t *testing.T) {
+	list, err := foreign.Read("fetchmailrc", "", strings.NewReader(
+		"poll label via pop.oldisp.example proto pop3 user alice pass x user bob pass y"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown := list.Remember([]foreign.Seen{
+		{User: "alice", Host: "label", UIDLs: []string{"1"}}, {User: "alice", Host: "POP.oldisp.example.", UIDLs: []string{"2"}},
+		{User: "alice", Host: "other.example", UIDLs: []string{"3"}},
+	})
+	if len(unknown) != 1 || unknown[0].Host != "other.example" || !slices.Equal(list.Accounts[0].Seen, []string{"1", "2"}) ||
+		len(list.Accounts[1].Seen) != 0 {
+		t.Errorf("%+v, %+v", unknown, list.Accounts)
+	}
+	if err := list.Settle(toExample); err != nil {
+		t.Fatal(err)
+	}
+	if got := list.Accounts[0].Get("source.skip_uidls"); got != "seen/alice" {
+		t.Errorf("%q", got)
+	}
+	var b strings.Builder
+	if err := list.Accounts[0].WriteSeen(&b); err != nil || b.String() != "1\n2\n" {
+		t.Errorf("%q, %v", b.String(), err)
+	}
+}
+
+func TestBadSeen(t *testing.T) {
+	for name, in := range map[string]string{
+		"fetchids": "hello\n", "fetchids ": "@host uid\n", "oldmail-host": "x\x00y\n", "oldmail-h-110-u": "no time\n",
+		"uidls": " 1 host\n", "long": "a@b " + strings.Repeat("x", 5000),
+	} {
+		_, err := foreign.ReadSeen(name, strings.NewReader(in))
+		var wrong *foreign.Mistake
+		if !errors.As(err, &wrong) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestParseSetting(t *testing.T) {
+	for _, text := range []string{"", "x", "destination.host=", "destination=x", "hots=x", "=x"} {
+		if s, err := foreign.ParseSetting(text); err == nil {
+			t.Errorf("%q: %+v", text, s)
+		}
+	}
+	s, err := foreign.ParseSetting("source.password.command=a=b")
+	if err != nil || s != (foreign.Setting{Key: "source.password.command", Value: "a=b"}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// FuzzRead: whatever comes, it ends in a mistake, or in a list whose accounts with
+// mistakes can be left out, and whose values are in the new file as they were.
+func FuzzRead(f *testing.F) {
+	for _, seed := range []string{"poll a proto pop3 user b pass 'c'", "[retriever]\ntype=SimplePOP3Retriever\nserver=a\n",
+		"account a\nhost b\nuser c\n", "a;b;c;d;e;f", "source.host,source.username\na,b\n"} {
+		for i := range foreign.Formats {
+			f.Add(i, seed)
+		}
+	}
+	f.Fuzz(func(t *testing.T, format int, text string) {
+		name := foreign.Formats[uint(format)%uint(len(foreign.Formats))]
+		list, err := foreign.Read("x", name, strings.NewReader(text))
+		if err != nil || list.Settle(toExample) != nil {
+			return
+		}
+		list.Drop(list.Check(list.Write("x\ny", toExample)))
+		if len(list.Accounts) == 0 {
+			return
+		}
+		written := list.Write("x", toExample)
+		config, err := plan.Parse("accounts.yaml", []byte(written.YAML))
+		if err != nil {
+			t.Fatalf("%v\n%s", err, written.YAML)
+		}
+		for i, a := range config.Accounts {
+			if want := list.Accounts[i].Get("source.username"); a.Source.Username != want {
+				t.Errorf("user name %q, want %q\n%s", a.Source.Username, want, written.YAML)
+			}
+		}
+	})
+}

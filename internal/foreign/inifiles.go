@@ -1,0 +1,222 @@
+package foreign
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// readGetmailrc reads the configuration of one account of getmail: sections with names
+// and values (getmail's documentation, Creating a getmail rc file).
+func (l *List) readGetmailrc(data []byte) error {
+	sections, lines, err := sectionsOf(string(data))
+	if err != nil {
+		return err
+	}
+	from := sections["retriever"]
+	kind := from["type"]
+	switch {
+	case from == nil:
+		return &Mistake{Text: "has no section [retriever]"}
+	case !strings.Contains(kind, "POP3"):
+		l.Skipped = append(l.Skipped, "its retriever is no POP3")
+		return &Mistake{Line: lines["retriever"], Text: "the retriever is none for POP3"}
+	}
+	a := &Account{Line: lines["retriever"]}
+	a.set("source.host", from["server"])
+	a.set("source.port", from["port"])
+	a.set("source.username", from["username"])
+	a.set("source.password", from["password"])
+	a.Hosts = []string{from["server"]}
+	if err := passwordCommand(a, from["password_command"]); err != nil {
+		return &Mistake{Line: lines["retriever"], Text: err.Error()}
+	}
+	a.set("source.tls_ca", from["ca_certs"])
+	if strings.Contains(kind, "SSL") {
+		a.set("source.tls", "implicit")
+	} else {
+		startTLS(a, "getmail")
+	}
+	if strings.Contains(kind, "Multidrop") {
+		a.note("getmail sorts this maildrop's mail by its envelope to several users; here all of it goes to one folder")
+	}
+	if slices.Contains([]string{"true", "yes", "on", "1"}, strings.ToLower(from["use_apop"])) {
+		a.set("source.auth", "apop")
+	}
+	if from["use_xoauth2"] != "" {
+		a.set("source.auth", "xoauth2")
+	}
+	for _, section := range slices.Sorted(maps.Keys(sections)) {
+		if strings.HasPrefix(section, "filter") {
+			a.note("the filters are not taken over")
+		}
+	}
+	l.Accounts = append(l.Accounts, a)
+	return nil
+}
+
+var quotedWord = regexp.MustCompile(`"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'`)
+
+// passwordCommand reads a tuple: ("program", "argument").
+func passwordCommand(a *Account, text string) error {
+	if text == "" {
+		return nil
+	}
+	var words []string
+	for _, match := range quotedWord.FindAllStringSubmatch(text, 100) {
+		words = append(words, match[1]+match[2])
+	}
+	if len(words) == 0 {
+		return fmt.Errorf(`password_command must be words in quotes: ("program", "argument")`)
+	}
+	a.Values = append(a.Values, Value{Key: "source.password.command", Words: words})
+	return nil
+}
+
+// sectionsOf reads a file of sections: [name], name = value or name: value, a line that
+// begins with a blank goes on with the one before, # and ; begin a comment.
+func sectionsOf(text string) (sections map[string]map[string]string, lines map[string]int, err error) {
+	sections, lines = map[string]map[string]string{}, map[string]int{}
+	var section, name string
+	number := 0
+	for line := range strings.Lines(text) {
+		number++
+		line = strings.TrimRight(line, " \t\r\n")
+		trimmed := strings.TrimSpace(line)
+		switch {
+		case trimmed == "" || strings.ContainsAny(trimmed[:1], "#;"):
+		case len(line) > maxWord:
+			return nil, nil, &Mistake{Line: number, Text: fmt.Sprintf("is longer than %d bytes", maxWord)}
+		case strings.ContainsAny(line[:1], " \t") && section != "" && name != "":
+			sections[section][name] += " " + trimmed
+		case strings.HasPrefix(line, "[") && strings.HasSuffix(line, "]"):
+			section, name = strings.ToLower(strings.TrimSpace(line[1:len(line)-1])), ""
+			sections[section], lines[section] = map[string]string{}, number
+		default:
+			at := strings.IndexAny(line, "=:")
+			if at < 0 || section == "" {
+				return nil, nil, &Mistake{Line: number, Text: "must be a section in brackets, or name = value below one"}
+			}
+			name = strings.ToLower(strings.TrimSpace(line[:at]))
+			sections[section][name] = strings.TrimSpace(line[at+1:])
+		}
+	}
+	return sections, lines, nil
+}
+
+// readMpoprc reads the configuration of mpop: commands, one a line, which defaults and
+// accounts collect; an account may inherit from others (mpop(1)).
+func (l *List) readMpoprc(data []byte) error {
+	r := &mpoprc{list: l, byName: map[string]map[string]string{}, current: map[string]string{}}
+	r.defaults = r.current
+	number := 0
+	for line := range strings.Lines(string(data)) {
+		number++
+		if err := r.command(number, strings.TrimSpace(line)); err != nil {
+			return &Mistake{Line: number, Text: err.Error()}
+		}
+	}
+	for _, name := range r.order {
+		r.account(name)
+	}
+	return nil
+}
+
+type mpoprc struct {
+	list              *List
+	byName            map[string]map[string]string
+	order             []string
+	lines             []int
+	defaults, current map[string]string
+}
+
+func (r *mpoprc) command(number int, line string) error {
+	if line == "" || strings.HasPrefix(line, "#") {
+		return nil
+	}
+	name, value, _ := strings.Cut(line, " ")
+	if tab := strings.IndexByte(name, '\t'); tab >= 0 {
+		name, value = name[:tab], name[tab+1:]+" "+value
+	}
+	value = unquote(strings.TrimSpace(value))
+	switch name = strings.ToLower(name); {
+	case len(value) > maxWord:
+		return fmt.Errorf("is longer than %d bytes", maxWord)
+	case name == "defaults":
+		r.current = r.defaults
+	case name == "account":
+		return r.start(number, value)
+	default:
+		r.current[name] = value
+	}
+	return nil
+}
+
+// unquote takes double quotes off; mpop knows no escapes inside of them.
+func unquote(value string) string {
+	if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' {
+		return value[1 : len(value)-1]
+	}
+	return value
+}
+
+// start begins an account: "name", or "name : parent, parent".
+func (r *mpoprc) start(number int, value string) error {
+	name, parents, _ := strings.Cut(value, ":")
+	name = strings.TrimSpace(name)
+	if name == "" || r.byName[name] != nil {
+		return fmt.Errorf("an account needs a name of its own")
+	}
+	r.current = maps.Clone(r.defaults)
+	for parent := range strings.SplitSeq(parents, ",") {
+		if parent = strings.TrimSpace(parent); parent == "" {
+			continue
+		}
+		if r.byName[parent] == nil {
+			return fmt.Errorf("the account after the colon is none of those above")
+		}
+		maps.Copy(r.current, r.byName[parent])
+	}
+	r.byName[name] = r.current
+	r.order, r.lines = append(r.order, name), append(r.lines, number)
+	return nil
+}
+
+func (r *mpoprc) account(name string) {
+	from := r.byName[name]
+	if from["host"] == "" {
+		return // others inherit from it
+	}
+	a := &Account{Line: r.lines[slices.Index(r.order, name)], Hosts: []string{from["host"]}}
+	if name != "default" {
+		a.set("name", name)
+	}
+	a.set("source.host", from["host"])
+	a.set("source.port", from["port"])
+	a.set("source.username", from["user"])
+	a.set("source.password", from["password"])
+	if command := from["passwordeval"]; command != "" && from["password"] == "" {
+		// mpop hands it to a shell.
+		a.Values = append(a.Values, Value{Key: "source.password.command", Words: []string{"sh", "-c", command}})
+	}
+	switch {
+	case from["tls"] == "on" && from["tls_starttls"] == "off":
+		a.set("source.tls", "implicit")
+	case from["tls"] == "on":
+		a.set("source.tls", "starttls")
+	default:
+		startTLS(a, "mpop")
+	}
+	if trust := from["tls_trust_file"]; trust != "" && trust != "system" {
+		a.set("source.tls_ca", trust)
+	}
+	auth(a, from["auth"])
+	for _, lost := range []string{"tls_fingerprint", "filter", "killsize", "skipsize", "proxy_host", "source_ip", "tls_cert_file"} {
+		if from[lost] != "" {
+			a.note("%s is not taken over", lost)
+		}
+	}
+	r.list.Accounts = append(r.list.Accounts, a)
+}

@@ -1,0 +1,177 @@
+package foreign
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+const (
+	// maxSeen bounds a file of UIDLs, in octets.
+	maxSeen = 256 << 20
+	// maxUIDL bounds one UIDL; the standard says 70 octets (RFC 1939 §7).
+	maxUIDL = 1 << 10
+)
+
+// Seen is what a program remembers of one maildrop: the UIDLs of mail that it fetched.
+type Seen struct {
+	User, Host string
+	UIDLs      []string
+}
+
+// ReadSeen reads a file in which fetchmail (.fetchids), getmail (oldmail-HOST-PORT-USER)
+// or mpop (its uidls_file) remembers what it fetched. What is none of these is a
+// *[Mistake].
+func ReadSeen(name string, r io.Reader) ([]Seen, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxSeen+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(data) > maxSeen:
+		return nil, &Mistake{Text: fmt.Sprintf("is larger than %d MB", maxSeen>>20)}
+	}
+	if base := filepath.Base(name); strings.HasPrefix(base, "oldmail-") {
+		return oldmail(base, data)
+	}
+	if isMpop(data) {
+		return mpopUIDLs(data)
+	}
+	return fetchids(data)
+}
+
+// oldmail is a line a message, its UIDL and a time with a NUL between them. Whose it is
+// says the name of the file.
+func oldmail(base string, data []byte) ([]Seen, error) {
+	parts := strings.SplitN(strings.TrimPrefix(base, "oldmail-"), "-", 2)
+	// A host may have dashes: the port is the first part that is a number.
+	host := parts[0]
+	for len(parts) == 2 {
+		next := strings.SplitN(parts[1], "-", 2)
+		if next[0] != "" && strings.Trim(next[0], "0123456789") == "" && len(next) == 2 {
+			uidls, err := oldmailUIDLs(data)
+			return []Seen{{Host: host, User: next[1], UIDLs: uidls}}, err
+		}
+		host += "-" + next[0]
+		parts = next
+	}
+	return nil, &Mistake{Text: "its name should be oldmail-HOST-PORT-USER, as getmail gave it"}
+}
+
+func oldmailUIDLs(data []byte) (uidls []string, err error) {
+	err = eachLine(data, func(line string) error {
+		uidl, _, found := strings.Cut(line, "\x00")
+		if !found {
+			return fmt.Errorf("is no line of an oldmail file of getmail")
+		}
+		uidls = append(uidls, uidl)
+		return nil
+	})
+	return uidls, err
+}
+
+func isMpop(data []byte) bool {
+	for line := range bytes.Lines(data) {
+		if !bytes.HasPrefix(line, []byte("#")) {
+			return bytes.HasPrefix(line, []byte(" "))
+		}
+	}
+	return false
+}
+
+// mpopUIDLs is " NUMBER HOST USER" and below it as many UIDLs, one a line.
+func mpopUIDLs(data []byte) (all []Seen, err error) {
+	err = eachLine(data, func(line string) error {
+		switch {
+		case strings.HasPrefix(line, "#") && len(all) == 0:
+		case strings.HasPrefix(line, " "):
+			fields := strings.SplitN(line[1:], " ", 3)
+			if len(fields) != 3 {
+				return fmt.Errorf("should be: a number, a host, a user")
+			}
+			all = append(all, Seen{Host: fields[1], User: fields[2]})
+		case len(all) == 0:
+			return fmt.Errorf("stands before any host and user")
+		default:
+			last := &all[len(all)-1]
+			last.UIDLs = append(last.UIDLs, line)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// fetchids is "USER@HOST UIDL" a line.
+func fetchids(data []byte) (all []Seen, err error) {
+	places := map[string]int{}
+	err = eachLine(data, func(line string) error {
+		mailbox, uidl, found := strings.Cut(line, " ")
+		at := strings.LastIndexByte(mailbox, '@')
+		if !found || at < 1 || at == len(mailbox)-1 || uidl == "" {
+			return fmt.Errorf("is neither USER@HOST UIDL, as in .fetchids, nor a line of mpop's or getmail's")
+		}
+		i, known := places[mailbox]
+		if !known {
+			i = len(all)
+			places[mailbox] = i
+			all = append(all, Seen{User: mailbox[:at], Host: mailbox[at+1:]})
+		}
+		all[i].UIDLs = append(all[i].UIDLs, uidl)
+		return nil
+	})
+	return all, err
+}
+
+// eachLine calls fn with every line that is not empty.
+func eachLine(data []byte, fn func(string) error) error {
+	lines := bufio.NewScanner(bytes.NewReader(data))
+	lines.Buffer(nil, 4*maxUIDL)
+	number := 0
+	for lines.Scan() {
+		number++
+		if lines.Text() == "" {
+			continue
+		}
+		if err := fn(lines.Text()); err != nil {
+			return asMistake(number, err)
+		}
+	}
+	if lines.Err() != nil {
+		return &Mistake{Line: number + 1, Text: fmt.Sprintf("is longer than %d bytes", 4*maxUIDL)}
+	}
+	return nil
+}
+
+// Remember gives the accounts of a list what was seen of their maildrops, and returns
+// the user and host of those that are in no account.
+func (l *List) Remember(all []Seen) (unknown []Seen) {
+	for _, s := range all {
+		i := slices.IndexFunc(l.Accounts, func(a *Account) bool { return s.isOf(a) })
+		if i < 0 {
+			unknown = append(unknown, s)
+			continue
+		}
+		l.Accounts[i].Seen = append(l.Accounts[i].Seen, s.UIDLs...)
+	}
+	return unknown
+}
+
+func (s Seen) isOf(a *Account) bool {
+	hosts := append([]string{a.Get("source.host")}, a.Hosts...)
+	user := a.Get("source.username")
+	return (user == s.User || inFileName(user) == s.User) && slices.ContainsFunc(hosts, func(h string) bool {
+		return strings.EqualFold(strings.TrimSuffix(h, "."), strings.TrimSuffix(s.Host, "."))
+	})
+}
+
+// inFileName is a user as getmail writes it into the name of a file.
+func inFileName(user string) string { return strings.NewReplacer("/", "-", ":", "-").Replace(user) }
+
+// WriteSeen writes the UIDLs that were seen, one a line, as skip_uidls reads them.
+func (a *Account) WriteSeen(w io.Writer) error {
+	_, err := io.WriteString(w, strings.Join(a.Seen, "\n")+"\n")
+	return err
+}

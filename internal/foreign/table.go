@@ -1,0 +1,101 @@
+package foreign
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+
+	"github.com/popferry/popferry/internal/sheet"
+)
+
+// microsoft maps the columns of Microsoft's migration lists: whose mailbox, and how to
+// sign in to the old one.
+var microsoft = map[string][]string{
+	"emailaddress": {"name", "destination.username"},
+	"username":     {"source.username"},
+	"password":     {"source.password"},
+}
+
+// readCSV reads a table whose columns are named like keys, or are Microsoft's.
+func (l *List) readCSV(data []byte) error {
+	table, err := sheet.Read(bytes.NewReader(data))
+	if err != nil {
+		return err
+	}
+	keys, err := keysOf(table)
+	if err != nil {
+		return err
+	}
+	for _, row := range table.Rows {
+		if row.Err != nil {
+			l.add(row.Err)
+			continue
+		}
+		a := &Account{Line: row.Line}
+		for i, cell := range row.Cells {
+			for _, key := range keys[i] {
+				a.set(key, cell.Text)
+			}
+		}
+		l.Accounts = append(l.Accounts, a)
+	}
+	return nil
+}
+
+func keysOf(table *sheet.Sheet) ([][]string, error) {
+	keys := make([][]string, len(table.Header))
+	foreign := table.Index("EmailAddress") >= 0
+	for i, column := range table.Header {
+		keys[i] = []string{column.Text}
+		if known := microsoft[strings.ToLower(column.Text)]; foreign && known != nil {
+			keys[i] = known
+		}
+		switch first, _, _ := strings.Cut(keys[i][0], "."); first {
+		case "name", "source", "destination", "folder", "keep", "seen", "repair":
+		default:
+			return nil, &Mistake{Line: column.Line, Column: column.Column, Text: "unknown column " +
+				ordinal(i+1) + "; name the columns like keys (name, source.host, source.username, " +
+				"source.password, destination.username), or as Microsoft does (EmailAddress, UserName, Password)"}
+		}
+	}
+	return keys, nil
+}
+
+func ordinal(n int) string { return "number " + itoa(n) }
+
+// readImapsync reads the list that imapsync's scripts loop over: host, user and
+// password of both sides, separated by semicolons, and perhaps more options.
+func (l *List) readImapsync(data []byte) error {
+	number := 0
+	for line := range strings.Lines(string(data)) {
+		number++
+		line = strings.TrimRight(line, "\r\n")
+		if text := strings.TrimSpace(line); text == "" || strings.HasPrefix(text, "#") {
+			continue
+		}
+		fields := strings.Split(line, ";")
+		if len(fields) < 6 {
+			l.bad(number, "needs six values with semicolons between them: host1;user1;password1;host2;user2;password2")
+			continue
+		}
+		a := &Account{Line: number}
+		for i, key := range []string{"host", "username", "password"} {
+			a.set("source."+key, fields[i])
+			a.set("destination."+key, fields[i+3])
+		}
+		if more := strings.TrimSpace(strings.Join(fields[6:], " ")); more != "" {
+			a.note("options of imapsync at the end of the line are not taken over")
+		}
+		l.Accounts = append(l.Accounts, a)
+	}
+	return nil
+}
+
+// asMistake gives an error of a parser its line.
+func asMistake(line int, err error) *Mistake {
+	var m *Mistake
+	if errors.As(err, &m) {
+		return m
+	}
+	return &Mistake{Line: line, Text: err.Error()}
+}
