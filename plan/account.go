@@ -7,6 +7,7 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/popferry/popferry/internal/sasl"
 	"github.com/popferry/popferry/internal/wire"
 )
 
@@ -23,7 +24,7 @@ type side struct {
 }
 
 var (
-	sideKeys = []string{"host", "port", "tls", "tls_ca", "tls_pin", "username", "password", "auth",
+	sideKeys = []string{"host", "port", "tls", "tls_ca", "tls_pin", "username", "authorize_as", "password", "auth",
 		"allow_plaintext"}
 	sourceSpec      = &spec{what: "source", keys: slices.Concat(sideKeys, []string{"skip_uidls"})}
 	destinationSpec = &spec{what: "destination",
@@ -53,7 +54,7 @@ func (d *decoder) decodeAccount(f fields) Account {
 	}
 	a.Destination.Connections = to.number("connections", defaultConnections, mostAtOnce)
 	a.DifferentUser = to.flag("different_user")
-	a.Name = f.name(a.Source.Username)
+	a.Name = f.name(a.Source.Mailbox())
 	return a
 }
 
@@ -94,6 +95,7 @@ func (d *decoder) endpoint(f fields, s side) Endpoint {
 	e.Auth = f.auth(s)
 	e.SkipFile = d.absolute(f.optional("skip_uidls"))
 	e.Skip = f.skip("skip_uidls", e.SkipFile)
+	e.AuthorizeAs = f.authorizeAs("authorize_as", e.Auth)
 	f.checkPlaintext(e, modeAt)
 	return e
 }
@@ -143,6 +145,16 @@ func (f fields) auth(s side) string {
 	}
 	word, _ := f.choice("auth", s.auth)
 	return word
+}
+
+// authorizeAs refuses a way to log in that names nobody else's mailbox.
+func (f fields) authorizeAs(key, auth string) string {
+	user, node := f.text(key)
+	if name, _ := sasl.Mechanism(auth); node != nil && auth != "auto" && !sasl.CanAuthorize(name) {
+		f.problem(node, key, "can't go with auth: %s, which names nobody but who logs in; use plain, "+
+			"scram-sha-256 or auto", auth)
+	}
+	return user
 }
 
 // optional is text that may be absent.

@@ -70,7 +70,7 @@ func mailboxOf(e Endpoint, s side) mailbox {
 		// server from another.
 		server += ":" + strconv.Itoa(e.Port)
 	}
-	return mailbox{server, strings.ToLower(e.Username)}
+	return mailbox{server, strings.ToLower(e.Mailbox())}
 }
 
 // Hash is the hex SHA-256 of what this account means, without secrets.
@@ -78,9 +78,22 @@ func (a Account) Hash() string {
 	list := []string{a.Name, a.Folder, a.Keep.String(), a.Seen.String(), a.Repair}
 	for _, e := range []Endpoint{a.Source, a.Destination} {
 		list = append(list, e.Address(), string(e.TLS), e.CAFile, e.Pin,
-			strconv.FormatBool(e.AllowPlaintext), e.Username, e.Auth, e.SkipFile)
+			strconv.FormatBool(e.AllowPlaintext), e.Username, e.Auth)
+		list = append(list, e.hashOptional()...)
 	}
 	return hashTexts(list)
+}
+
+// hashOptional names what only some endpoints have, so that the hash of the others
+// stays what it was.
+func (e Endpoint) hashOptional() (list []string) {
+	if e.AuthorizeAs != "" {
+		list = append(list, "authorize_as", e.AuthorizeAs)
+	}
+	if e.SkipFile != "" {
+		list = append(list, "skip_uidls", e.SkipFile)
+	}
+	return list
 }
 
 func hashAccounts(accounts []Account) string {

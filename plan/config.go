@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"strings"
 	"time"
 
@@ -36,7 +37,7 @@ type Limits struct {
 
 // Account is one source and one destination.
 type Account struct {
-	// Name is unique in its file; by default it is the source's user name.
+	// Name is unique in its file; by default it is the user of the source's mailbox.
 	Name string
 	// Line is where the account starts in its file, from 1: accounts.yaml, or the CSV
 	// file of accounts_from.
@@ -60,8 +61,10 @@ type Account struct {
 // Endpoint is one side of an account: where it is, and how to log in.
 type Endpoint struct {
 	wire.Endpoint
-	// Username is sent as it is; it holds no line break and no NUL.
+	// Username logs in. It is sent as it is; it holds no line break and no NUL.
 	Username string
+	// AuthorizeAs is whose mailbox it is, where that is not who logs in.
+	AuthorizeAs string
 	// Password says where the password is.
 	Password Password
 	// Secret is the password itself, once Resolve has read it.
@@ -78,6 +81,10 @@ type Endpoint struct {
 	Connections int
 }
 
+// Mailbox is the user whose mail it is, whoever logs in: one login may be for many
+// mailboxes, so this is the one to tell them apart by.
+func (e Endpoint) Mailbox() string { return cmp.Or(e.AuthorizeAs, e.Username) }
+
 // Flags an arriving message may get (RFC 9051 §2.3.2).
 const flagSeen = `\Seen`
 
@@ -90,12 +97,12 @@ func (a Account) FlagsFor(date, now time.Time) []string {
 	return nil
 }
 
-// UserMismatch reports whether the two user names look like two persons, which
+// UserMismatch reports whether the users of the two mailboxes look like two persons, which
 // is how mail ends up in a stranger's folder. Domains may differ: a provider
 // change does that. Case never counts.
 func (a Account) UserMismatch() bool {
 	return !a.DifferentUser &&
-		!strings.EqualFold(localPart(a.Source.Username), localPart(a.Destination.Username))
+		!strings.EqualFold(localPart(a.Source.Mailbox()), localPart(a.Destination.Mailbox()))
 }
 
 // localPart is what stands before the last "@". Gmail's "recent:" asks for the
@@ -112,8 +119,8 @@ func localPart(user string) string {
 func (a Account) Warnings() []string {
 	var list []string
 	if a.UserMismatch() {
-		list = append(list, "mail of "+fault.Escape(a.Source.Username)+" goes to "+
-			fault.Escape(a.Destination.Username)+
+		list = append(list, "mail of "+fault.Escape(a.Source.Mailbox())+" goes to "+
+			fault.Escape(a.Destination.Mailbox())+
 			"; if that is right, set different_user: true under destination")
 	}
 	for _, e := range []Endpoint{a.Source, a.Destination} {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -253,7 +254,7 @@ func accountLabel(item *yaml.Node, index int) string {
 	name := rawText(item, "name")
 	if name == "" {
 		if source := rawValue(item, "source"); source != nil {
-			name = rawText(source, "username")
+			name = cmp.Or(rawText(source, "authorize_as"), rawText(source, "username"))
 		}
 	}
 	if name == "" {

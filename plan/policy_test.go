@@ -108,6 +108,41 @@ func TestUserMismatch(t *testing.T) {
 	}
 }
 
+// TestMailbox: whose mailbox it is, and not who logs in, names an account, finds two
+// accounts of one maildrop, and tells a stranger's folder.
+func TestMailbox(t *testing.T) {
+	const text = `
+defaults:
+  source: {host: pop.example.org, username: admin, password: x}
+  destination: {host: imap.example.net, username: vmail, password: x}
+accounts:
+  - {source: {authorize_as: alice}, destination: {authorize_as: alice}}
+  - {source: {authorize_as: bob}, destination: {authorize_as: bob@example.net, auth: xoauth2}}
+`
+	c := parse(t, text)
+	for i, want := range []string{"alice", "bob"} {
+		a := c.Accounts[i]
+		if a.Name != want || a.Source.Mailbox() != want || a.Source.Username != "admin" || a.UserMismatch() {
+			t.Errorf("%+v", a)
+		}
+	}
+	if plain := parse(t, account()).Accounts[0]; plain.Source.Mailbox() != "alice" {
+		t.Errorf("%+v", plain.Source)
+	}
+	other := parse(t, strings.ReplaceAll(text, "authorize_as: bob}", "authorize_as: bob2}"))
+	if c.Accounts[0].Hash() != other.Accounts[0].Hash() || c.Accounts[1].Hash() == other.Accounts[1].Hash() {
+		t.Error("the hash does not follow the mailbox")
+	}
+	_, err := plan.Parse("x", []byte(strings.ReplaceAll(text, "source: {authorize_as: bob}", "source: {authorize_as: ALICE}")))
+	if err == nil || !strings.Contains(err.Error(), "same source") {
+		t.Errorf("one maildrop twice: %v", err)
+	}
+	stranger := parse(t, strings.ReplaceAll(text, "authorize_as: bob@example.net", "authorize_as: carol")).Accounts[1]
+	if got := stranger.Warnings(); len(got) != 1 || !strings.Contains(got[0], "mail of bob goes to carol") {
+		t.Errorf("warnings %q", got)
+	}
+}
+
 func TestClearTextWarnsEveryTime(t *testing.T) {
 	c := parse(t, strings.NewReplacer("host: imap.example.net", "host: imap.example.net, tls: none, "+
 		"allow_plaintext: true").Replace(account()))

@@ -81,8 +81,8 @@ func (a *app) failed(ctx context.Context, config *plan.Config, names []string, o
 // scopeOf is what the journal keeps an account under.
 func scopeOf(a plan.Account) journal.Scope {
 	return journal.Scope{
-		Account: a.Name, SourceHost: a.Source.Host, SourceUser: a.Source.Username,
-		DestHost: a.Destination.Host, DestUser: a.Destination.Username, Folder: a.Folder,
+		Account: a.Name, SourceHost: a.Source.Host, SourceUser: a.Source.Mailbox(),
+		DestHost: a.Destination.Host, DestUser: a.Destination.Mailbox(), Folder: a.Folder,
 	}
 }
 

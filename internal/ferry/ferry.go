@@ -112,14 +112,14 @@ func newEngine(o Options) *engine {
 func dialSource(ctx context.Context, a plan.Account) (*pop.Maildrop, error) {
 	return pop.Dial(ctx, pop.Options{
 		Endpoint: a.Source.Endpoint, Username: a.Source.Username,
-		Password: a.Source.Secret, Auth: a.Source.Auth,
+		AuthorizeAs: a.Source.AuthorizeAs, Password: a.Source.Secret, Auth: a.Source.Auth,
 	})
 }
 
 func dialDestination(ctx context.Context, a plan.Account) (*imapdst.Conn, error) {
 	return imapdst.Dial(ctx, imapdst.Options{
 		Endpoint: a.Destination.Endpoint, Username: a.Destination.Username,
-		Password: a.Destination.Secret, Auth: a.Destination.Auth,
+		AuthorizeAs: a.Destination.AuthorizeAs, Password: a.Destination.Secret, Auth: a.Destination.Auth,
 	})
 }
 

@@ -125,8 +125,8 @@ func sameSource(a, b journal.Scope) bool {
 // scopeOf names what the journal keeps for an account.
 func scopeOf(a plan.Account) journal.Scope {
 	return journal.Scope{
-		Account: a.Name, SourceHost: a.Source.Host, SourceUser: a.Source.Username,
-		DestHost: a.Destination.Host, DestUser: a.Destination.Username, Folder: a.Folder,
+		Account: a.Name, SourceHost: a.Source.Host, SourceUser: a.Source.Mailbox(),
+		DestHost: a.Destination.Host, DestUser: a.Destination.Mailbox(), Folder: a.Folder,
 	}
 }
 

@@ -63,7 +63,7 @@ func (t *trip) eachNeighbour(ctx context.Context, do func(l journal.Ledger, own 
 	}
 	d := t.account.Destination
 	for _, s := range scopes {
-		if s.Scope.DestHost != d.Host || s.Scope.DestUser != d.Username || len(s.Counts) == 0 {
+		if s.Scope.DestHost != d.Host || s.Scope.DestUser != d.Mailbox() || len(s.Counts) == 0 {
 			continue
 		}
 		ledger, err := t.engine.Journal.Ledger(ctx, s.Scope)

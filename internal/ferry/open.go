@@ -51,7 +51,7 @@ func (t *trip) open(ctx context.Context, create bool) error {
 func (t *trip) openIndex(ctx context.Context) (err error) {
 	_, box := t.dest.get()
 	t.index, err = t.engine.Journal.Index(ctx, journal.FolderKey{
-		Host: t.account.Destination.Host, User: t.account.Destination.Username,
+		Host: t.account.Destination.Host, User: t.account.Destination.Mailbox(),
 		Folder: folderOf(box),
 	})
 	return err
@@ -116,7 +116,7 @@ func (e *engine) turn(a plan.Account) string {
 }
 
 func mailboxUser(a plan.Account) string {
-	return a.Destination.Address() + "\x00" + a.Destination.Username
+	return a.Destination.Address() + "\x00" + a.Destination.Mailbox()
 }
 
 // openBusySource waits a little for a maildrop that another session has locked:

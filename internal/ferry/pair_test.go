@@ -261,6 +261,37 @@ func TestTwoAccountsOneFolder(t *testing.T) {
 	p.arrived(append(mail, mail...)...)
 }
 
+// TestSharedLogin: one login reaches all mailboxes. Each account is that of its
+// mailbox, in the journal and on the server, also when the login changes.
+func TestSharedLogin(t *testing.T) {
+	mine, bobs := ordinary(30, 6), ordinary(20, 7)
+	p := newPair(t, popd.Options{}, imapd.Options{Separate: true}, mine...)
+	other := popd.New(popd.Options{}, bobs...)
+	defer other.Close()
+	alice := p.account()
+	alice.Source.Username, alice.Source.AuthorizeAs = "admin", "alice"
+	alice.Destination.Username, alice.Destination.AuthorizeAs = "admin", "alice"
+	bob := *alice
+	bob.Name, bob.Source.AuthorizeAs, bob.Source.Dial = "bob", "bob", other.Dial
+	bob.Destination.AuthorizeAs = "bob"
+	p.o.Config.Accounts = append(p.o.Config.Accounts, bob)
+	p.run(0, 50)
+	for user, want := range map[string]int{"alice": 30, "bob": 20, "admin": 0} {
+		if got := len(p.imap.User(user).Mailbox("INBOX")); got != want {
+			t.Errorf("%s has %d messages, want %d", user, got, want)
+		}
+	}
+	p.run(0, 0)
+	for i := range p.o.Config.Accounts {
+		a := &p.o.Config.Accounts[i]
+		a.Source.Username, a.Source.AuthorizeAs = a.Source.AuthorizeAs, ""
+		a.Destination.Username, a.Destination.AuthorizeAs = a.Destination.AuthorizeAs, ""
+	}
+	if r := p.run(0, 0); r.Totals.Known != 50 {
+		t.Errorf("%d are known of 50", r.Totals.Known)
+	}
+}
+
 // TestPilotThenProduction: what was delivered to one destination is not
 // delivered to another.
 func TestPilotThenProduction(t *testing.T) {

@@ -195,7 +195,7 @@ func (t *trip) draw(ctx context.Context, act bool) (plan.Plan, error) {
 		Listing: t.listing, Skip: t.account.Source.Skip, Known: t.knownToPlan(box.AppendLimit), Found: found,
 		Limit: box.AppendLimit, Expire: t.source.Capabilities().Expire, Keep: t.account.Keep, HeldToo: t.engine.Held,
 		Destination: plan.Destination{
-			Host: t.account.Destination.Host, User: t.account.Destination.Username,
+			Host: t.account.Destination.Host, User: t.account.Destination.Mailbox(),
 			Folder: box.Name, Exists: box.Exists, UIDValidity: box.UIDValidity,
 			UIDNext: box.UIDNext, Messages: box.Messages,
 		},

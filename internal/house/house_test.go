@@ -31,7 +31,10 @@ var allowed = map[string][]string{
 	"imapdst": {
 		"internal/fault", "internal/message", "internal/sasl", "internal/secret", "internal/wire",
 	},
-	"plan": {"internal/fault", "internal/message", "internal/secret", "internal/sheet", "internal/wire"},
+	"plan": {
+		"internal/fault", "internal/message", "internal/sasl", "internal/secret", "internal/sheet",
+		"internal/wire",
+	},
 
 	// Level 2: the durable record knows no network.
 	"internal/journal":             {"internal/fault", "internal/message", "plan"},

@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"slices"
@@ -78,7 +79,7 @@ func (s *session) login(c *command, args []arg) (string, error) {
 	if len(args) != 2 || !args[0].isString() || !args[1].isString() {
 		return "", errSyntax
 	}
-	return s.enter(args[0].text, args[1].text), nil
+	return s.enter(args[0].text, args[1].text, args[0].text), nil
 }
 
 // authenticate does SASL PLAIN (RFC 4616), with an initial response where that is offered.
@@ -112,11 +113,12 @@ func (s *session) authenticate(c *command, args []arg) (string, error) {
 	if err != nil || len(parts) != 3 {
 		return "BAD malformed response", nil
 	}
-	return s.enter(parts[1], parts[2]), nil
+	return s.enter(parts[1], parts[2], cmp.Or(parts[0], parts[1])), nil
 }
 
-// enter checks user and password and opens the user's mailboxes.
-func (s *session) enter(user, password string) string {
+// enter checks user and password and opens the mailboxes of whoever the user wants to
+// be: anybody may be everybody.
+func (s *session) enter(user, password, as string) string {
 	o := &s.options
 	if !s.isSecure() {
 		s.server.count(func(n *Counters) { n.ClearLogins++ })
@@ -130,7 +132,7 @@ func (s *session) enter(user, password string) string {
 		return "NO [AUTHENTICATIONFAILED] wrong user name or password"
 	}
 	s.server.count(func(n *Counters) { n.Logins++ })
-	s.user, s.store = user, s.server.User(user)
+	s.user, s.store = as, s.server.User(as)
 	if o.NoGreetingCapability {
 		return "OK logged in"
 	}
