@@ -47,6 +47,7 @@ type Pair struct {
 
 	certificate tls.Certificate
 	pool        *x509.CertPool
+	authority   *authority
 }
 
 // New makes an authority and a server certificate. It fails only if the system's source of
@@ -89,6 +90,30 @@ func (p *Pair) Server() *tls.Config {
 // the caller (tls.Dial fills it in from the address).
 func (p *Pair) Client() *tls.Config {
 	return &tls.Config{RootCAs: p.pool, MinVersion: tls.VersionTLS12}
+}
+
+// ForUser makes a certificate of the same authority that a client can log in with, and its
+// private key, each as one PEM block. The user is its common name.
+func (p *Pair) ForUser(user string, from, until time.Time) (certPEM, keyPEM []byte, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	template, err := newTemplate(user, from, until)
+	if err != nil {
+		return nil, nil, err
+	}
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	leaf, err := sign(template, p.authority.certificate, key.Public(), p.authority.key)
+	if err != nil {
+		return nil, nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	return encode("CERTIFICATE", leaf.Raw), encode("PRIVATE KEY", der), nil
 }
 
 // Pin returns the SHA-256 of the server certificate's SubjectPublicKeyInfo, in lower-case hex.
@@ -182,7 +207,8 @@ func (a *authority) pair(leaf *x509.Certificate, key *ecdsa.PrivateKey) (*Pair, 
 		certificate: tls.Certificate{
 			Certificate: [][]byte{leaf.Raw}, PrivateKey: key, Leaf: leaf,
 		},
-		pool: pool,
+		pool:      pool,
+		authority: a,
 	}, nil
 }
 

@@ -71,6 +71,8 @@ type Options struct {
 	Quota string
 	// SoftQuota tells of the quota and lets it be exceeded.
 	SoftQuota bool
+	// SignIn offers more ways to log in than PLAIN and LOGIN.
+	SignIn *SignIn
 	// Extra is appended to the configuration file as it is.
 	Extra string
 }
@@ -207,7 +209,11 @@ func (s *Server) launch(program string) error {
 	}
 	s.POP3, s.POP3S, s.IMAP, s.IMAPS = addresses[0], addresses[1], addresses[2], addresses[3]
 	config := filepath.Join(s.Dir, "dovecot.conf")
-	if err := os.WriteFile(config, []byte(s.config()), 0o600); err != nil {
+	signIn, err := s.signIn()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(config, []byte(s.config()+signIn), 0o600); err != nil {
 		return err
 	}
 	if err := os.WriteFile(s.Log, nil, 0o600); err != nil {
