@@ -73,12 +73,9 @@ func (l *login) loginRefused(s status) *fault.Error {
 		return err
 	}
 	if l.refused != "" {
-		err.Message += "; " + l.refused
+		err.Message += "; token: " + l.refused
 	}
-	if hint := sasl.Hint(l.mechanism, l.options.Auth == authAuto); hint != "" {
-		err.Hint += "; " + hint
-	}
-	return err
+	return err.WithHint("%s", sasl.Hint(l.mechanism, l.options.Auth == authAuto, err.Hint))
 }
 
 // ways are how to log in, in the order to try. LOGIN is for servers without PLAIN,

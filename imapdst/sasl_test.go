@@ -115,7 +115,7 @@ func TestAuthRefused(t *testing.T) {
 	}{
 		"token revoked": {"xoauth2", "SASL-IR", inTurn("+ "+base64of(
 			`{"status":"400","schemes":"Bearer","scope":"https://mail.example/"}`), "TAG NO [AUTHENTICATIONFAILED] Invalid credentials"),
-			fault.Credentials, "Invalid credentials; status 400, scope https://mail.example/", 2},
+			fault.Credentials, "Invalid credentials; token: status 400, scope https://mail.example/", 2},
 		"token echoed": {"xoauth2", "SASL-IR", map[string]handler{"AUTHENTICATE": say("TAG NO bad " +
 			base64of("user=alice\x01auth=Bearer "+password+"\x01\x01"))}, fault.Credentials, "bad ***", 1},
 		"error, then OK": {"oauthbearer", "SASL-IR", inTurn("+ "+base64of(`{"status":"401"}`), "TAG OK in"),

@@ -52,11 +52,9 @@ func (m *Maildrop) loginRefused(reply status) error {
 		return err
 	}
 	if m.refused != "" {
-		err.Message += "; " + m.refused
+		err.Message += "; token: " + m.refused
 	}
-	if hint := sasl.Hint(m.mechanism, m.options.Auth == authAuto); hint != "" {
-		err.Hint += "; " + hint
-	}
+	err.Hint = sasl.Hint(m.mechanism, m.options.Auth == authAuto, err.Hint)
 	if !m.conn.Secure() {
 		err.Hint += "; or the server wants TLS: set tls: implicit or starttls"
 	}

@@ -174,7 +174,7 @@ func TestAuthRefused(t *testing.T) {
 		"token revoked": {"xoauth2", "", "", map[string][]string{
 			"AUTH": {"+ " + base64of(`{"status":"401","schemes":"bearer","scope":"https://mail.example/"}`)},
 			"":     {"-ERR [AUTH] AUTHENTICATE failed."}}, fault.Credentials,
-			[]string{"AUTHENTICATE failed", "status 401, scope https://mail.example/", "expired or revoked"}, 2},
+			[]string{"AUTHENTICATE failed", "token: status 401, scope https://mail.example/", "expired or revoked"}, 2},
 		"token revoked, RFC 7628": {"oauthbearer", "", "", map[string][]string{
 			"AUTH": {"+ " + base64of(`{"status":"invalid_token"}`)}, "": {"-ERR no"}}, fault.Credentials,
 			[]string{"status invalid_token"}, 2},

@@ -2,20 +2,22 @@ package sasl
 
 import "strings"
 
-// Hint says what to check when a login by a mechanism was refused, beside what there
-// is to check with any; "" where nothing is. Chosen tells that nobody named the
+// Hint says what to check when a login by a mechanism was refused; general is what
+// there is to check where a password was. Chosen tells that nobody named the
 // mechanism.
-func Hint(mechanism string, chosen bool) string {
+func Hint(mechanism string, chosen bool, general string) string {
 	switch {
 	case mechanism == XOAuth2 || mechanism == OAuthBearer:
-		return "the token may be expired or revoked, for another user, or lack the scope for this protocol"
+		return "the token may be expired or revoked, be for another user, or lack the scope for this " +
+			"protocol; check the user name, too"
 	case mechanism == External:
-		return "the server has to know the certificate of tls_cert; some want the user name in authorize_as"
+		return "the server has to know the certificate of tls_cert, and whose it is; some want the " +
+			"user name in authorize_as"
 	case chosen && strings.HasPrefix(mechanism, "SCRAM-"):
-		return "or the server keeps the password in another form than " + mechanism +
+		return general + "; or the server keeps the password in another form than " + mechanism +
 			" needs: set auth: plain"
 	}
-	return ""
+	return general
 }
 
 // NoWayHint says what to do where a server offers no login that suits the
