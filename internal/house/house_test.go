@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"internal/message":  {"internal/fault"},
 	"internal/provider": {},
 	"internal/sasl":     {"internal/fault", "internal/secret"},
+	"internal/private":  {},
 	"internal/sheet":    {},
 
 	// Level 1: the two protocols and the plan. None knows another.
@@ -37,7 +38,7 @@ var allowed = map[string][]string{
 	},
 
 	// Level 2: the durable record knows no network.
-	"internal/journal":             {"internal/fault", "internal/message", "plan"},
+	"internal/journal":             {"internal/fault", "internal/message", "internal/private", "plan"},
 	"internal/journal/journaltest": {"internal/fault", "internal/journal", "internal/message"},
 
 	// Level 3: the engine knows nobody who looks at it.

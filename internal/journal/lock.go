@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/private"
 )
 
 // lockName is the file whose lock makes a process the writer.
@@ -28,12 +29,12 @@ func acquireLock(dir string) (*lock, error) {
 	name := filepath.Join(dir, lockName)
 	_, err := os.Lstat(name)
 	fresh := errors.Is(err, os.ErrNotExist)
-	file, err := openNoFollow(name, os.O_RDWR|os.O_CREATE)
+	file, err := private.Open(name, os.O_RDWR|os.O_CREATE)
 	if err != nil {
 		return nil, stateError(dir, "lock", err)
 	}
 	l := &lock{file: file}
-	if err := lockFile(file); errors.Is(err, errLocked) {
+	if err := private.Lock(file); errors.Is(err, private.ErrLocked) {
 		defer file.Close()
 		return nil, l.taken(dir)
 	} else if err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/private"
 )
 
 // dbName is the database in the state directory.
@@ -129,7 +130,7 @@ func (s *store) start(aside string) error {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
-	if err := syncDir(s.dir); err != nil {
+	if err := private.SyncDir(s.dir); err != nil {
 		return err
 	}
 	if aside != "" {

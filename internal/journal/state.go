@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/popferry/popferry/internal/private"
 )
 
 // makeDir makes a state directory that only we may enter, whatever the umask,
@@ -22,7 +24,7 @@ func makeDir(dir string) (string, error) {
 	if err := os.MkdirAll(abs, 0o700); err != nil {
 		return "", stateError(abs, "create", err)
 	}
-	if err := errors.Join(os.Chmod(abs, 0o700), syncDir(filepath.Dir(abs))); err != nil {
+	if err := errors.Join(os.Chmod(abs, 0o700), private.SyncDir(filepath.Dir(abs))); err != nil {
 		return "", stateError(abs, "create", err)
 	}
 	return abs, nil
@@ -35,7 +37,7 @@ func probe(dir string) error {
 	if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	f, err := openNoFollow(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
+	f, err := private.Open(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return err
 	}
@@ -46,14 +48,14 @@ func probe(dir string) error {
 // makeFile makes an empty file that only we may read, if it does not exist.
 // SQLite gives its other files the same mode.
 func makeFile(name string) error {
-	f, err := openNoFollow(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	f, err := private.Open(name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if errors.Is(err, os.ErrExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Chmod(0o600), f.Sync(), f.Close(), syncDir(filepath.Dir(name)))
+	return errors.Join(f.Chmod(0o600), f.Sync(), f.Close(), private.SyncDir(filepath.Dir(name)))
 }
 
 // fileState says what is known of a database file without opening it. Only SQLite
@@ -103,7 +105,7 @@ func setAside(dir string, now time.Time) (string, error) {
 			return "", err
 		}
 	}
-	return aside, syncDir(dir)
+	return aside, private.SyncDir(dir)
 }
 
 func exists(name string) bool {
