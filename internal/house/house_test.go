@@ -53,7 +53,8 @@ var allowed = map[string][]string{
 	"internal/report": {
 		"internal/fault", "internal/ferry", "internal/journal", "internal/message", "plan",
 	},
-	"internal/foreign": {"internal/fault", "internal/sheet", "plan"},
+	"internal/foreign":  {"internal/fault", "internal/sheet", "plan"},
+	"internal/discover": {"internal/fault", "internal/provider", "internal/wire"},
 	"internal/demo": {
 		"imapdst", "internal/fault", "internal/ferry", "internal/journal", "internal/message",
 		"internal/mailtest/certs", "internal/mailtest/corpus", "internal/mailtest/popd",
