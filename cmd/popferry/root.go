@@ -55,6 +55,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 const rootHelp = `popferry carries mail from POP3 maildrops into IMAP folders, once, and proves it.
 
   popferry demo                    see it work, with no servers and no configuration
+  popferry init alice@old.example --to alice@new.example
+                                   find the servers, and write accounts.yaml
   popferry plan                    what a run would do; nothing is written anywhere
   popferry run                     do it; run it again at any time, nothing comes twice
   popferry verify                  prove that every delivered message is there
@@ -96,8 +98,8 @@ func (a *app) root() *cobra.Command {
 		return fault.New(fault.Usage, "%w", err).WithHint("%s --help", cmd.CommandPath())
 	})
 	a.commonFlags(root)
-	root.AddCommand(a.demoCommand(), a.planCommand(), a.runCommand(), a.statusCommand(),
-		a.verifyCommand(), a.adoptCommand(), a.undoCommand(), a.importCommand(), a.versionCommand())
+	root.AddCommand(a.demoCommand(), a.initCommand(), a.importCommand(), a.planCommand(), a.runCommand(),
+		a.statusCommand(), a.verifyCommand(), a.adoptCommand(), a.undoCommand(), a.versionCommand())
 	return root
 }
 

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/popferry/popferry/internal/discover"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/report"
+	"github.com/popferry/popferry/internal/wire"
+)
+
+const initHelp = `Find the servers of mail addresses and write an accounts.yaml to start with.
+
+For each address popferry looks for its POP3 server, and for the IMAP server of where
+its mail goes: in a table of large providers, in the domain's SRV records, in the
+autoconfiguration that mail programs use, by its MX record, and last by guesses such as
+pop.example.org, of which only one that answers counts. No password and no user name
+is ever sent to a server. The domain's web server is told the address, and the
+database of --ispdb the domain; --no-network asks nobody but the table.
+
+The file says beside each setting where it comes from, what the provider wants first
+(an app password, say), and where its passwords are to be. It never holds a password,
+and an existing file is left alone unless --force is given. At a terminal, popferry
+asks for what is missing.`
+
+// ispdb is Mozilla's database, which mail programs ask.
+const ispdb = "https://autoconfig.thunderbird.net/v1.1/"
+
+type initOptions struct {
+	to, output, secrets, ispdb      string
+	force, noNetwork, http          bool
+	sourceHost, sourceTLS           string
+	destinationHost, destinationTLS string
+}
+
+func (a *app) initCommand() *cobra.Command {
+	var o initOptions
+	cmd := &cobra.Command{
+		Use:   "init [EMAIL...]",
+		Short: "find the servers of mail addresses, and write accounts.yaml",
+		Long:  initHelp,
+		Example: `  popferry init alice@old.example --to alice@new.example
+  popferry init alice@old.example bob@old.example --to new.example    the names stay
+  popferry init alice@my.example --source-host pop.old.example --dest-host imap.new.example`,
+		RunE: func(cmd *cobra.Command, addresses []string) error {
+			return a.init(cmd.Context(), addresses, o)
+		},
+	}
+	f := cmd.Flags()
+	f.SortFlags = false
+	f.StringVar(&o.to, "to", "", "where the mail goes: an `ADDRESS`, or a domain in which the names stay")
+	f.StringVar(&o.output, "output", "accounts.yaml", "write to `FILE`; - is the standard output")
+	f.BoolVar(&o.force, "force", false, "replace the file if it exists")
+	f.StringVar(&o.secrets, "passwords", "", "where they will be: `env` (the default) or file")
+	f.StringVar(&o.sourceHost, "source-host", "", "the POP3 server, `HOST[:PORT]`, instead of looking for it")
+	f.StringVar(&o.sourceTLS, "source-tls", "implicit", "its TLS `MODE`: implicit or starttls")
+	f.StringVar(&o.destinationHost, "dest-host", "", "the IMAP server, `HOST[:PORT]`, instead of looking for it")
+	f.StringVar(&o.destinationTLS, "dest-tls", "implicit", "its TLS `MODE`: implicit or starttls")
+	f.BoolVar(&o.noNetwork, "no-network", false, "ask nobody; the table of providers only")
+	f.StringVar(&o.ispdb, "ispdb", ispdb, "the database to ask, `URL`; empty asks none")
+	f.BoolVar(&o.http, "insecure-http", false, "take autoconfigurations over plain http too")
+	return cmd
+}
+
+func (a *app) init(ctx context.Context, addresses []string, o initOptions) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	finder, err := o.finder()
+	if err != nil {
+		return err
+	}
+	wish, err := a.wish(ctx, addresses, o)
+	if err != nil {
+		return err
+	}
+	drafts, err := finder.Drafts(ctx, wish)
+	if err != nil {
+		return err
+	}
+	if o.output == "-" {
+		return discover.Write(a.stdout, drafts)
+	}
+	if err := o.write(drafts); err != nil {
+		return err
+	}
+	return a.show(written{o.output, drafts}, fault.OK)
+}
+
+// check refuses what can't work before anybody is asked.
+func (o initOptions) check() error {
+	for _, mode := range []string{o.sourceTLS, o.destinationTLS} {
+		if mode != string(wire.Implicit) && mode != string(wire.STARTTLS) {
+			return fault.New(fault.Usage, "there is no TLS mode %q", fault.Escape(mode)).
+				WithHint("implicit speaks TLS from the first byte, starttls begins it later")
+		}
+	}
+	if o.secrets != "" && o.secrets != "env" && o.secrets != "file" {
+		return fault.New(fault.Usage, "--passwords %s: unknown", fault.Escape(o.secrets)).
+			WithHint("env has them in environment variables, file in files that only you can read")
+	}
+	if _, err := os.Lstat(o.output); err == nil && !o.force && o.output != "-" {
+		return exists(o.output)
+	}
+	return nil
+}
+
+func exists(path string) error {
+	return fault.New(fault.Usage, "%s exists; nothing was changed", fault.Escape(path)).
+		WithHint("name another file with --output, or replace it with --force")
+}
+
+func (o initOptions) finder() (f discover.Finder, err error) {
+	if o.noNetwork {
+		return f, nil
+	}
+	f.Resolver, f.AllowHTTP = net.DefaultResolver, o.http
+	if o.ispdb == "" {
+		return f, nil
+	}
+	f.Database, err = url.Parse(o.ispdb)
+	if err != nil || f.Database.Host == "" || f.Database.Scheme != "https" && !o.http {
+		return f, fault.New(fault.Usage, "--ispdb %s: not an https address", fault.Escape(o.ispdb)).
+			WithHint("it is an address to which a domain can be added, such as %s", ispdb)
+	}
+	return f, nil
+}
+
+// wish is what the command line says and, at a terminal, the person.
+func (a *app) wish(ctx context.Context, addresses []string, o initOptions) (discover.Wish, error) {
+	w := discover.Wish{Addresses: addresses, To: o.to,
+		Source:      discover.Place{Host: o.sourceHost, TLS: wire.TLSMode(o.sourceTLS)},
+		Destination: discover.Place{Host: o.destinationHost, TLS: wire.TLSMode(o.destinationTLS)},
+		Files:       o.secrets == "file"}
+	if t := terminal(ctx, os.Stdin, a.stderr); t != nil {
+		return w, t.complete(&w, o.secrets == "")
+	}
+	if len(addresses) == 0 {
+		return w, fault.New(fault.Usage, "whose mail is to be moved?").
+			WithHint("name the addresses: popferry init alice@old.example --to alice@new.example")
+	}
+	return w, nil
+}
+
+// write makes the file for its owner only; one that appeared since is left alone.
+func (o initOptions) write(drafts []discover.Draft) error {
+	write := func(w io.Writer) error { return discover.Write(w, drafts) }
+	if o.force {
+		return report.WriteFile(o.output, write)
+	}
+	file, err := os.OpenFile(o.output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return exists(o.output)
+	}
+	if err == nil {
+		err = errors.Join(write(file), file.Close())
+	}
+	if err != nil {
+		return fault.New(fault.State, "write %s: %w", fault.Escape(o.output), err).
+			WithHint("check that the folder exists, that you may write there, and that the disk is not full")
+	}
+	return nil
+}
+
+// written is the result of init.
+type written struct {
+	output string
+	drafts []discover.Draft
+}
+
+// found is one side in the JSON.
+type found struct {
+	Host     string   `json:"host"`
+	Port     int      `json:"port"`
+	TLS      string   `json:"tls"`
+	Username string   `json:"username"`
+	Origin   string   `json:"origin"`
+	Warnings []string `json:"warnings"`
+	Hints    []string `json:"hints"`
+	Password string   `json:"password"`
+}
+
+type foundAccount struct {
+	Name        string `json:"name"`
+	Source      found  `json:"source"`
+	Destination found  `json:"destination"`
+}
+
+// JSON has what the file has, and its name.
+func (r written) JSON() any {
+	accounts := []foundAccount{}
+	for _, d := range r.drafts {
+		accounts = append(accounts, foundAccount{d.Name,
+			foundSide(d.Source, discover.POP3), foundSide(d.Destination, discover.IMAP)})
+	}
+	return struct {
+		Version  int            `json:"version"`
+		Output   string         `json:"output"`
+		Accounts []foundAccount `json:"accounts"`
+	}{1, r.output, accounts}
+}
+
+func foundSide(s discover.Side, p discover.Protocol) found {
+	return found{s.Server.Host, s.Server.Port, string(s.Server.TLS), s.Username, s.Server.Origin,
+		append([]string{}, s.Server.Warnings...), append([]string{}, discover.Hints(s.Provider, p)...),
+		s.Secret.String()}
+}
+
+// Sheet has a row for each account.
+func (r written) Sheet() report.Sheet {
+	s := report.Sheet{Title: "popferry init",
+		Columns: []report.Column{{Name: "account"}, {Name: "POP3 server"}, {Name: "IMAP server"}}}
+	for _, d := range r.drafts {
+		s.Rows = append(s.Rows, []report.Cell{cell(d.Name), address(d.Source), address(d.Destination)})
+		for _, side := range []discover.Side{d.Source, d.Destination} {
+			for _, text := range side.Server.Warnings {
+				s.Notes = append(s.Notes, report.Note{Account: d.Name, Text: text})
+			}
+		}
+	}
+	s.Verdict = fmt.Sprintf("%s has %s: look it over, put the passwords in place, then popferry plan.",
+		r.output, report.Count(len(r.drafts), "account"))
+	return s
+}
+
+func cell(text string) report.Cell { return report.Cell{Text: text, Value: text} }
+
+func address(s discover.Side) report.Cell {
+	return cell(net.JoinHostPort(s.Server.Host, fmt.Sprint(s.Server.Port)))
+}
