@@ -93,13 +93,13 @@ func (a *app) root() *cobra.Command {
 		},
 		PersistentPreRunE: a.prepare,
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fault.New(fault.Usage, "%w", err).WithHint("%s --help", cmd.CommandPath())
 	})
 	a.commonFlags(root)
 	root.AddCommand(a.demoCommand(), a.initCommand(), a.importCommand(), a.planCommand(), a.runCommand(),
 		a.statusCommand(), a.verifyCommand(), a.adoptCommand(), a.undoCommand(), a.versionCommand())
+	a.completeAccounts(root)
 	return root
 }
 

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra/doc"
+)
+
+var updateMan = flag.Bool("man", false, "write docs/man anew")
+
+// TestManPages holds docs/man against the help texts, from which they are made:
+// go test ./cmd/popferry -run ManPages -man
+func TestManPages(t *testing.T) {
+	const dir = "../../docs/man"
+	made := t.TempDir()
+	root := (&app{stdout: io.Discard, stderr: io.Discard}).root()
+	root.DisableAutoGenTag = true
+	root.InitDefaultCompletionCmd("")
+	date := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
+	if err := doc.GenManTree(root, &doc.GenManHeader{Section: "1", Manual: "popferry", Source: "popferry", Date: &date}, made); err != nil {
+		t.Fatal(err)
+	}
+	if *updateMan {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.CopyFS(dir, os.DirFS(made)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pages := read(t, made)
+	if diff := cmp.Diff(read(t, dir), pages); diff != "" {
+		t.Errorf("docs/man is not made of these help texts (-there +made):\n%s", diff)
+	}
+	for _, verb := range root.Commands() {
+		page, found := pages["popferry-"+verb.Name()+".1"]
+		if !found && verb.IsAvailableCommand() || found && !strings.Contains(page, verb.Short) {
+			t.Errorf("%s has no page that says what it does", verb.Name())
+		}
+	}
+}
+
+func read(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	pages := map[string]string{}
+	files, err := filepath.Glob(filepath.Join(dir, "*.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages[filepath.Base(file)] = string(text)
+	}
+	return pages
+}
+
+// TestCompletion: a shell is told the verbs, and the accounts that are still to name.
+func TestCompletion(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "accounts.yaml")
+	text := `accounts:
+  - {name: alice, source: &s {host: a.example, username: a, password: {env: A}}, destination: &d {host: b.example, username: a, password: {env: A}}}
+  - {name: "bob b", source: {<<: *s, username: b}, destination: {<<: *d, username: b}}
+`
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{
+		"":                               "verify\tprove that every",
+		"run --config " + config + " ":   "bob b\ta.example to b.example",
+		"plan --config nowhere ":         ":4",
+		"run --config " + config + " b ": "alice\t",
+	} {
+		var out, talk bytes.Buffer
+		args := append([]string{"__complete"}, strings.Split(line, " ")...)
+		if code := run(args, &out, &talk); code != 0 || !strings.Contains(out.String(), want) {
+			t.Errorf("%q: status %d, %q lacks %q", line, code, out.String(), want)
+		}
+	}
+}
