@@ -1,6 +1,7 @@
 package examples_test
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
@@ -10,6 +11,9 @@ import (
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
 )
+
+// schema is what popferry schema prints.
+const schema = "accounts.schema.json"
 
 // load reads an example from a copy that only its owner can read, since a
 // checkout makes files readable by all.
@@ -51,7 +55,8 @@ func TestExamplesLoad(t *testing.T) {
 	}
 	for _, file := range files {
 		name := file.Name()
-		if ext := filepath.Ext(name); ext != ".yaml" && ext != ".json" {
+		ext := filepath.Ext(name)
+		if ext != ".yaml" && ext != ".json" || name == schema {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
@@ -70,6 +75,13 @@ func TestExamplesLoad(t *testing.T) {
 	}
 	for name := range want {
 		t.Errorf("%s is expected and not there", name)
+	}
+}
+
+func TestSchemaIsThatOfTheProgram(t *testing.T) {
+	data, err := os.ReadFile(schema)
+	if err != nil || !bytes.Equal(data, plan.Schema) {
+		t.Errorf("%v; popferry schema > examples/%s", err, schema)
 	}
 }
 
