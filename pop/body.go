@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 
 	"github.com/popferry/popferry/internal/wire"
@@ -44,6 +45,8 @@ type body struct {
 	// removed and alone tell that a line lost one of two dots, and that a line
 	// behind the first kept its only one.
 	removed, alone bool
+	// sum, unless nil, is over the octets that were given out.
+	sum *maphash.Hash
 	// finish is asked at the terminator whether it is one: early tells that the
 	// message goes on behind it, and an error takes the place of io.EOF.
 	finish func() (early bool, err error)
@@ -132,6 +135,9 @@ func (b *body) consume(chunk []byte) {
 	}
 	b.start = bytes.HasSuffix(b.tail[:], b.dotted[:len(b.dotted)-1])
 	b.size += int64(len(chunk))
+	if b.sum != nil {
+		_, _ = b.sum.Write(chunk)
+	}
 	if len(b.owed) > 0 {
 		b.owed = b.owed[len(chunk):]
 		return

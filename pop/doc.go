@@ -19,7 +19,9 @@
 // undone and nothing else touched: no line end is changed or added. A body ends
 // in io.EOF only after its terminator, and, as far as something else was asked
 // for, after the server was seen to go on with a reply: a server that forgets to
-// double its dots ends a message early and is found out, see [ErrEndedEarly].
+// double its dots ends a message early and is found out, see [ErrEndedEarly]. And
+// where several commands are on their way that reply names the message, so that a
+// server which leaves out an answer or gives one twice is too, see [ErrOutOfStep].
 //
 // No wait, line, or listing is without a limit. Sizes and counts that a server
 // announces are hints and never decide how much memory is taken.

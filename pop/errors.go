@@ -23,6 +23,12 @@ var (
 	// its end was too long to be skipped, so that the session had to end.
 	ErrAbandoned = errors.New("the rest of the message is too long to skip")
 
+	// ErrOutOfStep is the cause when the server's answers are not those to what was
+	// asked: one was left out, or came twice. The body that was being read may be that
+	// of another message and never gives io.EOF; those before it are what they should
+	// be.
+	ErrOutOfStep = errors.New("the server lost count of its answers")
+
 	errNoReply        = errors.New("not a POP3 reply")
 	errCAPAUnanswered = errors.New("CAPA was not answered")
 )

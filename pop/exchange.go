@@ -133,8 +133,8 @@ func (m *Maildrop) expectSilence() error {
 	if farewell, ok := parseStatus(line); ok && !farewell.ok && !farewell.more {
 		return m.conn.Break(m.refusal("session", farewell, fault.Temporary))
 	}
-	return m.broken("%s sent %d bytes that nobody asked for: \"%s\"", m.conn.Address(), waiting,
-		m.shown(string(line)))
+	return m.broken("%s: %w: it sent %d bytes that nobody asked for: \"%s\"", m.conn.Address(),
+		ErrOutOfStep, waiting, m.shown(string(line)))
 }
 
 // broken ends the session with a breach of protocol.

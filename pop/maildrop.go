@@ -177,6 +177,11 @@ func (m *Maildrop) start(ctx context.Context, askCAPA bool) error {
 // of commands. The handshakes of TCP and TLS are not in it.
 func (m *Maildrop) RoundTrips() int { return m.turns }
 
+// OneByOne has messages asked for one at a time from now on, whatever the server
+// announced, and so that one which loses count of its answers is no danger. It costs
+// a round trip a message.
+func (m *Maildrop) OneByOne() { m.options.Window = 1 }
+
 // Noop keeps an idle session alive (RFC 1939 §5).
 func (m *Maildrop) Noop(ctx context.Context) error {
 	return m.simple(ctx, "NOOP")

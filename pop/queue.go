@@ -1,6 +1,9 @@
 package pop
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // windowBytes bounds the announced sizes of the messages that are on their way. They
 // wait in the buffers of the network and of the server and cost no memory here; what
@@ -19,10 +22,9 @@ type queue struct {
 	// command gives the line for an entry, and the octets to expect.
 	command func(Entry) (line string, size int64)
 	window  int
-	// probe asks for a NOOP behind the last command; see fetch.atEnd. It costs
-	// nothing when it travels with others.
-	probe   bool
-	probing bool
+	// named has a LIST of the same message behind each command; see step.go.
+	named   bool
+	probing bool // a NOOP is on its way
 	sent    int
 	open    int   // commands whose reply was not read to its end
 	octets  int64 // announced for those
@@ -53,11 +55,6 @@ func (q *queue) refill() error {
 	before := q.onTheirWay()
 	for q.sent < len(q.entries) && q.add(&packet) {
 	}
-	last := q.sent == len(q.entries)
-	if last && q.probe && !q.probing && q.window > 1 && packet.Len() > 0 {
-		packet.WriteString("NOOP\r\n")
-		q.probing = true
-	}
 	if packet.Len() == 0 {
 		return nil
 	}
@@ -67,12 +64,16 @@ func (q *queue) refill() error {
 // add puts the next command into the packet if the window has room for it; one
 // always has.
 func (q *queue) add(packet *strings.Builder) bool {
-	line, size := q.command(q.entries[q.sent])
+	e := q.entries[q.sent]
+	line, size := q.command(e)
 	if q.open > 0 && (q.open >= q.window || q.octets+size > windowBytes) {
 		return false
 	}
 	packet.WriteString(line)
 	packet.WriteString("\r\n")
+	if q.named {
+		fmt.Fprintf(packet, "LIST %d\r\n", e.Number)
+	}
 	q.sent++
 	q.open++
 	q.octets += size

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -32,7 +33,7 @@ func (m *Maildrop) Retrieve(ctx context.Context, entries []Entry,
 	f.queue = newQueue(m, entries, func(e Entry) (string, int64) {
 		return fmt.Sprintf("RETR %d", e.Number), e.Size
 	})
-	f.queue.probe = true
+	f.queue.named = f.queue.window > 1
 	return f.run(ctx)
 }
 
@@ -47,13 +48,21 @@ type fetch struct {
 	// body is the message being read; settled tells that it left the queue.
 	body    *body
 	settled bool
+	// last is the message before, and lastBody what was read of it, if it was. Seed
+	// is for comparing two bodies.
+	last     Entry
+	lastBody *body
+	seed     maphash.Seed
 }
 
 func (f *fetch) run(ctx context.Context) error {
-	for i := range f.queue.entries {
-		if err := f.one(ctx, f.queue.entries[i]); err != nil {
+	f.seed = maphash.MakeSeed()
+	for _, e := range f.queue.entries {
+		f.body = nil
+		if err := f.one(ctx, e); err != nil {
 			return err
 		}
+		f.last, f.lastBody = e, f.body
 	}
 	defer f.m.conn.Begin(ctx)()
 	return f.queue.finish()
@@ -70,12 +79,19 @@ func (f *fetch) one(ctx context.Context, e Entry) error {
 	if err != nil {
 		return err
 	}
+	if f.strays(e, reply) {
+		return f.outOfStep(e, f.what, reply)
+	}
 	if !reply.ok {
 		return f.refused(e, reply)
 	}
 	f.settled = false
 	f.body = newBody(f.m.conn.Reader(), reply.bare, func() (bool, error) { return f.atEnd(e) })
 	f.body.keepFirst = f.m.plainFirst
+	if !f.queue.named {
+		f.body.sum = &maphash.Hash{}
+		f.body.sum.SetSeed(f.seed)
+	}
 	content := reader{f.body, e, f.m.conn}
 	if err := f.fn(e, content, nil); err != nil {
 		return f.abandon(e, err)
@@ -85,11 +101,16 @@ func (f *fetch) one(ctx context.Context, e Entry) error {
 }
 
 func (f *fetch) refused(e Entry, reply status) error {
+	if f.queue.named {
+		if err := f.named(e, true); errors.Is(err, ErrOutOfStep) {
+			return err // else what the server says of its end is worth more
+		}
+	}
 	f.queue.answered(e)
 	err := f.m.refusal(fmt.Sprintf("%s %d", f.what, e.Number), reply, fault.Held)
 	if f.what == "TOP" && containsAny(reply.text, unsupportedWords) {
 		err.Err = ErrNoTop
-		if f.queue.onTheirWay() == 0 {
+		if f.queue.onTheirWay() == 0 && !f.queue.named {
 			return err
 		}
 	}
@@ -163,28 +184,15 @@ func (r reader) classify(err error) error {
 	return err
 }
 
-// atEnd is asked at the terminator of a message. The next command goes out first,
-// so that seeing its reply begin costs no wait of its own: had a lone dot in the
-// message been taken for the terminator, the rest of the message would come
-// instead. Without a next command only a message that came out short is worth a
-// NOOP.
+// atEnd is asked at the terminator of a message whether it is one. The next command
+// goes out first, so that seeing its reply begin costs no wait of its own: had a lone
+// dot in the message been taken for the terminator, the rest of the message would come
+// instead.
 func (f *fetch) atEnd(e Entry) (early bool, err error) {
-	if !f.settled {
-		f.settled = true
-		f.queue.answered(e)
-	}
-	if f.queue.onTheirWay() == 0 {
-		if f.m.conn.Buffered() > 0 {
-			return true, nil
-		}
-		if err := f.askMore(e); err != nil {
-			return false, f.unlessShort(e, err)
-		}
-	} else if err := f.queue.refill(); err != nil {
-		return false, f.unlessShort(e, err)
-	}
-	if f.queue.onTheirWay() > 0 {
-		early, err = f.noReply()
+	if f.queue.named {
+		early, err = f.atNamedEnd(e)
+	} else {
+		early, err = f.atPlainEnd(e)
 	}
 	switch {
 	case err != nil:
@@ -195,6 +203,49 @@ func (f *fetch) atEnd(e Entry) (early bool, err error) {
 		return false, errDots
 	}
 	return false, nil
+}
+
+// atNamedEnd expects the answer to the LIST behind the message.
+func (f *fetch) atNamedEnd(e Entry) (early bool, err error) {
+	if err := f.queue.refill(); err != nil {
+		return false, err
+	}
+	early, err = f.noReply()
+	if err == nil && !early {
+		err = f.named(e, false)
+	}
+	if errors.Is(err, wire.ErrStalled) {
+		err = fault.New(fault.Temporary, "%w: LIST %d: %v", ErrOutOfStep, e.Number, err).
+			WithHint("the server does not answer LIST; one message at a time may work")
+	}
+	if err == nil && !early {
+		f.queue.answered(e)
+	}
+	return early, err
+}
+
+// atPlainEnd expects nothing before the next command. Without one only a message that
+// came out short is worth a NOOP.
+func (f *fetch) atPlainEnd(e Entry) (early bool, err error) {
+	if !f.settled {
+		f.settled = true
+		f.queue.answered(e)
+	}
+	if f.m.conn.Buffered() > 0 {
+		if early, err := f.noReply(); early || err != nil {
+			return early, err
+		}
+		return false, f.m.expectSilence()
+	}
+	if f.sameAgain() {
+		if err := f.askName(e); err != nil {
+			return false, err
+		}
+	}
+	if err := f.askMore(e); err != nil || f.queue.onTheirWay() == 0 {
+		return false, err
+	}
+	return f.noReply()
 }
 
 // askMore sends the next command, or a NOOP behind the last message when that is
@@ -233,9 +284,11 @@ func (f *fetch) noReply() (bool, error) {
 
 // unlessShort believes the terminator of a message that is as long as announced
 // when the connection ends behind it, so that a server that hangs up after each
-// message still hands over one a session.
+// message still hands over one a session. Not so where it may be the answer to
+// something else that was asked.
 func (f *fetch) unlessShort(e Entry, err error) error {
-	if f.short(e) || !f.whole {
+	unnamed := f.queue.named && f.queue.open > 1 || errors.Is(err, ErrOutOfStep)
+	if f.short(e) || unnamed {
 		return err
 	}
 	return nil

@@ -361,13 +361,11 @@ func TestPipelining(t *testing.T) {
 func TestWindowIsBoundedByBytes(t *testing.T) {
 	asked := 0
 	o := popd.Options{Reply: func(cmd string, n int) ([]byte, bool) {
-		switch cmd {
-		case "LIST":
-			return []byte("+OK\r\n1 30000000\r\n2 30000000\r\n3 30000000\r\n.\r\n"), true
-		case "RETR":
+		if cmd == "RETR" {
 			asked = n
 		}
-		return nil, false
+		all := "+OK\r\n1 30000000\r\n2 30000000\r\n3 30000000\r\n.\r\n"
+		return []byte(all), cmd == "LIST" && n == 0
 	}}
 	m := dial(t, over(serve(t, o, "a\r\n", "b\r\n", "c\r\n")))
 	err := m.Retrieve(t.Context(), list(t, m), func(e pop.Entry, body io.Reader, _ error) error {

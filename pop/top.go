@@ -28,6 +28,6 @@ func (m *Maildrop) Top(ctx context.Context, entries []Entry, lines int,
 	f.queue = newQueue(m, entries, func(e Entry) (string, int64) {
 		return fmt.Sprintf("TOP %d %d", e.Number, lines), expectedTop
 	})
-	f.queue.probe = true
+	f.queue.named = f.queue.window > 1
 	return f.run(ctx)
 }

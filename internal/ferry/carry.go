@@ -150,6 +150,9 @@ func (p *pipeline) fetch(todo []plan.Listed) error {
 		}
 		return err
 	})
+	if errors.Is(err, pop.ErrOutOfStep) {
+		err = t.lostCount(err)
+	}
 	if fault.CodeOf(err) == fault.Temporary && !errors.Is(err, errOutgrown) &&
 		p.soft.Err() == nil && done < len(todo) {
 		return p.endedAt(todo[done], len(todo) == 1, err)
@@ -188,6 +191,9 @@ func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body
 	msg, err := spool.Receive(growing)
 	load = growing.load
 	switch {
+	case errors.Is(err, pop.ErrOutOfStep):
+		p.giveBack(load)
+		return err // it may be another message
 	case fault.CodeOf(err) == fault.Held:
 		// Too large, or nobody can tell what its bytes are; the session goes on.
 		p.giveBack(load)

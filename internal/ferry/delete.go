@@ -2,6 +2,7 @@ package ferry
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -221,10 +222,28 @@ func (t *trip) deleteProven(ctx context.Context, proven []journal.Record, read m
 		return false, err
 	}
 	check := newRecheck(t, proven, read)
-	if err := check.run(ctx); err != nil {
-		return false, err
+	if err = check.run(ctx); err == nil {
+		err = t.deleteSure(ctx, check)
 	}
-	return true, t.deleteSure(ctx, check)
+	if errors.Is(err, pop.ErrOutOfStep) {
+		return t.deleteOneByOne(ctx, proven, read, err)
+	}
+	return err == nil, err
+}
+
+// deleteOneByOne begins again, once, where the server lost count of its answers. That
+// session ended without QUIT, and nothing was deleted.
+func (t *trip) deleteOneByOne(ctx context.Context, proven []journal.Record, read map[string]bool,
+	cause error) (goOn bool, err error) {
+	if t.source != nil {
+		t.source.Close()
+		t.source = nil
+	}
+	before := t.oneByOne
+	if cause = t.lostCount(cause); before {
+		return false, cause
+	}
+	return t.deleteProven(ctx, proven, read)
 }
 
 // deleteSure deletes what was checked, and ends the session.

@@ -140,6 +140,9 @@ func (t *trip) openSource(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if t.oneByOne {
+		source.OneByOne()
+	}
 	loggedIn := time.Now()
 	entries, err := source.List(ctx)
 	// Only now: a delay that differs by user is learned with the listing.

@@ -84,10 +84,11 @@ func (t *trip) topHeaders(ctx context.Context, want []plan.Listed) (map[string]m
 	entries := entriesOf(want)
 	headers := make(map[string]message.Summary, len(want))
 	now := time.Now()
-	noTop := false
+	noTop, done, alone := false, 0, t.oneByOne
 	err := t.source.Top(ctx, entries, 0, func(e pop.Entry, body io.Reader, refused error) error {
 		if refused != nil {
 			noTop = noTop || errors.Is(refused, pop.ErrNoTop)
+			done++
 			return nil // RETR will tell what is wrong with it
 		}
 		s, err := message.SummarizeHeader(body, now)
@@ -95,22 +96,54 @@ func (t *trip) topHeaders(ctx context.Context, want []plan.Listed) (map[string]m
 		if fault.CodeOf(err) == fault.Protocol {
 			return t.spoiled(key, err)
 		}
-		headers[key] = s
+		if err == nil {
+			headers[key] = s
+			done++
+		}
 		return err
 	})
+	switch {
+	case errors.Is(err, pop.ErrOutOfStep):
+		err = t.lostCount(err)
+	case fault.CodeOf(err) == fault.Temporary && alone && done < len(want) && ctx.Err() == nil:
+		t.deadEndAt(want[done].Key)
+	}
 	if err == nil && noTop {
 		return nil, pop.ErrNoTop
 	}
 	return headers, err
 }
 
+// deadEndAt notes where a session ended with a server that lost count of its answers
+// before: it may leave that one out each time, which RETR will tell; see endedAt.
+func (t *trip) deadEndAt(key string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.garbled[key] {
+		t.garbled[key] = true
+		t.deadEnds++
+	}
+}
+
 // spoiled remembers a message that the server garbles, and with it the session:
 // the next round goes on without asking for its header.
 func (t *trip) spoiled(key string, err error) error {
+	if errors.Is(err, pop.ErrOutOfStep) && !t.oneByOne {
+		return t.lostCount(err)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.garbled[key] = true
 	return outOfStep(err)
+}
+
+// lostCount ends a session whose server left out an answer or gave one twice. What it
+// gave up to then was certain; from the next session on it is asked for one message
+// at a time.
+func (t *trip) lostCount(err error) error {
+	t.oneByOne = true
+	return fault.New(fault.Temporary, "%w", err).
+		WithHint("a new session asks for one message at a time; ask the server's operator why it breaks POP3")
 }
 
 // outOfStep ends a session in which nobody knows any more what answers what.

@@ -58,6 +58,7 @@ type trip struct {
 	rounds     int                       // rounds completed before this one
 	match      *matcher
 	roomAsked  bool
+	oneByOne   bool  // the source lost count of its answers
 	ungiven    error // why the source gave a held message not to be exported
 	unkept     error // why it could not be kept
 
@@ -289,11 +290,15 @@ func (t *trip) reopen(ctx context.Context, wait time.Duration) error {
 }
 
 // progress grows with every message that is done with, or known to be garbled, or
-// to be larger than announced.
+// to be larger than announced, and when it is learned that one at a time is safer.
 func (t *trip) progress() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.report.Delivered + t.report.Held + t.report.Duplicate + len(t.garbled) + len(t.grown)
+	n := t.report.Delivered + t.report.Held + t.report.Duplicate + len(t.garbled) + len(t.grown)
+	if t.oneByOne {
+		n++
+	}
+	return n
 }
 
 // establish records that the first pass is complete, and how far the index is.

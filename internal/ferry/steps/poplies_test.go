@@ -211,8 +211,13 @@ func messageLies() []row {
 		// a deletion can tell.
 		{id: "M10", name: "RETR gives another message", also: kept(1), hopeless: true, cure: obedient,
 			fault: answers(map[string]string{"RETR 1": retrieved(letter(2))})},
-		{id: "M10", name: "an answer left out", also: kept(1), hopeless: true, limit: 10 * time.Minute,
-			cure: obedient, fault: silence("RETR", 2)},
+		{id: "M10", name: "an answer left out", code: fault.Held, also: kept(1), limit: 10 * time.Minute,
+			cure: healed, fault: silence("RETR", 2)},
+		{id: "M10", name: "an answer twice", limit: 10 * time.Minute, cure: obedient,
+			fault: answers(map[string]string{"RETR 2": retrieved(letter(1)) + retrieved(letter(1))}),
+			code:  fault.Held},
+		{id: "M10", name: "the name of a message refused", cure: obedient,
+			fault: answers(map[string]string{"LIST 2": "-ERR unknown command\r\n"})},
 		{id: "M11", name: "announced as small, and large",
 			mail: [][]byte{letter(0), flood, letter(1)},
 			fault: func(w *voyage.World) {

@@ -69,6 +69,9 @@ type Options struct {
 	// the command has no effect; one that starts with "+ " continues AUTH. Several
 	// sessions may ask at the same time.
 	Reply func(cmd string, n int) (raw []byte, override bool)
+	// Times says how often a command of a session that is logged in is answered, with
+	// what it is asked as Reply is: 0 leaves the answer out. Every copy is sent alone.
+	Times func(cmd string, n int) int
 }
 
 // Counters is what a server saw since it was made.

@@ -2,6 +2,7 @@ package popd
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -141,7 +142,27 @@ func (c *session) handle(line string) {
 		}
 		return
 	}
-	c.perform(verb, rest, number, raw)
+	if c.options.Times == nil || !c.loggedIn {
+		c.perform(verb, rest, number, raw)
+		return
+	}
+	c.repeat(c.options.Times(verb, number), func() { c.perform(verb, rest, number, raw) })
+}
+
+// repeat gives what act writes so many times.
+func (c *session) repeat(times int, act func()) {
+	var answer bytes.Buffer
+	out := c.w
+	c.w = bufio.NewWriter(&answer)
+	act()
+	c.w.Flush()
+	c.w = out
+	for i := range times {
+		if i > 0 {
+			c.w.Flush()
+		}
+		c.w.Write(answer.Bytes())
+	}
 }
 
 func takesNumber(verb string) bool {
