@@ -73,7 +73,7 @@ func (a *app) importLists(o importOptions, files []string) error {
 	if err != nil {
 		return err
 	}
-	if err := notThere(o); err != nil {
+	if err := notThere(o.out, o.force); err != nil {
 		return err
 	}
 	list, err := a.readLists(o, files)
@@ -107,11 +107,11 @@ func settingsOf(texts []string) ([]foreign.Setting, error) {
 }
 
 // notThere refuses to replace a file that somebody may have worked on.
-func notThere(o importOptions) error {
-	if _, err := os.Lstat(o.out); o.out == "-" || o.force || errors.Is(err, os.ErrNotExist) {
+func notThere(out string, force bool) error {
+	if _, err := os.Lstat(out); out == "-" || force || errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	return fault.New(fault.Usage, "%s exists", fault.Escape(o.out)).
+	return fault.New(fault.Usage, "%s exists", fault.Escape(out)).
 		WithHint("name another file with --out, or replace it with --force")
 }
 

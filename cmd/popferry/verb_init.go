@@ -36,7 +36,7 @@ asks for what is missing.`
 const ispdb = "https://autoconfig.thunderbird.net/v1.1/"
 
 type initOptions struct {
-	to, output, secrets, ispdb      string
+	to, out, secrets, ispdb         string
 	force, noNetwork, http          bool
 	sourceHost, sourceTLS           string
 	destinationHost, destinationTLS string
@@ -58,7 +58,7 @@ func (a *app) initCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&o.to, "to", "", "where the mail goes: an `ADDRESS`, or a domain in which the names stay")
-	f.StringVar(&o.output, "output", "accounts.yaml", "write to `FILE`; - is the standard output")
+	f.StringVar(&o.out, "out", "accounts.yaml", "the `FILE` to make; - is standard output")
 	f.BoolVar(&o.force, "force", false, "replace the file if it exists")
 	f.StringVar(&o.secrets, "passwords", "", "where they will be: `env` (the default) or file")
 	f.StringVar(&o.sourceHost, "source-host", "", "the POP3 server, `HOST[:PORT]`, instead of looking for it")
@@ -87,13 +87,13 @@ func (a *app) init(ctx context.Context, addresses []string, o initOptions) error
 	if err != nil {
 		return err
 	}
-	if o.output == "-" {
+	if o.out == "-" {
 		return discover.Write(a.stdout, drafts)
 	}
 	if err := o.write(drafts); err != nil {
 		return err
 	}
-	return a.show(written{o.output, drafts}, fault.OK)
+	return a.show(written{o.out, drafts}, fault.OK)
 }
 
 // check refuses what can't work before anybody is asked.
@@ -108,15 +108,7 @@ func (o initOptions) check() error {
 		return fault.New(fault.Usage, "--passwords %s: unknown", fault.Escape(o.secrets)).
 			WithHint("env has them in environment variables, file in files that only you can read")
 	}
-	if _, err := os.Lstat(o.output); err == nil && !o.force && o.output != "-" {
-		return exists(o.output)
-	}
-	return nil
-}
-
-func exists(path string) error {
-	return fault.New(fault.Usage, "%s exists; nothing was changed", fault.Escape(path)).
-		WithHint("name another file with --output, or replace it with --force")
+	return notThere(o.out, o.force)
 }
 
 func (o initOptions) finder() (f discover.Finder, err error) {
@@ -155,17 +147,17 @@ func (a *app) wish(ctx context.Context, addresses []string, o initOptions) (disc
 func (o initOptions) write(drafts []discover.Draft) error {
 	write := func(w io.Writer) error { return discover.Write(w, drafts) }
 	if o.force {
-		return report.WriteFile(o.output, write)
+		return report.WriteFile(o.out, write)
 	}
-	file, err := os.OpenFile(o.output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := os.OpenFile(o.out, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return exists(o.output)
+		return notThere(o.out, false)
 	}
 	if err == nil {
 		err = errors.Join(write(file), file.Close())
 	}
 	if err != nil {
-		return fault.New(fault.State, "write %s: %w", fault.Escape(o.output), err).
+		return fault.New(fault.State, "write %s: %w", fault.Escape(o.out), err).
 			WithHint("check that the folder exists, that you may write there, and that the disk is not full")
 	}
 	return nil
@@ -173,7 +165,7 @@ func (o initOptions) write(drafts []discover.Draft) error {
 
 // written is the result of init.
 type written struct {
-	output string
+	out    string
 	drafts []discover.Draft
 }
 
@@ -204,9 +196,9 @@ func (r written) JSON() any {
 	}
 	return struct {
 		Version  int            `json:"version"`
-		Output   string         `json:"output"`
+		Out      string         `json:"out"`
 		Accounts []foundAccount `json:"accounts"`
-	}{1, r.output, accounts}
+	}{1, r.out, accounts}
 }
 
 func foundSide(s discover.Side, p discover.Protocol) found {
@@ -228,7 +220,7 @@ func (r written) Sheet() report.Sheet {
 		}
 	}
 	s.Verdict = fmt.Sprintf("%s has %s: look it over, put the passwords in place, then popferry plan.",
-		r.output, report.Count(len(r.drafts), "account"))
+		r.out, report.Count(len(r.drafts), "account"))
 	return s
 }
 
