@@ -27,7 +27,7 @@ func NewHeldFolder(dir string) (HeldFolder, error) {
 // the name of its file: the account and the content digest, nothing that a server
 // chose. Several goroutines may call it.
 func (h HeldFolder) Keep(account string, m *message.Message) (string, error) {
-	path := filepath.Join(h.dir, fileNameOf(account)+"-"+m.Content.String()+".eml")
+	path := filepath.Join(h.dir, FileName(account)+"-"+m.Content.String()+".eml")
 	if there, err := os.Lstat(path); err == nil && there.Mode().IsRegular() && there.Size() == m.Raw {
 		return path, nil
 	}
@@ -41,10 +41,10 @@ func (h HeldFolder) Keep(account string, m *message.Message) (string, error) {
 // digest behind it, it has to fit into 255 octets.
 const maxAccountPart = 120
 
-// fileNameOf makes a name of an account a part of a file name. Two accounts never
+// FileName makes the name of an account a part of a file name. Two accounts never
 // get the same one: octets that are no plain letters are written in hex, and of a
 // long name there is the digest.
-func fileNameOf(account string) string {
+func FileName(account string) string {
 	var b strings.Builder
 	for i := range len(account) {
 		c := account[i]
