@@ -46,7 +46,7 @@ type Server struct {
 // a domain.
 func Named(p Protocol, where string, mode wire.TLSMode, domain string) (Server, error) {
 	host, digits, found := strings.Cut(where, ":")
-	s := Server{Host: host, Port: port(p, mode), TLS: mode, Origin: "the command line",
+	s := Server{Host: host, Port: ports[p][mode], TLS: mode, Origin: "the command line",
 		user: localPart + "@" + domain}
 	var err error
 	if found {

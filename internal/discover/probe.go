@@ -113,7 +113,7 @@ func (s *search) guesses(p Protocol) (list []Server) {
 	for _, mode := range services[p] {
 		for _, prefix := range candidates[p] {
 			host := prefix + s.Domain
-			list = append(list, Server{Host: host, Port: port(p, mode.tls), TLS: mode.tls,
+			list = append(list, Server{Host: host, Port: ports[p][mode.tls], TLS: mode.tls,
 				user:   localPart + "@" + s.Domain,
 				Origin: fmt.Sprintf("a guess: %s answered as %s", host, p)})
 		}
@@ -121,15 +121,9 @@ func (s *search) guesses(p Protocol) (list []Server) {
 	return list
 }
 
-// port is the usual one (RFC 8314 §3).
-func port(p Protocol, mode wire.TLSMode) int {
-	switch {
-	case p == POP3 && mode == wire.Implicit:
-		return 995
-	case p == POP3:
-		return 110
-	case mode == wire.Implicit:
-		return 993
-	}
-	return 143
+// ports are the usual ones (RFC 8314 §3, RFC 6409 §3.1).
+var ports = map[Protocol]map[wire.TLSMode]int{
+	POP3: {wire.Implicit: 995, wire.STARTTLS: 110},
+	IMAP: {wire.Implicit: 993, wire.STARTTLS: 143},
+	SMTP: {wire.Implicit: 465, wire.STARTTLS: 587},
 }
