@@ -55,6 +55,7 @@ var allowed = map[string][]string{
 	},
 	"internal/foreign":  {"internal/fault", "internal/sheet", "plan"},
 	"internal/discover": {"internal/fault", "internal/provider", "internal/wire"},
+	"internal/handover": {"internal/discover", "internal/fault", "internal/provider", "internal/wire", "plan"},
 	"internal/demo": {
 		"imapdst", "internal/fault", "internal/ferry", "internal/journal", "internal/message",
 		"internal/mailtest/certs", "internal/mailtest/corpus", "internal/mailtest/popd",

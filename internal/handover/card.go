@@ -1,0 +1,183 @@
+package handover
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/popferry/popferry/internal/discover"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/provider"
+	"github.com/popferry/popferry/internal/wire"
+	"github.com/popferry/popferry/plan"
+)
+
+// Card is what a person needs to know.
+type Card struct {
+	// Account is the account's name in accounts.yaml.
+	Account string `json:"account"`
+	// Address is the mail address, or the user name where none is known.
+	Address string `json:"address"`
+	// Incoming is the IMAP server; Outgoing the SMTP server, nil if unknown.
+	Incoming Server  `json:"incoming"`
+	Outgoing *Server `json:"outgoing"`
+	// SignIn says which password the mail program wants, and Page where it is made.
+	SignIn string `json:"sign_in"`
+	Page   string `json:"page"`
+	// First is what has to be done before anything else, and FirstPage explains it.
+	First     string `json:"first"`
+	FirstPage string `json:"first_page"`
+	// Folder is where the mail is, if it is not the inbox.
+	Folder string `json:"folder"`
+	// Old is the POP3 server that the mail came from, and Kept what stays there.
+	Old  string `json:"old"`
+	Kept string `json:"kept"`
+}
+
+// Server is a server as mail programs ask for it.
+type Server struct {
+	Host       string `json:"host"`
+	Port       int    `json:"port"`
+	Encryption string `json:"encryption"`
+	Username   string `json:"username"`
+}
+
+// inbox is where mail goes unless an account says otherwise.
+const inbox = "INBOX"
+
+// New makes the card of an account.
+func New(a plan.Account, outgoing *Server) Card {
+	to := a.Destination
+	by := providerOf(a)
+	c := Card{Account: a.Name, Address: Address(a), Outgoing: outgoing, Page: by.Access.Page,
+		Incoming: Server{to.Host, to.Port, encryption(to.TLS), to.Username},
+		SignIn:   signIn(to.Auth, by), Old: a.Source.Host, Kept: kept(a.Keep)}
+	if on := by.SwitchOn; on != nil && on.IMAP {
+		c.First = "IMAP has to be switched on for the account: " + on.Where + "."
+		c.FirstPage = on.Page
+	}
+	if a.Folder != inbox {
+		c.Folder = strings.TrimPrefix(a.Folder, `\`)
+	}
+	return c
+}
+
+// providerOf is whose IMAP server an account has; its ID is empty if nobody knows. Two
+// providers may share one, and differ otherwise: then the address tells.
+func providerOf(a plan.Account) provider.Provider {
+	_, domain, _ := strings.Cut(Address(a), "@")
+	by, known := provider.ByDomain(domain)
+	if known && by.IMAP != nil && by.IMAP.Host == a.Destination.Host {
+		return by
+	}
+	by, _ = provider.ByHost(a.Destination.Host)
+	return by
+}
+
+// Address is the new mail address of an account, as far as its user names tell.
+func Address(a plan.Account) string {
+	for _, name := range []string{a.Destination.Username, a.Source.Username} {
+		if strings.Contains(name, "@") {
+			return name
+		}
+	}
+	return a.Destination.Username
+}
+
+// encryption is what mail programs call a mode.
+func encryption(mode wire.TLSMode) string {
+	switch mode {
+	case wire.Implicit:
+		return "SSL/TLS"
+	case wire.STARTTLS:
+		return "STARTTLS"
+	}
+	return "none"
+}
+
+func signIn(auth string, by provider.Provider) string {
+	called := "app password"
+	if by.Access.Called != "" {
+		called = by.Access.Called
+	}
+	switch {
+	case auth == "xoauth2", auth == "oauthbearer", by.Access.Password == provider.NoPassword:
+		return "With OAuth: the mail program opens a page of the provider, where you sign in. " +
+			"The program itself gets no password."
+	case by.Access.Password == provider.AppPassword:
+		return fmt.Sprintf("With a password made for mail programs (%s). That of the account is refused.", called)
+	case by.Access.Password == provider.AppPasswordWith2FA:
+		return fmt.Sprintf("With the password of the account; if it asks for a second factor, with one made "+
+			"for mail programs (%s).", called)
+	}
+	return "With the password of the new account. It is not on this card."
+}
+
+func kept(k plan.Keep) string {
+	switch {
+	case !k.Delete:
+		return "The old server keeps its copies."
+	case k.For == 0:
+		return "The old server's copies are removed once they are in the new mailbox."
+	}
+	return fmt.Sprintf("The old server's copies are removed %s after they arrived in the new mailbox.", days(k))
+}
+
+func days(k plan.Keep) string {
+	n, _ := strings.CutSuffix(k.String(), "d")
+	return n + " days"
+}
+
+// Senders finds SMTP servers.
+type Senders struct {
+	Finder discover.Finder
+	found  map[string]discover.Findings // by domain
+}
+
+// Of finds the SMTP server of an account: that of the provider whose IMAP server it
+// has, else what the address's domain says, if it names the same IMAP server; else
+// it may speak of where the mail was before. nil means that nobody knows.
+func (s *Senders) Of(ctx context.Context, a plan.Account) (*Server, error) {
+	address := Address(a)
+	if by := providerOf(a); by.SMTP != nil {
+		return &Server{by.SMTP.Host, by.SMTP.Port, encryption(wire.TLSMode(by.SMTP.TLS)),
+			by.User(*by.SMTP, address)}, nil
+	}
+	found := s.look(ctx, address)
+	if ctx.Err() != nil {
+		return nil, fault.Stopped("look for SMTP servers: %w", ctx.Err())
+	}
+	imap, sameIMAP := found.Server(discover.IMAP)
+	smtp, ok := found.Server(discover.SMTP)
+	if !ok || !sameIMAP || imap.Host != a.Destination.Host {
+		return nil, nil
+	}
+	return &Server{smtp.Host, smtp.Port, encryption(smtp.TLS), smtp.User(address)}, nil
+}
+
+// look searches each domain once. What is no address has no domain to search.
+func (s *Senders) look(ctx context.Context, address string) discover.Findings {
+	_, domain, _ := strings.Cut(address, "@")
+	found, known := s.found[domain]
+	if known {
+		return found
+	}
+	found, err := s.Finder.Find(ctx, address, discover.IMAP, discover.SMTP)
+	if err != nil {
+		found = discover.Findings{}
+	}
+	if s.found == nil {
+		s.found = map[string]discover.Findings{}
+	}
+	s.found[domain] = found
+	return found
+}
+
+// Named is an SMTP server that a person named: "host" or "host:port".
+func Named(where string, mode wire.TLSMode, username string) (*Server, error) {
+	s, err := discover.Named(discover.SMTP, where, mode, "")
+	if err != nil {
+		return nil, err
+	}
+	return &Server{s.Host, s.Port, encryption(s.TLS), username}, nil
+}
