@@ -99,9 +99,8 @@ func (a *app) init(ctx context.Context, addresses []string, o initOptions) error
 // check refuses what can't work before anybody is asked.
 func (o initOptions) check() error {
 	for _, mode := range []string{o.sourceTLS, o.destinationTLS} {
-		if mode != string(wire.Implicit) && mode != string(wire.STARTTLS) {
-			return fault.New(fault.Usage, "there is no TLS mode %q", fault.Escape(mode)).
-				WithHint("implicit speaks TLS from the first byte, starttls begins it later")
+		if err := checkTLS(mode); err != nil {
+			return err
 		}
 	}
 	if o.secrets != "" && o.secrets != "env" && o.secrets != "file" {
