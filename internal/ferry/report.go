@@ -42,6 +42,8 @@ type AccountReport struct {
 	Error    *ErrorReport    `json:"error,omitempty"`
 	Notes    []string        `json:"notes,omitempty"`
 	Messages []MessageReport `json:"messages,omitempty"`
+	// NotBefore is when the servers permit another pass; zero: they did not say.
+	NotBefore time.Time `json:"-"`
 	// Estimate is for [Plans] only.
 	Estimate *Estimate `json:"estimate,omitempty"`
 }

@@ -1,0 +1,227 @@
+package bridge
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/popferry/popferry/internal/ferry"
+)
+
+// heldEvery is how often held mail is tried again.
+const heldEvery = 24 * time.Hour
+
+// stagger spreads the first passes: so many accounts begin in a second.
+const stagger = 20
+
+// Account is one account of a bridge.
+type Account struct {
+	Name string
+	// Interval is the longest time between two passes that succeed, Fastest the
+	// shortest, while mail flows.
+	Interval, Fastest time.Duration
+	// Hash changes with what is configured: an account that has another one than
+	// before begins anew.
+	Hash string
+	// Pass takes one pass, with held mail tried again if held is set. It returns soon
+	// after ctx ends, with what was in hand finished.
+	Pass func(ctx context.Context, held bool) ferry.AccountReport
+}
+
+// Options are how a bridge works.
+type Options struct {
+	// Random replaces rand.Float64, for tests.
+	Random func() float64
+	// Finished is told of every pass; nil means nobody is.
+	Finished func(Pass)
+}
+
+// Pass is one pass that is over.
+type Pass struct {
+	Started time.Time
+	Report  ferry.AccountReport
+	// Next is when the next one is due.
+	Next time.Time
+	// Parked tells that the credentials were refused, and that it will be long.
+	Parked bool
+}
+
+// Bridge keeps a set of accounts.
+type Bridge struct {
+	options Options
+	started time.Time
+
+	mu      sync.Mutex
+	keepers []*keeper // in the order of the configuration
+	changed chan struct{}
+}
+
+// New makes a bridge that has no accounts yet.
+func New(o Options) *Bridge {
+	if o.Random == nil {
+		o.Random = rand.Float64
+	}
+	if o.Finished == nil {
+		o.Finished = func(Pass) {}
+	}
+	return &Bridge{options: o, started: time.Now(), changed: make(chan struct{})}
+}
+
+// Run keeps accounts until ctx ends, and returns once all passes are over. Whenever
+// another set comes, the bridge goes over to it: accounts that are in both as they were
+// go on, others end or begin, and those that were parked are tried again.
+func (b *Bridge) Run(ctx context.Context, sets <-chan []Account) {
+	var work sync.WaitGroup
+	defer work.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case set := <-sets:
+			b.adopt(ctx, set, &work)
+		}
+	}
+}
+
+func (b *Bridge) adopt(ctx context.Context, set []Account, work *sync.WaitGroup) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old := map[string]*keeper{}
+	for _, k := range b.keepers {
+		old[k.account.Name] = k
+	}
+	b.keepers = make([]*keeper, 0, len(set))
+	for i, account := range set {
+		k := old[account.Name]
+		if k != nil && k.account.Hash == account.Hash {
+			delete(old, account.Name)
+			k.retry()
+		} else {
+			k = newKeeper(b, account, k)
+			work.Go(func() { k.keep(ctx, time.Duration(i)*time.Second/stagger) })
+		}
+		b.keepers = append(b.keepers, k)
+	}
+	for _, k := range old {
+		k.end()
+	}
+	b.tellLocked()
+}
+
+// tell announces that there is something new to see.
+func (b *Bridge) tell() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tellLocked()
+}
+
+func (b *Bridge) tellLocked() {
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+// Changed is closed when the next snapshot differs from those before.
+func (b *Bridge) Changed() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.changed
+}
+
+// keeper looks after one account.
+type keeper struct {
+	bridge  *Bridge
+	account Account
+	before  *keeper // of an account with the same name, which has to end first
+	stop    chan struct{}
+	over    chan struct{}
+	wake    chan struct{}
+
+	pace     pace
+	heldLast time.Time // when held mail was tried
+
+	mu    sync.Mutex
+	state AccountState
+}
+
+func newKeeper(b *Bridge, a Account, before *keeper) *keeper {
+	return &keeper{bridge: b, account: a, before: before, stop: make(chan struct{}), over: make(chan struct{}),
+		wake: make(chan struct{}, 1), pace: pace{interval: a.Interval, fastest: a.Fastest},
+		heldLast: time.Now(), state: AccountState{Name: a.Name, Phase: Waiting}}
+}
+
+// end makes the keeper finish what is in hand.
+func (k *keeper) end() { close(k.stop) }
+
+// retry makes a parked account try at once.
+func (k *keeper) retry() {
+	k.mu.Lock()
+	parked := k.state.Phase == Parked
+	k.mu.Unlock()
+	if parked {
+		select {
+		case k.wake <- struct{}{}:
+		default: // is awake already
+		}
+	}
+}
+
+// keep passes and waits until its account or the bridge ends.
+func (k *keeper) keep(parent context.Context, delay time.Duration) {
+	defer close(k.over)
+	ctx, cancel := context.WithCancel(parent)
+	defer cancel()
+	go func() {
+		select {
+		case <-k.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	if k.before != nil {
+		<-k.before.over
+		k.before = nil
+	}
+	for k.wait(ctx, delay) {
+		delay = k.pass(ctx)
+	}
+}
+
+// wait returns false when there is no more to wait for.
+func (k *keeper) wait(ctx context.Context, delay time.Duration) bool {
+	k.change(func(s *AccountState) { s.Next = time.Now().Add(delay) })
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-k.wake:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}
+
+// pass takes one pass and returns how long to wait.
+func (k *keeper) pass(ctx context.Context) time.Duration {
+	started := time.Now()
+	held := started.Sub(k.heldLast) >= heldEvery
+	if held {
+		k.heldLast = started
+	}
+	k.change(func(s *AccountState) { s.Phase, s.Started = Passing, started })
+	r := k.account.Pass(ctx, held)
+	if ctx.Err() != nil {
+		return 0 // it was told to stop, which says nothing about the account
+	}
+	now := time.Now()
+	wait := k.pace.next(outcome{r.ExitCode, r.Delivered, r.NotBefore.Sub(now)}, k.bridge.options.Random())
+	k.change(func(s *AccountState) { s.after(r, started, now, k.pace.parked()) })
+	k.bridge.options.Finished(Pass{Started: started, Report: r, Next: now.Add(wait), Parked: k.pace.parked()})
+	return wait
+}
+
+func (k *keeper) change(how func(*AccountState)) {
+	k.mu.Lock()
+	how(&k.state)
+	k.mu.Unlock()
+	k.bridge.tell()
+}

@@ -1,0 +1,274 @@
+package bridge_test
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/popferry/popferry/internal/bridge"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+)
+
+// played is an account whose passes follow a script and are noted.
+type played struct {
+	mu    sync.Mutex
+	at    []time.Duration // when each pass began
+	held  int             // of them with held mail tried
+	began time.Time
+	// answer says how the n-th pass ends, from 1.
+	answer func(n int) ferry.AccountReport
+	takes  time.Duration
+	stuck  bool
+}
+
+func (p *played) account(name string) bridge.Account {
+	return bridge.Account{Name: name, Interval: 5 * time.Minute, Fastest: time.Minute, Hash: "1", Pass: p.pass}
+}
+
+func (p *played) pass(ctx context.Context, held bool) ferry.AccountReport {
+	p.mu.Lock()
+	p.at = append(p.at, time.Since(p.began))
+	n := len(p.at)
+	if held {
+		p.held++
+	}
+	p.mu.Unlock()
+	if p.stuck {
+		<-ctx.Done()
+	}
+	time.Sleep(p.takes)
+	if p.answer == nil {
+		return ferry.AccountReport{}
+	}
+	return p.answer(n)
+}
+
+func (p *played) times() []time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.at)
+}
+
+// gaps are the times between passes.
+func (p *played) gaps() (gaps []time.Duration) {
+	at := p.times()
+	for i := 1; i < len(at); i++ {
+		gaps = append(gaps, at[i]-at[i-1])
+	}
+	return gaps
+}
+
+// runs keeps accounts for a while on a clock of their own.
+func runs(t *testing.T, how time.Duration, random float64, passed func(bridge.Pass), plays ...*played) *bridge.Bridge {
+	t.Helper()
+	b := bridge.New(bridge.Options{Random: func() float64 { return random }, Finished: passed})
+	ctx, cancel := context.WithCancel(context.Background())
+	sets := make(chan []bridge.Account, 1)
+	var set []bridge.Account
+	for i, p := range plays {
+		p.began = time.Now()
+		set = append(set, p.account(string(rune('a'+i))))
+	}
+	sets <- set
+	done := make(chan struct{})
+	go func() { b.Run(ctx, sets); close(done) }()
+	time.Sleep(how)
+	cancel()
+	<-done
+	return b
+}
+
+func failing(code fault.Code, times int) func(int) ferry.AccountReport {
+	return func(n int) ferry.AccountReport {
+		if n > times {
+			return ferry.AccountReport{}
+		}
+		return ferry.AccountReport{ExitCode: code, Error: &ferry.ErrorReport{Code: code, Message: "x"}}
+	}
+}
+
+const minute = time.Minute
+
+func TestPace(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer func(int) ferry.AccountReport
+		random float64
+		want   []time.Duration
+	}{
+		"nothing new":     {nil, 0, []time.Duration{5 * minute, 5 * minute, 5 * minute}},
+		"jitter is early": {nil, 0.999999, []time.Duration{4*minute + 30*time.Second}},
+		"mail flows": {func(n int) ferry.AccountReport {
+			r := ferry.AccountReport{}
+			if n <= 2 {
+				r.Delivered = 1
+			}
+			return r
+		}, 0, []time.Duration{minute, minute, 2 * minute, 4 * minute, 5 * minute, 5 * minute}},
+		"held mail is no failure": {func(int) ferry.AccountReport {
+			return ferry.AccountReport{ExitCode: fault.Held}
+		}, 0, []time.Duration{5 * minute, 5 * minute}},
+		"the network is away": {failing(fault.Temporary, 4), 0.5,
+			[]time.Duration{5 * minute, 10 * minute, 15 * minute, 15 * minute, 5 * minute * 95 / 100}},
+		"a server breaks its protocol": {failing(fault.Protocol, 6), 0.5,
+			[]time.Duration{5 * minute, 10 * minute, 20 * minute, 40 * minute, 60 * minute, 60 * minute}},
+		"credentials refused once": {failing(fault.Credentials, 1), 0, []time.Duration{5 * minute, 5 * minute}},
+		"credentials refused":      {failing(fault.Credentials, 9), 0, []time.Duration{5 * minute, 24 * time.Hour, 24 * time.Hour}},
+		"LOGIN-DELAY": {func(int) ferry.AccountReport {
+			return ferry.AccountReport{NotBefore: time.Now().Add(7 * minute)}
+		}, 0, []time.Duration{7 * minute, 7 * minute}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &played{answer: c.answer}
+				runs(t, 50*time.Hour, c.random, nil, p)
+				got := p.gaps()
+				if len(got) < len(c.want) {
+					t.Fatalf("only %v", got)
+				}
+				for i, want := range c.want {
+					if d := got[i] - want; d < -time.Second || d > time.Second {
+						t.Errorf("wait %d is %v, want %v; all: %v", i+1, got[i], want, got[:len(c.want)])
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestNoMoreThanThreeBadLoginsAnHour, whatever else happens.
+func TestNoMoreThanThreeBadLoginsAnHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &played{answer: func(n int) ferry.AccountReport { // now this, now that
+			if n%3 == 0 {
+				return failing(fault.Temporary, n)(n)
+			}
+			return failing(fault.Credentials, n)(n)
+		}}
+		runs(t, 100*time.Hour, 0, nil, p)
+		at := p.times()
+		for i := 3; i < len(at); i++ {
+			if at[i]-at[i-3] < time.Hour {
+				t.Errorf("four logins within an hour: %v", at[i-3:i+1])
+			}
+		}
+	})
+}
+
+// TestOneAccountDelaysNoOther: one stalls for ever, one is refused, and 198 others are
+// on time.
+func TestOneAccountDelaysNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		plays := []*played{{stuck: true}, {answer: failing(fault.Credentials, 99)}}
+		for range 198 {
+			plays = append(plays, &played{takes: time.Second})
+		}
+		runs(t, time.Hour+15*time.Second, 0, nil, plays...)
+		for i, p := range plays[2:] {
+			if n := len(p.times()); n < 12 {
+				t.Errorf("account %d passed %d times in an hour", i, n)
+			}
+			if first := p.times()[0]; first > 10*time.Second {
+				t.Errorf("account %d began after %v", i, first)
+			}
+		}
+		if n := len(plays[1].times()); n != 2 {
+			t.Errorf("the refused account logged in %d times", n)
+		}
+	})
+}
+
+func TestHeldMailIsTriedOnceADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &played{}
+		runs(t, 73*time.Hour, 0, nil, p)
+		if p.held != 3 {
+			t.Errorf("tried %d times in three days", p.held)
+		}
+	})
+}
+
+// TestStop: what is in hand is finished, and its end is no failure.
+func TestStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &played{stuck: true, answer: failing(fault.Temporary, 9), takes: 20 * time.Second}
+		finished := 0
+		began := time.Now()
+		b := runs(t, time.Minute, 0, func(bridge.Pass) { finished++ }, p)
+		if took := time.Since(began); took != time.Minute+20*time.Second {
+			t.Errorf("ended after %v", took)
+		}
+		if s := b.Snapshot(); finished != 0 || s.Accounts[0].Failures != 0 {
+			t.Errorf("%d, %+v", finished, s)
+		}
+	})
+}
+
+// TestAnotherSet: accounts that stay as they were go on, others begin or end, and one
+// that was parked tries again at once.
+func TestAnotherSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bridge.New(bridge.Options{Random: func() float64 { return 0 }})
+		ctx, cancel := context.WithCancel(context.Background())
+		sets := make(chan []bridge.Account)
+		done := make(chan struct{})
+		go func() { b.Run(ctx, sets); close(done) }()
+		stays, goes, comes, other := &played{}, &played{}, &played{}, &played{takes: 10 * time.Second}
+		parked := &played{answer: failing(fault.Credentials, 2)}
+		for _, p := range []*played{stays, goes, comes, other, parked} {
+			p.began = time.Now()
+		}
+		sets <- []bridge.Account{stays.account("stays"), goes.account("goes"), other.account("other"), parked.account("parked")}
+		time.Sleep(7*minute + 30*time.Second)
+		if s := b.Snapshot().Accounts; s[3].Phase != bridge.Parked || s[3].Failures != 2 || len(goes.times()) != 2 {
+			t.Fatalf("%+v", s)
+		}
+		changed := other.account("other")
+		changed.Hash = "2"
+		told := b.Changed()
+		sets <- []bridge.Account{comes.account("comes"), changed, stays.account("stays"), parked.account("parked")}
+		<-told
+		time.Sleep(4 * minute)
+		if got := stays.times(); len(got) != 3 {
+			t.Errorf("the one that stays passed at %v", got)
+		}
+		if len(goes.times()) != 2 || len(comes.times()) != 1 || len(other.times()) != 3 || len(parked.times()) != 3 {
+			t.Errorf("goes %v, comes %v, other %v, parked %v", goes.times(), comes.times(), other.times(), parked.times())
+		}
+		s := b.Snapshot().Accounts
+		if s[0].Name != "comes" || s[3].Phase != bridge.Waiting || s[3].Error != nil || s[1].Passes != 1 {
+			t.Errorf("%+v", s)
+		}
+		cancel()
+		<-done
+	})
+}
+
+func TestState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &played{answer: func(n int) ferry.AccountReport {
+			switch n {
+			case 1:
+				return ferry.AccountReport{Totals: ferry.Totals{Delivered: 3, Bytes: 100, Held: 1}, ExitCode: fault.Held,
+					Messages: []ferry.MessageReport{{UIDL: "x", Reason: "large"}}, Seconds: 2}
+			case 2:
+				return ferry.AccountReport{ExitCode: fault.Temporary, Error: &ferry.ErrorReport{Code: fault.Temporary, Message: "away"}}
+			}
+			return ferry.AccountReport{Totals: ferry.Totals{Delivered: 1, Bytes: 10}, Seconds: 1}
+		}}
+		began := time.Now()
+		var passes []bridge.Pass
+		b := runs(t, 90*time.Second, 0, func(pass bridge.Pass) { passes = append(passes, pass) }, p)
+		a := b.Snapshot().Accounts[0]
+		if a.Phase != bridge.Failing || a.Error.Message != "away" || a.Since != began.Add(minute) || a.Success != began ||
+			a.Held != 1 || a.Delivered != 3 || a.Errors["temporary"] != 1 || a.Next != began.Add(minute+minute*15/4) {
+			t.Errorf("%+v", a)
+		}
+		if len(passes) != 2 || passes[0].Report.Delivered != 3 || passes[1].Next != a.Next || b.Snapshot().Worst() != fault.Temporary {
+			t.Errorf("%+v", passes)
+		}
+	})
+}

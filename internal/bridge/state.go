@@ -1,0 +1,118 @@
+package bridge
+
+import (
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+)
+
+// Phase is what an account is doing.
+type Phase string
+
+const (
+	// Waiting for the next pass.
+	Waiting Phase = "waiting"
+	// Passing: a pass is under way.
+	Passing Phase = "passing"
+	// Failing: waiting, and the last pass failed.
+	Failing Phase = "failing"
+	// Parked: waiting long, since the credentials were refused.
+	Parked Phase = "parked"
+)
+
+// AccountState is what is known of an account. Times are zero for what was not yet.
+type AccountState struct {
+	Name  string `json:"name"`
+	Phase Phase  `json:"phase"`
+	// Started is when the last pass began, Ended when it was over, Next when the next
+	// one is due.
+	Started time.Time `json:"started,omitzero"`
+	Ended   time.Time `json:"ended,omitzero"`
+	Next    time.Time `json:"next,omitzero"`
+	// Success is when a pass last succeeded, Failing since when none did.
+	Success time.Time `json:"last_success,omitzero"`
+	Since   time.Time `json:"failing_since,omitzero"`
+	// Failures are in a row.
+	Failures int `json:"failures"`
+	// Error is why the last pass failed, or nil.
+	Error *ferry.ErrorReport `json:"error,omitempty"`
+	// Held and Waiting are how many messages are held or wait for an append to settle.
+	Held    int `json:"held"`
+	Waiting int `json:"waiting"`
+	// Delivered, Deleted and Bytes add up what was done since the bridge began.
+	Delivered int   `json:"delivered"`
+	Deleted   int   `json:"deleted"`
+	Bytes     int64 `json:"bytes"`
+	// Passes counts them, and Seconds how long they took.
+	Passes  int     `json:"passes"`
+	Seconds float64 `json:"seconds"`
+	// Errors counts failures by class.
+	Errors map[string]int `json:"errors,omitempty"`
+	// Messages are those held, and Notes what the last pass had to say.
+	Messages []ferry.MessageReport `json:"messages,omitempty"`
+	Notes    []string              `json:"notes,omitempty"`
+}
+
+// after takes in how a pass ended.
+func (s *AccountState) after(r ferry.AccountReport, started, now time.Time, parked bool) {
+	s.Ended = now
+	s.Passes++
+	s.Seconds += r.Seconds
+	s.Delivered += r.Delivered
+	s.Deleted += r.Deleted
+	s.Bytes += r.Bytes
+	s.Notes = r.Notes
+	if (outcome{code: r.ExitCode}).ok() {
+		s.Phase, s.Error, s.Failures = Waiting, nil, 0
+		s.Since, s.Success = time.Time{}, now
+		s.Held, s.Waiting, s.Messages = r.Held, r.Waiting, r.Messages
+		return
+	}
+	s.Phase, s.Error = Failing, r.Error
+	if parked {
+		s.Phase = Parked
+	}
+	if s.Failures++; s.Since.IsZero() {
+		s.Since = started
+	}
+	errors := map[string]int{}
+	for class, n := range s.Errors { // the old one is in snapshots
+		errors[class] = n
+	}
+	errors[r.ExitCode.String()]++
+	s.Errors = errors
+}
+
+// Snapshot is what is known of all accounts at one moment.
+type Snapshot struct {
+	// Started is when the bridge began, Now when this was taken.
+	Started  time.Time      `json:"started"`
+	Now      time.Time      `json:"now"`
+	Accounts []AccountState `json:"accounts"`
+}
+
+// Snapshot returns what is known now, in the order of the configuration.
+func (b *Bridge) Snapshot() Snapshot {
+	b.mu.Lock()
+	keepers := b.keepers
+	b.mu.Unlock()
+	s := Snapshot{Started: b.started, Now: time.Now(), Accounts: make([]AccountState, len(keepers))}
+	for i, k := range keepers {
+		k.mu.Lock()
+		s.Accounts[i] = k.state
+		k.mu.Unlock()
+	}
+	return s
+}
+
+// Worst is the class of the most severe present failure.
+func (s Snapshot) Worst() fault.Code {
+	worst := fault.OK
+	for _, a := range s.Accounts {
+		if a.Error != nil {
+			worst = fault.Worst(worst, a.Error.Code)
+		}
+	}
+	return worst
+}
