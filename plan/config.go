@@ -21,6 +21,8 @@ type Config struct {
 	// Settle is how long an append whose answer was lost is given to show up
 	// before it is sent again.
 	Settle time.Duration
+	// Bridge says how accounts are kept carried with nobody looking.
+	Bridge Bridge
 	// Hash is the hex SHA-256 of what the accounts mean, whatever their order
 	// and layout. Secrets, limits and connections are not part of it: they say
 	// how the work is done, not which.
@@ -54,6 +56,8 @@ type Account struct {
 	// Repair is "wrap", or empty: deliver mail that the destination refuses
 	// inside an attachment.
 	Repair string
+	// Pace is how often the bridge passes.
+	Pace Pace
 	// DifferentUser says that the two user names are meant to differ.
 	DifferentUser bool
 }

@@ -145,11 +145,11 @@ func (d *decoder) add(p *Problem) {
 
 var (
 	rootSpec = &spec{what: "the file", bare: true,
-		keys:  []string{"accounts", "accounts_from", "template", "defaults", "limits", "settle"},
-		later: []string{"bridge"}}
+		keys: []string{"accounts", "accounts_from", "template", "defaults", "limits", "settle",
+			"bridge"}}
 	limitsSpec  = &spec{what: "limits", keys: []string{"accounts", "per_host"}}
 	accountSpec = &spec{what: "account", bare: true, later: []string{"routes"},
-		keys: []string{"name", "source", "destination", "folder", "keep", "seen", "repair"}}
+		keys: []string{"name", "source", "destination", "folder", "keep", "seen", "repair", "bridge"}}
 	defaultsSpec = &spec{what: "defaults", bare: true,
 		keys: accountSpec.keys[1:], later: accountSpec.later}
 )
@@ -177,6 +177,7 @@ func (d *decoder) decode(data []byte) *Config {
 			PerHost:  limits.number("per_host", defaultPerHost, mostAtOnce),
 		},
 		Settle: top.age("settle", defaultSettle),
+		Bridge: d.bridge(top),
 	}
 	config.Accounts = d.accounts(top)
 	config.Hash = hashAccounts(config.Accounts)
@@ -205,6 +206,7 @@ func (d *decoder) accounts(top fields) []Account {
 		}
 		f := fields{d: d, at: item, layers: layers}
 		account := d.decodeAccount(f)
+		account.Pace = d.pace(top, f)
 		across.check(f, account)
 		accounts = append(accounts, account)
 	}

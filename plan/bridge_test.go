@@ -1,0 +1,57 @@
+package plan_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/plan"
+)
+
+func TestBridgeDefaults(t *testing.T) {
+	c := parse(t, account())
+	want := plan.Pace{Interval: 5 * time.Minute, Fastest: time.Minute, AlertAfter: time.Hour}
+	if c.Accounts[0].Pace != want || c.Bridge.Listen != "" || c.Bridge.History != 90*24*time.Hour || c.Bridge.Alerts.Mail != nil {
+		t.Errorf("%+v, %+v", c.Accounts[0].Pace, c.Bridge)
+	}
+}
+
+func TestBridge(t *testing.T) {
+	t.Setenv("TOKEN", "t0ken")
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "hook"), "https://alerts.example.org/secret\n", 0o600)
+	path := write(t, filepath.Join(dir, "accounts.yaml"), account("    bridge: {interval: 15m}",
+		"bridge:", "  interval: 2m", "  fastest: 30s", "  listen: \"[::]:8325\"", "  token: {env: TOKEN}",
+		"  heartbeat: http://localhost:9/x", "  alerts:", "    webhook: {file: hook}", "    command: [notify-send, mail]",
+		"    mail: {host: smtp.example.org, tls: starttls, from: a@example.org, to: b@example.org}"), 0o600)
+	t.Setenv("A", "x")
+	t.Setenv("B", "x")
+	c, err := plan.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.ResolveBridge(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	b := c.Bridge
+	if p := c.Accounts[0].Pace; p.Interval != 15*time.Minute || p.Fastest != 30*time.Second {
+		t.Errorf("%+v", p)
+	}
+	if b.Token.Secret.Reveal() != "t0ken" || b.Alerts.Webhook.Secret.Reveal() != "https://alerts.example.org/secret" ||
+		b.Heartbeat.Secret.Reveal() != "http://localhost:9/x" || b.Alerts.Mail.Port != 587 ||
+		!slices.Equal(b.Alerts.Mail.To, []string{"b@example.org"}) || len(b.Alerts.Command) != 2 {
+		t.Errorf("%+v", b)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "hook"), []byte("alerts.example.org"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err = c.ResolveBridge(context.Background())
+	if fault.CodeOf(err) != fault.Config || !strings.Contains(err.Error(), "must be a web address") || strings.Contains(err.Error(), "alerts.example") {
+		t.Errorf("%v", err)
+	}
+}
