@@ -85,7 +85,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		}
 		n, err := conn.Write(chunk)
 		written += n
-		c.progress.add(n)
+		c.progress.add(n, 0) // the deadline is for each chunk
 		if err != nil {
 			return written, c.fail("write to", err)
 		}
@@ -199,8 +199,9 @@ func (c *Conn) fill(p []byte) (int, error) {
 	if c.canceled.Load() { // a cancellation between its deadline and ours
 		return 0, c.fail("read from", context.Canceled)
 	}
+	began := time.Now()
 	n, err := conn.Read(p)
-	c.progress.add(n)
+	c.progress.add(n, time.Since(began))
 	if err != nil && n == 0 {
 		return 0, c.fail("read from", err)
 	}
@@ -235,36 +236,56 @@ func (c *Conn) classify(verb string, err error) *fault.Error {
 		WithHint("check the network and that the server is up")
 }
 
-// progress holds how much moved since the current window began.
+// fairRate is how many octets earn a command a second more than [Limits.Command].
+const fairRate = 1 << 10
+
+// pace is how much moved, and how long the peer was waited for meanwhile: what the
+// reader does in between is not held against the peer.
+type pace struct {
+	moved  int64
+	waited time.Duration
+}
+
+// progress is the pace of a command, and what it was when the current window began.
 type progress struct {
-	mu    sync.Mutex
-	start time.Time
-	moved int64
+	mu     sync.Mutex
+	now    pace
+	window pace
 }
 
 func (p *progress) reset() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.start, p.moved = time.Now(), 0
+	p.now, p.window = pace{}, pace{}
 }
 
-func (p *progress) add(n int) {
+func (p *progress) add(n int, waited time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.moved += int64(n)
+	p.now.moved += int64(n)
+	p.now.waited += waited
 }
 
-// check ends a peer that drips a byte now and then to stay below the idle limit.
+// check ends a peer that drips a byte now and then to stay below the idle limit, and one
+// that is a little faster but goes on for ever.
 func (p *progress) check(l Limits) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	age := time.Since(p.start)
-	if age < l.Window {
+	earned := time.Duration(float64(p.now.moved) / fairRate * float64(time.Second))
+	if p.now.waited > l.Command+earned {
+		return p.now.stalled()
+	}
+	last := pace{p.now.moved - p.window.moved, p.now.waited - p.window.waited}
+	if last.waited < l.Window {
 		return nil
 	}
-	if float64(p.moved) < l.MinRate*age.Seconds() {
-		return fmt.Errorf("%w: %d bytes in %v", ErrStalled, p.moved, age.Round(time.Second))
+	if float64(last.moved) < l.MinRate*last.waited.Seconds() {
+		return last.stalled()
 	}
-	p.start, p.moved = time.Now(), 0
+	p.window = p.now
 	return nil
+}
+
+func (p pace) stalled() error {
+	return fmt.Errorf("%w: %d bytes in %v", ErrStalled, p.moved, p.waited.Round(time.Second))
 }

@@ -3,7 +3,6 @@ package wire
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"net"
 	"strconv"
 	"strings"
@@ -68,6 +67,10 @@ type Limits struct {
 	// octets a second over Window (5 min, 17 B/s, which is 1 KiB a minute).
 	Window  time.Duration
 	MinRate float64
+	// Command bounds how long the peer may be waited for in one command (30 min), and
+	// each KiB that moves adds a second to that: a large message may take its time on a
+	// slow line, while what trickles does not do so for ever.
+	Command time.Duration
 }
 
 func (l Limits) withDefaults() Limits {
@@ -81,6 +84,7 @@ func (l Limits) withDefaults() Limits {
 		{&l.Probe, 5 * time.Second},
 		{&l.Idle, 2 * time.Minute},
 		{&l.Window, 5 * time.Minute},
+		{&l.Command, 30 * time.Minute},
 	} {
 		if *field.value == 0 {
 			*field.value = field.fallback
@@ -91,9 +95,6 @@ func (l Limits) withDefaults() Limits {
 	}
 	return l
 }
-
-// DialFunc opens a connection; net.Dialer's DialContext is one.
-type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Endpoint says where a server is and how to reach it safely.
 type Endpoint struct {
@@ -113,8 +114,10 @@ type Endpoint struct {
 	AllowPlaintext bool
 	// Limits bound the waits.
 	Limits Limits
-	// Dial replaces the network, for tests; nil means TCP.
-	Dial DialFunc
+	// Dial replaces the network, for tests; nil means TCP. Resolve replaces the names'
+	// addresses; without it such a Dial is given the name.
+	Dial    DialFunc
+	Resolve ResolveFunc
 }
 
 // Address is "host:port", with brackets around an IPv6 address.
@@ -156,31 +159,6 @@ func (e Endpoint) Connect(ctx context.Context) (*Conn, error) {
 		return nil, err
 	}
 	return c, nil
-}
-
-func (e Endpoint) dial(ctx context.Context) (net.Conn, error) {
-	limits := e.Limits.withDefaults()
-	ctx, cancel := context.WithTimeout(ctx, limits.Dial)
-	defer cancel()
-	dial := e.Dial
-	if dial == nil {
-		dial = (&net.Dialer{KeepAlive: time.Minute}).DialContext
-	}
-	conn, err := dial(ctx, "tcp", e.Address())
-	if err != nil {
-		return nil, e.dialError(err)
-	}
-	return conn, nil
-}
-
-func (e Endpoint) dialError(err error) error {
-	var dns *net.DNSError
-	if errors.As(err, &dns) {
-		return fault.New(fault.Temporary, "cannot resolve the name of %s: %w", e, err).
-			WithHint("check the host name, and this machine's name server")
-	}
-	return fault.New(fault.Temporary, "cannot connect to %s: %w", e, err).
-		WithHint("check host and port, that the server is up, and that no firewall is in between")
 }
 
 // TLSState returns what the handshake agreed on; ok is false in clear text.
