@@ -99,7 +99,9 @@ func checkTLS(mode string) error {
 		WithHint("implicit speaks TLS from the first byte, starttls begins it later")
 }
 
-func (a *app) cards(ctx context.Context, accounts []*plan.Account, o handoverOptions) ([]handover.Card, error) {
+func (a *app) cards(
+	ctx context.Context, accounts []*plan.Account, o handoverOptions,
+) ([]handover.Card, error) {
 	var senders handover.Senders
 	if !o.noNetwork {
 		senders.Finder.Resolver = net.DefaultResolver
@@ -118,7 +120,9 @@ func (a *app) cards(ctx context.Context, accounts []*plan.Account, o handoverOpt
 	return cards, nil
 }
 
-func (o handoverOptions) smtp(ctx context.Context, s *handover.Senders, account plan.Account) (*handover.Server, error) {
+func (o handoverOptions) smtp(
+	ctx context.Context, s *handover.Senders, account plan.Account,
+) (*handover.Server, error) {
 	if o.smtpHost == "" {
 		return s.Of(ctx, account)
 	}

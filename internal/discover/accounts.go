@@ -74,8 +74,8 @@ func (s Side) write(b *bytes.Buffer, p Protocol) {
 	for _, warning := range s.Server.Warnings {
 		comment(b, "WARNING: "+warning)
 	}
-	fmt.Fprintf(b, "      host: %s\n      port: %d\n      tls: %s\n", quoted(s.Server.Host), s.Server.Port,
-		s.Server.TLS)
+	fmt.Fprintf(b, "      host: %s\n      port: %d\n      tls: %s\n",
+		quoted(s.Server.Host), s.Server.Port, s.Server.TLS)
 	for _, hint := range Hints(s.Provider, p) {
 		comment(b, hint)
 	}
@@ -100,21 +100,33 @@ func Hints(by provider.Provider, p Protocol) (list []string) {
 		return nil
 	}
 	if on := by.SwitchOn; on != nil && (on.POP3 && p == POP3 || on.IMAP && p == IMAP) {
-		list = append(list, withPage(fmt.Sprintf("%s has to be switched on first: %s", p, on.Where), on.Page))
+		text := fmt.Sprintf("%s has to be switched on first: %s", p, on.Where)
+		list = append(list, withPage(text, on.Page))
 	}
 	if text := SignIn(by); text != "" {
 		list = append(list, withPage(text, by.Access.Page))
 	}
 	for _, q := range by.Quirks {
-		if kind, _, _ := strings.Cut(q.Flag, "-"); kind == quirkKind[p] {
+		if concerns(q.Flag, p) {
 			list = append(list, "note: "+q.Text)
 		}
 	}
 	return list
 }
 
-// quirkKind is how the flags of a protocol's quirks begin.
-var quirkKind = map[Protocol]string{POP3: "pop", IMAP: "imap"}
+// concerns reports whether a quirk is to be told of with a protocol's server: it is not
+// one of the other protocol, and was not said in other words.
+func concerns(flag string, p Protocol) bool {
+	switch kind, _, _ := strings.Cut(flag, "-"); kind {
+	case "pop":
+		return p == POP3
+	case "imap":
+		return p == IMAP
+	case "no":
+		return false
+	}
+	return flag != "switched-off-by-default" && flag != "own-mail-password" && flag != "oauth-only"
+}
 
 // SignIn says in words which password a provider wants, or "" if it is the usual.
 func SignIn(by provider.Provider) string {
@@ -166,8 +178,9 @@ func comment(b *bytes.Buffer, text string) {
 // quoted writes a text so that YAML reads it as it is: plain where nothing in it
 // could mean anything else, else as JSON, which is YAML.
 func quoted(s string) string {
-	if plain := strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@/-") == ""; plain &&
-		strings.Trim(s[:min(1, len(s))], "abcdefghijklmnopqrstuvwxyz") == "" && strings.ContainsAny(s, ".@") {
+	const letters = "abcdefghijklmnopqrstuvwxyz"
+	plain := strings.Trim(s, letters+"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@/-") == ""
+	if plain && strings.ContainsAny(s, ".@") && strings.Contains(letters, s[:1]) {
 		return s
 	}
 	b, err := json.Marshal(s)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/popferry/popferry/internal/discover"
+	"github.com/popferry/popferry/internal/provider"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -101,6 +102,33 @@ func TestWriteOAuth(t *testing.T) {
 	a := load(t, write(t, draft(t, new(discover.Names), "alice@outlook.com", "alice@gmail.com"))).Accounts[0]
 	if a.Source.Auth != "xoauth2" || a.Destination.Auth != "auto" {
 		t.Errorf("%s, %s", a.Source.Auth, a.Destination.Auth)
+	}
+}
+
+func TestHints(t *testing.T) {
+	for _, c := range []struct {
+		address string
+		p       discover.Protocol
+		want    string
+		not     string
+	}{
+		{"alice@gmail.com", pop3, "POP3 lists about 250", "throws"},
+		{"alice@gmail.com", imap, "throws the copy away", "250"},
+		{"alice@icloud.com", imap, "iCloud address", "no POP3"},
+		{"alice@proton.me", imap, "Proton Mail Bridge on your own machine", "no POP3"},
+		{"alice@zoho.eu", pop3, "accounts live in one region", "off until"},
+	} {
+		found, err := discover.Finder{}.Find(t.Context(), c.address, c.p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(discover.Hints(found.Provider, c.p), "; ")
+		if !strings.Contains(got, c.want) || strings.Contains(got, c.not) {
+			t.Errorf("%s, %s: %s", c.address, c.p, got)
+		}
+	}
+	if got := discover.Hints(provider.Provider{}, pop3); got != nil {
+		t.Errorf("of nobody: %q", got)
 	}
 }
 

@@ -177,7 +177,8 @@ func (s *search) fromConfig(ctx context.Context, p Protocol, config clientConfig
 func (s *search) configured(c configServer, mode wire.TLSMode, from *url.URL) Server {
 	fill := strings.NewReplacer("%EMAILADDRESS%", localPart+"@"+s.Domain, "%EMAILDOMAIN%", s.Domain)
 	found := Server{Host: fill.Replace(strings.TrimSpace(c.Hostname)), Port: c.Port, TLS: mode,
-		user: clean(fill.Replace(strings.TrimSpace(c.Username))), Origin: "the autoconfiguration at " + from.Host}
+		user:   clean(fill.Replace(strings.TrimSpace(c.Username))),
+		Origin: "the autoconfiguration at " + from.Host}
 	if found.user == "" {
 		found.user = localPart + "@" + s.Domain
 	}

@@ -116,7 +116,9 @@ func (s *sketch) target(address string) (string, error) {
 }
 
 // side finds one side. Each domain is looked up once.
-func (s *sketch) side(ctx context.Context, p Protocol, address string, named Place) (Side, error) {
+func (s *sketch) side(
+	ctx context.Context, p Protocol, address string, named Place,
+) (Side, error) {
 	_, domain := split(address)
 	key := string(p) + " " + domain
 	found, known := s.found[key]
@@ -134,7 +136,9 @@ func (s *sketch) side(ctx context.Context, p Protocol, address string, named Pla
 	return Side{Server: server, Username: server.User(address), Provider: found.Provider}, nil
 }
 
-func (s *sketch) look(ctx context.Context, p Protocol, address string, named Place) (Findings, error) {
+func (s *sketch) look(
+	ctx context.Context, p Protocol, address string, named Place,
+) (Findings, error) {
 	if named.Host != "" {
 		return s.named(p, address, named)
 	}

@@ -105,10 +105,11 @@ func signIn(auth string, by provider.Provider) string {
 		return "With OAuth: the mail program opens a page of the provider, where you sign in. " +
 			"The program itself gets no password."
 	case by.Access.Password == provider.AppPassword:
-		return fmt.Sprintf("With a password made for mail programs (%s). That of the account is refused.", called)
+		return fmt.Sprintf("With a password made for mail programs (%s). That of the account is refused.",
+			called)
 	case by.Access.Password == provider.AppPasswordWith2FA:
-		return fmt.Sprintf("With the password of the account; if it asks for a second factor, with one made "+
-			"for mail programs (%s).", called)
+		return fmt.Sprintf("With the password of the account; if it asks for a second factor, with one "+
+			"made for mail programs (%s).", called)
 	}
 	return "With the password of the new account. It is not on this card."
 }
@@ -120,7 +121,8 @@ func kept(k plan.Keep) string {
 	case k.For == 0:
 		return "The old server's copies are removed once they are in the new mailbox."
 	}
-	return fmt.Sprintf("The old server's copies are removed %s after they arrived in the new mailbox.", days(k))
+	return fmt.Sprintf("The old server's copies are removed %s after they arrived in the new mailbox.",
+		days(k))
 }
 
 func days(k plan.Keep) string {
