@@ -131,7 +131,10 @@ func (a *app) wish(ctx context.Context, addresses []string, o initOptions) (disc
 	w := discover.Wish{Addresses: addresses, To: o.to,
 		Source:      discover.Place{Host: o.sourceHost, TLS: wire.TLSMode(o.sourceTLS)},
 		Destination: discover.Place{Host: o.destinationHost, TLS: wire.TLSMode(o.destinationTLS)},
-		Files:       o.secrets == "file"}
+		Files:       o.secrets == "file",
+		Tell: func(p discover.Protocol, domain string) {
+			a.say("looking for the %s server of %s", p, fault.Escape(domain))
+		}}
 	if t := terminal(ctx, os.Stdin, a.stderr); t != nil {
 		return w, t.complete(&w, o.secrets == "")
 	}
@@ -208,7 +211,7 @@ func foundSide(s discover.Side, p discover.Protocol) found {
 
 // Sheet has a row for each account.
 func (r written) Sheet() report.Sheet {
-	s := report.Sheet{Title: "popferry init",
+	s := report.Sheet{Title: "popferry init", Deed: true,
 		Columns: []report.Column{{Name: "account"}, {Name: "POP3 server"}, {Name: "IMAP server"}}}
 	for _, d := range r.drafts {
 		s.Rows = append(s.Rows, []report.Cell{cell(d.Name), address(d.Source), address(d.Destination)})

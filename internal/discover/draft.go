@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/provider"
 	"github.com/popferry/popferry/internal/wire"
 )
 
@@ -24,6 +25,9 @@ type Wish struct {
 	// Ask may be asked for a server that was not found; it gives "" if the person
 	// does not know either. nil: nobody can be asked.
 	Ask func(p Protocol, domain string) (host string, err error)
+	// Tell is told what is looked for over the network, which may take its time; nil:
+	// nobody is.
+	Tell func(p Protocol, domain string)
 }
 
 // Place is a server as a person names it: "host" or "host:port".
@@ -141,6 +145,10 @@ func (s *sketch) look(
 ) (Findings, error) {
 	if named.Host != "" {
 		return s.named(p, address, named)
+	}
+	_, domain := split(address)
+	if _, known := provider.ByDomain(domain); !known && s.Resolver != nil && s.wish.Tell != nil {
+		s.wish.Tell(p, domain)
 	}
 	found, err := s.Find(ctx, address, p)
 	if _, ok := found.Server(p); ok || err != nil || s.wish.Ask == nil || found.refused[p] != "" {

@@ -60,12 +60,18 @@ func TestDrafts(t *testing.T) {
 func TestDraftsAskOnce(t *testing.T) {
 	w := newWorld(t, "pop.example.org")
 	w.pop("pop.example.org:995", popd.Implicit)
-	wish := discover.Wish{To: "gmail.com"}
+	var told []string
+	wish := discover.Wish{To: "gmail.com", Tell: func(p discover.Protocol, domain string) {
+		told = append(told, string(p)+" "+domain)
+	}}
 	for i := range 100 {
 		wish.Addresses = append(wish.Addresses, fmt.Sprintf("user%d@example.org", i))
 	}
 	if got := drafted(t, w.finder(), wish); strings.Count(got, "-> imap.gmail.com") != 100 {
 		t.Error(got)
+	}
+	if want := []string{"POP3 example.org"}; !slices.Equal(told, want) {
+		t.Errorf("told of %q", told)
 	}
 	if n := len(w.asked); n > 3 {
 		t.Errorf("%d questions to the DNS: %v", n, w.asked)
