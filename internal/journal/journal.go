@@ -206,6 +206,16 @@ type Journal interface {
 	// their first write.
 	Scopes(ctx context.Context) ([]Status, error)
 
+	// RecordPasses adds to the history, and forgets what is longer ago than keep, seen
+	// from the last of them. All or none, and durable. A pass without an account is an
+	// error with the code [fault.Internal]; texts are cut to 4 KiB.
+	RecordPasses(ctx context.Context, passes []Pass, keep time.Duration) error
+
+	// EachPass calls fn with the passes that began at a moment or later, in the order
+	// in which they were recorded, and returns fn's first error unchanged. fn may call
+	// the journal.
+	EachPass(ctx context.Context, since time.Time, fn func(Pass) error) error
+
 	// Rebuilt tells that a damaged journal was found and that this one is new:
 	// what was delivered before is not known here.
 	Rebuilt() bool

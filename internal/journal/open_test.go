@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
@@ -35,7 +36,7 @@ func TestSettings(t *testing.T) {
 	j := open(t, t.TempDir())
 	for name, want := range map[string]string{
 		"journal_mode": "wal", "synchronous": "2", "mmap_size": "0", "cache_size": "-8000",
-		"user_version": "1", "fullfsync": "1", "busy_timeout": "10000",
+		"user_version": "2", "fullfsync": "1", "busy_timeout": "10000",
 	} {
 		got, err := journal.Setting(j, name)
 		if err != nil || got != want {
@@ -135,7 +136,7 @@ func TestNewerJournal(t *testing.T) {
 		before := contents(t, dir)
 		for range 2 {
 			_, err := journal.Open(dir)
-			wants(t, err, fault.Config, "version 7", "up to 1", "nothing was changed")
+			wants(t, err, fault.Config, "version 7", "up to 2", "nothing was changed")
 			_, err = journal.OpenReader(dir)
 			wants(t, err, fault.Config, "version 7")
 		}
@@ -326,5 +327,41 @@ func TestStatementsUseIndexes(t *testing.T) {
 		if bad {
 			t.Errorf("%s\n\t%s", text, strings.Join(plan, "\n\t"))
 		}
+	}
+}
+
+// TestJournalOfTheFirstVersion: the file was made by the popferry that had it. All that
+// is in it stays, and a reader waits for a run to bring it up to date.
+func TestJournalOfTheFirstVersion(t *testing.T) {
+	dir := t.TempDir()
+	data, err := os.ReadFile("testdata/v1.db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "journal.db"), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = journal.OpenReader(dir)
+	wants(t, err, fault.State, "older popferry")
+	j := open(t, dir)
+	defer shut(t, j)
+	if j.Rebuilt() {
+		t.Fatal("put aside as damaged")
+	}
+	scopes, err := j.Scopes(t.Context())
+	if err != nil || len(scopes) != 1 || scopes[0].LastRun != "{}" || scopes[0].Counts[journal.Delivered] != 4 {
+		t.Fatalf("%+v, %v", scopes, err)
+	}
+	l, err := j.Ledger(t.Context(), scopes[0].Scope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := l.Get(t.Context(), []string{"u:uid-0", "u:uid-4"})
+	if err != nil || records["u:uid-0"].Sum.MessageID != "<0@example.org>" || records["u:uid-4"].Reason != "too large" {
+		t.Errorf("%+v, %v", records, err)
+	}
+	pass := journal.Pass{Account: "alice", Started: time.UnixMilli(1760000000000).UTC(), Passes: 1}
+	if err := j.RecordPasses(t.Context(), []journal.Pass{pass}, time.Hour); err != nil {
+		t.Error(err)
 	}
 }

@@ -40,7 +40,7 @@ const (
 //   - a key is stored without a leading "u:", a Message-ID without its brackets.
 //
 // uid and the like are NULL where the API says 0, digests where it says zero.
-func migrations() []string { return []string{schemaV1} }
+func migrations() []string { return []string{schemaV1, schemaV2} }
 
 const schemaV1 = `
 CREATE TABLE instance (
@@ -100,6 +100,18 @@ CREATE INDEX entry_message_id ON entry (folder, hash) WHERE hash IS NOT NULL;
 CREATE INDEX entry_size ON entry (folder, size);
 CREATE INDEX entry_content ON entry (folder, substr(content, 1, 4))
 	WHERE content IS NOT NULL;
+`
+
+// schemaV2 adds the passes. They are few beside the messages, and read from the oldest
+// on, or from a moment on.
+const schemaV2 = `
+CREATE TABLE pass (
+	id INTEGER PRIMARY KEY,
+	account TEXT NOT NULL, started INTEGER NOT NULL,
+	passes INTEGER NOT NULL, seconds REAL NOT NULL, code INTEGER NOT NULL,
+	delivered INTEGER NOT NULL, duplicate INTEGER NOT NULL, deleted INTEGER NOT NULL,
+	held INTEGER NOT NULL, bytes INTEGER NOT NULL, error TEXT NOT NULL, hint TEXT NOT NULL);
+CREATE INDEX pass_started ON pass (started);
 `
 
 func stateCode(s State) (int64, bool) {

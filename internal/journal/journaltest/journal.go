@@ -1,6 +1,8 @@
 package journaltest
 
 import (
+	"time"
+
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 )
@@ -50,8 +52,9 @@ func closed(f *fixture) {
 	_, _, stateErr := x.State(f.ctx)
 	_, scopesErr := f.Scopes(f.ctx)
 	_, ledgerErr := f.Journal.Ledger(f.ctx, alice())
+	historyErr := f.EachPass(f.ctx, time.Time{}, func(journal.Pass) error { return nil })
 	for _, err := range []error{
-		getErr, stateErr, scopesErr, ledgerErr,
+		getErr, stateErr, scopesErr, ledgerErr, historyErr,
 		l.Put(f.ctx, []journal.Record{simple("u:1", journal.Intent)}), x.Reset(f.ctx, 7),
 	} {
 		f.fails(err, fault.Internal)

@@ -28,6 +28,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("rekey", func(t *testing.T) { runAll(t, open, rekeyCases()) })
 	t.Run("index", func(t *testing.T) { runAll(t, open, indexCases()) })
 	t.Run("unclaimed", func(t *testing.T) { runAll(t, open, unclaimedCases()) })
+	t.Run("history", func(t *testing.T) { runAll(t, open, historyCases()) })
 	t.Run("journal", func(t *testing.T) { runAll(t, open, journalCases()) })
 }
 

@@ -17,6 +17,7 @@ import (
 type Disk struct {
 	mu      sync.Mutex
 	scopes  []*scope
+	passes  []journal.Pass
 	folders map[journal.FolderKey]*folder
 	writer  *memory // who holds the lock
 }
@@ -95,6 +96,47 @@ func (m *memory) Scopes(ctx context.Context) (all []journal.Status, err error) {
 		return nil
 	})
 	return all, err
+}
+
+// RecordPasses implements journal.Journal.
+func (m *memory) RecordPasses(ctx context.Context, passes []journal.Pass, keep time.Duration) error {
+	return m.locked(ctx, func() error {
+		for _, p := range passes {
+			if p.Account == "" || p.Passes < 1 {
+				return fault.New(fault.Internal, "a pass without an account, or of none")
+			}
+		}
+		for _, p := range passes {
+			p.Started = p.Started.UTC().Truncate(time.Millisecond)
+			p.Error, p.Hint = p.Error[:min(len(p.Error), 4096)], p.Hint[:min(len(p.Hint), 4096)]
+			m.disk.passes = append(m.disk.passes, p)
+		}
+		if len(passes) > 0 {
+			before := passes[len(passes)-1].Started.Add(-keep)
+			m.disk.passes = slices.DeleteFunc(m.disk.passes, func(p journal.Pass) bool { return p.Started.Before(before) })
+		}
+		return nil
+	})
+}
+
+// EachPass implements journal.Journal.
+func (m *memory) EachPass(ctx context.Context, since time.Time, fn func(journal.Pass) error) error {
+	var passes []journal.Pass
+	if err := m.locked(ctx, func() error {
+		passes = slices.Clone(m.disk.passes)
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, p := range passes {
+		if p.Started.Before(since) {
+			continue
+		}
+		if err := fn(p); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Rebuilt implements journal.Journal.
