@@ -237,23 +237,28 @@ type load struct{ memory, disk int64 }
 
 // take waits until there is room for a message.
 func (p *pipeline) take(l plan.Listed) (load, error) {
+	if err := p.t.slot.work(p.soft); err != nil {
+		return load{}, err
+	}
 	size := p.t.sizeOf(l)
 	w := load{memory: flightWeight(size)}
 	if err := p.budget.Acquire(p.soft, w.memory); err != nil {
 		return load{}, err
 	}
+	p.t.slot.flight.Add(w.memory)
 	if size <= spoolMemory {
 		return w, nil // behind nobody who waits for the disk
 	}
 	w.disk = min(size, p.t.engine.SpoolRoom)
 	if err := p.t.engine.disk.Acquire(p.soft, w.disk); err != nil {
-		p.budget.Release(w.memory)
+		p.giveBack(load{memory: w.memory})
 		return load{}, err
 	}
 	return w, nil
 }
 
 func (p *pipeline) giveBack(w load) {
+	p.t.slot.flight.Add(-w.memory)
 	p.budget.Release(w.memory)
 	p.t.engine.disk.Release(w.disk)
 }

@@ -18,6 +18,10 @@
 //	export   held messages are retrieved once more, for [Options.KeepHeld]
 //	delete   in a POP3 session of its own, what was read back from IMAP
 //
+// An account that waits for a server keeps nobody else waiting: while others wait it
+// lends its slot of limits.accounts and its place at the destination, see slots and
+// link.
+//
 // The invariants are those of the design: INTENT is durable before the octets
 // that could complete an APPEND leave; an unknown outcome stays INTENT until the
 // destination was asked, and asked again after the settling time; a maildrop

@@ -50,11 +50,15 @@ func (t *trip) roundTrip(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	source := time.Since(start)
-	conn, box := t.dest.get()
-	start = time.Now()
+	conn, box, done, err := t.dest.use(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
 	if !box.Exists {
 		return source, nil
 	}
+	start = time.Now()
 	if _, err := conn.Refresh(ctx, box); err != nil {
 		return 0, err
 	}

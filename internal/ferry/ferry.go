@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/popferry/popferry/imapdst"
@@ -81,11 +80,13 @@ func Adopt(ctx context.Context, o Options, loose bool) Report {
 // engine is what the trips of one run share.
 type engine struct {
 	Options
+	slots *slots
 	hosts *hosts
 	disk  *semaphore.Weighted // octets of SpoolRoom
 	// folders lets accounts with one folder take turns: what one appends must not
 	// look like foreign mail to another.
 	folders *hosts
+	whole   map[string]bool // users whose accounts all take turns
 	observe sync.Mutex
 }
 
@@ -105,8 +106,9 @@ func newEngine(o Options) *engine {
 	if o.SpoolRoom == 0 {
 		o.SpoolRoom = message.MaxRoom
 	}
-	return &engine{Options: o, hosts: newHosts(o.Config.Limits.PerHost), folders: newHosts(1),
-		disk: semaphore.NewWeighted(o.SpoolRoom)}
+	return &engine{Options: o, slots: newSlots(o.Config.Limits.Accounts),
+		hosts: newHosts(o.Config.Limits.PerHost), folders: newHosts(1),
+		whole: wholeUsers(o.Config.Accounts), disk: semaphore.NewWeighted(o.SpoolRoom)}
 }
 
 func dialSource(ctx context.Context, a plan.Account) (*pop.Maildrop, error) {
@@ -123,24 +125,6 @@ func dialDestination(ctx context.Context, a plan.Account) (*imapdst.Conn, error)
 	})
 }
 
-// each runs work for every chosen account, limits.accounts at a time. One bad
-// account never stops the others.
-func (e *engine) each(ctx context.Context, work func(*trip, context.Context) error) Report {
-	started := time.Now()
-	chosen := e.chosen()
-	reports := make([]AccountReport, len(chosen))
-	var g errgroup.Group
-	g.SetLimit(max(1, e.Config.Limits.Accounts))
-	for i, account := range chosen {
-		g.Go(func() error {
-			reports[i] = e.one(ctx, account, work)
-			return nil
-		})
-	}
-	g.Wait()
-	return newReport(started, reports)
-}
-
 func (e *engine) chosen() []plan.Account {
 	if len(e.Accounts) == 0 {
 		return e.Config.Accounts
@@ -154,12 +138,9 @@ func (e *engine) chosen() []plan.Account {
 	return chosen
 }
 
-// one makes the trip of one account and turns its end, whatever it is, into a
-// report.
-func (e *engine) one(ctx context.Context, a plan.Account,
-	work func(*trip, context.Context) error) AccountReport {
+// one makes a trip and turns its end, whatever it is, into a report.
+func (t *trip) one(ctx context.Context, work func(*trip, context.Context) error) AccountReport {
 	started := time.Now()
-	t := newTrip(e, a)
 	t.emit(Event{Kind: Started})
 	err := t.safely(ctx, work)
 	if errors.Is(err, context.Canceled) {

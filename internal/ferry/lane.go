@@ -20,8 +20,7 @@ import (
 // still busy with the last.
 type lane struct {
 	p     *pipeline
-	conn  *imapdst.Conn
-	box   imapdst.Folder
+	link  *link
 	depth int
 }
 
@@ -29,6 +28,7 @@ type lane struct {
 type shipment struct {
 	batch   []*parcel
 	pending *imapdst.Pending
+	done    func() // with the connection
 }
 
 // lanesDepth is how many batches are under way on one connection.
@@ -41,8 +41,8 @@ const messagesPerLane = 10
 // need no permission; elsewhere each message costs a round trip, which more
 // connections share, within limits.per_host.
 func (p *pipeline) startLanes(messages int) {
-	conn, box := p.t.dest.get()
-	first := &lane{p: p, conn: conn, box: box, depth: lanesDepth}
+	conn, _ := p.t.dest.get()
+	first := &lane{p: p, link: p.t.dest, depth: lanesDepth}
 	if !conn.Capabilities().LiteralPlus {
 		first.depth = 1
 		p.startMore(min(p.t.account.Destination.Connections-1, messages/messagesPerLane))
@@ -53,21 +53,18 @@ func (p *pipeline) startLanes(messages int) {
 // startMore opens extra connections in the background. They are a bonus: many
 // servers allow only a few, so that one which can't be opened is no error.
 func (p *pipeline) startMore(n int) {
-	address := p.t.account.Destination.Address()
 	for range n {
-		if !p.t.engine.hosts.try(address) {
+		if !p.t.engine.hosts.take(p.t.account.Destination.Address()) {
 			return
 		}
+		extra := p.t.newLink()
+		extra.bonus = true
 		p.run(func() error {
-			defer p.t.engine.hosts.release(address)
-			extra, err := p.t.dialLink(p.soft, false)
-			if err != nil {
+			defer extra.close()
+			if err := extra.open(p.soft, false); err != nil {
 				return nil
 			}
-			defer extra.close()
-			conn, box := extra.get()
-			l := &lane{p: p, conn: conn, box: box, depth: 1}
-			return l.run()
+			return (&lane{p: p, link: extra, depth: 1}).run()
 		})
 	}
 }
@@ -94,8 +91,11 @@ func (l *lane) write(under chan<- shipment) error {
 			if !ok {
 				return nil
 			}
-			pending, err := l.conn.Append(l.p.hard, l.box, l.items(batch))
-			under <- shipment{batch, pending}
+			s, err := l.append(batch)
+			if s.pending == nil {
+				return errors.Join(err, l.giveUp(batch))
+			}
+			under <- s
 			if err != nil {
 				return err
 			}
@@ -103,6 +103,20 @@ func (l *lane) write(under chan<- shipment) error {
 			return l.p.soft.Err()
 		}
 	}
+}
+
+// append writes a batch; nothing was written if nothing is pending. A connection more
+// that gave its place away is done without.
+func (l *lane) append(batch []*parcel) (shipment, error) {
+	conn, box, done, err := l.link.use(l.p.soft)
+	if errors.Is(err, errBonus) {
+		conn, box, done, err = l.p.t.dest.use(l.p.soft)
+	}
+	if err != nil {
+		return shipment{}, err
+	}
+	pending, err := conn.Append(l.p.hard, box, l.items(batch))
+	return shipment{batch, pending, done}, err
 }
 
 func (l *lane) items(batch []*parcel) []imapdst.Item {
@@ -123,7 +137,10 @@ func (l *lane) items(batch []*parcel) []imapdst.Item {
 func (l *lane) conclude(under <-chan shipment) error {
 	var first error
 	for s := range under {
-		err := guard(func() error { return l.record(s.batch, s.pending.Wait(l.p.hard)) })
+		err := guard(func() error {
+			defer s.done()
+			return l.record(s.batch, s.pending.Wait(l.p.hard))
+		})
 		if err != nil && first == nil {
 			first = err
 			l.p.fail(err) // what is not begun yet stays unsent
@@ -286,8 +303,12 @@ func explained(refusal error) bool {
 }
 
 func (l *lane) deliver(batch []*parcel) error {
-	pending, _ := l.conn.Append(l.p.hard, l.box, l.items(batch)) // its error is in the outcomes
-	return l.record(batch, pending.Wait(l.p.hard))
+	s, err := l.append(batch)
+	if s.pending == nil {
+		return errors.Join(err, l.giveUp(batch))
+	}
+	defer s.done()
+	return l.record(batch, s.pending.Wait(l.p.hard)) // the outcomes tell err
 }
 
 // commit records a batch as delivered, durably, and counts it.

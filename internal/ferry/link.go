@@ -2,46 +2,213 @@ package ferry
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"sync/atomic"
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
 )
 
 // link is a connection to the destination with its folder open. It survives the
-// loss of the connection: whoever meets a dead one renews it, once for all.
+// loss of the connection: whoever meets a dead one renews it, once for all. It has a
+// place at the server, which it gives to others while it waits for the source.
 type link struct {
 	trip   *trip
 	create bool // make the folder if it is missing
-	mu     sync.Mutex
-	conn   *imapdst.Conn
-	box    imapdst.Folder
+	bonus  bool // do without it once its place is given away
+
+	giveWay atomic.Pointer[context.CancelCauseFunc] // ends the login that is under way
+	busy    atomic.Int32                            // questions and batches under way
+	leaving atomic.Bool                             // its place is about to be given away
+
+	// turn is full while somebody connects or hangs up; nobody else does, or looks at
+	// the place.
+	turn   chan struct{}
+	placed bool
+	times  int // that the place was given away
+
+	mu   sync.Mutex // guards what follows
+	conn *imapdst.Conn
+	box  imapdst.Folder
 }
 
-// dialLink connects and opens the folder, making it when create is set.
-func (t *trip) dialLink(ctx context.Context, create bool) (*link, error) {
-	l := &link{trip: t, create: create}
-	if err := l.dial(ctx); err != nil {
-		return nil, err
+// errGaveWay is the cause when a login was given up in favour of another account.
+var errGaveWay = errors.New("gave way")
+
+// newLink returns a link that has a place already.
+func (t *trip) newLink() *link {
+	l := &link{trip: t, placed: true, turn: make(chan struct{}, 1)}
+	t.engine.hosts.enlist(l)
+	return l
+}
+
+func (l *link) address() string { return l.trip.account.Destination.Address() }
+
+// open connects and opens the folder, making it when create is set.
+func (l *link) open(ctx context.Context, create bool) error {
+	if err := l.lock(ctx); err != nil {
+		return err
 	}
-	return l, nil
+	defer l.unlock()
+	l.create = create
+	return l.dial(ctx)
 }
 
+// lock takes the turn. Whoever has it may wait for a server.
+func (l *link) lock(ctx context.Context) error {
+	if l.tryLock() {
+		return nil
+	}
+	select {
+	case l.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (l *link) tryLock() bool {
+	select {
+	case l.turn <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (l *link) unlock() { <-l.turn }
+
+// dial connects. A login that the server does not get on with gives way to accounts
+// that have not begun, and comes again once none of them needs the place: one that is
+// only slow gets in all the same.
 func (l *link) dial(ctx context.Context) error {
+	for await := l.trip.engine.hosts.await; ; await = l.trip.engine.hosts.awaitLast {
+		if err := l.place(ctx, await); err != nil {
+			return err
+		}
+		err := l.connect(ctx)
+		if err == nil {
+			return nil
+		}
+		l.unplace()
+		if !errors.Is(err, errGaveWay) {
+			return err
+		}
+	}
+}
+
+func (l *link) place(ctx context.Context, await func(context.Context, string) error) error {
+	if l.placed {
+		return nil
+	}
+	if err := await(ctx, l.address()); err != nil {
+		return err
+	}
+	l.placed = true
+	l.trip.engine.hosts.enlist(l)
+	return nil
+}
+
+func (l *link) unplace() {
+	if l.placed {
+		l.placed = false
+		l.trip.engine.hosts.strike(l)
+		l.trip.engine.hosts.release(l.address())
+	}
+}
+
+func (l *link) connect(ctx context.Context) error {
+	ctx, giveWay := context.WithCancelCause(ctx)
+	defer giveWay(nil)
+	l.trip.slot.beat()
+	l.giveWay.Store(&giveWay)
+	defer l.giveWay.Store(nil)
+	err := l.enter(ctx)
+	if err != nil && context.Cause(ctx) == errGaveWay {
+		return errGaveWay
+	}
+	return err
+}
+
+func (l *link) enter(ctx context.Context) error {
 	conn, err := l.trip.engine.DialDestination(ctx, l.trip.account)
 	if err != nil {
 		return err
 	}
-	if l.conn != nil {
-		conn.Distrust(l.conn)
+	if old, _ := l.get(); old != nil {
+		conn.Distrust(old)
 	}
 	box, err := conn.Folder(ctx, l.trip.account.Folder, l.create)
 	if err != nil {
 		l.hangUp(conn)
 		return err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.conn, l.box = conn, box
 	return nil
+}
+
+// yield gives the place to another account if the trip waits for its source and
+// nothing is under way here; and a login that takes too long, if that one is fresh.
+// It reports whether a place is about to be free.
+func (l *link) yield(fresh bool) bool {
+	quiet, patience := l.trip.slot.quiet(), l.trip.engine.slots.patience()
+	if giveWay := l.giveWay.Load(); giveWay != nil {
+		if !fresh || quiet < patience {
+			return false
+		}
+		(*giveWay)(errGaveWay)
+		return true
+	}
+	if l.leaving.Load() {
+		return true
+	}
+	if !l.tryLock() {
+		return false
+	}
+	if conn, _ := l.get(); l.busy.Load() > 0 || conn == nil || !l.placed ||
+		quiet < patience<<min(l.times, maxShift) {
+		l.unlock()
+		return false
+	}
+	l.times++
+	l.leaving.Store(true)
+	go l.giveAway()
+	return true
+}
+
+// giveAway closes the connection first: the place is for the next one.
+func (l *link) giveAway() {
+	defer l.unlock()
+	defer l.leaving.Store(false)
+	defer l.unplace()
+	conn, _ := l.get()
+	_ = guard(func() error { l.hangUp(conn); return nil }) // whatever happens, it is over
+}
+
+// errBonus is why a link that is dispensable is not opened again.
+var errBonus = errors.New("dispensable")
+
+// use returns the connection for a question or a batch, a new one if its place was
+// given away; it keeps its place until done is called.
+func (l *link) use(ctx context.Context) (conn *imapdst.Conn, box imapdst.Folder, done func(), err error) {
+	if err := l.lock(ctx); err != nil {
+		return nil, box, nil, err
+	}
+	defer l.unlock()
+	if !l.placed {
+		if l.bonus {
+			return nil, box, nil, errBonus
+		}
+		if err := l.again(ctx); err != nil {
+			return nil, box, nil, err
+		}
+	}
+	l.busy.Add(1)
+	conn, box = l.get()
+	return conn, box, func() { l.busy.Add(-1) }, nil
 }
 
 func (l *link) get() (*imapdst.Conn, imapdst.Folder) {
@@ -53,17 +220,24 @@ func (l *link) get() (*imapdst.Conn, imapdst.Folder) {
 // renew replaces the connection unless somebody already did: dead is the one
 // that the caller found dead.
 func (l *link) renew(ctx context.Context, dead *imapdst.Conn) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.conn != dead {
+	if err := l.lock(ctx); err != nil {
+		return err
+	}
+	defer l.unlock()
+	if conn, _ := l.get(); conn != dead {
 		return nil
 	}
 	l.hangUp(dead)
-	before := l.box.UIDValidity
+	return l.again(ctx)
+}
+
+// again connects once more and looks whether the folder is the same.
+func (l *link) again(ctx context.Context) error {
+	_, before := l.get()
 	err := l.trip.engine.retry(ctx, func() error { return l.dial(ctx) })
-	if err == nil && l.box.UIDValidity != before {
+	if _, box := l.get(); err == nil && box.UIDValidity != before.UIDValidity {
 		return fault.New(fault.Temporary, "UIDVALIDITY of %s changed during the run",
-			l.box.Name).WithHint("somebody recreated the folder; run again")
+			box.Name).WithHint("somebody recreated the folder; run again")
 	}
 	return err
 }
@@ -72,38 +246,56 @@ func (l *link) renew(ctx context.Context, dead *imapdst.Conn) error {
 // one breaks. That a server lost the thread counts too: mailutils 3.15 announces
 // twice the size when it is asked for some messages a second time in a session.
 func (l *link) do(ctx context.Context, ask func(*imapdst.Conn, imapdst.Folder) error) error {
-	conn, box := l.get()
-	err := ask(conn, box)
+	conn, err := l.ask(ctx, ask)
 	code := fault.CodeOf(err)
-	if code != fault.Temporary && code != fault.Protocol || ctx.Err() != nil {
+	if conn == nil || code != fault.Temporary && code != fault.Protocol || ctx.Err() != nil {
 		return err
 	}
 	if err := l.renew(ctx, conn); err != nil {
 		return err
 	}
-	return ask(l.get())
+	_, err = l.ask(ctx, ask)
+	return err
+}
+
+// ask asks once, and returns the connection, or nil if there was none to be had.
+func (l *link) ask(ctx context.Context, ask func(*imapdst.Conn, imapdst.Folder) error) (*imapdst.Conn, error) {
+	conn, box, done, err := l.use(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return conn, ask(conn, box)
 }
 
 // refresh makes the destination show what arrived since the folder was opened,
 // on a new connection if the old one is dead.
 func (l *link) refresh(ctx context.Context) error {
-	conn, box := l.get()
-	fresh, err := conn.Refresh(ctx, box)
+	var fresh imapdst.Folder
+	conn, err := l.ask(ctx, func(c *imapdst.Conn, f imapdst.Folder) (err error) {
+		fresh, err = c.Refresh(ctx, f)
+		return err
+	})
 	if err == nil {
 		l.mu.Lock()
 		l.box = fresh
 		l.mu.Unlock()
 		return nil
 	}
-	if fault.CodeOf(err) != fault.Temporary || ctx.Err() != nil {
+	if conn == nil || fault.CodeOf(err) != fault.Temporary || ctx.Err() != nil {
 		return err
 	}
 	return l.renew(ctx, conn)
 }
 
+// close ends the connection and gives its place back.
 func (l *link) close() {
-	conn, _ := l.get()
-	l.hangUp(conn)
+	l.turn <- struct{}{}
+	defer l.unlock()
+	if conn, _ := l.get(); conn != nil && l.placed {
+		l.hangUp(conn)
+	}
+	l.unplace()
 }
 
 // hangUp ends a connection and passes on what the server wanted people to know.

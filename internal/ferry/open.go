@@ -4,34 +4,23 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
-	"github.com/popferry/popferry/plan"
 )
 
-// open takes places at both servers, connects to both at once, and opens the
-// journal's ledger. The folder is made when create is set.
+// open connects to both servers at once, and opens the journal's ledger. The folder
+// is made when create is set.
 func (t *trip) open(ctx context.Context, create bool) error {
 	if err := t.openLedger(ctx); err != nil {
-		return err
-	}
-	if err := t.reserve(ctx); err != nil {
 		return err
 	}
 	var source, dest error
 	var both sync.WaitGroup
 	both.Go(func() { source = guard(func() error { return t.openBusySource(ctx) }) })
-	both.Go(func() {
-		dest = guard(func() (err error) {
-			t.dest, err = t.dialLink(ctx, create)
-			return err
-		})
-	})
+	both.Go(func() { dest = guard(func() error { return t.dest.open(ctx, create) }) })
 	both.Wait()
 	if source != nil && dest != nil {
 		t.note("the destination failed as well: %v; %s", dest, fault.HintOf(dest))
@@ -43,7 +32,10 @@ func (t *trip) open(ctx context.Context, create bool) error {
 	if err := t.inherit(ctx, scopeOf(t.account)); err != nil {
 		return err
 	}
-	return t.openIndex(ctx)
+	if err := t.openIndex(ctx); err != nil {
+		return err
+	}
+	return t.slot.work(ctx)
 }
 
 // openIndex opens the cached index of the folder, under the name that the
@@ -62,13 +54,13 @@ func (t *trip) openDestination(ctx context.Context) (err error) {
 	if err := t.openLedger(ctx); err != nil {
 		return err
 	}
-	if err := t.reserve(ctx); err != nil {
+	if err := t.dest.open(ctx, false); err != nil {
 		return err
 	}
-	if t.dest, err = t.dialLink(ctx, false); err != nil {
+	if err := t.openIndex(ctx); err != nil {
 		return err
 	}
-	return t.openIndex(ctx)
+	return t.slot.work(ctx)
 }
 
 func (t *trip) openLedger(ctx context.Context) (err error) {
@@ -85,38 +77,6 @@ func (t *trip) openLedger(ctx context.Context) (err error) {
 	// A fact that can't be read is none.
 	_ = json.Unmarshal([]byte(last), &t.lastRun)
 	return err
-}
-
-func (t *trip) reserve(ctx context.Context) error {
-	folder := t.engine.turn(t.account)
-	if err := t.engine.folders.acquire(ctx, folder); err != nil {
-		return err
-	}
-	t.folder = []string{folder}
-	places := []string{t.account.Source.Address(), t.account.Destination.Address()}
-	if err := t.engine.hosts.acquire(ctx, places...); err != nil {
-		return err
-	}
-	t.places = places
-	return nil
-}
-
-// turn names what accounts take turns at: a folder, in any case, since servers differ
-// in what case means (RFC 3501 §5.1), or all that a user has where one of the accounts
-// names its folder by its use: that may be any of them (RFC 6154 §2).
-func (e *engine) turn(a plan.Account) string {
-	user := mailboxUser(a)
-	byUse := func(other plan.Account) bool {
-		return strings.HasPrefix(other.Folder, `\`) && mailboxUser(other) == user
-	}
-	if slices.ContainsFunc(e.Config.Accounts, byUse) {
-		return user
-	}
-	return user + "\x00" + strings.ToLower(a.Folder)
-}
-
-func mailboxUser(a plan.Account) string {
-	return a.Destination.Address() + "\x00" + a.Destination.Mailbox()
 }
 
 // openBusySource waits a little for a maildrop that another session has locked:

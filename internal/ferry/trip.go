@@ -31,8 +31,7 @@ type trip struct {
 	engine  *engine
 	account plan.Account
 	started time.Time
-	places  []string // addresses held in engine.hosts
-	folder  []string // the destination's folder, held in engine.folders
+	slot    *slot
 
 	source     *pop.Maildrop
 	session    *session       // of the source
@@ -98,14 +97,18 @@ type session struct {
 	topped              bool // a TOP was sent
 }
 
-func newTrip(e *engine, a plan.Account) *trip {
-	return &trip{
-		engine: e, account: a, started: time.Now(), report: AccountReport{Name: a.Name},
+// newTrip makes a trip that has a slot, its folder, and a place at both servers.
+func newTrip(e *engine, a plan.Account, given *slot) *trip {
+	a.Source.Wrap, a.Destination.Wrap = given.feel, given.feel
+	t := &trip{
+		slot: given, engine: e, account: a, started: time.Now(), report: AccountReport{Name: a.Name},
 		parked: map[string]journal.Record{}, ordinals: map[string]int{}, own: map[string]bool{},
 		held: map[string]bool{}, heldRow: map[string]int{}, exported: map[string]bool{},
 		garbled: map[string]bool{}, grown: map[string]int64{}, ended: map[string]bool{}, recognised: map[string]bool{},
 		shortened: map[string]message.Summary{}, room: unlimited(),
 	}
+	t.dest = t.newLink()
+	return t
 }
 
 // run is the whole pass.
@@ -286,7 +289,10 @@ func (t *trip) reopen(ctx context.Context, wait time.Duration) error {
 	if err := t.dest.refresh(ctx); err != nil {
 		return err
 	}
-	return t.engine.retry(ctx, func() error { return t.openSource(ctx) })
+	if err := t.engine.retry(ctx, func() error { return t.openSource(ctx) }); err != nil {
+		return err
+	}
+	return t.slot.work(ctx)
 }
 
 // progress grows with every message that is done with, or known to be garbled, or
@@ -370,12 +376,11 @@ func (t *trip) close() {
 	if t.source != nil {
 		t.source.Close()
 	}
-	if t.dest != nil {
-		t.dest.close()
-	}
+	t.dest.close()
 	t.farewell.Wait()
-	t.engine.hosts.release(t.places...)
-	t.engine.folders.release(t.folder...)
+	t.engine.hosts.release(sourcePlace(t.account))
+	t.engine.folders.release(t.engine.turn(t.account))
+	t.engine.slots.end(t.slot)
 }
 
 // LastRun is how an account's last run ended, as `status` shows it.

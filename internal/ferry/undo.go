@@ -172,7 +172,11 @@ func (t *trip) undoBatch(ctx context.Context, records []journal.Record) error {
 		return err
 	}
 	if len(remove) > 0 {
-		conn, box := t.dest.get()
+		conn, box, done, err := t.dest.use(ctx)
+		if err != nil {
+			return err
+		}
+		defer done()
 		if err := t.removeFrom(ctx, conn, box, remove); err != nil {
 			return err
 		}

@@ -142,7 +142,11 @@ func (v *verifyAccount) search(ctx context.Context, strays []journal.Record) err
 	if len(strays) == 0 {
 		return nil
 	}
-	conn, box := v.t.dest.get()
+	conn, box, done, err := v.t.dest.use(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	folders, err := conn.Folders(ctx)
 	if err != nil {
 		return err

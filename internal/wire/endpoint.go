@@ -114,6 +114,9 @@ type Endpoint struct {
 	AllowPlaintext bool
 	// Limits bound the waits.
 	Limits Limits
+	// Wrap gets the connection as it was dialled and returns the one to use, for who
+	// wants to see what moves; nil for nobody.
+	Wrap func(net.Conn) net.Conn
 	// Dial replaces the network, for tests; nil means TCP. Resolve replaces the names'
 	// addresses; without it such a Dial is given the name.
 	Dial    DialFunc
@@ -149,6 +152,9 @@ func (e Endpoint) Connect(ctx context.Context) (*Conn, error) {
 	raw, err := e.dial(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if e.Wrap != nil {
+		raw = e.Wrap(raw)
 	}
 	c := newConn(e, raw)
 	if e.TLS != Implicit {

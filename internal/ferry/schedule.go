@@ -1,0 +1,126 @@
+package ferry
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/popferry/popferry/plan"
+)
+
+// ahead is how many accounts are looked at for one that can begin.
+const ahead = 1000
+
+// each runs work for every chosen account, limits.accounts at a time: in order, but
+// one that has to wait for a place at a server, or for a folder, keeps nobody behind
+// it waiting. One bad account never stops the others.
+func (e *engine) each(ctx context.Context, work func(*trip, context.Context) error) Report {
+	started := time.Now()
+	chosen := e.chosen()
+	reports := make([]AccountReport, len(chosen))
+	waiting := make([]int, len(chosen))
+	for i := range waiting {
+		waiting[i] = i
+	}
+	var under sync.WaitGroup
+	ended := make(chan struct{}, 1)
+	for len(waiting) > 0 {
+		n, t := e.next(chosen, waiting)
+		if t == nil {
+			waitFor(ended)
+			continue
+		}
+		report := &reports[waiting[n]]
+		copy(waiting[1:], waiting[:n])
+		waiting = waiting[1:]
+		under.Go(func() {
+			*report = t.one(ctx, work)
+			select {
+			case ended <- struct{}{}:
+			default:
+			}
+		})
+	}
+	under.Wait()
+	return newReport(started, reports)
+}
+
+// waitFor waits until a trip ended, and no longer than a beat: others may lend what
+// they have.
+func waitFor(ended <-chan struct{}) {
+	pause := time.NewTimer(beat)
+	defer pause.Stop()
+	select {
+	case <-ended:
+	case <-pause.C:
+	}
+}
+
+// next returns the first of the waiting accounts that can begin, with all that it
+// needs for that, or nil. Who has a place that one of them lacks is asked for it.
+func (e *engine) next(chosen []plan.Account, waiting []int) (n int, t *trip) {
+	wanted := map[string]int{}
+	defer e.hosts.want(wanted)
+	given := e.slots.begin()
+	if given == nil {
+		return 0, nil
+	}
+	for n, i := range waiting[:min(len(waiting), ahead)] {
+		a := chosen[i]
+		if e.reserve(a, wanted) {
+			return n, newTrip(e, a, given)
+		}
+	}
+	e.slots.end(given)
+	for address, n := range wanted {
+		e.hosts.ask(address, min(n, e.slots.free()), true)
+	}
+	return 0, nil
+}
+
+// reserve takes the folder and places at both servers for an account. If all that
+// is missing is a place at the destination, it is counted as wanted.
+func (e *engine) reserve(a plan.Account, wanted map[string]int) bool {
+	source, destination := sourcePlace(a), a.Destination.Address()
+	switch {
+	case e.hosts.full(source) || !e.folders.take(e.turn(a)):
+		return false
+	case e.hosts.take(source, destination):
+		return true
+	}
+	e.folders.release(e.turn(a))
+	wanted[destination]++
+	return false
+}
+
+// sourcePlace is what a POP3 server is counted under: apart from the IMAP servers, so
+// that whoever has a place at a source and waits for one at a destination waits for
+// somebody who never waits for a source.
+func sourcePlace(a plan.Account) string { return "POP3 " + a.Source.Address() }
+
+// turn names what accounts take turns at: a folder, in any case, since servers differ
+// in what case means (RFC 3501 §5.1), or all that a user has where one of the accounts
+// names its folder by its use: that may be any of them (RFC 6154 §2).
+func (e *engine) turn(a plan.Account) string {
+	user := mailboxUser(a)
+	if e.whole[user] {
+		return user
+	}
+	return user + "\x00" + strings.ToLower(a.Folder)
+}
+
+// wholeUsers names the users of whom an account names a folder by its use.
+func wholeUsers(accounts []plan.Account) map[string]bool {
+	users := map[string]bool{}
+	for _, a := range accounts {
+		if strings.HasPrefix(a.Folder, `\`) {
+			users[mailboxUser(a)] = true
+		}
+	}
+	return users
+}
+
+func mailboxUser(a plan.Account) string {
+	return a.Destination.Address() + "\x00" + a.Destination.Mailbox()
+}

@@ -1,0 +1,200 @@
+package ferry
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// An account that its servers keep waiting is not at work: while others wait for a
+// slot of limits.accounts it lends them its own, and takes one again before it goes
+// on to anything that is much work. How long it may wait before that is patience,
+// and less the more accounts wait already, so that a hundred dead servers at the
+// head of the list cost the accounts behind them seconds.
+const (
+	patience = time.Second
+	// leastPatience is more than a round trip takes on most links.
+	leastPatience = 150 * time.Millisecond
+	// beat is how often those that wait look who waits for a server.
+	beat = 25 * time.Millisecond
+	// stretch is for how long an account keeps a slot that another wants back.
+	stretch = 10 * time.Second
+	// mostTrips is how many accounts may be under way at once, those that lent
+	// their slots included, unless limits.accounts is more: each has two sockets or
+	// more.
+	mostTrips = 250
+	// maxShift bounds how often patience is doubled.
+	maxShift = 8
+)
+
+// slots are the slots of limits.accounts.
+type slots struct {
+	limit int
+	mu    sync.Mutex
+	begun []*slot
+	queue []*slot // of those that lent theirs and want one back, in turn
+}
+
+// slot is what an account has while it is at work.
+type slot struct {
+	pulse
+	of     *slots
+	flight atomic.Int64 // octets of messages in memory
+
+	// Guarded by of.mu.
+	atWork bool
+	since  time.Time
+	lent   int64 // octets in memory when it was lent
+	times  int   // that it was lent
+	back   chan struct{}
+}
+
+func newSlots(limit int) *slots { return &slots{limit: max(1, limit)} }
+
+// begin gives an account that begins a slot, or nil if there is none: those that
+// want theirs back come first.
+func (s *slots) begin() *slot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.freeLocked() <= 0 {
+		s.lendLocked()
+	}
+	if s.freeLocked() <= 0 || len(s.queue) > 0 || len(s.begun) >= max(s.limit, mostTrips) {
+		return nil
+	}
+	given := &slot{of: s, atWork: true, since: time.Now()}
+	given.beat()
+	s.begun = append(s.begun, given)
+	return given
+}
+
+// free is how many slots nobody has.
+func (s *slots) free() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.freeLocked()
+}
+
+func (s *slots) freeLocked() int {
+	free := s.limit
+	for _, other := range s.begun {
+		if other.atWork {
+			free--
+		}
+	}
+	return free
+}
+
+// end gives a slot back for good.
+func (s *slots) end(given *slot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.begun = slices.DeleteFunc(s.begun, func(other *slot) bool { return other == given })
+	s.grantLocked()
+}
+
+func (s *slots) grantLocked() {
+	for len(s.queue) > 0 && s.freeLocked() > 0 {
+		next := s.queue[0]
+		s.queue = s.queue[1:]
+		next.workLocked()
+		close(next.back)
+	}
+}
+
+func (s *slot) workLocked() {
+	s.atWork, s.lent, s.since = true, 0, time.Now()
+	s.beat()
+}
+
+// lendLocked takes the slots of those that wait for a server.
+func (s *slots) lendLocked() {
+	wait := s.patienceLocked()
+	for _, other := range s.begun {
+		if other.atWork && other.quiet() >= wait<<min(other.times, maxShift) && other.restLocked() {
+			other.times++
+		}
+	}
+	s.grantLocked()
+}
+
+// restLocked takes an account off work, unless all those off work would hold more in
+// memory than those at work may.
+func (s *slot) restLocked() bool {
+	lent := s.flight.Load()
+	total := lent
+	for _, other := range s.of.begun {
+		total += other.lent
+	}
+	if total > int64(s.of.limit)*flightOctets {
+		return false
+	}
+	s.atWork, s.lent = false, lent
+	return true
+}
+
+// patience is how long an account may wait for its servers while others wait for
+// it.
+func (s *slots) patience() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.patienceLocked()
+}
+
+func (s *slots) patienceLocked() time.Duration {
+	waiting := 0
+	for _, slot := range s.begun {
+		if !slot.atWork {
+			waiting++
+		}
+	}
+	return max(leastPatience, patience/time.Duration(1+waiting/2))
+}
+
+// work returns once the account has a slot, which it keeps unless it has had it for
+// long while others want theirs back.
+func (s *slot) work(ctx context.Context) error {
+	if s.takeUp() {
+		return nil
+	}
+	turn := time.NewTicker(beat)
+	defer turn.Stop()
+	for {
+		select {
+		case <-s.back:
+			return nil
+		case <-turn.C:
+			s.of.lend()
+		case <-ctx.Done():
+			s.of.withdraw(s)
+			return ctx.Err()
+		}
+	}
+}
+
+// takeUp reports whether the account is at work; else it waits in turn from now on.
+func (s *slot) takeUp() bool {
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	if s.atWork && (len(s.of.queue) == 0 || time.Since(s.since) < stretch || !s.restLocked()) {
+		return true
+	}
+	s.back = make(chan struct{})
+	s.of.queue = append(s.of.queue, s)
+	s.of.grantLocked()
+	return s.atWork
+}
+
+func (s *slots) lend() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lendLocked()
+}
+
+func (s *slots) withdraw(waiting *slot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue = slices.DeleteFunc(s.queue, func(other *slot) bool { return other == waiting })
+}
