@@ -177,7 +177,7 @@ func (f fields) age(key string, fallback time.Duration) time.Duration {
 	if node == nil {
 		return fallback
 	}
-	value, ok := parseAge(node.Value)
+	value, ok := ParseAge(node.Value)
 	if node.Kind != yaml.ScalarNode || !ok || value == 0 {
 		f.problem(node, key, "must be a time span above zero with a unit, such as 90s, 5m or 30d")
 		return fallback

@@ -90,8 +90,8 @@ func parseDays(s string) (time.Duration, bool) {
 	return age, err == nil && age <= maxAge
 }
 
-// parseAge reads days, or a duration as Go writes it ("90s", "1h30m").
-func parseAge(s string) (time.Duration, bool) {
+// ParseAge reads days, or a duration as Go writes it ("90s", "1h30m").
+func ParseAge(s string) (time.Duration, bool) {
 	if age, ok := parseDays(s); ok {
 		return age, true
 	}

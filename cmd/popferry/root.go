@@ -98,7 +98,7 @@ func (a *app) root() *cobra.Command {
 	})
 	a.commonFlags(root)
 	root.AddCommand(a.demoCommand(), a.initCommand(), a.importCommand(), a.planCommand(), a.runCommand(),
-		a.statusCommand(), a.verifyCommand(), a.adoptCommand(), a.undoCommand(), a.handoverCommand(), a.schemaCommand(),
+		a.statusCommand(), a.reportCommand(), a.verifyCommand(), a.adoptCommand(), a.undoCommand(), a.handoverCommand(), a.schemaCommand(),
 		a.versionCommand())
 	a.completeAccounts(root)
 	return root

@@ -107,5 +107,8 @@ func (a *app) run(ctx context.Context, o runOptions, names []string) error {
 	}
 	s.options.Stored, s.options.Held, s.options.ConfirmDelete = stored, o.held, o.confirmDelete
 	r := ferry.Run(ctx, s.options)
+	if err := s.remember(r); err != nil {
+		a.say("note: this run is not in the history: %v", err)
+	}
 	return a.show(report.Run(r, time.Since(r.Started)), r.ExitCode)
 }

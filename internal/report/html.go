@@ -22,7 +22,8 @@ func (htmlFormat) write(w io.Writer, r Result) error {
 	t, err := template.New("report.html").Funcs(template.FuncMap{
 		"safe": harmless, "tone": tone, "size": Size, "title": title, "when": moment,
 		"name": func(m Message) string { return m.name() }, "cells": cells, "hint": Hint,
-		"gather": gather,
+		"gather": gather, "draw": draw,
+		"last": func(bars []drawnBar) int { return len(bars) - 1 },
 	}).ParseFS(page, "report.html")
 	if err != nil {
 		return fmt.Errorf("parse the page: %w", err)
@@ -76,6 +77,34 @@ func tone(code fault.Code) string {
 		return "wait"
 	}
 	return "bad"
+}
+
+// drawing is a chart in the units of its picture, which is 600 wide and 120 high.
+type drawing struct {
+	Chart
+	Bars  []drawnBar
+	Most  int
+	Total int
+}
+
+type drawnBar struct {
+	Bar
+	X, Y, Width, Height float64
+}
+
+func draw(c Chart) drawing {
+	d := drawing{Chart: c}
+	for _, b := range c.Bars {
+		d.Most = max(d.Most, b.Value)
+		d.Total += b.Value
+	}
+	const width, height = 600, 120
+	step := width / float64(max(len(c.Bars), 1))
+	for i, b := range c.Bars {
+		h := height * float64(b.Value) / float64(max(d.Most, 1))
+		d.Bars = append(d.Bars, drawnBar{b, float64(i)*step + step*.1, height - h, step * .8, h})
+	}
+	return d
 }
 
 // title writes the name of a column with a capital.

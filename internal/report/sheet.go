@@ -37,6 +37,8 @@ type Sheet struct {
 	Errors   []Issue
 	Messages []Message
 	Notes    []Note
+	// Charts are shown where pictures can be.
+	Charts []Chart
 	// Verdict is the result in one sentence.
 	Verdict  string
 	ExitCode fault.Code
@@ -79,6 +81,20 @@ type Message struct {
 
 // Note is a remark about an account.
 type Note struct{ Account, Text string }
+
+// Chart is a picture of counts: a bar for each.
+type Chart struct {
+	Title string
+	Bars  []Bar
+	// Code colours it.
+	Code fault.Code
+}
+
+// Bar is one count of a chart.
+type Bar struct {
+	Label string
+	Value int
+}
 
 // issue makes an Issue of an error, if there is one.
 func (s *Sheet) issue(account string, e *ferry.ErrorReport) {

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/report"
+	"github.com/popferry/popferry/plan"
+)
+
+func (a *app) reportCommand() *cobra.Command {
+	since := "7d"
+	cmd := &cobra.Command{
+		Use:   "report [ACCOUNT...]",
+		Short: "what was done, and what failed, in the last days",
+		Long: `Sum up the passes of run and bridge in a span of time, for the named accounts or for all.
+It asks no server. --report FILE.html has pictures of each day.`,
+		Example: `  popferry report
+  popferry report --since 30d --report month.html
+  popferry report --since 2026-11-01 --json`,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			from, err := moment(since, time.Now())
+			if err != nil {
+				return err
+			}
+			r, err := a.history(cmd.Context(), from, names)
+			if err != nil {
+				return err
+			}
+			return a.show(report.History(r), fault.OK)
+		},
+	}
+	cmd.Flags().StringVar(&since, "since", since, "a time span such as 12h or 7d, or a `DATE` such as 2026-11-01")
+	return cmd
+}
+
+// moment reads a time span that ends now, or a date.
+func moment(text string, now time.Time) (time.Time, error) {
+	if age, ok := plan.ParseAge(text); ok {
+		return now.Add(-age), nil
+	}
+	if day, err := time.ParseInLocation(time.DateOnly, text, time.Local); err == nil && day.Before(now) {
+		return day, nil
+	}
+	return time.Time{}, fault.New(fault.Usage, "--since must be a time span or a date that is over").
+		WithHint("write 12h, 7d or 2026-11-01")
+}
+
+func (a *app) history(ctx context.Context, since time.Time, names []string) (*report.HistoryReport, error) {
+	r := report.NewHistory(since, time.Now())
+	j, err := journal.OpenReader(a.state)
+	if errors.Is(err, os.ErrNotExist) && len(names) == 0 {
+		return r, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer j.Close()
+	scopes, err := j.Scopes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkNames(scopes, names); err != nil {
+		return nil, err
+	}
+	return r, j.EachPass(ctx, since, func(p journal.Pass) error {
+		if len(names) == 0 || slices.Contains(names, p.Account) {
+			r.Add(p)
+		}
+		return nil
+	})
+}
+
+// passOf is how the history remembers a pass.
+func passOf(r ferry.AccountReport, ended time.Time) journal.Pass {
+	p := journal.Pass{Account: r.Name, Started: ended.Add(-time.Duration(r.Seconds * float64(time.Second))), Passes: 1,
+		Seconds: r.Seconds, Code: int(r.ExitCode), Delivered: r.Delivered, Duplicate: r.Duplicate, Deleted: r.Deleted,
+		Held: r.Held, Bytes: r.Bytes}
+	if r.Error != nil {
+		p.Error, p.Hint = r.Error.Message, r.Error.Hint
+	}
+	return p
+}
+
+// remember adds the passes of a run to the history. It is a courtesy: what was delivered
+// is durable already, so that its loss changes no exit status.
+func (s *session) remember(r ferry.Report) error {
+	passes := make([]journal.Pass, len(r.Accounts))
+	now := time.Now()
+	for i, account := range r.Accounts {
+		passes[i] = passOf(account, now)
+	}
+	return s.journal.RecordPasses(context.Background(), passes, s.config.Bridge.History)
+}
