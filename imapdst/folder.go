@@ -140,16 +140,24 @@ func (c *Conn) find(w wanted) (mailbox string, found bool, err error) {
 	if err != nil {
 		return "", false, err
 	}
+	if entry := w.among(listed, mailbox); entry != nil {
+		return entry.Mailbox, true, nil
+	}
+	return mailbox, false, nil
+}
+
+// among finds the folder in a listing; nil if it is not there.
+func (w wanted) among(listed []*imap.ListData, mailbox string) *imap.ListData {
 	for _, entry := range listed {
 		fits := entry.Mailbox == mailbox
 		if w.use != "" {
 			fits = slices.ContainsFunc(entry.Attrs, w.isUse)
 		}
 		if fits && selectable(entry) {
-			return entry.Mailbox, true, nil
+			return entry
 		}
 	}
-	return mailbox, false, nil
+	return nil
 }
 
 // listOptions asks for special uses where they are not told unasked (RFC 6154

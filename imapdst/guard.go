@@ -44,8 +44,10 @@ type guard struct {
 
 	mu     sync.Mutex // guards what follows
 	opened opening
-	names  map[string]string
-	bye    bool // LOGOUT was sent: BYE is its answer (RFC 3501 §7.1.5)
+	// subscribed are the names that LSUB told.
+	subscribed []string
+	names      map[string]string
+	bye        bool // LOGOUT was sent: BYE is its answer (RFC 3501 §7.1.5)
 }
 
 // opening is what a SELECT says beyond what go-imap keeps of it.

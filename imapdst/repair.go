@@ -13,7 +13,7 @@ import (
 )
 
 // untaggedResponse reads one untagged response (RFC 3501 §7) and writes what
-// go-imap needs of it into g.out. Everything else, such as VANISHED, LSUB,
+// go-imap needs of it into g.out. Everything else, such as VANISHED,
 // SEARCH, RECENT or what no RFC knows, is dropped: go-imap ends the connection
 // over most of it.
 func (g *guard) untaggedResponse() error {
@@ -36,6 +36,10 @@ func (g *guard) untaggedResponse() error {
 		return g.untaggedStatus(word)
 	case "LIST":
 		return g.list()
+	case "LSUB":
+		return g.lsub()
+	case "MYRIGHTS":
+		return g.myRights()
 	case "NAMESPACE":
 		return g.namespace()
 	case "STATUS":
@@ -149,21 +153,7 @@ func byeError(address string, s status) *fault.Error {
 // list rewrites a LIST response (RFC 3501 §7.2.2): attributes that are flags,
 // the name in a form that go-imap can decode, no extended data (RFC 5258 §6).
 func (g *guard) list() error {
-	attributes, err := g.scan.value()
-	if err != nil {
-		return err
-	}
-	if err := g.scan.spaces(); err != nil {
-		return err
-	}
-	delimiter, err := g.scan.value()
-	if err != nil {
-		return err
-	}
-	if err := g.scan.spaces(); err != nil {
-		return err
-	}
-	raw, err := g.listedName()
+	attributes, delimiter, raw, err := g.listed()
 	if err != nil {
 		return err
 	}
@@ -177,6 +167,67 @@ func (g *guard) list() error {
 	out.WriteString(quote(strings.ReplaceAll(name, "&", "&-")) + "\r\n")
 	g.out = out.Bytes()
 	return nil
+}
+
+// listed reads what LIST and LSUB have in common.
+func (g *guard) listed() (attributes, delimiter node, name string, err error) {
+	if attributes, err = g.scan.value(); err != nil {
+		return attributes, delimiter, "", err
+	}
+	if err = g.scan.spaces(); err != nil {
+		return attributes, delimiter, "", err
+	}
+	if delimiter, err = g.scan.value(); err != nil {
+		return attributes, delimiter, "", err
+	}
+	if err = g.scan.spaces(); err != nil {
+		return attributes, delimiter, "", err
+	}
+	name, err = g.listedName()
+	return attributes, delimiter, name, err
+}
+
+// lsub keeps the name of a subscribed folder (RFC 3501 §7.2.3), for our own LSUB.
+func (g *guard) lsub() error {
+	_, _, raw, err := g.listed()
+	if err != nil {
+		return err
+	}
+	name, ok := g.readName(raw)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if ok && len(g.subscribed) < maxFolders {
+		g.subscribed = append(g.subscribed, name)
+	}
+	return nil
+}
+
+// takeSubscribed returns what was kept since the last call.
+func (g *guard) takeSubscribed() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	names := g.subscribed
+	g.subscribed = nil
+	return names
+}
+
+// myRights rewrites a MYRIGHTS response (RFC 4314 §3.8).
+func (g *guard) myRights() error {
+	mailbox, err := g.scan.value()
+	if err != nil {
+		return err
+	}
+	if err := g.scan.spaces(); err != nil {
+		return err
+	}
+	rights, err := g.scan.value()
+	if err != nil {
+		return err
+	}
+	if name, ok := g.readName(mailbox.text); ok && !rights.isList && isRoot(rights) {
+		g.out = []byte("* MYRIGHTS " + quote(strings.ReplaceAll(name, "&", "&-")) + " " + quote(rights.text) + "\r\n")
+	}
+	return g.scan.skipResponse()
 }
 
 // listedName reads the name and the rest of the response. An unquoted name with

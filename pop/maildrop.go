@@ -2,6 +2,7 @@ package pop
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"slices"
 	"strings"
@@ -171,6 +172,9 @@ func (m *Maildrop) start(ctx context.Context, askCAPA bool) error {
 	}
 	return m.login(ctx)
 }
+
+// TLS returns what the handshake agreed on; ok is false in clear text.
+func (m *Maildrop) TLS() (state tls.ConnectionState, ok bool) { return m.conn.TLSState() }
 
 // RoundTrips is how many times this session had to wait for the server with
 // nothing else on its way: one for the greeting, one for each command or packet
