@@ -58,6 +58,9 @@ func (p Password) String() string {
 	return "none"
 }
 
+// Written reports whether the password itself stands in the file with the accounts.
+func (p Password) Written() bool { return !p.inline.Empty() }
+
 // showVariable repeats a name only if it is written as names of variables are:
 // else it may be the password itself, put where the name belongs.
 func showVariable(name string) string {

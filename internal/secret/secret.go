@@ -6,6 +6,9 @@
 package secret
 
 import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"log/slog"
@@ -32,6 +35,16 @@ func (v Value) Reveal() string {
 
 // Empty reports whether there is no password at all.
 func (v Value) Empty() bool { return v.Reveal() == "" }
+
+// markKey makes marks worth nothing outside of this process.
+var markKey = rand.Text()
+
+// Mark tells equal passwords from others, and nothing else about them.
+func (v Value) Mark() [sha256.Size]byte {
+	mac := hmac.New(sha256.New, []byte(markKey))
+	mac.Write([]byte(v.Reveal()))
+	return [sha256.Size]byte(mac.Sum(nil))
+}
 
 // Hide takes the password out of a text from outside, in the forms in which logins
 // send it: as it is, in an IMAP quoted string (RFC 9051 §4.3), and in base64, alone

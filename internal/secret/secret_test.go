@@ -2,6 +2,7 @@ package secret_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -74,5 +75,16 @@ func TestHideInsideSASL(t *testing.T) {
 	}
 	if got := secret.New("ab").Hide("an ordinary abbey text", username); got != "an ordinary ***bey text" {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestMark: equal passwords have equal marks, and a mark shows nothing.
+func TestMark(t *testing.T) {
+	a, again, b := secret.New("correct horse"), secret.New("correct horse"), secret.New("battery")
+	if a.Mark() != again.Mark() || a.Mark() == b.Mark() || b.Mark() == (secret.Value{}).Mark() {
+		t.Error("marks do not tell passwords apart")
+	}
+	if sum := sha256.Sum256([]byte("correct horse")); a.Mark() == sum {
+		t.Error("the mark can be compared with digests of guessed passwords")
 	}
 }
