@@ -92,10 +92,10 @@ type engine struct {
 
 func newEngine(o Options) *engine {
 	if o.DialSource == nil {
-		o.DialSource = dialSource
+		o.DialSource = DialSource
 	}
 	if o.DialDestination == nil {
-		o.DialDestination = dialDestination
+		o.DialDestination = DialDestination
 	}
 	if o.Random == nil {
 		o.Random = rand.Float64
@@ -111,14 +111,16 @@ func newEngine(o Options) *engine {
 		whole: wholeUsers(o.Config.Accounts), disk: semaphore.NewWeighted(o.SpoolRoom)}
 }
 
-func dialSource(ctx context.Context, a plan.Account) (*pop.Maildrop, error) {
+// DialSource logs in to the maildrop of an account.
+func DialSource(ctx context.Context, a plan.Account) (*pop.Maildrop, error) {
 	return pop.Dial(ctx, pop.Options{
 		Endpoint: a.Source.Endpoint, Username: a.Source.Username,
 		AuthorizeAs: a.Source.AuthorizeAs, Password: a.Source.Secret, Auth: a.Source.Auth,
 	})
 }
 
-func dialDestination(ctx context.Context, a plan.Account) (*imapdst.Conn, error) {
+// DialDestination logs in to the destination of an account.
+func DialDestination(ctx context.Context, a plan.Account) (*imapdst.Conn, error) {
 	return imapdst.Dial(ctx, imapdst.Options{
 		Endpoint: a.Destination.Endpoint, Username: a.Destination.Username,
 		AuthorizeAs: a.Destination.AuthorizeAs, Password: a.Destination.Secret, Auth: a.Destination.Auth,
