@@ -1,0 +1,84 @@
+package check
+
+import (
+	"fmt"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/provider"
+	"github.com/popferry/popferry/internal/wire"
+	"github.com/popferry/popferry/plan"
+)
+
+// ask lays what is known of the provider over what is true of all: it has words and
+// pages of its own.
+func (p *Problem) ask(e plan.Endpoint, err error) {
+	known, ok := provider.ByHost(e.Host)
+	if !ok {
+		return
+	}
+	cause, explained := known.Diagnose(err.Error())
+	switch {
+	case explained && p.bySpeech():
+		p.Cause, p.Check, p.Page = cause.Cause, cause.Check, cause.Page
+	case p.Topic == "switched-off" && known.SwitchOn != nil:
+		p.Check, p.Page = "switch it on: "+known.SwitchOn.Where, known.SwitchOn.Page
+	case p.Topic == "app-password", p.Topic == "login-refused", p.Topic == "login-disabled":
+		p.askAccess(known)
+	case p.unreached():
+		p.askServer(known, e)
+	}
+	if p.Page == "" {
+		p.Page = known.Help
+	}
+}
+
+// bySpeech reports a problem that the server has put into words.
+func (p *Problem) bySpeech() bool {
+	switch p.Code {
+	case fault.Credentials, fault.Refused, fault.Temporary:
+		return !p.unreached()
+	}
+	return false
+}
+
+// unreached reports that it is the host or the port that may be wrong.
+func (p *Problem) unreached() bool {
+	switch p.Topic {
+	case "unknown-host", "connection-refused", "timeout", "web-server", "smtp-port", "other-protocol",
+		"no-mail-server", "tls-expected", "tls-not-spoken", "certificate-name":
+		return true
+	}
+	return false
+}
+
+// askAccess says which password this provider takes.
+func (p *Problem) askAccess(known provider.Provider) {
+	called := known.Access.Called
+	if called == "" {
+		called = "app password"
+	}
+	switch known.Access.Password {
+	case provider.AppPassword:
+		p.Cause = fmt.Sprintf("%s wants a password made for mail programs (%s), not that of the account", known.Name, called)
+		p.Check = "make one there and put it in place of the password"
+	case provider.AppPasswordWith2FA:
+		p.Check = fmt.Sprintf("if the account has two-step login, make a password for mail programs there (%s); "+
+			"else try the password in web mail", called)
+	case provider.NoPassword:
+		p.Cause = known.Name + " takes no password from mail programs, but a token (OAuth)"
+	default:
+		return
+	}
+	p.Page = known.Access.Page
+}
+
+// askServer says which server this provider has for the side.
+func (p *Problem) askServer(known provider.Provider, e plan.Endpoint) {
+	s := known.POP3
+	if e.Protocol == wire.IMAP {
+		s = known.IMAP
+	}
+	if s != nil && (s.Host != e.Host || s.Port != e.Port || s.TLS != string(e.TLS)) {
+		p.Check = fmt.Sprintf("for %s the %s server is %s, port: %d, tls: %s", known.Name, e.Protocol, s.Host, s.Port, s.TLS)
+	}
+}

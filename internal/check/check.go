@@ -1,0 +1,118 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/popferry/popferry/imapdst"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
+)
+
+// Options say what to check. Config is required.
+type Options struct {
+	// Config is the loaded accounts.yaml, with its secrets resolved.
+	Config *plan.Config
+	// Accounts names those to check; empty means all.
+	Accounts []string
+	// Observe is told how many accounts are done, of how many, and how many of those
+	// failed; nil means nobody looks. It is called by one goroutine at a time.
+	Observe func(done, all, failed int)
+	// DialSource and DialDestination replace the dialling, and Now the clock, for tests.
+	DialSource      func(context.Context, plan.Account) (*pop.Maildrop, error)
+	DialDestination func(context.Context, plan.Account) (*imapdst.Conn, error)
+	Now             func() time.Time
+}
+
+func (o Options) withDefaults() Options {
+	if o.Observe == nil {
+		o.Observe = func(int, int, int) {}
+	}
+	if o.DialSource == nil {
+		o.DialSource = ferry.DialSource
+	}
+	if o.DialDestination == nil {
+		o.DialDestination = ferry.DialDestination
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+// Run checks the chosen accounts, limits.accounts at a time. What is wrong is in the
+// report; an error means that an account was named which is not there.
+func Run(ctx context.Context, o Options) (Report, error) {
+	o = o.withDefaults()
+	chosen, err := o.Config.Select(o.Accounts)
+	if err != nil {
+		return Report{}, err
+	}
+	started := o.Now()
+	c := &checker{Options: o, visits: newVisits(o.Config.Limits.PerHost)}
+	accounts := make([]Account, len(chosen))
+	var g errgroup.Group
+	g.SetLimit(max(1, o.Config.Limits.Accounts))
+	for i, a := range chosen {
+		g.Go(func() error {
+			accounts[i] = c.account(ctx, *a)
+			c.finished(len(chosen), accounts[i])
+			return nil
+		})
+	}
+	g.Wait()
+	lint(o.Config.Accounts, accounts, started)
+	return newReport(started, accounts), nil
+}
+
+// checker is what the accounts of one check share.
+type checker struct {
+	Options
+	visits *visits
+
+	mu           sync.Mutex
+	done, failed int
+}
+
+func (c *checker) finished(all int, a Account) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.done++
+	if a.Source.Problem != nil || a.Destination.Problem != nil {
+		c.failed++
+	}
+	c.Observe(c.done, all, c.failed)
+}
+
+// account looks at both sides of an account at once.
+func (c *checker) account(ctx context.Context, a plan.Account) Account {
+	out := Account{Name: a.Name}
+	var both sync.WaitGroup
+	both.Go(func() { out.Source = c.source(ctx, a) })
+	both.Go(func() { out.Destination = c.destination(ctx, a) })
+	both.Wait()
+	out.judge(a)
+	return out
+}
+
+// ended makes the end of a visit part of what is told of the side.
+func (s *Side) ended(ctx context.Context, e plan.Endpoint, started time.Time, err error) {
+	s.Seconds = time.Since(started).Seconds()
+	switch {
+	case err == nil:
+		s.OK = true
+	case ctx.Err() != nil && (errors.Is(err, context.Canceled) || fault.CodeOf(err) == fault.Temporary):
+		err = &fault.Error{Code: fault.Temporary, Message: s.Server + ": stopped before it was looked at",
+			Hint: "check again", Err: context.Canceled}
+		s.Problem = &Problem{fault.Temporary, Finding{Topic: "stopped", Symptom: messageOf(err),
+			Cause: "the check was stopped", Check: fault.HintOf(err)}}
+	default:
+		s.Problem = diagnose(e, err)
+	}
+}

@@ -1,0 +1,83 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/popferry/popferry/imapdst"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/wire"
+	"github.com/popferry/popferry/plan"
+)
+
+// destination looks at an account: it makes no folder and opens none for change.
+func (c *checker) destination(ctx context.Context, a plan.Account) Destination {
+	a.Destination.Protocol = wire.IMAP
+	d := Destination{Side: newSide(wire.IMAP, a.Destination)}
+	started := time.Now()
+	var conn *imapdst.Conn
+	err := c.visits.visit(ctx, a.Destination, func() (err error) {
+		conn, err = c.DialDestination(ctx, a)
+		return err
+	}, func() error {
+		defer conn.Close()
+		d.describe(conn, c.Now())
+		return d.look(ctx, conn, a.Folder)
+	})
+	d.ended(ctx, a.Destination, started, err)
+	return d
+}
+
+func (d *Destination) describe(conn *imapdst.Conn, now time.Time) {
+	caps := conn.Capabilities()
+	d.TLS, d.Auth = describeTLS(conn.TLS, now), conn.Mechanism()
+	d.offers("UIDPLUS", caps.UIDPlus)
+	switch {
+	case caps.LiteralMinus && !caps.LiteralPlus:
+		d.offers("LITERAL-", true)
+	default:
+		d.offers("LITERAL+", caps.LiteralPlus)
+	}
+	d.offers("MULTIAPPEND", caps.MultiAppend)
+	d.offers("SPECIAL-USE", caps.SpecialUse)
+	d.offers("QUOTA", caps.Quota)
+	if caps.AppendLimit > 0 {
+		d.Capabilities = append(d.Capabilities, fmt.Sprintf("APPENDLIMIT %d", caps.AppendLimit))
+	}
+	d.AppendLimit = caps.AppendLimit
+}
+
+// look finds the folder and asks what room there is.
+func (d *Destination) look(ctx context.Context, conn *imapdst.Conn, folder string) error {
+	seen, err := conn.Look(ctx, folder)
+	if err != nil {
+		return err
+	}
+	d.Folder = &Folder{
+		Configured: folder, Mailbox: fault.Escape(seen.Mailbox), Exists: seen.Exists,
+		Messages: int(seen.Messages), Subscribed: seen.Subscribed, ReadOnly: seen.ReadOnly,
+		namesake: seen.Namesake,
+	}
+	d.SpecialUse = seen.Uses
+	for use, name := range seen.Uses {
+		d.SpecialUse[use] = fault.Escape(name)
+	}
+	if seen.AppendLimit > 0 {
+		d.AppendLimit = seen.AppendLimit
+	}
+	room, err := conn.Room(ctx, seen.Folder)
+	if err != nil {
+		return err
+	}
+	d.QuotaBytes, d.QuotaMessages = told(room.Octets), told(room.Messages)
+	return nil
+}
+
+// told makes "no limit" an absent number.
+func told(n int64) *int64 {
+	if n == imapdst.NoLimit {
+		return nil
+	}
+	return &n
+}

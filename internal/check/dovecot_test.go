@@ -1,0 +1,144 @@
+package check_test
+
+import (
+	"context"
+	"io/fs"
+	"maps"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/mailtest/dovecot"
+	"github.com/popferry/popferry/internal/mailtest/tokens"
+	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/internal/wire"
+	"github.com/popferry/popferry/plan"
+)
+
+func onDovecot(t *testing.T, s *dovecot.Server, address, user string) plan.Endpoint {
+	t.Helper()
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan.Endpoint{
+		Endpoint: wire.Endpoint{Host: host, Port: number, TLS: wire.Implicit, CAFile: s.Files.CA},
+		Username: user, Secret: secret.New(dovecot.DefaultPassword), Auth: "auto", Connections: 4,
+	}
+}
+
+// mailFiles are all folders and files that hold mail, flags and subscriptions. What
+// is left out are Dovecot's own indexes, which it writes whenever it looks at a folder.
+func mailFiles(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || strings.HasPrefix(entry.Name(), "dovecot") || strings.HasSuffix(entry.Name(), ".log") {
+			return err
+		}
+		switch {
+		case entry.IsDir():
+			files[path] = "folder"
+		case entry.Type().IsRegular():
+			data, err := os.ReadFile(path)
+			files[path] = string(data)
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// TestDovecot: all is seen, and no file of a real server changes: no folder, no
+// \Seen, no \Recent, no subscription.
+func TestDovecot(t *testing.T) {
+	s, err := dovecot.Start(dovecot.Options{Quota: "storage=1M:messages=50"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	mail := []byte("Message-ID: <1@example.org>\r\nSubject: one\r\n\r\nhello\r\n")
+	for _, deliver := range []error{s.Deliver("alice", mail), s.Deliver("alice", mail), s.DeliverTo("alice", "INBOX", mail),
+		s.DeliverTo("alice", "Old", mail)} {
+		if deliver != nil {
+			t.Fatal(deliver)
+		}
+	}
+	account := func(name, folder string) plan.Account {
+		return plan.Account{Name: name, Folder: folder, Source: onDovecot(t, s, s.POP3S, name),
+			Destination: onDovecot(t, s, s.IMAPS, "alice")}
+	}
+	accounts := []plan.Account{account("alice", "INBOX"), account("bob", "Old"), account("carol", "New/Deep")}
+	before := mailFiles(t, filepath.Join(s.Dir, "imap"))
+	r := run(t, accounts...)
+	if after := mailFiles(t, filepath.Join(s.Dir, "imap")); r.ExitCode != fault.OK || !maps.Equal(before, after) {
+		t.Errorf("%+v; files:\n%q\nnow:\n%q", r.Totals, slices.Sorted(maps.Keys(before)), slices.Sorted(maps.Keys(after)))
+	}
+	// To POP3, Dovecot's way to note that somebody logged in is to move what is new.
+	maildrop := mailFiles(t, filepath.Join(s.Dir, "pop3", "alice"))
+	messages := 0
+	for path, data := range maildrop {
+		if data == string(mail) && !strings.Contains(path, ":2,S") {
+			messages++
+		}
+	}
+	if messages != 2 {
+		t.Errorf("%d of 2 messages are there and not seen: %q", messages, slices.Sorted(maps.Keys(maildrop)))
+	}
+	a := r.Accounts[0]
+	if a.Source.Messages != 2 || a.Source.TLS == nil || a.Source.TLS.Certificate.Days < 1000 || a.Source.Auth != "PLAIN" ||
+		a.Destination.Folder.Messages != 1 || a.Destination.QuotaMessages == nil || *a.Destination.QuotaMessages != 48 {
+		t.Errorf("%+v\n%+v", a.Source, a.Destination)
+	}
+	if got := topics(r.Accounts[1].Warnings); !slices.Contains(got, "not-subscribed") || !slices.Contains(got, "shared-login") {
+		t.Errorf("warnings %q", got)
+	}
+	if f := r.Accounts[2].Destination.Folder; f.Exists || f.Mailbox != "New/Deep" {
+		t.Errorf("%+v", f)
+	}
+}
+
+// TestClearText: a login that does not show the password leaves the mail in the clear.
+func TestClearText(t *testing.T) {
+	issuer := tokens.Start()
+	t.Cleanup(issuer.Close)
+	s, err := dovecot.Start(dovecot.Options{SignIn: &dovecot.SignIn{Introspection: issuer.URL()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	for auth, want := range map[string]string{"user": "password-in-clear", "apop": "mail-in-clear", "cram-md5": "mail-in-clear",
+		"scram-sha-256": "mail-in-clear"} {
+		a := plan.Account{Name: "alice", Folder: "INBOX", Source: onDovecot(t, s, s.POP3, "alice"),
+			Destination: onDovecot(t, s, s.IMAPS, "alice")}
+		a.Source.TLS, a.Source.AllowPlaintext, a.Source.Auth = wire.None, true, auth
+		a.Source.Host = "192.0.2.1"
+		a.Source.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, s.POP3)
+		}
+		r := run(t, a)
+		if got := topics(r.Accounts[0].Warnings); !slices.Equal(got, []string{want, "password-reused"}) || r.ExitCode != fault.OK {
+			t.Errorf("%s: %v, warnings %q, want %s", auth, r.Accounts[0].Source.Problem, got, want)
+		}
+	}
+}

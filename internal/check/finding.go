@@ -1,0 +1,87 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/plan"
+)
+
+// Finding is something worth a person's attention: what is seen, the likely cause,
+// and the first thing to check.
+type Finding struct {
+	Topic   string `json:"topic"`
+	Symptom string `json:"symptom"`
+	Cause   string `json:"cause"`
+	Check   string `json:"check"`
+	// Page is where the provider explains it.
+	Page string `json:"page,omitempty"`
+}
+
+// Problem is why a side can't be used.
+type Problem struct {
+	Code fault.Code `json:"code"`
+	Finding
+}
+
+// diagnose makes a problem of an error of a side.
+func diagnose(e plan.Endpoint, err error) *Problem {
+	p := &Problem{Code: fault.CodeOf(err), Finding: Finding{Symptom: messageOf(err)}}
+	if name := topicOf(e.Protocol, err); name != "" {
+		p.explain(topic(name), err)
+		p.ask(e, err)
+		return p
+	}
+	// Our own words: a setting that can't be used, an end by our own hand, a bug.
+	p.Cause, p.Check = ownCause(p.Code), fault.HintOf(err)
+	return p
+}
+
+// messageOf is what happened, without the account's name.
+func messageOf(err error) string {
+	var e *fault.Error
+	if errors.As(err, &e) {
+		return e.Message
+	}
+	return fault.Escape(err.Error())
+}
+
+func (p *Problem) explain(t Topic, err error) {
+	p.Topic, p.Cause, p.Check = t.Name, t.Cause, t.Check
+	if strings.HasPrefix(t.Name, "certificate-") || t.Name == "self-signed" {
+		p.Check += "; " + fault.HintOf(err) // whose it is, and the pin
+	}
+	// What is known of the mechanism that was chosen.
+	if _, more, ok := strings.Cut(fault.HintOf(err), "; or the server keeps"); ok {
+		p.Check += "; or the server keeps" + more
+	}
+	if pause := fault.AfterOf(err); pause > 0 {
+		p.Check = fmt.Sprintf("wait %v, as the server asks; ", pause.Round(time.Second)) + p.Check
+	}
+}
+
+func ownCause(code fault.Code) string {
+	if code == fault.Config {
+		return "a setting in accounts.yaml that does not fit"
+	}
+	return "not known"
+}
+
+// topic finds what is known by its name, which a test has seen to be there.
+func topic(name string) Topic {
+	for _, t := range topics {
+		if t.Name == name {
+			return t
+		}
+	}
+	return Topic{Name: name}
+}
+
+// finding makes a warning or a note of a topic, with what was seen this time.
+func finding(name, format string, args ...any) Finding {
+	t := topic(name)
+	return Finding{Topic: name, Symptom: fmt.Sprintf(format, args...), Cause: t.Cause, Check: t.Check}
+}

@@ -1,0 +1,100 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/plan"
+)
+
+// warn adds a warning of a topic.
+func (a *Account) warn(name, format string, args ...any) {
+	a.Warnings = append(a.Warnings, finding(name, format, args...))
+}
+
+func (a *Account) note(format string, args ...any) {
+	a.Notes = append(a.Notes, fmt.Sprintf(format, args...))
+}
+
+// judge says what is to be expected from what was seen of the two sides.
+func (a *Account) judge(configured plan.Account) {
+	a.judgeSides(configured)
+	if a.Source.OK && a.Source.Messages == 0 {
+		a.note("the maildrop is empty; if web mail shows mail: popferry check --explain nothing-listed")
+	}
+	if f := a.Destination.Folder; f != nil {
+		a.judgeFolder(*f)
+	}
+	if a.Source.OK && a.Destination.OK {
+		a.judgeRoom()
+	}
+	if configured.UserMismatch() {
+		a.warn("other-user", "source and destination look like two persons: %s and %s",
+			fault.Escape(configured.Source.Mailbox()), fault.Escape(configured.Destination.Mailbox()))
+	}
+}
+
+// judgeFolder looks at the folder that mail goes to.
+func (a *Account) judgeFolder(f Folder) {
+	switch {
+	case f.ReadOnly:
+		a.warn("read-only", "the server says that nothing may be put into folder %s", f.Mailbox)
+	case !f.Exists && f.namesake != "":
+		a.warn("folder-case", "folder %s is not there, but %s is: a run makes a second one",
+			fault.Escape(f.Configured), fault.Escape(f.namesake))
+	case !f.Exists:
+		a.note("folder %s is not there; the first run makes it and subscribes to it", f.Mailbox)
+	case f.Subscribed != nil && !*f.Subscribed && f.Mailbox != "INBOX": // which every program shows
+		a.warn("not-subscribed", "folder %s is not subscribed, so most mail programs do not show it", f.Mailbox)
+	}
+	a.judgeUse(f)
+}
+
+// usual are the names that people give to folders of a special use.
+var usual = map[string][]string{
+	`\Sent`:    {"sent", "sent items", "sent mail", "sent messages"},
+	`\Trash`:   {"trash", "deleted", "deleted items", "deleted messages", "bin"},
+	`\Junk`:    {"junk", "spam", "junk e-mail", "junk email", "bulk mail"},
+	`\Drafts`:  {"drafts", "draft"},
+	`\Archive`: {"archive", "archives"},
+}
+
+// judgeUse warns where the server has a folder of its own for what the configured
+// one looks meant for, or none for the use that is configured.
+func (a *Account) judgeUse(f Folder) {
+	if strings.HasPrefix(f.Configured, `\`) {
+		if len(a.Destination.SpecialUse) > 0 && a.Destination.SpecialUse[f.Configured] == "" {
+			a.note("the server marks no folder as %s; %s is used", f.Configured, f.Mailbox)
+		}
+		return
+	}
+	for use, names := range usual {
+		own := a.Destination.SpecialUse[use]
+		if own != "" && !strings.EqualFold(own, f.Configured) &&
+			slices.Contains(names, strings.ToLower(f.Configured)) {
+			a.warn("special-folder", "folder is %s, but the server's own folder for that is %s: set folder: %s",
+				fault.Escape(f.Configured), own, use)
+		}
+	}
+}
+
+// judgeRoom holds the maildrop against what the destination takes.
+func (a *Account) judgeRoom() {
+	s, d := a.Source, a.Destination
+	if d.QuotaBytes != nil && s.Bytes > *d.QuotaBytes {
+		a.warn("quota", "the maildrop has %s and the destination's quota leaves %s", size(s.Bytes), size(*d.QuotaBytes))
+	}
+	if d.QuotaMessages != nil && int64(s.Messages) > *d.QuotaMessages {
+		a.warn("quota", "the maildrop has %d messages and the destination's quota leaves %d",
+			s.Messages, *d.QuotaMessages)
+	}
+	if d.AppendLimit > 0 && s.Largest > d.AppendLimit {
+		a.warn("too-large", "the largest message has %s and the destination takes %s", size(s.Largest), size(d.AppendLimit))
+	}
+}
+
+func size(octets int64) string { return humanize.Bytes(uint64(octets)) }

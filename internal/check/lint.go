@@ -1,0 +1,205 @@
+package check
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/wire"
+	"github.com/popferry/popferry/plan"
+)
+
+// manyUsers is how many accounts behind one login are worth a warning: two may be
+// two maildrops of one person.
+const manyUsers = 3
+
+// judgeSides looks for what is not safe about the connections.
+func (a *Account) judgeSides(configured plan.Account) {
+	for _, side := range []struct {
+		Side
+		plan.Endpoint
+	}{{a.Source.Side, configured.Source}, {a.Destination.Side, configured.Destination}} {
+		a.judgeConnection(side.Side, side.Endpoint)
+	}
+	for _, p := range []plan.Password{configured.Source.Password, configured.Destination.Password} {
+		if p.Written() {
+			a.warn("password-in-file", "the password stands %s", p)
+			break
+		}
+	}
+}
+
+func (a *Account) judgeConnection(s Side, e plan.Endpoint) {
+	switch {
+	case e.TLS == wire.None && !e.Loopback() && provesOnly(s.Auth):
+		a.warn("mail-in-clear", "mail crosses the network to the %s in clear text", s.Server)
+	case e.TLS == wire.None && !e.Loopback():
+		a.warn("password-in-clear", "the password for the %s crosses the network in clear text", s.Server)
+	case e.TLS != wire.None && e.AllowPlaintext:
+		a.warn("plaintext-allowed", "allow_plaintext: true is set for the %s and not needed", s.Server)
+	}
+	if s.TLS == nil {
+		return
+	}
+	if days := s.TLS.Certificate.Days; days < soon {
+		name, what := "certificate-expiring", "the certificate of the"
+		if e.Pin != "" { // with which the date itself is not looked at
+			name, what = "pin-expiring", "the pinned certificate of the"
+		}
+		a.warn(name, "%s %s %s", what, s.Server, ends(days))
+	}
+	if weak(s.TLS) {
+		a.warn("weak-tls", "the %s agreed on %s with %s", s.Server, s.TLS.Version, s.TLS.Cipher)
+	}
+}
+
+// provesOnly reports a way to log in that does not show the password.
+func provesOnly(mechanism string) bool {
+	return mechanism == "APOP" || mechanism == "CRAM-MD5" || strings.HasPrefix(mechanism, "SCRAM-")
+}
+
+func ends(days int) string {
+	switch {
+	case days < 0:
+		return "has expired"
+	case days == 0:
+		return "expires within a day"
+	}
+	return "expires in " + plural(days, "day")
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// weak reports TLS 1.2 with a cipher that does not authenticate what it encrypts
+// (RFC 9325 §4.2).
+func weak(t *TLS) bool {
+	return t.Version == tls.VersionName(tls.VersionTLS12) && !strings.Contains(t.Cipher, "_GCM_") &&
+		!strings.Contains(t.Cipher, "_POLY1305")
+}
+
+// lint looks for what is not safe in accounts.yaml as a whole. all are the accounts
+// of the file, found those that were checked.
+func lint(all []plan.Account, found []Account, now time.Time) {
+	l := linter{passwords: map[[sha256.Size]byte]map[mailbox]bool{}, users: map[mailbox]map[mailbox]bool{},
+		byName: map[string]plan.Account{}, authorities: map[string]string{}, now: now}
+	for _, a := range all {
+		l.take(a)
+	}
+	for i := range found {
+		l.judge(&found[i])
+	}
+}
+
+type linter struct {
+	passwords   map[[sha256.Size]byte]map[mailbox]bool // who uses it
+	users       map[mailbox]map[mailbox]bool           // by login: whose mail it opens
+	byName      map[string]plan.Account
+	authorities map[string]string // warnings about CA files
+	now         time.Time
+}
+
+// mailbox is a user on a server.
+type mailbox struct{ server, user string }
+
+func mailboxOf(e plan.Endpoint) mailbox {
+	return mailbox{strings.ToLower(e.Host), strings.ToLower(e.Mailbox())}
+}
+
+// loginOf is who logs in, maybe for others.
+func loginOf(e plan.Endpoint) mailbox {
+	return mailbox{strings.ToLower(e.Host), strings.ToLower(e.Username)}
+}
+
+func (l *linter) take(a plan.Account) {
+	l.byName[a.Name] = a
+	for _, e := range []plan.Endpoint{a.Source, a.Destination} {
+		if e.Secret.Empty() {
+			continue // of an account that was not asked for
+		}
+		mark := e.Secret.Mark()
+		if l.passwords[mark] == nil {
+			l.passwords[mark] = map[mailbox]bool{}
+		}
+		l.passwords[mark][loginOf(e)] = true
+	}
+	for _, e := range []plan.Endpoint{a.Source, a.Destination} {
+		if l.users[loginOf(e)] == nil {
+			l.users[loginOf(e)] = map[mailbox]bool{}
+		}
+		l.users[loginOf(e)][mailboxOf(a.Source)] = true
+	}
+}
+
+func (l *linter) judge(found *Account) {
+	a := l.byName[found.Name]
+	switch n := max(l.owners(a.Source), l.owners(a.Destination)); {
+	case n > 1:
+		found.warn("password-reused", "one password opens the mail of %d users", n)
+	case a.Source.Secret.Mark() == a.Destination.Secret.Mark() && !a.Source.Secret.Empty():
+		found.warn("password-reused", "both sides have the same password")
+	}
+	for _, e := range []plan.Endpoint{a.Source, a.Destination} {
+		if n := len(l.users[loginOf(e)]); n >= manyUsers {
+			found.warn("shared-login", "the mail of %d users is behind one login, %s on %s", n,
+				fault.Escape(e.Username), e.Host)
+		}
+		if text := l.authority(e.CAFile); text != "" {
+			found.warn("ca-expiring", "%s", text)
+		}
+	}
+}
+
+// owners counts the users that a password opens something for. One person's two
+// sides are told of in a way of their own.
+func (l *linter) owners(e plan.Endpoint) int {
+	users := map[string]bool{}
+	for m := range l.passwords[e.Secret.Mark()] {
+		local, _, _ := strings.Cut(m.user, "@")
+		users[local] = true
+	}
+	return len(users)
+}
+
+// authority looks at the certificates in a tls_ca file, each file once.
+func (l *linter) authority(path string) string {
+	if path == "" {
+		return ""
+	}
+	text, known := l.authorities[path]
+	if !known {
+		text = expiring(path, l.now)
+		l.authorities[path] = text
+	}
+	return text
+}
+
+// expiring warns if the last of the certificates in a file ends soon. What can't be
+// read is an error of the connection.
+func expiring(path string, now time.Time) string {
+	rest, err := os.ReadFile(path)
+	last := -1
+	for err == nil {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
+			last = max(last, daysLeft(cert.NotAfter, now))
+		}
+	}
+	if last < 0 || last >= caSoon {
+		return ""
+	}
+	return fmt.Sprintf("the authority in %s %s", fault.Escape(path), ends(last))
+}

@@ -1,0 +1,162 @@
+package check_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/popferry/popferry/internal/check"
+	"github.com/popferry/popferry/internal/mailtest/certs"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/internal/wire"
+	"github.com/popferry/popferry/plan"
+
+	"crypto/tls"
+)
+
+// users makes accounts, each with passwords of its own.
+func users(s *stage, n int) (accounts []plan.Account) {
+	for i := range n {
+		a := s.account
+		a.Name = fmt.Sprint("user", i)
+		a.Source.Username, a.Destination.Username = a.Name, a.Name
+		a.Source.Secret, a.Destination.Secret = secret.New(fmt.Sprint("from", i)), secret.New(fmt.Sprint("to", i))
+		accounts = append(accounts, a)
+	}
+	return accounts
+}
+
+// TestLint: what is not safe about accounts.yaml is told to those whom it concerns.
+func TestLint(t *testing.T) {
+	s := newStage(t, popd.Options{}, imapd.Options{})
+	for name, c := range map[string]struct {
+		change func([]plan.Account)
+		want   [3][]string
+		words  string
+	}{
+		"all safe": {func([]plan.Account) {}, [3][]string{}, ""},
+		"both sides": {func(a []plan.Account) { a[1].Source.Secret = secret.New("to1") },
+			[3][]string{nil, {"password-reused"}, nil}, "both sides have the same password"},
+		"two users": {func(a []plan.Account) { a[2].Source.Secret = secret.New("to0") },
+			[3][]string{{"password-reused"}, nil, {"password-reused"}}, "the mail of 2 users"},
+		"one person's two addresses": {func(a []plan.Account) {
+			a[2].Source.Secret, a[2].Destination.Username = secret.New("to2"), "user2@example.org"
+		}, [3][]string{nil, nil, {"password-reused"}}, "both sides have"},
+		"one login": {func(a []plan.Account) {
+			for i := range a {
+				a[i].Destination.Username, a[i].DifferentUser = "archive", true
+				a[i].Destination.Secret = secret.New("one")
+			}
+		}, [3][]string{{"shared-login"}, {"shared-login"}, {"shared-login"}}, "the mail of 3 users is behind one login, archive on 127.0.0.1"},
+		"one login for others": {func(a []plan.Account) {
+			for i := range a {
+				a[i].Source.AuthorizeAs, a[i].Source.Username, a[i].Source.Secret = a[i].Name, "admin", secret.New("one")
+			}
+		}, [3][]string{{"shared-login"}, {"shared-login"}, {"shared-login"}}, "behind one login, admin"},
+		"two persons": {func(a []plan.Account) { a[0].Destination.Username = "eve" },
+			[3][]string{{"other-user"}, nil, nil}, "user0 and eve"},
+		"permission": {func(a []plan.Account) { a[1].Source.TLS, a[1].Source.AllowPlaintext = wire.STARTTLS, true },
+			[3][]string{nil, {"plaintext-allowed"}, nil}, "not needed"},
+		"clear text": {func(a []plan.Account) { a[0].Source.Host, a[0].Source.AllowPlaintext = "192.0.2.1", true },
+			[3][]string{{"password-in-clear"}, nil, nil}, "192.0.2.1:110 crosses the network in clear text"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			accounts := users(s, 3)
+			c.change(accounts)
+			r := run(t, accounts...)
+			all := ""
+			for i, a := range r.Accounts {
+				if got := topics(a.Warnings); !slices.Equal(got, c.want[i]) {
+					t.Errorf("%s: %q, want %q", a.Name, got, c.want[i])
+				}
+				all += fmt.Sprintln(a.Warnings)
+			}
+			if !strings.Contains(all, c.words) {
+				t.Errorf("%q is not in %s", c.words, all)
+			}
+		})
+	}
+}
+
+// TestWrittenPasswords are told of with the file that they stand in.
+func TestWrittenPasswords(t *testing.T) {
+	s := newStage(t, popd.Options{}, imapd.Options{})
+	config, err := plan.Parse("list.yaml", []byte(`accounts:
+  - source: {host: 127.0.0.1, port: 20110, tls: none, username: alice, password: one}
+    destination: {host: 127.0.0.1, tls: none, username: alice, password: {env: CHECK_TEST}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CHECK_TEST", "two")
+	if err := config.Resolve(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	a := &config.Accounts[0]
+	a.Source.Dial, a.Destination.Dial = s.pop.Dial, s.imap.Dial
+	got := run(t, *a).Accounts[0].Warnings
+	if len(got) != 1 || got[0].Topic != "password-in-file" || !strings.Contains(got[0].Symptom, "list.yaml") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestLintTLS: what a handshake agreed on, and what is about to end.
+func TestLintTLS(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		keys   certs.Options
+		change func(*stage, *tls.Config, *certs.Pair)
+		later  time.Duration
+		want   []string
+		words  string
+	}{
+		"13 days left": {keys: certs.Options{NotAfter: now.Add(14*24*time.Hour - time.Minute)}, want: []string{"certificate-expiring"},
+			words: "expires in 13 days"},
+		"14 days left": {keys: certs.Options{NotAfter: now.Add(15*24*time.Hour - time.Minute)}},
+		"one day left": {keys: certs.Options{NotAfter: now.Add(25 * time.Hour)}, want: []string{"certificate-expiring"},
+			words: "expires in 1 day"},
+		"pinned": {keys: certs.Options{NotAfter: now.Add(time.Hour)}, change: func(s *stage, _ *tls.Config, keys *certs.Pair) {
+			s.account.Source.CAFile, s.account.Source.Pin = "", "sha256:"+keys.Pin()
+		}, want: []string{"pin-expiring"}, words: "expires within a day"},
+		"pinned and over": {keys: certs.Options{NotAfter: now.Add(-time.Hour)}, change: func(s *stage, _ *tls.Config, keys *certs.Pair) {
+			s.account.Source.CAFile, s.account.Source.Pin = "", "sha256:"+keys.Pin()
+		}, want: []string{"pin-expiring"}, words: "has expired"},
+		"CBC": {change: func(_ *stage, c *tls.Config, _ *certs.Pair) {
+			c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
+		}, want: []string{"weak-tls"}, words: "TLS 1.2 with TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA"},
+		"TLS 1.2 with GCM": {change: func(_ *stage, c *tls.Config, _ *certs.Pair) {
+			c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}
+		}},
+		"an authority near its end": {later: 1, want: []string{"certificate-expiring", "ca-expiring"}, words: "the authority in "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keys, err := certs.New(c.keys)
+			if err != nil {
+				t.Fatal(err)
+			}
+			config := keys.Server()
+			s := newStage(t, popd.Options{Mode: popd.Implicit, TLS: config}, imapd.Options{})
+			s.account.Destination.Secret = secret.New("another")
+			secured(t, keys, s)
+			if c.change != nil {
+				c.change(s, config, keys)
+			}
+			o := check.Options{Config: &plan.Config{Accounts: []plan.Account{s.account}, Limits: plan.Limits{PerHost: 1}}}
+			if c.later > 0 { // the clock of whoever judges, not that of the handshake
+				o.Now = func() time.Time { return now.AddDate(11, 0, -7) }
+			}
+			r, err := check.Run(t.Context(), o)
+			if err != nil || r.ExitCode != 0 {
+				t.Fatalf("%v %+v", err, r.Accounts[0].Source.Problem)
+			}
+			a := r.Accounts[0]
+			if got := topics(a.Warnings); !slices.Equal(got, c.want) || !strings.Contains(fmt.Sprint(a.Warnings), c.words) {
+				t.Errorf("%q %v, want %q", got, a.Warnings, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,195 @@
+package check
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/wire"
+)
+
+// rule says which errors mean a topic. All that is set has to fit; of texts and
+// responses one does. Texts are in lower case, and are those of servers and of our
+// own errors: what they lead to is words for a person, never an action.
+type rule struct {
+	topic     string
+	protocol  wire.Protocol
+	codes     []fault.Code
+	responses []string
+	texts     []string
+	is        func(error) bool
+}
+
+// signingIn are the classes that a refused login has.
+var signingIn = []fault.Code{fault.Credentials, fault.Refused, fault.Temporary, fault.Protocol, fault.TLS}
+
+// rules are in order: the first that fits counts.
+var rules = []rule{
+	// The network and TLS, by type.
+	{topic: "unknown-host", is: func(err error) bool { dns, ok := as[*net.DNSError](err); return ok && dns.IsNotFound }},
+	{topic: "dns", is: func(err error) bool { _, ok := as[*net.DNSError](err); return ok }},
+	{topic: "connection-refused", is: func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }},
+	{topic: "unreachable", is: func(err error) bool {
+		return errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH)
+	}},
+	{topic: "timeout", codes: []fault.Code{fault.Temporary}, texts: []string{"cannot connect to"}, is: isTimeout},
+	{topic: "certificate-not-yet-valid", is: isNotYetValid},
+	{topic: "certificate-expired", is: func(err error) bool {
+		invalid, ok := as[x509.CertificateInvalidError](err)
+		return ok && invalid.Reason == x509.Expired
+	}},
+	{topic: "certificate-name", is: func(err error) bool { _, ok := as[x509.HostnameError](err); return ok }},
+	{topic: "self-signed", is: isSelfSigned},
+	{topic: "certificate-unknown-ca", codes: []fault.Code{fault.TLS}, texts: []string{"certificate not trusted"}},
+	{topic: "pin-changed", codes: []fault.Code{fault.TLS}, texts: []string{"not the pinned one"}},
+	{topic: "old-tls", codes: []fault.Code{fault.TLS}, texts: []string{"protocol version", "handshake failure",
+		"insufficient security", "unsupported protocol"}},
+	{topic: "tls-not-spoken", is: func(err error) bool {
+		_, ok := as[tls.RecordHeaderError](err)
+		return ok && fault.CodeOf(err) == fault.Config
+	}},
+	{topic: "tls-expected", codes: []fault.Code{fault.Config}, texts: []string{"expects tls from the first byte"}},
+	{topic: "tls-not-spoken", codes: []fault.Code{fault.Temporary}, texts: []string{"finish the tls handshake"}},
+	{topic: "dropped", codes: []fault.Code{fault.Temporary}, texts: []string{"during the tls handshake"}},
+	{topic: "starttls-missing", codes: []fault.Code{fault.TLS}, texts: []string{"not offered", "refused starttls"}},
+	{topic: "plaintext-refused", codes: signingIn, responses: []string{"PRIVACYREQUIRED"}},
+	{topic: "plaintext-refused", codes: []fault.Code{fault.TLS}, texts: []string{"no login that suits the credentials"}},
+	{topic: "tampering", codes: []fault.Code{fault.TLS}, texts: []string{"in clear text after", "logged in already",
+		"answers nothing we asked"}},
+	{topic: "tampering", codes: []fault.Code{fault.Protocol}, texts: []string{"can't prove that it knows", "in the middle of a login"}},
+	{topic: "old-tls", codes: []fault.Code{fault.TLS}}, // what else ends a handshake
+
+	// What it is that answers.
+	{topic: "web-server", codes: []fault.Code{fault.Protocol}, texts: []string{"is a web server"}},
+	{topic: "smtp-port", codes: []fault.Code{fault.Protocol}, texts: []string{"is an smtp or ftp server"}},
+	{topic: "other-protocol", codes: []fault.Code{fault.Protocol},
+		texts: []string{"is an imap server, not", "is a pop3 server, not"}},
+	{topic: "no-mail-server", codes: []fault.Code{fault.Protocol},
+		texts: []string{"is an ssh server", "is not a pop3 server", "is not an imap server"}},
+	{topic: "silent-server", codes: []fault.Code{fault.Temporary}, texts: []string{"said nothing for"}},
+
+	// POP3's own obstacles to a login (RFC 2449 §8.1). Other refusals have "locked"
+	// in them, too.
+	{topic: "maildrop-locked", protocol: wire.POP3, responses: []string{"IN-USE"}},
+	{topic: "login-delay", protocol: wire.POP3, responses: []string{"LOGIN-DELAY"}},
+	{topic: "maildrop-locked", protocol: wire.POP3, codes: []fault.Code{fault.Temporary},
+		texts: []string{"maildrop", "mailbox is locked", "mailbox locked", "mailbox in use", "already locked",
+			"lock on mailbox", "lock busy", "unable to lock", "another pop"}},
+	{topic: "login-delay", protocol: wire.POP3, codes: []fault.Code{fault.Temporary},
+		texts: []string{"minimum time", "login interval", "wait between", "logins too frequent"}},
+	{topic: "listing-refused", protocol: wire.POP3, texts: []string{"list refused", "uidl refused", "unusable listing"}},
+
+	// Modern authentication, before the words that its texts share with others.
+	{topic: "device-approval", codes: signingIn, texts: []string{"aadsts53000", "aadsts53001", "aadsts53003",
+		"aadsts530003", "aadsts50097", "conditional access", "unusual sign", "suspicious", "new device",
+		"unrecognized device", "unregistered device", "approve", "web login required", "log in via your web browser",
+		"please log in with your web browser", "verify it's you", "verify your identity", "verify your account"}},
+	{topic: "token-expired", codes: signingIn, texts: []string{"aadsts70043", "aadsts70008", "aadsts700082",
+		"aadsts50173", "invalid_grant", "expired token", "token expired", "token has expired"}},
+	{topic: "locked-out", codes: signingIn, texts: []string{"aadsts50053"}},
+	{topic: "password-expired", codes: signingIn, texts: []string{"aadsts50055", "aadsts50144"}},
+	{topic: "account-disabled", codes: signingIn, texts: []string{"aadsts50057"}},
+	{topic: "login-refused", codes: signingIn, texts: []string{"aadsts50126", "aadsts50034"}},
+	{topic: "modern-auth", codes: signingIn, texts: []string{"aadsts", "basicauthblocked", "basic auth",
+		"modern auth", "oauth", "consent"}},
+
+	// Passwords.
+	{topic: "app-password", codes: signingIn, texts: []string{"application-specific", "application specific",
+		"app-specific", "app specific", "app password", "application password", "invalidsecondfactor", "second factor",
+		"two-factor", "two-step", "2fa", "authorization code", "authorisation code", "授权码"}},
+	{topic: "password-expired", responses: []string{"EXPIRED"}},
+	{topic: "password-expired", codes: signingIn, texts: []string{"password expired", "password has expired",
+		"password is expired", "change your password", "password must be changed", "must change"}},
+	{topic: "login-disabled", codes: signingIn, texts: []string{"no login that suits the credentials"}},
+	{topic: "plaintext-refused", codes: signingIn, texts: []string{"plaintext auth", "cleartext", "clear text login",
+		"secure connection", "requires ssl", "requires tls", "encryption required", "must issue a starttls", "tls first"}},
+	{topic: "account-disabled", codes: signingIn, texts: []string{"account is disabled", "account disabled",
+		"account has been disabled", "user disabled", "user is disabled", "suspended", "deactivated", "account is inactive",
+		"account inactive", "account closed", "account has been closed"}},
+	{topic: "switched-off", codes: signingIn, texts: []string{"disabled", "not enabled", "not been enabled", "enable pop",
+		"enable imap", "enable access", "service is not open", "not activated", "not allowed to use", "not permitted to use",
+		"web settings", "pop3 access", "imap access", "switched off", "turned off", "protocol is blocked"}},
+	{topic: "not-connected", texts: []string{"authenticated but not connected"}},
+	{topic: "too-many-connections", codes: signingIn, texts: []string{"too many connections", "too many simultaneous",
+		"maximum number of connections", "maximum number of sessions", "connection limit", "too many sessions",
+		"concurrent", "mail_max_userip_connections"}},
+	{topic: "too-many-connections", codes: signingIn, responses: []string{"LIMIT"}},
+	{topic: "throttled", texts: []string{"throttl", "bandwidth", "backoff time", "command limit"}},
+	{topic: "locked-out", codes: signingIn, texts: []string{"too many login", "too many failed", "too many attempts",
+		"too many bad", "too many invalid", "too many auth", "too many unsuccessful", "login limit", "rate limit", "locked",
+		"lockout", "temporarily blocked", "been blocked", "is blocked", "blacklist", "too frequent"}},
+	{topic: "wrong-auth", codes: signingIn, texts: []string{"mechanism", "unsupported auth", "authentication method",
+		"unknown command", "unrecognized command", "unusable challenge", "bad command"}},
+	{topic: "no-rights", responses: []string{"AUTHORIZATIONFAILED"}},
+	{topic: "contact-admin", responses: []string{"CONTACTADMIN", "SYS/PERM", "CORRUPTION"}},
+	{topic: "server-trouble", responses: []string{"UNAVAILABLE", "SYS/TEMP", "SERVERBUG", "INUSE"}},
+	{topic: "login-refused", codes: []fault.Code{fault.Credentials}},
+
+	// Folders, and what is left.
+	{topic: "namespace", protocol: wire.IMAP, codes: []fault.Code{fault.Config},
+		texts: []string{"no folders in folders", "separates folders", "not a usable name"}},
+	{topic: "folder-refused", protocol: wire.IMAP, texts: []string{"refused to open", "refused to list"}},
+	{topic: "dropped", codes: []fault.Code{fault.Temporary}, texts: []string{"closed the connection", "ended the session",
+		"connection reset", "eof"}},
+	{topic: "silent-server", codes: []fault.Code{fault.Temporary}, texts: []string{"did not answer", "no progress"}},
+	{topic: "server-trouble", codes: []fault.Code{fault.Temporary}},
+	{topic: "contact-admin", codes: []fault.Code{fault.Refused}},
+	{topic: "broken-protocol", codes: []fault.Code{fault.Protocol}},
+}
+
+// topicOf is the topic of an error of a side; "" for none.
+func topicOf(protocol wire.Protocol, err error) string {
+	for _, r := range rules {
+		if r.fits(protocol, err) {
+			return r.topic
+		}
+	}
+	return ""
+}
+
+// fits reports whether an error is what the rule is about.
+func (r rule) fits(protocol wire.Protocol, err error) bool {
+	var e *fault.Error
+	response := ""
+	if errors.As(err, &e) {
+		response = e.Response
+	}
+	text := strings.ToLower(err.Error())
+	says := func(words string) bool { return strings.Contains(text, words) }
+	return (r.protocol == "" || r.protocol == protocol) &&
+		(r.codes == nil || slices.Contains(r.codes, fault.CodeOf(err))) &&
+		(r.responses == nil || slices.Contains(r.responses, response)) &&
+		(r.texts == nil || slices.ContainsFunc(r.texts, says)) &&
+		(r.is == nil || r.is(err))
+}
+
+func as[T error](err error) (found T, ok bool) {
+	ok = errors.As(err, &found)
+	return found, ok
+}
+
+func isTimeout(err error) bool {
+	network, ok := as[net.Error](err)
+	return ok && network.Timeout() || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// isNotYetValid tells a certificate of the future from one of the past: to Go both
+// are expired.
+func isNotYetValid(err error) bool {
+	invalid, ok := as[x509.CertificateInvalidError](err)
+	return ok && invalid.Reason == x509.Expired && invalid.Cert != nil &&
+		strings.Contains(invalid.Detail, "is before")
+}
+
+func isSelfSigned(err error) bool {
+	unknown, ok := as[x509.UnknownAuthorityError](err)
+	return ok && unknown.Cert != nil && bytes.Equal(unknown.Cert.RawIssuer, unknown.Cert.RawSubject)
+}

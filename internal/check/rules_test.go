@@ -1,0 +1,189 @@
+package check
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/wire"
+)
+
+// says is a login that a server refuses with these words, as pop and imapdst tell of it.
+func says(words string) error {
+	return fault.New(fault.Credentials, "server mail.example:99: login refused: \"%s\"", words)
+}
+
+func coded(code fault.Code, response, words string) error {
+	return fault.New(code, "server mail.example:99: refused: \"%s\"", words).WithResponse(response)
+}
+
+func dialed(err error) error {
+	return fault.New(fault.Temporary, "cannot connect to server mail.example:99: %w", &net.OpError{Op: "dial", Err: err})
+}
+
+func untrusted(err error) error {
+	return fault.New(fault.TLS, "server mail.example:99: certificate not trusted: %w", err)
+}
+
+// TestRules: what servers say, and what our own errors say, leads to what helps. The
+// texts are those of servers, shortened.
+func TestRules(t *testing.T) {
+	used := map[int]bool{}
+	for _, c := range []struct {
+		err      error
+		protocol wire.Protocol
+		want     string
+	}{
+		{dialed(&net.DNSError{Err: "no such host", IsNotFound: true}), "", "unknown-host"},
+		{dialed(&net.DNSError{Err: "server misbehaving"}), "", "dns"},
+		{dialed(os.NewSyscallError("connect", syscall.ECONNREFUSED)), "", "connection-refused"},
+		{dialed(os.NewSyscallError("connect", syscall.EHOSTUNREACH)), "", "unreachable"},
+		{dialed(os.NewSyscallError("connect", syscall.ENETUNREACH)), "", "unreachable"},
+		{dialed(context.DeadlineExceeded), "", "timeout"},
+		{dialed(os.ErrDeadlineExceeded), "", "timeout"},
+		{untrusted(x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: x509.Expired,
+			Detail: "current time 2026-01-01 is after 2025-01-01"}), "", "certificate-expired"},
+		{untrusted(x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: x509.Expired,
+			Detail: "current time 1970-01-01 is before 2025-01-01"}), "", "certificate-not-yet-valid"},
+		{untrusted(x509.HostnameError{Certificate: &x509.Certificate{}, Host: "mail.example"}), "", "certificate-name"},
+		{untrusted(x509.UnknownAuthorityError{Cert: &x509.Certificate{RawIssuer: []byte("a"),
+			RawSubject: []byte("a")}}), "", "self-signed"},
+		{untrusted(x509.UnknownAuthorityError{Cert: &x509.Certificate{RawIssuer: []byte("a"),
+			RawSubject: []byte("b")}}), "", "certificate-unknown-ca"},
+		{fault.New(fault.TLS, "s: the key is not the pinned one: it is sha256:00"), "", "pin-changed"},
+		{fault.New(fault.TLS, "TLS handshake with s: remote error: tls: protocol version not supported"), "", "old-tls"},
+		{fault.New(fault.TLS, "TLS handshake with s: remote error: tls: internal error"), "", "old-tls"},
+		{fault.New(fault.Config, "s answered in clear text where TLS was expected: %w", tls.RecordHeaderError{}), "",
+			"tls-not-spoken"},
+		{fault.New(fault.Config, "s expects TLS from the first byte"), "", "tls-expected"},
+		{fault.New(fault.Temporary, "s did not finish the TLS handshake within 30s"), "", "tls-not-spoken"},
+		{fault.New(fault.Temporary, "s closed the connection during the TLS handshake: %w", io.EOF), "", "dropped"},
+		{fault.New(fault.TLS, "s: TLS is required but not offered: \"-ERR\""), wire.POP3, "starttls-missing"},
+		{fault.New(fault.TLS, "s refused STARTTLS: no"), wire.IMAP, "starttls-missing"},
+		{coded(fault.TLS, "PRIVACYREQUIRED", "TLS please"), wire.IMAP, "plaintext-refused"},
+		{fault.New(fault.TLS, "s accepts no login that suits the credentials"), wire.IMAP, "plaintext-refused"},
+		{fault.New(fault.TLS, "s sent 20 bytes in clear text after agreeing to TLS"), "", "tampering"},
+		{fault.New(fault.TLS, "s says that we are logged in already (PREAUTH)"), wire.IMAP, "tampering"},
+		{fault.New(fault.Protocol, "s SCRAM: the server can't prove that it knows the password"), "", "tampering"},
+		{fault.New(fault.Protocol, "s said OK in the middle of a login by SCRAM-SHA-256"), "", "tampering"},
+		{fault.New(fault.Protocol, "s is a web server, not a POP3 server (got \"HTTP/1.1 400\")"), wire.POP3, "web-server"},
+		{fault.New(fault.Protocol, "s is an SMTP or FTP server, not a POP3 server"), wire.POP3, "smtp-port"},
+		{fault.New(fault.Protocol, "s is an IMAP server, not a POP3 server"), wire.POP3, "other-protocol"},
+		{fault.New(fault.Protocol, "s is a POP3 server, not an IMAP server"), wire.IMAP, "other-protocol"},
+		{fault.New(fault.Protocol, "s is an SSH server, not an IMAP server"), wire.IMAP, "no-mail-server"},
+		{fault.New(fault.Protocol, "s is not a POP3 server (got \"hello\")"), wire.POP3, "no-mail-server"},
+		{fault.New(fault.Temporary, "s accepted the connection but said nothing for 30s"), "", "silent-server"},
+
+		{coded(fault.Temporary, "IN-USE", "Do you have another POP session running?"), wire.POP3, "maildrop-locked"},
+		{coded(fault.Temporary, "LOGIN-DELAY", "minimum time between mail checks violation"), wire.POP3, "login-delay"},
+		{coded(fault.Temporary, "", "maildrop already locked"), wire.POP3, "maildrop-locked"},
+		{coded(fault.Temporary, "", "Unable to lock mailbox"), wire.POP3, "maildrop-locked"},
+		{coded(fault.Temporary, "", "wait between checks"), wire.POP3, "login-delay"},
+		{fault.New(fault.Refused, "s: LIST refused: \"-ERR internal\""), wire.POP3, "listing-refused"},
+		{fault.New(fault.Protocol, "s: unusable listing: message 3 listed twice"), wire.POP3, "listing-refused"},
+
+		{says("AADSTS53003: Access has been blocked by Conditional Access policies."), "", "device-approval"},
+		{says("AADSTS50097: Device authentication is required."), "", "device-approval"},
+		{says("[ALERT] Please log in via your web browser: https://support.google.com/mail/accounts/answer/78754"), "",
+			"device-approval"},
+		{says("AADSTS700082: The refresh token has expired due to inactivity."), "", "token-expired"},
+		{says("invalid_grant: Token has been expired or revoked."), "", "token-expired"},
+		{says("AADSTS50053: The account is locked, you've tried to sign in too many times."), "", "locked-out"},
+		{says("AADSTS50055: The password is expired."), "", "password-expired"},
+		{says("AADSTS50057: The user account is disabled."), "", "account-disabled"},
+		{says("AADSTS50126: Error validating credentials due to invalid username or password."), "", "login-refused"},
+		{says("AADSTS65001: The user or administrator has not consented to use the application."), "", "modern-auth"},
+		{says("AADSTS50076: you must use multi-factor authentication to access"), "", "modern-auth"},
+		{says("Logon failure: LogonDenied-BasicAuthBlocked"), "", "modern-auth"},
+
+		{says("[AUTH] Application-specific password required: https://support.google.com/accounts/answer/185833"), "",
+			"app-password"},
+		{says("[ALERT] Invalid credentials; InvalidSecondfactor"), "", "app-password"},
+		{says("NO AUTHENTICATE please use an app password"), "", "app-password"},
+		{says("login fail, please using authorized code to login: authorization code"), "", "app-password"},
+		{coded(fault.Credentials, "EXPIRED", "no"), wire.IMAP, "password-expired"},
+		{says("Your password has expired"), "", "password-expired"},
+		{fault.New(fault.Refused, "s accepts no login that suits the credentials"), wire.IMAP, "login-disabled"},
+		{says("Plaintext authentication disallowed on non-secure connections."), "", "plaintext-refused"},
+		{says("Account is disabled"), "", "account-disabled"},
+		{says("This account has been suspended for abuse"), "", "account-disabled"},
+		{says("[AUTH] POP3 access is disabled"), "", "switched-off"},
+		{says("[SYS/PERM] Your account is not enabled for POP access. Please visit your settings page"), "", "switched-off"},
+		{says("[ALERT] Your account is not enabled for IMAP use"), "", "switched-off"},
+		{says("LOGIN disabled for this user"), "", "switched-off"},
+		{says("IMAP service is not open"), "", "switched-off"},
+		{says("User is authenticated but not connected."), wire.IMAP, "not-connected"},
+		{coded(fault.Temporary, "", "[ALERT] Too many simultaneous connections. (Failure)"), "", "too-many-connections"},
+		{coded(fault.Temporary, "", "Maximum number of connections from user+IP exceeded (mail_max_userip_connections=10)"),
+			"", "too-many-connections"},
+		{coded(fault.Temporary, "LIMIT", "no more"), wire.IMAP, "too-many-connections"},
+		{coded(fault.Temporary, "", "Request is throttled. Suggested Backoff Time: 299961 milliseconds"), "", "throttled"},
+		{coded(fault.Temporary, "", "Exceeded the login limit for a 15 minute period. Reduce the frequency."), wire.POP3,
+			"locked-out"},
+		{says("Too many failed logins, account is locked for 30 minutes"), "", "locked-out"},
+		{says("AUTH mechanism not supported"), "", "wrong-auth"},
+		{fault.New(fault.Protocol, "s refused the login: BAD Unknown command"), wire.IMAP, "wrong-auth"},
+		{coded(fault.Credentials, "AUTHORIZATIONFAILED", "not yours"), wire.IMAP, "no-rights"},
+		{coded(fault.Refused, "CONTACTADMIN", "call us"), wire.IMAP, "contact-admin"},
+		{coded(fault.Refused, "SYS/PERM", "mailbox damaged"), wire.POP3, "contact-admin"},
+		{coded(fault.Temporary, "UNAVAILABLE", "backend"), wire.IMAP, "server-trouble"},
+		{coded(fault.Temporary, "SYS/TEMP", "backend"), wire.POP3, "server-trouble"},
+		{says("[AUTH] Authentication failed."), "", "login-refused"},
+
+		{fault.New(fault.Config, "folder \"a/b\": this server has no folders in folders"), wire.IMAP, "namespace"},
+		{fault.New(fault.Config, "folder \"a.b\": \".\" separates folders on this server"), wire.IMAP, "namespace"},
+		{fault.New(fault.Refused, "s refused to open \"Old\": NO [NOPERM]"), wire.IMAP, "folder-refused"},
+		{fault.New(fault.Temporary, "s closed the connection: EOF"), "", "dropped"},
+		{fault.New(fault.Temporary, "s ended the session: maintenance"), wire.IMAP, "dropped"},
+		{fault.New(fault.Temporary, "s did not answer for 1m30s"), "", "silent-server"},
+		{coded(fault.Temporary, "", "try again later"), "", "server-trouble"},
+		{coded(fault.Refused, "", "no"), "", "contact-admin"},
+		{fault.New(fault.Protocol, "s broke the IMAP protocol: not IMAP syntax"), wire.IMAP, "broken-protocol"},
+		{fault.New(fault.Config, "auth: \"x\" is not one of auto, plain, user"), "", ""},
+		{errors.New("nobody classified this"), "", ""},
+	} {
+		protocols := []wire.Protocol{c.protocol}
+		if c.protocol == "" {
+			protocols = []wire.Protocol{wire.POP3, wire.IMAP}
+		}
+		for _, p := range protocols {
+			if got := topicOf(p, fmt.Errorf("account: %w", c.err)); got != c.want {
+				t.Errorf("%v, %s: %q, want %q", c.err, p, got, c.want)
+			}
+			for i, r := range rules {
+				if r.fits(p, c.err) {
+					used[i] = true
+					break
+				}
+			}
+		}
+	}
+	for i, r := range rules {
+		if !used[i] {
+			t.Errorf("no case reaches the rule for %s: %q %q", r.topic, r.texts, r.responses)
+		}
+	}
+}
+
+// TestTextsAreInLowerCase: they are compared with lower case.
+func TestTextsAreInLowerCase(t *testing.T) {
+	for _, r := range rules {
+		if topic(r.topic).Symptom == "" {
+			t.Errorf("a rule is about %q, of which nothing is known", r.topic)
+		}
+		for _, text := range r.texts {
+			if text != strings.ToLower(text) {
+				t.Errorf("%s: %q is never found", r.topic, text)
+			}
+		}
+	}
+}

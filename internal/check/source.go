@@ -1,0 +1,85 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/wire"
+	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
+)
+
+// quitLimit bounds the farewell.
+const quitLimit = 10 * time.Second
+
+func newSide(protocol wire.Protocol, e plan.Endpoint) Side {
+	at := e.Endpoint
+	at.Protocol = protocol
+	return Side{Server: at.String(), Username: e.Username, AuthorizeAs: e.AuthorizeAs}
+}
+
+// source looks at a maildrop: it retrieves nothing.
+func (c *checker) source(ctx context.Context, a plan.Account) Source {
+	a.Source.Protocol = wire.POP3
+	s := Source{Side: newSide(wire.POP3, a.Source)}
+	started := time.Now()
+	var m *pop.Maildrop
+	err := c.visits.visit(ctx, a.Source, func() (err error) {
+		m, err = c.DialSource(ctx, a)
+		return err
+	}, func() error {
+		defer leave(ctx, m)
+		entries, err := m.List(ctx)
+		s.describe(m, c.Now()) // only now: some of it is told after the login
+		s.count(entries)
+		return err
+	})
+	s.ended(ctx, a.Source, started, err)
+	return s
+}
+
+// leave says QUIT, so that the server gives the lock back at once. Nothing was
+// retrieved, so that it removes nothing.
+func leave(ctx context.Context, m *pop.Maildrop) {
+	ctx, cancel := context.WithTimeout(ctx, quitLimit)
+	defer cancel()
+	_ = m.Quit(ctx) // the session is over either way
+}
+
+func (s *Source) count(entries []pop.Entry) {
+	s.Messages = len(entries)
+	for _, e := range entries {
+		s.Bytes += e.Size
+		s.Largest = max(s.Largest, e.Size)
+	}
+}
+
+func (s *Source) describe(m *pop.Maildrop, now time.Time) {
+	caps := m.Capabilities()
+	s.TLS, s.Auth = describeTLS(m.TLS, now), m.Mechanism()
+	s.Expire, s.Software = caps.Expire, fault.Escape(caps.Implementation)
+	s.LoginDelay = caps.LoginDelay.Seconds()
+	if !caps.Known {
+		return // it answers no CAPA, which says nothing about what it can do
+	}
+	s.offers("UIDL", caps.UIDL)
+	s.offers("TOP", caps.Top)
+	s.offers("PIPELINING", caps.Pipelining)
+	if caps.Expire != "" {
+		s.Capabilities = append(s.Capabilities, "EXPIRE "+caps.Expire)
+	}
+	if caps.LoginDelay > 0 {
+		s.Capabilities = append(s.Capabilities, fmt.Sprintf("LOGIN-DELAY %.0f", s.LoginDelay))
+	}
+}
+
+// offers notes a capability that matters as one that is there, or as missing.
+func (s *Side) offers(name string, has bool) {
+	if has {
+		s.Capabilities = append(s.Capabilities, name)
+		return
+	}
+	s.Missing = append(s.Missing, name)
+}

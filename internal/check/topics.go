@@ -1,0 +1,117 @@
+package check
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"unicode"
+)
+
+// Topic is something that people meet, why it mostly happens, and what to look at
+// first.
+type Topic struct {
+	// Name is how it is asked for: "app-password".
+	Name string `json:"topic"`
+	// Symptom is what is seen, in the words of whoever sees it.
+	Symptom string `json:"symptom"`
+	Cause   string `json:"cause"`
+	Check   string `json:"check"`
+	// Words are further words that people look for it by.
+	Words string `json:"-"`
+}
+
+// maxExplained is how many topics an answer has.
+const maxExplained = 3
+
+// Explain finds topics by their name or, most fitting first, by what somebody says
+// in words of their own.
+func Explain(asked string) []Topic {
+	name := strings.ToLower(strings.Join(strings.Fields(asked), "-"))
+	for _, t := range topics {
+		if t.Name == name {
+			return []Topic{t}
+		}
+	}
+	scores := scoresOf(wordsOf(asked))
+	if name := pasted(asked); name != "" {
+		scores[name] += pastedScore
+	}
+	found := slices.DeleteFunc(Topics(), func(t Topic) bool { return scores[t.Name] == 0 })
+	slices.SortStableFunc(found, func(a, b Topic) int { return cmp.Compare(scores[b.Name], scores[a.Name]) })
+	for i, t := range found {
+		if i == maxExplained || 2*scores[t.Name] <= scores[found[0].Name] {
+			return found[:i]
+		}
+	}
+	return found
+}
+
+// Topics lists all that can be explained.
+func Topics() []Topic { return slices.Clone(topics) }
+
+// What a word is worth in a topic's name, symptom and own words, and in the rest of
+// it; it is shared by all topics that have the word there.
+const (
+	titleScore  = 600
+	restScore   = 60
+	pastedScore = 300
+)
+
+// scoresOf says how well the topics fit some words.
+func scoresOf(words []string) map[string]int {
+	scores := map[string]int{}
+	for _, w := range words {
+		var inTitle, inRest []string
+		for _, t := range topics {
+			switch {
+			case slices.ContainsFunc(wordsOf(t.Name+" "+t.Symptom+" "+t.Words), alike(w)):
+				inTitle = append(inTitle, t.Name)
+			case slices.ContainsFunc(wordsOf(t.Cause+" "+t.Check), alike(w)):
+				inRest = append(inRest, t.Name)
+			}
+		}
+		for _, name := range inTitle {
+			scores[name] += titleScore / len(inTitle)
+		}
+		for _, name := range inRest {
+			scores[name] += restScore / len(inRest)
+		}
+	}
+	return scores
+}
+
+// pasted finds the topic of a server's words.
+func pasted(text string) string {
+	text = strings.ToLower(text)
+	for _, r := range rules {
+		if slices.ContainsFunc(r.texts, func(words string) bool { return strings.Contains(text, words) }) {
+			return r.topic
+		}
+	}
+	return ""
+}
+
+// alike compares words without the ends that grammar gives them.
+func alike(w string) func(string) bool {
+	return func(other string) bool { return stem(w) == stem(other) }
+}
+
+func stem(w string) string {
+	for _, end := range []string{"ing", "ed", "es", "s"} {
+		if short, ok := strings.CutSuffix(w, end); ok && len(short) > 2 {
+			return short
+		}
+	}
+	return w
+}
+
+// fillers are words that say nothing about the trouble.
+var fillers = strings.Fields(`a an and any are as at but by can cant could do does dont email emails for
+	from get has have i if in is it its mail mails me my not of on only or our so that the their them there
+	they this to was we what when who why will with you your`)
+
+func wordsOf(text string) []string {
+	words := strings.FieldsFunc(strings.ReplaceAll(strings.ToLower(text), "'", ""),
+		func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	return slices.DeleteFunc(words, func(w string) bool { return slices.Contains(fillers, w) })
+}

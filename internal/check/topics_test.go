@@ -1,0 +1,79 @@
+package check_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/popferry/popferry/internal/check"
+)
+
+func names(list []check.Topic) (names []string) {
+	for _, t := range list {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+// TestTopics: each has all that is promised of it, and is found by its name.
+func TestTopics(t *testing.T) {
+	seen := map[string]bool{}
+	for _, topic := range check.Topics() {
+		if topic.Name == "" || topic.Symptom == "" || topic.Cause == "" || topic.Check == "" || seen[topic.Name] {
+			t.Errorf("%+v: incomplete, or there twice", topic)
+		}
+		seen[topic.Name] = true
+		if len(topic.Name) > 25 || utf8.RuneCountInString(topic.Symptom) > 53 || strings.HasSuffix(topic.Symptom, ".") {
+			t.Errorf("%s: does not fit into a list: %q", topic.Name, topic.Symptom)
+		}
+		if got := names(check.Explain(topic.Name)); !slices.Equal(got, []string{topic.Name}) {
+			t.Errorf("Explain(%q) = %q", topic.Name, got)
+		}
+		if got := names(check.Explain(topic.Symptom)); !slices.Contains(got, topic.Name) {
+			t.Errorf("Explain(%q) = %q", topic.Symptom, got)
+		}
+	}
+}
+
+// TestExplain: people find what they came with, in words of their own.
+func TestExplain(t *testing.T) {
+	for asked, want := range map[string]string{
+		"you can receive but not send":             "cannot-send",
+		"I can receive mail but I can't send":      "cannot-send",
+		"sending fails":                            "cannot-send",
+		"smtp":                                     "cannot-send",
+		"can send but not receive":                 "cannot-receive",
+		"no new mail is coming in, nothing":        "cannot-receive",
+		"my mail is only on my phone":              "one-device",
+		"Mail seen on one device only":             "one-device",
+		"emails on laptop missing on phone":        "one-device",
+		"app password":                             "app-password",
+		"2FA":                                      "app-password",
+		"folder does not show in Thunderbird":      "not-subscribed",
+		"Outlook: authenticated but not connected": "not-connected",
+		"device registration pending":              "device-approval",
+		"AADSTS65001":                              "modern-auth",
+		"wrong host":                               "unknown-host",
+		"firewall timeout":                         "timeout",
+		"mailbox full":                             "quota",
+		"sent items missing":                       "sent-missing",
+		"everything is unread":                     "read-marks",
+		"mailbox locked by another session":        "maildrop-locked",
+		"certificate expired":                      "certificate-expired",
+		"Plaintext password":                       "plaintext-refused",
+	} {
+		got := names(check.Explain(asked))
+		if len(got) == 0 || got[0] != want && !(len(got) > 1 && got[1] == want) {
+			t.Errorf("%q: %q, want %s", asked, got, want)
+		}
+		if len(got) > 3 {
+			t.Errorf("%q: %d answers", asked, len(got))
+		}
+	}
+	for _, asked := range []string{"", "the and of", "xyzzy"} {
+		if got := check.Explain(asked); len(got) != 0 {
+			t.Errorf("%q: %q", asked, names(got))
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package check
+
+import (
+	"context"
+	"crypto/sha256"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/wire"
+	"github.com/popferry/popferry/plan"
+)
+
+// visits lets connections to a server in, limits.per_host at a time, and none that
+// is known to fail: a password that was refused, or a server that can't be reached,
+// is tried once, however many accounts have it.
+type visits struct {
+	perHost int64
+	mu      sync.Mutex
+	places  map[string]*semaphore.Weighted // by address
+	logins  map[login]*gate
+	failed  map[server]error
+}
+
+// server is a server, and how it is spoken to.
+type server struct {
+	protocol         wire.Protocol
+	address, ca, pin string
+	mode             wire.TLSMode
+}
+
+// login is whoever logs in there.
+type login struct {
+	server
+	user, auth string
+	forOthers  bool
+	password   [sha256.Size]byte
+}
+
+// triesForOthers is how often a login is tried that opens the mailboxes of others:
+// it may be one of these that the server refuses, and not the password.
+const triesForOthers = 3
+
+// gate lets one account try a login, and the others once it is known to work. Its
+// channel holds the turn.
+type gate struct {
+	turn    chan struct{}
+	tries   int // that are left
+	proven  bool
+	refused error // once none is left
+}
+
+func newVisits(perHost int) *visits {
+	return &visits{perHost: int64(max(1, perHost)), places: map[string]*semaphore.Weighted{},
+		logins: map[login]*gate{}, failed: map[server]error{}}
+}
+
+func serverOf(e plan.Endpoint) server {
+	return server{e.Protocol, e.Address(), e.CAFile, e.Pin, e.TLS}
+}
+
+// visit dials and works, within the limits. The turn to log in is taken before the
+// place at the server: who has a place never waits for a turn.
+func (v *visits) visit(ctx context.Context, e plan.Endpoint, dial, work func() error) error {
+	settle, err := v.gate(e).enter(ctx)
+	if err != nil {
+		return err
+	}
+	place := v.place(e.Address())
+	if err := place.Acquire(ctx, 1); err != nil {
+		settle(err)
+		return err
+	}
+	defer place.Release(1)
+	err = v.dial(e, dial)
+	settle(err)
+	if err != nil {
+		return err
+	}
+	return work()
+}
+
+// dial tries a server that is not known to fail.
+func (v *visits) dial(e plan.Endpoint, dial func() error) error {
+	if err := v.failure(e); err != nil {
+		return err
+	}
+	err := dial()
+	if err != nil && lasting(e, err) {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.failed[serverOf(e)] = err
+	}
+	return err
+}
+
+func (v *visits) failure(e plan.Endpoint) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.failed[serverOf(e)]
+}
+
+// lasting reports an error that the next account at this server would meet as well:
+// what comes before any name is said.
+func lasting(e plan.Endpoint, err error) bool {
+	name := topicOf(e.Protocol, err)
+	return strings.HasPrefix(name, "certificate-") || slices.Contains([]string{
+		"unknown-host", "dns", "connection-refused", "unreachable", "timeout", "self-signed", "pin-changed", "old-tls",
+		"tls-expected", "tls-not-spoken", "starttls-missing", "web-server", "smtp-port", "other-protocol", "no-mail-server",
+	}, name)
+}
+
+func (v *visits) place(address string) *semaphore.Weighted {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.places[address] == nil {
+		v.places[address] = semaphore.NewWeighted(v.perHost)
+	}
+	return v.places[address]
+}
+
+func (v *visits) gate(e plan.Endpoint) *gate {
+	key := login{serverOf(e), e.Username, e.Auth, e.AuthorizeAs != "", e.Secret.Mark()}
+	tries := 1
+	if key.forOthers {
+		tries = triesForOthers
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.logins[key] == nil {
+		v.logins[key] = &gate{turn: make(chan struct{}, 1), tries: tries}
+		v.logins[key].turn <- struct{}{}
+	}
+	return v.logins[key]
+}
+
+// enter waits until it is this visit's turn to try the login, and returns how to say
+// what came of it, or that it was refused before.
+func (g *gate) enter(ctx context.Context) (settle func(error), err error) {
+	select {
+	case <-g.turn:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if g.proven || g.refused != nil {
+		g.turn <- struct{}{}
+		return func(error) {}, g.refused
+	}
+	return func(err error) {
+		g.proven = err == nil
+		if fault.CodeOf(err) == fault.Credentials {
+			if g.tries--; g.tries == 0 {
+				g.refused = err
+			}
+		}
+		g.turn <- struct{}{}
+	}, nil
+}
