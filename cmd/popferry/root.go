@@ -57,6 +57,7 @@ const rootHelp = `popferry carries mail from POP3 maildrops into IMAP folders, o
   popferry demo                    see it work, with no servers and no configuration
   popferry init alice@old.example --to alice@new.example
                                    find the servers, and write accounts.yaml
+  popferry check                   does every login work, and what is wrong if not
   popferry plan                    what a run would do; nothing is written anywhere
   popferry run                     do it; run it again at any time, nothing comes twice
   popferry verify                  prove that every delivered message is there
@@ -97,8 +98,9 @@ func (a *app) root() *cobra.Command {
 		return fault.New(fault.Usage, "%w", err).WithHint("%s --help", cmd.CommandPath())
 	})
 	a.commonFlags(root)
-	root.AddCommand(a.demoCommand(), a.initCommand(), a.importCommand(), a.planCommand(), a.runCommand(),
-		a.statusCommand(), a.reportCommand(), a.verifyCommand(), a.adoptCommand(), a.undoCommand(), a.handoverCommand(), a.schemaCommand(),
+	root.AddCommand(a.demoCommand(), a.initCommand(), a.importCommand(), a.checkCommand(), a.planCommand(),
+		a.runCommand(), a.statusCommand(), a.reportCommand(), a.verifyCommand(), a.adoptCommand(),
+		a.undoCommand(), a.handoverCommand(), a.schemaCommand(), a.versionCommand())
 		a.versionCommand())
 	a.completeAccounts(root)
 	return root

@@ -90,13 +90,13 @@ func (s Sheet) accountRow(row []Cell) []string {
 	for _, c := range row {
 		line = append(line, plainCell(c.Value))
 	}
-	var problem, hint string
+	var problems, hints []string // mostly one; both sides may have one
 	for _, e := range s.Errors {
 		if e.Account == row[0].Value {
-			problem, hint = e.Text, e.Hint
+			problems, hints = append(problems, e.Text), append(hints, e.Hint)
 		}
 	}
-	line = append(line, plainCell(problem), plainCell(hint))
+	line = append(line, plainCell(strings.Join(problems, "; ")), plainCell(strings.Join(hints, "; ")))
 	return append(line, make([]string, messageColumns)...)
 }
 

@@ -43,15 +43,21 @@ type labelled struct {
 func cells(s Sheet, row []Cell) []labelled {
 	account := row[0].Value
 	message := slices.IndexFunc(s.Messages, func(m Message) bool { return m.Account == account })
-	out := make([]labelled, len(row))
+	var out []labelled
 	for i, c := range row {
-		out[i] = labelled{Column: s.Columns[i], Cell: c}
+		if s.Columns[i].Data {
+			continue
+		}
+		l := labelled{Column: s.Columns[i], Cell: c}
 		switch {
 		case c.Code != fault.OK && s.issueOf(account) >= 0:
-			out[i].Link = fmt.Sprintf("#error-%d", s.issueOf(account))
+			l.Link = fmt.Sprintf("#error-%d", s.issueOf(account))
+		case c.Code != fault.OK && len(s.Warnings) > 0:
+			l.Link = "#warnings"
 		case message >= 0 && (c.Code != fault.OK || s.Columns[i].Name == "held" && !c.None):
-			out[i].Link = fmt.Sprintf("#message-%d", message)
+			l.Link = fmt.Sprintf("#message-%d", message)
 		}
+		out = append(out, l)
 	}
 	return out
 }

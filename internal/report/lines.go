@@ -20,6 +20,7 @@ type lines struct {
 	now     func() time.Time
 	verbose bool
 	tally   *tally
+	stepped time.Time // when step wrote last
 }
 
 func (l *lines) observe(ev ferry.Event) {
@@ -47,6 +48,15 @@ func (l *lines) say(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	fmt.Fprintln(l.w, text)
+}
+
+func (l *lines) step(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := l.now(); l.verbose || now.Sub(l.stepped) >= lineEvery {
+		l.stepped = now
+		l.line(now, text)
+	}
 }
 
 // line writes a line. Nothing can be done about an error output that is gone.

@@ -99,6 +99,12 @@ func terminalWidth(w io.Writer) (width int, ok bool) {
 // Observe shows an event of the work.
 func (o *Output) Observe(ev ferry.Event) { o.progress.observe(ev) }
 
+// Step says how far the work is, in one line that replaces the one before, for work
+// of which there are no events.
+func (o *Output) Step(format string, args ...any) {
+	o.progress.step(harmless(fmt.Sprintf(format, args...)))
+}
+
 // Say tells the user something beside the progress, unless asked to be quiet.
 func (o *Output) Say(format string, args ...any) {
 	o.progress.say(fmt.Sprintf(format, args...))

@@ -42,9 +42,11 @@ type screen struct {
 	bar   *progressbar.ProgressBar
 	drawn int // lines that stand below
 	last  time.Time
-	stop  chan struct{}
-	once  sync.Once
-	ended bool
+	// stepped is the line of step.
+	stepped string
+	stop    chan struct{}
+	once    sync.Once
+	ended   bool
 }
 
 func newScreen(w io.Writer, width int, now func() time.Time) *screen {
@@ -96,6 +98,13 @@ func (s *screen) say(text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.draw(text, true)
+}
+
+func (s *screen) step(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stepped = " " + text
+	s.draw("", false)
 }
 
 func (s *screen) close() {
@@ -151,6 +160,9 @@ func (s *screen) erase() string {
 func (s *screen) rows() []string {
 	t := s.tally
 	if len(t.active) == 0 {
+		if s.stepped != "" {
+			return []string{s.stepped}
+		}
 		return nil
 	}
 	rows := []string{s.summary()}

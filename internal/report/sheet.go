@@ -33,8 +33,11 @@ type Sheet struct {
 	Columns []Column
 	Rows    [][]Cell
 	Total   []Cell
-	// Errors, Messages and Notes are what is below the table.
+	// Facts stand above the table.
+	Facts []Facts
+	// Errors, Warnings, Messages and Notes are what is below the table.
 	Errors   []Issue
+	Warnings []Issue
 	Messages []Message
 	Notes    []Note
 	// Charts are shown where pictures can be.
@@ -55,6 +58,8 @@ type Column struct {
 	// Minor columns give way on a narrow terminal if nothing is in them, Spare
 	// ones even if something is.
 	Minor, Spare bool
+	// Data columns are for spreadsheets only.
+	Data bool
 }
 
 // Cell is a value for people and the same for programs.
@@ -67,10 +72,17 @@ type Cell struct {
 	None bool
 }
 
-// Issue is an error of an account.
+// Issue is an error of an account, or a warning. Cause and Page may be empty.
 type Issue struct {
 	Account, Text, Hint string
+	Cause, Page         string
 	Code                fault.Code
+}
+
+// Facts are what is good to know about something.
+type Facts struct {
+	Title string
+	Lines []string
 }
 
 // Message is a message worth telling of, mostly one that is held.
@@ -99,7 +111,7 @@ type Bar struct {
 // issue makes an Issue of an error, if there is one.
 func (s *Sheet) issue(account string, e *ferry.ErrorReport) {
 	if e != nil {
-		s.Errors = append(s.Errors, Issue{account, e.Message, e.Hint, e.Code})
+		s.Errors = append(s.Errors, Issue{Account: account, Text: e.Message, Hint: e.Hint, Code: e.Code})
 	}
 }
 

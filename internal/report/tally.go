@@ -14,6 +14,8 @@ import (
 type progress interface {
 	observe(ferry.Event)
 	say(text string)
+	// step says in one line how far the work is, where events would be too many.
+	step(text string)
 	close()
 }
 
@@ -22,6 +24,7 @@ type silence struct{}
 
 func (silence) observe(ferry.Event) {}
 func (silence) say(string)          {}
+func (silence) step(string)         {}
 func (silence) close()              {}
 
 // work is what is known of an account's progress.

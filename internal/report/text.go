@@ -35,9 +35,11 @@ func (f textFormat) write(w io.Writer, r Result) error {
 		}
 		s.Notes = nil // they are part of that
 	} else if len(s.Rows) > 0 {
+		f.facts(&b, s.Facts)
 		f.table(&b, s)
 	}
-	f.issues(&b, s.Errors)
+	f.issues(&b, "", s.Errors)
+	f.issues(&b, "warning: ", s.Warnings)
 	f.messages(&b, s.Messages)
 	f.notes(&b, s.Notes)
 	if s.Verdict != "" {
@@ -55,12 +57,27 @@ func paragraph(b *bytes.Buffer) {
 	}
 }
 
+// facts write what is good to know, each set off from the next.
+func (f textFormat) facts(b *bytes.Buffer, facts []Facts) {
+	for _, fact := range facts {
+		f.say(b, harmless(fact.Title))
+		for _, line := range fact.Lines {
+			f.say(b, "  "+harmless(line))
+		}
+		b.WriteByte('\n')
+	}
+}
+
 // table writes the table. One that is too wide for the terminal loses in turn the
-// columns in which nothing happened, the long names, and what can be spared.
+// columns in which nothing happened, the long names, and what can be spared, of which
+// the last goes first; then names of accounts are cut.
 func (f textFormat) table(b *bytes.Buffer, s Sheet) {
-	grid := s.grid(slices.Clone(s.Columns))
-	for narrower := 1; f.width > 0 && gridWidth(grid) > f.width && narrower <= 3; narrower++ {
+	grid := s.grid(s.narrow(0))
+	for narrower := 1; f.width > 0 && gridWidth(grid) > f.width && narrower <= 2+s.spares(0); narrower++ {
 		grid = s.grid(s.narrow(narrower))
+	}
+	if f.width > 0 {
+		cutNames(grid, gridWidth(grid)-f.width)
 	}
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for i, line := range grid {
@@ -73,19 +90,46 @@ func (f textFormat) table(b *bytes.Buffer, s Sheet) {
 	table.Flush() // into memory, which never fails
 }
 
+// leastName is how much is left of an account's name, in characters.
+const leastName = 24
+
+// cutNames makes the first column narrower.
+func cutNames(grid [][]string, excess int) {
+	width := 0
+	for _, line := range grid {
+		width = max(width, utf8.RuneCountInString(line[0]))
+	}
+	most := max(width-excess, leastName)
+	for _, line := range grid {
+		if utf8.RuneCountInString(line[0]) > most {
+			line[0] = line[0][:headLength(line[0], most-1)] + "…"
+		}
+	}
+}
+
 // narrow gives the columns for a narrow terminal; those without a name are left
 // out.
 func (s Sheet) narrow(level int) []Column {
 	columns := slices.Clone(s.Columns)
 	for i, c := range columns {
 		switch {
-		case c.Minor && !s.used(i), c.Spare && level >= 3:
+		case c.Data, c.Minor && level >= 1 && !s.used(i), c.Spare && level > 2+s.spares(i+1):
 			columns[i].Name = ""
 		case c.Short != "" && level >= 2:
 			columns[i].Name = c.Short
 		}
 	}
 	return columns
+}
+
+// spares counts the columns that can be spared, from one on.
+func (s Sheet) spares(from int) (n int) {
+	for _, c := range s.Columns[from:] {
+		if c.Spare {
+			n++
+		}
+	}
+	return n
 }
 
 // used reports whether a column has something to tell.
@@ -177,13 +221,16 @@ func (f textFormat) say(b *bytes.Buffer, text string) {
 // wrapIndent stands before the lines that belong to the one above.
 const wrapIndent = "    "
 
-func (f textFormat) issues(b *bytes.Buffer, issues []Issue) {
+func (f textFormat) issues(b *bytes.Buffer, kind string, issues []Issue) {
 	if len(issues) == 0 {
 		return
 	}
 	paragraph(b)
 	for _, e := range gather(issues) {
-		f.say(b, harmless(e.Account)+": "+harmless(e.Text))
+		f.say(b, kind+harmless(e.Account)+": "+harmless(e.Text))
+		if e.Cause != "" {
+			f.say(b, "  cause: "+harmless(e.Cause))
+		}
 		// A hint may have several lines, such as a stack.
 		for i, line := range strings.Split(Hint(e.Hint), "\n") {
 			line = harmless(strings.ReplaceAll(line, "\t", wrapIndent))
@@ -193,6 +240,9 @@ func (f textFormat) issues(b *bytes.Buffer, issues []Issue) {
 			case line != "":
 				f.say(b, "  check: "+line)
 			}
+		}
+		if e.Page != "" {
+			f.say(b, "  see: "+harmless(e.Page))
 		}
 	}
 }
@@ -205,10 +255,13 @@ func gather(issues []Issue) []Issue {
 	var firsts []Issue
 	for _, e := range issues {
 		k := kind{e.Text, e.Hint}
-		if accounts[k] == nil {
+		names := accounts[k]
+		if names == nil {
 			firsts = append(firsts, e)
 		}
-		accounts[k] = append(accounts[k], e.Account)
+		if len(names) == 0 || names[len(names)-1] != e.Account { // both sides may have it
+			accounts[k] = append(names, e.Account)
+		}
 	}
 	for i, e := range firsts {
 		names := accounts[kind{e.Text, e.Hint}]

@@ -1,0 +1,158 @@
+package report_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/popferry/popferry/internal/check"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/report"
+)
+
+// source and destination are sides that are all right.
+func source(user string) check.Source {
+	return check.Source{Side: check.Side{Server: "POP3 server pop.oldisp.example:995", Username: user, OK: true, Auth: "PLAIN",
+		TLS: &check.TLS{Version: "TLS 1.3", Cipher: "TLS_AES_128_GCM_SHA256", Certificate: check.Certificate{
+			Names: []string{"pop.oldisp.example"}, Issuer: "CN=Example CA", NotAfter: started.AddDate(0, 2, 0), Days: 61,
+			Pin: "sha256:00"}},
+		Capabilities: []string{"UIDL", "TOP", "EXPIRE 60", "LOGIN-DELAY 90"}, Missing: []string{"PIPELINING"}, Seconds: 0.25},
+		Messages: 1204, Bytes: 41_000_000, Largest: 3_200_000, Expire: "60", LoginDelay: 90, Software: "popd"}
+}
+
+func destination(user string) check.Destination {
+	left, subscribed := int64(2_100_000_000), true
+	return check.Destination{Side: check.Side{Server: "IMAP server imap.example.net:993", Username: user, OK: true, Auth: "PLAIN",
+		TLS: &check.TLS{Version: "TLS 1.2", Cipher: "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", Certificate: check.Certificate{
+			Names: []string{"imap.example.net"}, Issuer: "CN=Example CA", NotAfter: started.AddDate(0, 0, 1), Days: 1,
+			Pin: "sha256:01"}},
+		Capabilities: []string{"UIDPLUS", "LITERAL+", "MULTIAPPEND", "SPECIAL-USE", "QUOTA", "APPENDLIMIT 35651584"}, Seconds: 0.5},
+		Folder:     &check.Folder{Configured: "INBOX", Mailbox: "INBOX", Exists: true, Messages: 12, Subscribed: &subscribed},
+		QuotaBytes: &left, AppendLimit: 35651584, SpecialUse: map[string]string{`\Sent`: "Sent"}}
+}
+
+func finding(topic, symptom string) check.Finding {
+	return check.Finding{Topic: topic, Symptom: symptom, Cause: "the cause of it", Check: "the first thing to look at"}
+}
+
+// checked is a check with one account of every kind.
+func checked() check.Report {
+	well, warned, failed, lost := check.Account{Name: "alice", Source: source("alice"), Destination: destination("alice")},
+		check.Account{Name: "bob", Source: source("bob"), Destination: destination("bob")},
+		check.Account{Name: "carol", Source: source("carol"), Destination: destination("carol"), ExitCode: fault.Credentials},
+		check.Account{Name: "dave", Source: source("dave"), ExitCode: fault.Temporary}
+	no := false
+	warned.Warnings = []check.Finding{finding("not-subscribed", "folder Lists/Go is not subscribed")}
+	warned.Destination.Folder = &check.Folder{Configured: "Lists/Go", Mailbox: "INBOX.Lists.Go", Exists: true, Subscribed: &no}
+	warned.Source.Messages, warned.Source.Bytes, warned.Source.Largest = 0, 0, 0
+	warned.Notes = []string{"the maildrop is empty"}
+	failed.Source = check.Source{Side: check.Side{Server: "POP3 server pop.oldisp.example:995", Username: "carol",
+		Problem: &check.Problem{Code: fault.Credentials, Finding: finding("app-password", `login refused: "=no <b>`+"\x1b[2J")}}}
+	failed.Source.Problem.Page = "https://help.oldisp.example/passwords?a=1&b=2"
+	failed.Destination.Folder = &check.Folder{Configured: "New", Mailbox: "New"}
+	failed.Notes = []string{"folder New is not there; the first run makes it and subscribes to it"}
+	lost.Destination = check.Destination{Side: check.Side{Server: "IMAP server imap.example.net:993", Username: "dave",
+		Problem: &check.Problem{Code: fault.Temporary, Finding: finding("timeout", "cannot connect")}}}
+	return check.Report{Version: check.Version, Started: started, ExitCode: fault.Credentials,
+		Accounts: []check.Account{well, warned, failed, lost},
+		Totals:   check.Totals{Accounts: 4, OK: 2, Failed: 2, Warnings: 1, Messages: 2408, Bytes: 82_000_000}}
+}
+
+// at80 is a result on a terminal of 80 columns; nothing may be wider.
+func at80(t *testing.T, r report.Result) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := report.Table(&b, 80, r); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(b.String()) {
+		if utf8.RuneCountInString(strings.TrimRight(line, "\n")) > 80 && !strings.Contains(line, "://") {
+			t.Errorf("too wide: %q", line)
+		}
+	}
+	return b.Bytes()
+}
+
+func TestCheckForms(t *testing.T) {
+	golden(t, "check.txt", at80(t, report.Check(checked(), false)))
+	golden(t, "check-verbose.txt", at80(t, report.Check(checked(), true)))
+	golden(t, "check.json", show(t, report.Check(checked(), false), report.Options{JSON: true}))
+	golden(t, "check.csv", file(t, report.Check(checked(), false), "c.csv"))
+	page := file(t, report.Check(checked(), false), "c.html")
+	golden(t, "check.html", page)
+	for _, bad := range []string{"<b>", "\x1b"} {
+		if bytes.Contains(page, []byte(bad)) {
+			t.Errorf("%q is in the page", bad)
+		}
+	}
+}
+
+// TestOneAccount is described without being asked, as somebody's first check is.
+func TestOneAccount(t *testing.T) {
+	r := checked()
+	r.Accounts, r.ExitCode = r.Accounts[:1], fault.OK
+	r.Totals = check.Totals{Accounts: 1, OK: 1}
+	got := string(at80(t, report.Check(r, false)))
+	for _, want := range []string{"alice on POP3 server pop.oldisp.example:995", "folder INBOX: 12 messages",
+		"removes mail after 60 days (EXPIRE)", "1m30s between logins", "messages up to 36 MB",
+		"certificate for 1 more day,", "Both sides of the account work."} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in:\n%s", want, got)
+		}
+	}
+	// Without an error --quiet is silent, but not about warnings.
+	if out := show(t, report.Check(r, false), report.Options{Quiet: true}); len(out) > 0 {
+		t.Errorf("said %q", out)
+	}
+	r.Accounts[0].Warnings, r.Totals.Warnings = []check.Finding{finding("quota", "too small")}, 1
+	if out := show(t, report.Check(r, false), report.Options{Quiet: true}); !bytes.Contains(out, []byte("too small")) {
+		t.Errorf("said %q", out)
+	}
+}
+
+// TestThreeHundredAccounts are a line each; what they share is said once.
+func TestThreeHundredAccounts(t *testing.T) {
+	var r check.Report
+	few := checked().Accounts
+	for i := range 300 {
+		a := few[0]
+		switch {
+		case i%100 == 0:
+			a = few[2]
+		case i%10 == 0:
+			a = few[1]
+		}
+		a.Name = fmt.Sprintf("firstname.lastname.%d@department.oldisp.example", i)
+		r.Accounts = append(r.Accounts, a)
+	}
+	r.ExitCode, r.Totals = fault.Credentials, check.Totals{Accounts: 300, OK: 297, Failed: 3, Warnings: 27, Messages: 300}
+	got := string(at80(t, report.Check(r, false)))
+	if n := strings.Count(got, "\n"); n < 300 || n > 345 {
+		t.Errorf("%d lines", n)
+	}
+	for what, want := range map[string]int{
+		"firstname.lastname.7@department.oldisp.exam…  ok": 1, "POP3 server pop.oldisp.example:995 (297 accounts)": 1,
+		"IMAP server imap.example.net:993 (300 accounts)": 1, "login refused": 1, "is not subscribed": 1,
+		"and 22 more accounts": 2, "the cause of it": 2,
+	} {
+		if n := strings.Count(strings.ReplaceAll(got, "\n    ", " "), what); n != want {
+			t.Errorf("%q is there %d times, want %d", what, n, want)
+		}
+	}
+	if t.Failed() {
+		t.Logf("%s", got)
+	}
+}
+
+func TestTopicForms(t *testing.T) {
+	list := at80(t, report.Symptoms(check.Topics()))
+	if n := bytes.Count(list, []byte("\n")); n < len(check.Topics()) {
+		t.Errorf("%d lines for %d topics", n, len(check.Topics()))
+	}
+	golden(t, "explain.txt", at80(t, report.Explanation(check.Explain("cannot-send"))))
+	if out := show(t, report.Explanation(check.Explain("cannot-send")), report.Options{JSON: true}); !bytes.Contains(out, []byte(`"topic": "cannot-send"`)) {
+		t.Errorf("%s", out)
+	}
+}
