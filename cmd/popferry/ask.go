@@ -68,7 +68,7 @@ func (d *dialogue) ask(question string) (string, error) {
 	go func() { read <- d.lines.Scan() }()
 	select {
 	case <-d.ctx.Done():
-		return "", fault.Stopped("ask: %w", d.ctx.Err())
+		return "", fault.Stopped("the question was not answered: %w", d.ctx.Err())
 	case ok := <-read:
 		if !ok {
 			return "", fault.New(fault.Usage, "there was no answer").

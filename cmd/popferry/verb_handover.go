@@ -171,11 +171,14 @@ func (h handed) JSON() any {
 // Sheet says where each card is.
 func (h handed) Sheet() report.Sheet {
 	s := report.Sheet{Title: "popferry handover", Deed: true,
-		Columns: []report.Column{{Name: "account"}, {Name: "card"}}}
+		Columns: []report.Column{{Name: "account"}, {Name: "card"}, {Name: "result"}}}
 	for i, card := range h.cards {
-		row := []report.Cell{cell(card.Account), cell("")}
+		row := []report.Cell{cell(card.Account), cell(""), outcome("ok", fault.OK)}
 		if i < len(h.files) {
 			row[1] = cell(h.files[i])
+		}
+		if card.Outgoing == nil {
+			row[2] = outcome("no SMTP server", fault.Held)
 		}
 		s.Rows = append(s.Rows, row)
 	}

@@ -212,9 +212,15 @@ func foundSide(s discover.Side, p discover.Protocol) found {
 // Sheet has a row for each account.
 func (r written) Sheet() report.Sheet {
 	s := report.Sheet{Title: "popferry init", Deed: true,
-		Columns: []report.Column{{Name: "account"}, {Name: "POP3 server"}, {Name: "IMAP server"}}}
+		Columns: []report.Column{{Name: "account"}, {Name: "POP3 server"}, {Name: "IMAP server"},
+			{Name: "result"}}}
 	for _, d := range r.drafts {
-		s.Rows = append(s.Rows, []report.Cell{cell(d.Name), address(d.Source), address(d.Destination)})
+		result := outcome("ok", fault.OK)
+		if len(d.Source.Server.Warnings)+len(d.Destination.Server.Warnings) > 0 {
+			result = outcome("see note", fault.Held)
+		}
+		s.Rows = append(s.Rows,
+			[]report.Cell{cell(d.Name), address(d.Source), address(d.Destination), result})
 		for _, side := range []discover.Side{d.Source, d.Destination} {
 			for _, text := range side.Server.Warnings {
 				s.Notes = append(s.Notes, report.Note{Account: d.Name, Text: text})
@@ -224,6 +230,11 @@ func (r written) Sheet() report.Sheet {
 	s.Verdict = fmt.Sprintf("%s has %s: look it over, put the passwords in place, then popferry plan.",
 		r.out, report.Count(len(r.drafts), "account"))
 	return s
+}
+
+// outcome is a cell of the last column, which the code colours.
+func outcome(text string, code fault.Code) report.Cell {
+	return report.Cell{Text: text, Value: text, Code: code}
 }
 
 func cell(text string) report.Cell { return report.Cell{Text: text, Value: text} }
