@@ -55,13 +55,12 @@ func (v Value) Hide(text, username string) string {
 	if password == "" {
 		return text
 	}
-	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(password)
-	text = strings.NewReplacer(encode("\x00"+username+"\x00"+password), mask,
-		encode(password), mask, quoted, mask, password, mask).Replace(text)
 	for before := range 3 {
 		text = hideAround(text, core(password, before))
 	}
-	return text
+	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(password)
+	return strings.NewReplacer(encode("\x00"+username+"\x00"+password), mask,
+		encode(password), mask, quoted, mask, password, mask).Replace(text)
 }
 
 func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
