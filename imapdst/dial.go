@@ -86,6 +86,7 @@ func (o Options) credentials() sasl.Credentials {
 	return sasl.Credentials{
 		Username: o.Username, AuthorizeAs: o.AuthorizeAs, Password: o.Password, Token: o.token,
 		Host: o.Endpoint.Host, Port: o.Endpoint.Port,
+		Certificate: o.Endpoint.Certificate != nil && o.Endpoint.TLS != wire.None,
 	}
 }
 

@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 	"internal/fault":    {},
 	"internal/secret":   {},
 	"internal/house":    {},
-	"internal/wire":     {"internal/fault"},
+	"internal/wire":     {"internal/fault", "internal/secret"},
 	"internal/message":  {"internal/fault"},
 	"internal/provider": {},
 	"internal/sasl":     {"internal/fault", "internal/secret"},

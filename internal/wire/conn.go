@@ -215,7 +215,6 @@ func (c *Conn) fail(verb string, err error) error {
 
 func (c *Conn) classify(verb string, err error) *fault.Error {
 	address := c.Address()
-	var operation *net.OpError
 	switch {
 	case c.canceled.Load():
 		return fault.Stopped("%s %s: %w", verb, address, context.Canceled)
@@ -228,9 +227,8 @@ func (c *Conn) classify(verb string, err error) *fault.Error {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return fault.New(fault.Temporary, "%s closed the connection: %w", address,
 			io.ErrUnexpectedEOF).WithHint("the server may be busy or limit connections; try again later")
-	case errors.As(err, &operation) && operation.Op == "remote error": // a TLS alert
-		return fault.New(fault.TLS, "%s ended TLS: %w", address, err).
-			WithHint("check the certificate and TLS settings of both sides")
+	case isAlert(err):
+		return c.endpoint.alertError(err)
 	}
 	return fault.New(fault.Temporary, "%s %s: %w", verb, address, err).
 		WithHint("check the network and that the server is up")

@@ -7,8 +7,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -32,6 +34,9 @@ type ResolveFunc func(ctx context.Context, network, host string) ([]netip.Addr, 
 func (e Endpoint) dial(ctx context.Context) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.Limits.withDefaults().Dial)
 	defer cancel()
+	if e.Proxy != nil {
+		return e.Proxy.dial(ctx, e)
+	}
 	if e.Dial != nil && e.Resolve == nil {
 		conn, err := e.Dial(ctx, "tcp", e.Address())
 		if err != nil {
@@ -42,6 +47,11 @@ func (e Endpoint) dial(ctx context.Context) (net.Conn, error) {
 	addresses, err := e.addresses(ctx)
 	if err != nil {
 		return nil, e.unresolved(err)
+	}
+	if addresses = e.reachable(addresses); len(addresses) == 0 {
+		return nil, fault.New(fault.Config, "%s has no address of the kind of %s", e, e.SourceAddress).
+			WithHint("set source_address to an IPv6 address of this machine for a server with IPv6 only, else to " +
+				"one with dots")
 	}
 	conn, failed := e.race(ctx, addresses[:min(len(addresses), maxAddresses)])
 	if conn == nil {
@@ -84,6 +94,14 @@ func (e Endpoint) addresses(ctx context.Context) ([]netip.Addr, error) {
 	return out, nil
 }
 
+// reachable are the addresses of the same kind as the source address.
+func (e Endpoint) reachable(addresses []netip.Addr) []netip.Addr {
+	if !e.SourceAddress.IsValid() {
+		return addresses
+	}
+	return slices.DeleteFunc(addresses, func(a netip.Addr) bool { return a.Is4() != e.SourceAddress.Is4() })
+}
+
 // attempt is how an address that was tried ended.
 type attempt struct {
 	address netip.Addr
@@ -120,12 +138,20 @@ func (e Endpoint) race(ctx context.Context, addresses []netip.Addr) (net.Conn, [
 }
 
 func (e Endpoint) try(ctx context.Context, a netip.Addr) attempt {
-	dial := e.Dial
-	if dial == nil {
-		dial = (&net.Dialer{KeepAlive: time.Minute}).DialContext
-	}
-	conn, err := dial(ctx, "tcp", net.JoinHostPort(a.String(), strconv.Itoa(e.Port)))
+	conn, err := e.dialer()(ctx, "tcp", net.JoinHostPort(a.String(), strconv.Itoa(e.Port)))
 	return attempt{a, conn, err}
+}
+
+// dialer opens connections, from the source address if there is one.
+func (e Endpoint) dialer() DialFunc {
+	if e.Dial != nil {
+		return e.Dial
+	}
+	dialer := &net.Dialer{KeepAlive: time.Minute}
+	if e.SourceAddress.IsValid() {
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(e.SourceAddress, 0))
+	}
+	return dialer.DialContext
 }
 
 // hangUp closes the connections of those that came too late.
@@ -174,6 +200,10 @@ func (e Endpoint) dialError(cause error, text string) error {
 	var dns *net.DNSError
 	if errors.As(cause, &dns) {
 		return e.unresolved(cause)
+	}
+	if e.SourceAddress.IsValid() && errors.Is(cause, syscall.EADDRNOTAVAIL) {
+		return fault.New(fault.Config, "cannot connect to %s from %s: %w", e, e.SourceAddress, cause).
+			WithHint("check source_address: it must be an address of this machine")
 	}
 	return &fault.Error{
 		Code: fault.Temporary, Message: fmt.Sprintf("cannot connect to %s: %s", e, text), Err: cause,

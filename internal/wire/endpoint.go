@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -110,6 +111,13 @@ type Endpoint struct {
 	// Pin is "sha256:" and the hex SHA-256 of the server key's
 	// SubjectPublicKeyInfo; it replaces the check of the CA. May be empty.
 	Pin string
+	// Certificate is shown to a server that asks for one; nil: none.
+	Certificate *tls.Certificate
+	// Proxy is what connections go through; nil: none.
+	Proxy *Proxy
+	// SourceAddress is the address of this machine to connect from; the zero value
+	// leaves it to the system.
+	SourceAddress netip.Addr
 	// AllowPlaintext permits TLS none to a host that is not loopback.
 	AllowPlaintext bool
 	// Limits bound the waits.
@@ -142,10 +150,14 @@ func (e Endpoint) Loopback() bool {
 	return ip != nil && ip.IsLoopback()
 }
 
+// StaysHere reports whether what is sent can't leave this machine. What a proxy calls
+// localhost is its own machine.
+func (e Endpoint) StaysHere() bool { return e.Loopback() && e.Proxy == nil }
+
 // Connect dials and, for [Implicit], completes the TLS handshake. The caller
 // reads the greeting; see [Conn.Greeting].
 func (e Endpoint) Connect(ctx context.Context) (*Conn, error) {
-	if e.TLS == None && !e.AllowPlaintext && !e.Loopback() {
+	if e.TLS == None && !e.AllowPlaintext && !e.StaysHere() {
 		return nil, fault.New(fault.Config, "%s: tls: none would send the password in clear text",
 			e).WithHint("use tls: implicit or starttls, or set allow_plaintext: true for this account")
 	}

@@ -12,6 +12,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,6 +62,12 @@ func (e Endpoint) tlsConfig() (*tls.Config, *fault.Error) {
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		ServerName: strings.TrimSuffix(strings.Trim(e.Host, "[]"), "."),
+	}
+	if e.Certificate != nil {
+		// Whatever authorities the server names: its list may be short.
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return e.Certificate, nil
+		}
 	}
 	if e.CAFile != "" {
 		pool, err := e.readRoots()
@@ -142,6 +149,8 @@ func (e Endpoint) handshakeError(ctx context.Context, err error) *fault.Error {
 	case errors.Is(err, errPin):
 		return fault.New(fault.TLS, "%s: %w", e, err).
 			WithHint("the server's key changed, or this is not the server; ask its operator before changing tls_pin")
+	case isAlert(err):
+		return e.alertError(err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return fault.New(fault.Temporary, "%s did not finish the TLS handshake within %v", e,
 			e.Limits.withDefaults().Handshake).
@@ -154,6 +163,42 @@ func (e Endpoint) handshakeError(ctx context.Context, err error) *fault.Error {
 	}
 	return fault.New(fault.TLS, "TLS handshake with %s: %w", e, err).
 		WithHint("check the TLS settings of both sides; popferry needs TLS 1.2 or later")
+}
+
+// Alerts (RFC 8446 §6.2): that a client's certificate is missing, or no good.
+var (
+	wantsCertificate   = []tls.AlertError{116}
+	refusesCertificate = []tls.AlertError{42, 43, 44, 45, 46, 48}
+)
+
+// isAlert reports whether the server ended TLS and said why.
+func isAlert(err error) bool {
+	var operation *net.OpError
+	return errors.As(err, &operation) && operation.Op == "remote error"
+}
+
+// isOneOf compares by text, as crypto/tls hides the type of what it received.
+func isOneOf(err error, alerts []tls.AlertError) bool {
+	return slices.ContainsFunc(alerts, func(alert tls.AlertError) bool {
+		return strings.HasSuffix(err.Error(), alert.Error())
+	})
+}
+
+// alertError says what the server did not like, as far as it told. In TLS 1.3 that
+// about our certificate comes after the handshake.
+func (e Endpoint) alertError(err error) *fault.Error {
+	refused := isOneOf(err, refusesCertificate)
+	switch {
+	case isOneOf(err, wantsCertificate), refused && e.Certificate == nil:
+		return fault.New(fault.Config, "%s wants a client certificate: %w", e, err).
+			WithHint("set tls_cert and tls_key to one that the server knows")
+	case refused:
+		return fault.New(fault.Credentials, "%s refuses our certificate: %w", e, err).
+			WithHint("check that tls_cert is signed by a CA that the server trusts, and not revoked or expired")
+	}
+	return fault.New(fault.TLS, "%s ended TLS: %w", e, err).
+		WithHint("check the TLS settings of both sides: popferry needs TLS 1.2 or later, and the server may " +
+			"want a client certificate (tls_cert)")
 }
 
 // isReset tells a connection that the network ended from TLS that was refused: an

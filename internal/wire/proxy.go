@@ -1,0 +1,195 @@
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/net/proxy"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/secret"
+)
+
+// The kinds of proxies.
+const (
+	SOCKS5      = "socks5" // RFC 1928
+	HTTPConnect = "http"   // RFC 9110 §9.3.6
+)
+
+// maxTunnelReply bounds what an HTTP proxy may say before the tunnel is open.
+const maxTunnelReply = 64 << 10
+
+// Proxy is what connections go through. It gets the server's name and resolves it.
+type Proxy struct {
+	// Kind is SOCKS5 or HTTPConnect, Address its host and port.
+	Kind, Address string
+	// Username is empty where it wants none; Password goes with it.
+	Username string
+	Password secret.Value
+}
+
+// ParseProxy reads "socks5://host:port" or "http://host:port", with "user@" in front of
+// the host where the proxy wants one. A password has no place in it: it would show in
+// messages.
+func ParseProxy(text string) (*Proxy, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Scheme != SOCKS5 && u.Scheme != HTTPConnect:
+		return nil, errors.New(`must be "socks5://host:port" or "http://host:port"`)
+	case u.Hostname() == "" || u.Port() == "":
+		return nil, errors.New("must have a host and a port, as in socks5://proxy.example.org:1080")
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return nil, errors.New("must end after the port")
+	}
+	if _, set := u.User.Password(); set {
+		return nil, errors.New("must not have the password in it; use proxy_password")
+	}
+	return &Proxy{Kind: u.Scheme, Address: u.Host, Username: u.User.Username()}, nil
+}
+
+// String names the proxy for messages.
+func (p *Proxy) String() string { return "proxy " + p.Kind + "://" + p.Address }
+
+// dial connects to the endpoint through its proxy.
+func (p *Proxy) dial(ctx context.Context, e Endpoint) (net.Conn, error) {
+	raw, err := e.dialer()(ctx, "tcp", p.Address)
+	if err != nil {
+		return nil, fault.New(fault.Temporary, "cannot connect to the %s of %s: %w", p, e, err).
+			WithHint("check proxy: in accounts.yaml, that the proxy is up, and that no firewall is in between")
+	}
+	open := p.socks
+	if p.Kind == HTTPConnect {
+		open = p.tunnel
+	}
+	conn, err := open(ctx, raw, e.Address())
+	if err != nil {
+		raw.Close()
+		return nil, p.explain(e, err)
+	}
+	return conn, nil
+}
+
+// opened is a connection that is there already, for a library that wants to dial.
+type opened struct{ net.Conn }
+
+func (o opened) Dial(string, string) (net.Conn, error) { return o.Conn, nil }
+
+func (o opened) DialContext(context.Context, string, string) (net.Conn, error) { return o.Conn, nil }
+
+// socks asks a SOCKS5 proxy for a connection.
+func (p *Proxy) socks(ctx context.Context, raw net.Conn, target string) (net.Conn, error) {
+	var auth *proxy.Auth
+	if p.Username != "" {
+		auth = &proxy.Auth{User: p.Username, Password: p.Password.Reveal()}
+	}
+	dialer, err := proxy.SOCKS5("tcp", p.Address, auth, opened{raw})
+	if err != nil {
+		return nil, err
+	}
+	return dialer.(proxy.ContextDialer).DialContext(ctx, "tcp", target)
+}
+
+// tunnel asks an HTTP proxy for a connection.
+func (p *Proxy) tunnel(ctx context.Context, raw net.Conn, target string) (net.Conn, error) {
+	stop := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	request := &http.Request{Method: http.MethodConnect, Host: target, URL: &url.URL{Opaque: target},
+		Header: http.Header{"User-Agent": {"popferry"}}}
+	if p.Username != "" {
+		request.Header.Set("Proxy-Authorization", "Basic "+
+			base64.StdEncoding.EncodeToString([]byte(p.Username+":"+p.Password.Reveal())))
+	}
+	if err := request.Write(raw); err != nil {
+		return nil, err
+	}
+	reader := bufio.NewReader(io.LimitReader(raw, maxTunnelReply))
+	response, err := http.ReadResponse(reader, request)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode/100 != 2 {
+		return nil, refusedTunnel{response.StatusCode, response.Status}
+	}
+	// The mail server may have spoken already.
+	early, err := reader.Peek(reader.Buffered())
+	return &ahead{raw, io.MultiReader(bytes.NewReader(early), raw)}, err
+}
+
+// ahead is a connection of which something was read already.
+type ahead struct {
+	net.Conn
+	reader io.Reader
+}
+
+func (a *ahead) Read(p []byte) (int, error) { return a.reader.Read(p) }
+
+// refusedTunnel is the answer of an HTTP proxy that opens no tunnel.
+type refusedTunnel struct {
+	code   int
+	status string
+}
+
+func (r refusedTunnel) Error() string { return "it answers \"" + fault.Escape(r.status) + "\"" }
+
+// explain says why a proxy that could be reached did not connect us.
+func (p *Proxy) explain(e Endpoint, err error) *fault.Error {
+	code, hint := p.judge(err)
+	// The library repeats both addresses in front of the reason.
+	var operation *net.OpError
+	if errors.As(err, &operation) && strings.HasPrefix(operation.Op, "socks") {
+		err = operation.Err
+	}
+	shown := fault.Escape(p.Password.Hide(err.Error(), p.Username))
+	return fault.New(code, "the %s does not connect to %s: %w", p, e, shownError{shown, err}).
+		WithHint("%s", hint)
+}
+
+// shownError is an error in words that are safe to show.
+type shownError struct {
+	text string
+	error
+}
+
+func (s shownError) Error() string { return s.text }
+func (s shownError) Unwrap() error { return s.error }
+
+// judge tells the causes apart. Those of SOCKS5 are texts of the library's.
+func (p *Proxy) judge(err error) (fault.Code, string) {
+	var refused refusedTunnel
+	status, text := 0, err.Error()
+	if errors.As(err, &refused) {
+		status = refused.code
+	}
+	says := func(words ...string) bool {
+		for _, word := range words {
+			if strings.Contains(text, word) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case status == http.StatusProxyAuthRequired,
+		says("authentication failed", "acceptable authentication", "authentication method"):
+		return fault.Credentials, "check the user name in proxy: and proxy_password"
+	case status >= 500:
+		return fault.Temporary, "the proxy can't reach the server: check host and port; else try again later"
+	case status > 0, says("not allowed by ruleset"):
+		return fault.Refused, "the proxy forbids it: ask its operator to allow this host and port"
+	case says("unexpected protocol version", "malformed HTTP", "invalid header", "non-zero reserved",
+		"unknown address type"):
+		return fault.Config, fmt.Sprintf("check that this is a proxy that speaks %s, and its port", p.Kind)
+	}
+	return fault.Temporary, "check host and port of the server, which the proxy has to resolve and reach; " +
+		"else try again later"
+}
