@@ -1,11 +1,14 @@
 package imapdst_test
 
 import (
+	"crypto/tls"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/mailtest/certs"
 	"github.com/popferry/popferry/internal/mailtest/dovecot"
 	"github.com/popferry/popferry/internal/mailtest/tokens"
 	"github.com/popferry/popferry/internal/secret"
@@ -81,4 +84,73 @@ func signIn(o *imapdst.Options, text string) {
 	if strings.HasSuffix(text, "-token") {
 		o.Password, o.Token = secret.Value{}, tokenOf(text)
 	}
+}
+
+// TestDovecotExternal logs in with a certificate: as its holder, as another, and with
+// certificates that are no good.
+func TestDovecotExternal(t *testing.T) {
+	issuer := tokens.Start()
+	t.Cleanup(issuer.Close)
+	server := startDovecot(t, dovecot.Options{SignIn: &dovecot.SignIn{Introspection: issuer.URL()}})
+	if err := server.DeliverTo("alice", "INBOX", []byte("Subject: for alice\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	strangers, err := certs.New(certs.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		user, auth, as string
+		strange        bool // signed by another authority
+		code           fault.Code
+	}{
+		"by name":           {"alice", "external", "", false, fault.OK},
+		"by itself":         {"alice", "auto", "", false, fault.OK},
+		"master":            {dovecot.Master, "external", "alice", false, fault.OK},
+		"of another":        {"bob", "external", "alice", false, fault.Credentials},
+		"of another server": {"alice", "external", "", true, fault.Credentials},
+	} {
+		for mode, address := range map[wire.TLSMode]string{wire.Implicit: server.IMAPS, wire.STARTTLS: server.IMAP} {
+			t.Run(name+"/"+string(mode), func(t *testing.T) {
+				t.Parallel()
+				o := imapdst.Options{Endpoint: endpoint(t, address, mode, server.Files.CA),
+					Username: test.user, Auth: test.auth, AuthorizeAs: test.as}
+				pair := server.Certs
+				if test.strange {
+					pair = strangers
+				}
+				o.Endpoint.Certificate = certificateOf(t, pair, test.user)
+				conn, err := imapdst.Dial(t.Context(), o)
+				if fault.CodeOf(err) != test.code {
+					t.Fatalf("%v (%v)", err, fault.CodeOf(err))
+				}
+				if err != nil {
+					if !strings.Contains(fault.HintOf(err), "tls_cert") {
+						t.Errorf("the hint is %q", fault.HintOf(err))
+					}
+					return
+				}
+				defer conn.Close()
+				if got := conn.Mechanism(); got != "EXTERNAL" {
+					t.Errorf("logged in by %s", got)
+				}
+				if inbox := folder(t, conn, "INBOX"); inbox.Messages != 1 {
+					t.Errorf("%d messages, want alice's one", inbox.Messages)
+				}
+			})
+		}
+	}
+}
+
+func certificateOf(t testing.TB, pair *certs.Pair, user string) *tls.Certificate {
+	t.Helper()
+	cert, key, err := pair.ForUser(user, time.Now().AddDate(0, 0, -1), time.Now().AddDate(1, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &certificate
 }

@@ -36,6 +36,13 @@ passdb {
 passdb {
   driver = static
   mechanisms = external
+  username_filter = {master}
+  args = nopassword=y
+  master = yes
+}
+passdb {
+  driver = static
+  mechanisms = external
   args = nopassword=y
 }
 passdb {
@@ -67,7 +74,7 @@ func (s *Server) signIn() (string, error) {
 			return "", err
 		}
 	}
-	text := strings.NewReplacer("{ca}", s.Files.CA, "{masters}", masters, "{oauth2}", oauth2).
+	text := strings.NewReplacer("{master}", Master, "{ca}", s.Files.CA, "{masters}", masters, "{oauth2}", oauth2).
 		Replace(signInTemplate)
 	return text, s.runner.give(masters, oauth2)
 }
