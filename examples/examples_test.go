@@ -42,6 +42,7 @@ func TestExamplesLoad(t *testing.T) {
 	want := map[string][]string{
 		"accounts-from-csv.yaml": {"alice", "bob"},
 		"minimal.yaml":           {"alice"},
+		"signing-in.yaml":        {"alice@oldisp.example", "bob@oldisp.example", "carol", "dave"},
 		"several-accounts.yaml":  {"alice", "bob", "carol", "dave"},
 		"migration.yaml":         {"a.adams", "b.baker", "c.clark", "d.davis"},
 		"local-plaintext.yaml":   {"tunnel", "appliance"},

@@ -24,8 +24,8 @@ type side struct {
 }
 
 var (
-	sideKeys = []string{"host", "port", "tls", "tls_ca", "tls_pin", "username", "authorize_as", "password", "auth",
-		"allow_plaintext"}
+	sideKeys = []string{"host", "port", "tls", "tls_ca", "tls_pin", "tls_cert", "tls_key", "proxy", "proxy_password",
+		"source_address", "username", "authorize_as", "password", "auth", "allow_plaintext"}
 	sourceSpec      = &spec{what: "source", keys: slices.Concat(sideKeys, []string{"skip_uidls"})}
 	destinationSpec = &spec{what: "destination",
 		keys: slices.Concat(sideKeys, []string{"connections", "different_user"})}
@@ -35,9 +35,12 @@ var (
 
 	// saslWords are ways to log in on both sides, popWords those of POP3 alone.
 	saslWords = []string{"auto", "plain", "login", "cram-md5", "scram-sha-1", "scram-sha-256",
-		"xoauth2", "oauthbearer"}
+		"xoauth2", "oauthbearer", external}
 	popWords = []string{"user", "apop"}
 )
+
+// external is the login by a certificate.
+const external = "external"
 
 func (d *decoder) decodeAccount(f fields) Account {
 	to := f.sub("destination", destinationSpec)
@@ -90,12 +93,10 @@ func (d *decoder) endpoint(f fields, s side) Endpoint {
 	e.CAFile = d.absolute(f.optional("tls_ca"))
 	e.Pin = f.pin("tls_pin")
 	e.AllowPlaintext = f.flag("allow_plaintext")
-	e.Username, _ = f.required("username", "the name to log in with")
-	e.Password = f.password("password", e.Username)
-	e.Auth = f.auth(s)
+	f.network(&e)
+	f.credentials(&e, s)
 	e.SkipFile = d.absolute(f.optional("skip_uidls"))
 	e.Skip = f.skip("skip_uidls", e.SkipFile)
-	e.AuthorizeAs = f.authorizeAs("authorize_as", e.Auth)
 	f.checkPlaintext(e, modeAt)
 	return e
 }
@@ -116,23 +117,6 @@ func (f fields) skip(key, path string) UIDLs {
 func (f fields) absent(what string) {
 	if !f.d.draft && !f.parentGuessed {
 		f.d.problem(f.at, "%s is missing; it must have host, username and password", what)
-	}
-}
-
-// checkPlaintext refuses to send a password over a network in clear text, and
-// TLS settings that would have no effect.
-func (f fields) checkPlaintext(e Endpoint, modeAt *yaml.Node) {
-	if e.TLS != wire.None || f.d.draft {
-		return
-	}
-	if e.Host != "" && !e.Loopback() && !e.AllowPlaintext {
-		f.problem(modeAt, "tls", "none would send the password to the host in clear text; "+
-			"use implicit or starttls, or say allow_plaintext: true")
-	}
-	for _, key := range []string{"tls_ca", "tls_pin"} {
-		if node := f.layers[0].values[key]; node != nil && f.layers[0].values["tls"] != nil {
-			f.problem(node, key, "has no effect with tls: none; remove one of the two")
-		}
 	}
 }
 

@@ -90,6 +90,9 @@ func (e Endpoint) hashOptional() (list []string) {
 	if e.AuthorizeAs != "" {
 		list = append(list, "authorize_as", e.AuthorizeAs)
 	}
+	if e.CertFile != "" {
+		list = append(list, "tls_cert", e.CertFile)
+	}
 	if e.SkipFile != "" {
 		list = append(list, "skip_uidls", e.SkipFile)
 	}

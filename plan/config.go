@@ -73,6 +73,13 @@ type Endpoint struct {
 	Password Password
 	// Secret is the password itself, once Resolve has read it.
 	Secret secret.Value
+	// ProxyPassword says where the password for the proxy is; Resolve puts it there.
+	ProxyPassword Password
+	// CertFile and KeyFile are a certificate to log in with and its private key; both
+	// are empty where there is none. Resolve makes the endpoint's Certificate of them.
+	CertFile string
+	KeyFile  Password
+	key      secret.Value
 	// Auth is "auto", the name of a SASL mechanism in lower case, or, for a source,
 	// "user" or "apop".
 	Auth string
@@ -128,7 +135,7 @@ func (a Account) Warnings() []string {
 			"; if that is right, set different_user: true under destination")
 	}
 	for _, e := range []Endpoint{a.Source, a.Destination} {
-		if e.TLS == wire.None && !e.Loopback() {
+		if e.TLS == wire.None && !e.StaysHere() {
 			list = append(list, "the password goes to "+fault.Escape(e.Address())+" in clear text")
 		}
 	}

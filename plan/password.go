@@ -31,6 +31,8 @@ type Password struct {
 	inline                secret.Value
 	path                  string // of the file in which it stands
 	line, column          int
+	// whole says that it is a file of many lines, all of which count.
+	whole bool
 	// base says that it stands in defaults, for all accounts that have no other.
 	base bool
 }
@@ -43,6 +45,8 @@ func (p Password) String() string {
 	switch {
 	case p.env != "":
 		return "environment variable " + showVariable(p.env)
+	case p.whole:
+		return "key file " + fault.Escape(p.file)
 	case p.file != "":
 		return "password file " + fault.Escape(p.file)
 	case p.credential != "":

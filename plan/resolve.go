@@ -30,30 +30,57 @@ const (
 	commandsAtOnce = 4
 )
 
-// Resolve reads the passwords of the named accounts, of all for no names, into
-// their Secret. What is missing is one [*Errors] with code Config, or Credentials
-// if all that is wrong is that others can read a password file; an unknown name
-// is a fault with code Usage, a cancelled ctx one with code Temporary.
+// Resolve reads the passwords and the other secrets of the named accounts, of all for
+// no names. What is missing is one [*Errors] with code Config, or Credentials if all
+// that is wrong is that others can read a file with a secret; an unknown name is a
+// fault with code Usage, a cancelled ctx one with code Temporary.
 func (c *Config) Resolve(ctx context.Context, names []string) error {
 	accounts, err := c.Select(names)
 	if err != nil {
 		return err
 	}
-	var endpoints []*Endpoint
+	var all []wanted
 	for _, account := range accounts {
-		endpoints = append(endpoints, &account.Source, &account.Destination)
+		all = append(all, account.secrets()...)
 	}
-	failures := readAll(ctx, newDecoder(c.Path).dir, endpoints)
+	failures := readAll(ctx, newDecoder(c.Path).dir, all)
 	if err := ctx.Err(); err != nil {
 		return fault.Stopped("read passwords: %w", err)
 	}
 	var problems collector
 	for i, err := range failures {
+		if err == nil && all[i].then != nil {
+			err = all[i].then()
+		}
 		if err != nil {
-			problems.add(unresolved(c.Path, accounts[i/2].Name, endpoints[i].Password, err))
+			problems.add(unresolved(c.Path, all[i].account, all[i].password, err))
 		}
 	}
 	return problems.err()
+}
+
+// wanted is a secret of an account, where it goes, and what is to be done then.
+type wanted struct {
+	account  string
+	password Password
+	into     *secret.Value
+	then     func() error
+}
+
+func (a *Account) secrets() (list []wanted) {
+	add := func(p Password, into *secret.Value, then func() error) {
+		if p.line > 0 {
+			list = append(list, wanted{a.Name, p, into, then})
+		}
+	}
+	for _, e := range []*Endpoint{&a.Source, &a.Destination} {
+		add(e.Password, &e.Secret, nil)
+		add(e.KeyFile, &e.key, func() error { return e.loadCertificate(time.Now()) })
+		if e.Proxy != nil {
+			add(e.ProxyPassword, &e.Proxy.Password, nil)
+		}
+	}
+	return list
 }
 
 // foretell notes what is wrong with passwords as far as it can be seen without
@@ -64,7 +91,8 @@ func (c *Config) foretell(names []string, problems *collector) {
 		if len(names) > 0 && !slices.Contains(names, a.Name) {
 			continue
 		}
-		for _, p := range []Password{a.Source.Password, a.Destination.Password} {
+		for _, w := range a.secrets() {
+			p := w.password
 			if len(p.command) > 0 || p.keyring.service != "" || p.isPipe() {
 				continue
 			}
@@ -80,19 +108,18 @@ func (p Password) isPipe() bool {
 	return err == nil && info.Mode()&fs.ModeNamedPipe != 0
 }
 
-// readAll sets the secret of each endpoint, some at a time, and returns what is
-// wrong with each.
-func readAll(ctx context.Context, dir string, endpoints []*Endpoint) []error {
-	failures := make([]error, len(endpoints))
+// readAll reads each secret, some at a time, and returns what is wrong with each.
+func readAll(ctx context.Context, dir string, all []wanted) []error {
+	failures := make([]error, len(all))
 	slots := make(chan struct{}, commandsAtOnce)
 	var work sync.WaitGroup
-	for i, e := range endpoints {
+	for i, w := range all {
 		slots <- struct{}{}
 		work.Go(func() {
 			defer func() { <-slots }()
-			text, err := e.Password.read(ctx, dir)
+			text, err := w.password.read(ctx, dir)
 			if failures[i] = err; err == nil {
-				e.Secret = secret.New(text)
+				*w.into = secret.New(text)
 			}
 		})
 	}
@@ -153,7 +180,7 @@ func (p Password) check(text string) (string, error) {
 	switch {
 	case text == "":
 		return "", fmt.Errorf("%s gives an empty password; it must give the password alone", p)
-	case strings.ContainsAny(text, "\r\n\x00"):
+	case !p.whole && strings.ContainsAny(text, "\r\n\x00"):
 		return "", fmt.Errorf("%s gives more than one line; it must give the password alone", p)
 	case len(text) > maxSecret:
 		return "", fmt.Errorf("%s gives more than %d bytes; it must give the password alone", p, maxSecret)
