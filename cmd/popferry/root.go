@@ -101,7 +101,6 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.demoCommand(), a.initCommand(), a.importCommand(), a.checkCommand(), a.planCommand(),
 		a.runCommand(), a.statusCommand(), a.reportCommand(), a.verifyCommand(), a.adoptCommand(),
 		a.undoCommand(), a.handoverCommand(), a.schemaCommand(), a.versionCommand())
-		a.versionCommand())
 	a.completeAccounts(root)
 	return root
 }
