@@ -8,17 +8,18 @@ import (
 	"github.com/popferry/popferry/internal/journal"
 )
 
-// diary is a journal whose writer may die: a step before and after each write,
-// and nothing at all after death.
+// diary is a journal whose writer may die: a step before an account opens it, before
+// and after each write, and nothing at all after death.
 type diary struct {
 	journal.Journal
 	life *Life
 }
 
-// Ledger implements journal.Journal.
+// Ledger implements journal.Journal. Here begins what an account does: as a step it
+// comes in an order that Turns choose, and not in that of the scheduler.
 func (d diary) Ledger(ctx context.Context, s journal.Scope) (journal.Ledger, error) {
-	if err := d.life.alive(); err != nil {
-		return nil, err
+	if !d.life.step(s.Account, "journal open") {
+		return nil, d.life.alive()
 	}
 	l, err := d.Journal.Ledger(ctx, s)
 	return pages{l, d.life, s.Account}, err
