@@ -251,11 +251,7 @@ func TestWrapRefused(t *testing.T) {
 func TestTwoAccountsOneFolder(t *testing.T) {
 	mail := ordinary(30, 6)
 	p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
-	other := popd.New(popd.Options{}, mail...)
-	defer other.Close()
-	bob := *p.account()
-	bob.Name, bob.Source.Username, bob.Source.Dial = "bob", "bob", other.Dial
-	p.o.Config.Accounts = append(p.o.Config.Accounts, bob)
+	p.neighbour(mail...)
 	p.run(0, 60)
 	p.run(0, 0)
 	p.arrived(append(mail, mail...)...)

@@ -166,7 +166,8 @@ type witness struct {
 }
 
 // matchHeaders pairs messages with witnesses of the same look, but only where
-// their numbers agree, and no message whose header is not known could have that look.
+// their numbers agree, and neither a message whose header is not known nor one that
+// another account is about to find there could have that look.
 func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 	headers map[string]message.Summary, act bool) (map[string]plan.Match, error) {
 	if err := t.judgeDeletions(ctx, headerListed(headers)); err != nil {
@@ -183,6 +184,10 @@ func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 			groups[k] = append(groups[k], l)
 		}
 	}
+	awaited, err := t.awaited(ctx)
+	if err != nil {
+		return nil, err
+	}
 	unseen := t.unseen(headers)
 	matches := map[string]plan.Match{}
 	recognised := map[string]journal.Record{}
@@ -192,7 +197,7 @@ func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 			if i >= len(theirs) {
 				break
 			}
-			certain := len(theirs) == len(members) && !unseen[k.size]
+			certain := len(theirs) == len(members) && !unseen[k.size] && !awaited[k.header]
 			matches[l.Key] = matchOf(theirs[i], certain)
 			if certain {
 				recognised[l.Key] = theirs[i].record
@@ -205,6 +210,26 @@ func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 		return matches, nil
 	}
 	return certainOnly(matches), t.recordRecognised(ctx, recognised, headers)
+}
+
+// awaited has the headers of what other accounts sent to this destination and have yet
+// to find there: mail that looks so may be theirs.
+func (t *trip) awaited(ctx context.Context) (map[message.Digest]bool, error) {
+	headers := map[message.Digest]bool{}
+	if !t.match.foreign {
+		return headers, nil
+	}
+	err := t.eachNeighbour(ctx, func(ledger journal.Ledger, own bool) error {
+		if own {
+			return nil // its own were looked for before
+		}
+		open := journal.Query{States: []journal.State{journal.Intent}}
+		return ledger.Each(ctx, open, func(r journal.Record) error {
+			headers[r.Sum.Header] = true
+			return nil
+		})
+	})
+	return headers, err
 }
 
 // unseen has the sizes of messages that a witness may be about, and whose header was

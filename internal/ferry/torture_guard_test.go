@@ -195,6 +195,35 @@ func TestGuardLookalikes(t *testing.T) {
 	p.arrived(monday, friday)
 }
 
+// TestGuardLookalikeOfANeighbour: mail that arrived by an append of another account,
+// which does not know it yet, is not taken for a message that only looks so.
+func TestGuardLookalikeOfANeighbour(t *testing.T) {
+	monday, friday := simple("", "backup", "of Monday"), simple("", "backup", "of Friday")
+	p := newPair(t, popd.Options{}, imapd.Options{Reply: firstAppend(imapd.AtStore, func() imapd.Action {
+		return imapd.Action{StoreAfter: -1, Cut: imapd.RST}
+	})}, monday)
+	bob := p.neighbour(friday)
+	p.o.NoWait, p.o.Config.Settle = true, time.Hour
+	p.o.Accounts = []string{p.account().Name}
+	p.run(fault.Temporary, 0)
+	p.imap.Commit()
+	p.o.Accounts = []string{bob}
+	p.run(0, 1)
+	p.o.Accounts = nil
+	p.run(0, 1)
+	p.arrived(monday, friday)
+}
+
+// neighbour adds an account with the same destination, and returns its name.
+func (p *pair) neighbour(mail ...[]byte) string {
+	other := popd.New(popd.Options{}, mail...)
+	p.t.Cleanup(func() { other.Close() })
+	bob := *p.account()
+	bob.Name, bob.Source.Username, bob.Source.Dial = "bob", "bob", other.Dial
+	p.o.Config.Accounts = append(p.o.Config.Accounts, bob)
+	return bob.Name
+}
+
 // deleting is a pair that deletes from POP3 what is delivered.
 func deleting(t *testing.T, po popd.Options, io imapd.Options, mail ...[]byte) *pair {
 	p := newPair(t, po, io, mail...)
