@@ -2,7 +2,6 @@ package ferry
 
 import (
 	"context"
-	"time"
 
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
@@ -105,7 +104,7 @@ func (t *trip) adoptLoosely(ctx context.Context, todo []plan.Listed) ([]plan.Lis
 
 func (t *trip) looseRecord(h message.Summary, e journal.IndexEntry) journal.Record {
 	r := t.match.foundRecord(h, e.UID, "message-id")
-	r.Origin, r.Sum.Size, r.DeliveredAt = originLoose, e.Size, time.Now()
+	r.Origin, r.Sum.Size, r.DeliveredAt = originLoose, e.Size, t.now()
 	t.match.spentUID[e.UID] = true
 	return r
 }

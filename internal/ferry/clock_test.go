@@ -1,11 +1,15 @@
 package ferry_test
 
 import (
+	"context"
 	"encoding/json"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
@@ -48,6 +52,63 @@ func TestClockThatJumps(t *testing.T) {
 		t.Errorf("after 31 days, and 30 at the run before: %+v", r.Totals)
 	}
 	p.kept(0)
+}
+
+// setClock gives the run a clock that is off by so much.
+func (p *pair) setClock(by time.Duration) {
+	p.o.Clock = func() time.Time { return time.Now().Round(0).Add(by) }
+}
+
+// TestClockThatWasBehind (T10): what was delivered while the clock was behind for a
+// run stays as long as if it had been delivered when it was right again.
+func TestClockThatWasBehind(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{}, ordinary(5, 81)...)
+	p.account().Keep = plan.Keep{Delete: true, For: 30 * day}
+	p.o.ConfirmDelete = true
+	p.run(0, 5)
+	p.pop.Deliver(ordinary(3, 82)...)
+	p.setClock(-40 * day)
+	p.run(0, 3)
+	p.setClock(day)
+	if notes := strings.Join(p.run(0, 0).Accounts[0].Notes, "; "); !strings.Contains(notes, "the clock was behind") {
+		t.Errorf("notes %q", notes)
+	}
+	for _, at := range []time.Duration{day, 2 * day, 29 * day, 30 * day} {
+		p.setClock(at)
+		p.run(0, 0)
+		p.kept(8)
+	}
+	for _, at := range []time.Duration{31 * day, 32 * day} {
+		p.setClock(at)
+		p.run(0, 0)
+	}
+	p.kept(0)
+}
+
+// TestClockSetWhileSettling (T10, W3): how long an append is in doubt is told by a clock
+// that nobody sets.
+func TestClockSetWhileSettling(t *testing.T) {
+	for name, by := range map[string]time.Duration{"forward": 365 * day, "back": -365 * day} {
+		t.Run(name, func(t *testing.T) {
+			mail := ordinary(10, 83)
+			p := newPair(t, popd.Options{}, imapd.Options{Reply: firstAppend(imapd.AtStore, func() imapd.Action {
+				return imapd.Action{StoreAfter: -1, Cut: imapd.RST}
+			})}, mail...)
+			var skew atomic.Int64
+			p.account().Destination.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				if p.imap.Counters().Commands["APPEND"] > 0 {
+					skew.Store(int64(by)) // the answer was lost, and the run looks for the mail
+				}
+				return p.imap.Dial(ctx, network, address)
+			}
+			p.o.Clock = func() time.Time { return time.Now().Round(0).Add(time.Duration(skew.Load())) }
+			p.o.NoWait, p.o.Config.Settle = true, time.Hour
+			p.run(fault.Temporary, 0)
+			p.imap.Commit()
+			p.run(0, len(mail))
+			p.arrived(mail...)
+		})
+	}
 }
 
 // clock puts the clock forward, as far as the journal of the account can tell: all

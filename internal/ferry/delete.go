@@ -82,20 +82,21 @@ func (t *trip) agreed(ctx context.Context) (bool, error) {
 // due lists the records of listed messages whose time on POP3 is over, by the
 // clock of the last run too.
 func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
-	now, keep, early := time.Now(), t.account.Keep, 0
+	now, keep, early := t.now(), t.account.Keep, 0
 	var due []journal.Record
 	states := []journal.State{journal.Delivered, journal.DeleteSent}
 	err := t.ledger.Each(ctx, journal.Query{States: states}, func(r journal.Record) error {
+		counted := t.clock.Counted(r.DeliveredAt)
 		switch {
 		case !t.deletable(r):
-		case keep.Due(r.DeliveredAt, t.lastRun.At, now):
+		case keep.Due(counted, t.lastRun.At, now):
 			due = append(due, r)
-		case keep.Over(r.DeliveredAt, now):
+		case keep.Over(counted, now):
 			early++
 		}
 		return nil
 	})
-	if early > 0 && now.Sub(t.lastRun.At) > longPause {
+	if early > 0 && !t.lastRun.At.IsZero() && now.Sub(t.lastRun.At) > longPause {
 		t.note("%s to be deleted from POP3 by the next run, if the clock is right: "+
 			"it has moved by %d days since the last one", count(early, "message"), int(now.Sub(t.lastRun.At).Hours()/24))
 	}

@@ -58,6 +58,9 @@ type Options struct {
 	// DialSource and DialDestination replace the dialling, for tests.
 	DialSource      func(context.Context, plan.Account) (*pop.Maildrop, error)
 	DialDestination func(context.Context, plan.Account) (*imapdst.Conn, error)
+	// Clock replaces time.Now for times that the journal keeps and that are compared by
+	// another run, for tests. Waits ask the clock that can't be set.
+	Clock func() time.Time
 	// Random replaces rand.Float64 in the waits before a reconnect, for tests.
 	Random func() float64
 }
@@ -96,6 +99,9 @@ func newEngine(o Options) *engine {
 	}
 	if o.DialDestination == nil {
 		o.DialDestination = DialDestination
+	}
+	if o.Clock == nil {
+		o.Clock = func() time.Time { return time.Now().Round(0) } // as it is set, not as time goes on
 	}
 	if o.Random == nil {
 		o.Random = rand.Float64
@@ -173,7 +179,7 @@ func guard(work func() error) (err error) {
 
 // spool is where the messages of a trip rest.
 func (e *engine) spool() *message.Spool {
-	return &message.Spool{Dir: e.Spool, Memory: spoolMemory}
+	return &message.Spool{Dir: e.Spool, Memory: spoolMemory, Now: e.Clock}
 }
 
 func (e *engine) emit(ev Event) {

@@ -120,7 +120,7 @@ func (l *lane) append(batch []*parcel) (shipment, error) {
 }
 
 func (l *lane) items(batch []*parcel) []imapdst.Item {
-	now := time.Now()
+	now := l.p.t.now()
 	items := make([]imapdst.Item, len(batch))
 	for i, c := range batch {
 		items[i] = imapdst.Item{Size: c.msg.Size, Body: c.msg}
@@ -316,7 +316,7 @@ func (t *trip) commit(ctx context.Context, done []*parcel) error {
 	if len(done) == 0 {
 		return nil
 	}
-	now := time.Now()
+	now := t.now()
 	records := make([]journal.Record, len(done))
 	var octets int64
 	for i, c := range done {
@@ -371,8 +371,9 @@ func (t *trip) countDelivered(done []*parcel, octets int64) {
 // the next round looks for them.
 func (t *trip) doubt(ctx context.Context, batch []*parcel) error {
 	return t.restate(ctx, batch, func(r *journal.Record) {
-		r.Ended = time.Now()
+		r.Ended = t.now()
 		r.Attempts++
+		t.doubted(r.Key, doubt{time.Now(), true})
 	})
 }
 

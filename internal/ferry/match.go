@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
@@ -288,7 +287,7 @@ func exactFirst(sums map[string]message.Summary) []string {
 
 func (m *matcher) foundRecord(s message.Summary, uid uint32, how string) journal.Record {
 	_, box := m.t.dest.get()
-	now := time.Now()
+	now := m.t.now()
 	return journal.Record{
 		Sum: s, State: journal.Delivered, Folder: folderOf(box), UIDValidity: box.UIDValidity,
 		UID: uid, Origin: m.t.foundOrigin(), DeliveredAt: now, Changed: now,

@@ -76,7 +76,48 @@ func (t *trip) openLedger(ctx context.Context) (err error) {
 	last, err := t.ledger.Fact(ctx, factLastRun)
 	// A fact that can't be read is none.
 	_ = json.Unmarshal([]byte(last), &t.lastRun)
-	return err
+	if err != nil {
+		return err
+	}
+	return t.readClock(ctx)
+}
+
+// readClock compares the clock with what it said to the last run.
+func (t *trip) readClock(ctx context.Context) error {
+	text, err := t.ledger.Fact(ctx, factClock)
+	if err != nil {
+		return err
+	}
+	_ = json.Unmarshal([]byte(text), &t.clock) // likewise
+	seen := t.clock.Next(t.lastRun.At, t.opened)
+	if t.account.Keep.For > 0 && seen.Since != t.clock.Since {
+		t.note("the clock was behind: what is to be deleted from POP3 some days after delivery " +
+			"stays there so many days from now on")
+	}
+	return t.learnClock(ctx, seen)
+}
+
+// learnClock lets the journal know what is known of the clock.
+func (t *trip) learnClock(ctx context.Context, seen plan.Clock) error {
+	before := t.clock
+	t.clock = seen
+	if seen == before || t.silent {
+		return nil
+	}
+	text, err := json.Marshal(seen)
+	if err != nil {
+		return err
+	}
+	return t.ledger.SetFact(ctx, factClock, string(text))
+}
+
+// now is the time that the journal keeps. A clock that is set back during a run is not
+// believed.
+func (t *trip) now() time.Time {
+	if now := t.engine.Clock(); now.After(t.opened) {
+		return now
+	}
+	return t.opened
 }
 
 // openBusySource waits a little for a maildrop that another session has locked:

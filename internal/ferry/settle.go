@@ -26,7 +26,7 @@ func (t *trip) settleOpen(ctx context.Context) error {
 	if err != nil || len(open) == 0 {
 		return err
 	}
-	now := time.Now()
+	now := t.now()
 	var unended []journal.Record
 	for i := range open {
 		// A time ahead of the clock was written before the clock was set back.
@@ -50,7 +50,7 @@ func (t *trip) settleOpen(ctx context.Context) error {
 func (t *trip) settle(ctx context.Context, open []journal.Record) error {
 	// The time is taken before the look: only an absence seen after the settling
 	// time proves anything.
-	now := time.Now()
+	now, look := t.now(), time.Now()
 	if err := t.match.prepare(ctx); err != nil {
 		return err
 	}
@@ -66,16 +66,17 @@ func (t *trip) settle(ctx context.Context, open []journal.Record) error {
 			r.State, r.UIDValidity, r.UID = journal.Delivered, at.UIDValidity, at.UID
 			r.DeliveredAt, r.Changed, r.Attempts = now, now, 0
 			r.Origin = cmp.Or(r.Origin, originAppended)
-		case now.Sub(r.Ended) < t.engine.Config.Settle:
+		case look.Sub(t.doubtOf(r, now, look).since) < t.engine.Config.Settle:
 			t.park(r)
 			continue
-		case r.Attempts >= maxAttempts && r.Changed.After(t.started) && t.anyDelivered():
+		case r.Attempts >= maxAttempts && t.doubts[r.Key].own && t.anyDelivered():
 			// Tried in this run, in which others arrived: an outage explains nothing.
 			r.State, r.Changed = journal.Held, now
 			r.Reason = reasonSilent + ", and it is not there"
 		default:
 			r.State, r.Changed = journal.Listed, now
 		}
+		delete(t.doubts, r.Key)
 		changed = append(changed, r)
 	}
 	if len(changed) == 0 {
@@ -91,6 +92,31 @@ func (t *trip) settle(ctx context.Context, open []journal.Record) error {
 		}
 	}
 	return nil
+}
+
+// doubt is an append of unknown outcome. The journal has when its connection ended by a
+// clock that may be set; within a run that is known by the one which only goes on.
+type doubt struct {
+	since time.Time
+	own   bool // it was sent in this run
+}
+
+// doubted says since when an append is in doubt.
+func (t *trip) doubted(key string, d doubt) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.doubts[key] = d
+}
+
+// doubtOf is the doubt about an append. One that an earlier run left is as old as the
+// journal says, at the first look.
+func (t *trip) doubtOf(r journal.Record, now, look time.Time) doubt {
+	d, ok := t.doubts[r.Key]
+	if !ok {
+		d.since = look.Add(-min(now.Sub(r.Ended), t.engine.Config.Settle))
+		t.doubted(r.Key, d)
+	}
+	return d
 }
 
 // heldSilent keeps a message from being tried again in this run.
@@ -162,8 +188,8 @@ func (t *trip) arrived(r journal.Record) {
 // waitToSettle waits until the settling time of every parked append has passed.
 func (t *trip) waitToSettle(ctx context.Context) error {
 	var until time.Time
-	for _, r := range t.parked {
-		if end := r.Ended.Add(t.engine.Config.Settle); end.After(until) {
+	for key := range t.parked {
+		if end := t.doubts[key].since.Add(t.engine.Config.Settle); end.After(until) {
 			until = end
 		}
 	}

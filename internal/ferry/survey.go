@@ -191,7 +191,7 @@ func (t *trip) draw(ctx context.Context, act bool) (plan.Plan, error) {
 	}
 	_, box := t.dest.get()
 	p := plan.Build(plan.Input{
-		Account: t.account.Name, ConfigHash: t.account.Hash(), Now: time.Now(), LastRun: t.lastRun.At,
+		Account: t.account.Name, ConfigHash: t.account.Hash(), Now: t.now(), LastRun: t.lastRun.At,
 		Listing: t.listing, Skip: t.account.Source.Skip, Known: t.knownToPlan(box.AppendLimit), Found: found,
 		Limit: box.AppendLimit, Expire: t.source.Capabilities().Expire, Keep: t.account.Keep, HeldToo: t.engine.Held,
 		Destination: plan.Destination{
@@ -216,7 +216,7 @@ func (t *trip) knownToPlan(limit int64) map[string]plan.Known {
 			continue
 		}
 		known[key] = plan.Known{
-			State: string(r.State), Listed: r.Listed, DeliveredAt: r.DeliveredAt,
+			State: string(r.State), Listed: r.Listed, DeliveredAt: t.clock.Counted(r.DeliveredAt),
 			VerifiedAt: r.VerifiedAt, Reason: r.Reason, Folder: r.Folder, UID: r.UID,
 		}
 	}

@@ -24,13 +24,13 @@ const (
 	factConfirmDelete = "confirm-delete" // a person agreed to deletions
 	factRenumbered    = "renumbered"     // UIDLs changed, and a pass since is not complete
 	factLastRun       = "last-run"       // LastRun as JSON
+	factClock         = "clock"          // plan.Clock as JSON
 )
 
 // trip is the pass over one account.
 type trip struct {
 	engine  *engine
 	account plan.Account
-	started time.Time
 	slot    *slot
 
 	source     *pop.Maildrop
@@ -41,7 +41,9 @@ type trip struct {
 	dest       *link
 
 	ledger  journal.Ledger
-	lastRun LastRun // the one before
+	lastRun LastRun   // the one before
+	opened  time.Time // what the clock said at first
+	clock   plan.Clock
 	index   journal.Index
 
 	listing    []plan.Listed             // what the maildrop holds now
@@ -67,6 +69,7 @@ type trip struct {
 	copied         []uint32        // UIDs appended in this trip
 	own            map[string]bool // delivered in it, by key of the record
 	parked         map[string]journal.Record
+	doubts         map[string]doubt           // by key of the record
 	held           map[string]bool            // reported as held in this run, by listing key
 	heldRow        map[string]int             // where the report has them
 	exported       map[string]bool            // their export was tried
@@ -101,8 +104,8 @@ type session struct {
 func newTrip(e *engine, a plan.Account, given *slot) *trip {
 	a.Source.Wrap, a.Destination.Wrap = given.feel, given.feel
 	t := &trip{
-		slot: given, engine: e, account: a, started: time.Now(), report: AccountReport{Name: a.Name},
-		parked: map[string]journal.Record{}, ordinals: map[string]int{}, own: map[string]bool{},
+		slot: given, engine: e, account: a, opened: e.Clock(), report: AccountReport{Name: a.Name},
+		parked: map[string]journal.Record{}, doubts: map[string]doubt{}, ordinals: map[string]int{}, own: map[string]bool{},
 		held: map[string]bool{}, heldRow: map[string]int{}, exported: map[string]bool{},
 		garbled: map[string]bool{}, grown: map[string]int64{}, ended: map[string]bool{}, recognised: map[string]bool{},
 		shortened: map[string]message.Summary{}, room: unlimited(),
@@ -407,7 +410,8 @@ func (t *trip) finish(err error, took time.Duration) AccountReport {
 	if t.ledger == nil || t.silent {
 		return *r
 	}
-	last, encodeErr := json.Marshal(LastRun{time.Now().UTC(), r.Seconds, r.ExitCode, r.Totals, r.Error})
+	_ = t.learnClock(context.Background(), t.clock.Next(t.opened, t.now())) // as below
+	last, encodeErr := json.Marshal(LastRun{t.now().UTC(), r.Seconds, r.ExitCode, r.Totals, r.Error})
 	if encodeErr == nil {
 		// The run is over and its context may be too; the fact is a courtesy to
 		// `status`, so that its loss changes no exit status.

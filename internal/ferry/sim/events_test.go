@@ -38,6 +38,7 @@ var during = []struct {
 	{1, "uidvalidity", (*history).newUIDValidity},
 	{1, "second runner", (*history).second},
 	{2, "stranger", (*history).strange},
+	{3, "clock", (*history).changeClock},
 }
 
 // schedule draws what happens in a life, and when.
@@ -74,7 +75,11 @@ func (h *history) happen(e event) {
 
 // between lets things happen while nobody runs.
 func (h *history) between() {
-	time.Sleep([]time.Duration{time.Millisecond, time.Second, 2 * time.Minute, 26 * time.Hour}[h.rnd.IntN(4)])
+	pauses := []time.Duration{time.Millisecond, time.Second, 2 * time.Minute, 26 * time.Hour}
+	if h.traits.keep.For > 0 {
+		pauses = append(pauses, h.traits.keep.For/3, h.traits.keep.For+time.Hour)
+	}
+	time.Sleep(pauses[h.rnd.IntN(len(pauses))])
 	for _, e := range []struct {
 		percent int
 		name    string
@@ -88,6 +93,7 @@ func (h *history) between() {
 		{10, "uidvalidity", (*history).newUIDValidity},
 		{20, "journal lost", (*history).forget},
 		{5, "foreign mail", (*history).prefill},
+		{100, "clock", (*history).resetClock},
 	} {
 		if !h.maybe(e.percent) {
 			continue
@@ -357,5 +363,6 @@ func (h *history) forget() string {
 	}
 	time.Sleep(voyage.Settle)
 	h.w.Forget()
+	h.remembered = false
 	return "all of it"
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,6 +41,10 @@ type history struct {
 	mu           sync.Mutex     // who has it may use all this: who gives turns, or who plays
 	others       sync.WaitGroup // other runners
 	names        []string       // UIDLs that were once there
+	skew         atomic.Int64   // by how much the clock is wrong
+	wrongLife    int            // the life in which it is, where it is once
+	lives        int            // that were begun
+	remembered   bool           // the journal has when the last run was
 	end          func()         // of what a server does wrong
 
 	began   time.Time
@@ -57,15 +62,16 @@ type traits struct {
 	forgets   bool // the journal may be lost
 	renumbers bool // UIDLs may change
 	stranger  bool // somebody with another journal is at the same maildrops
+	clock     clock
 	options   voyage.Options
 }
 
 func (t traits) String() string {
 	pop, imap := t.options.Pop, t.options.Imap
-	return fmt.Sprintf("%d maildrops, %d lives, delete %v, copies %v, journal may be lost %v, stranger %v; "+
+	return fmt.Sprintf("%d maildrops, %d lives, keep %v, clock %v, copies %v, journal may be lost %v, stranger %v; "+
 		"POP3 without UIDL %v, TOP %v, CAPA %v, PIPELINING %v; exclusive %v, twin UIDLs %v; "+
 		"IMAP without UIDPLUS %v, MULTIAPPEND %v; literals %d, stored at literal %v",
-		t.drops, t.lives, t.keep.Delete, t.copies, t.forgets, t.stranger,
+		t.drops, t.lives, t.keep, t.clock, t.copies, t.forgets, t.stranger,
 		pop.NoUIDL, pop.NoTOP, pop.NoCAPA, pop.NoPipelining, pop.Exclusive, pop.DuplicateUIDLs,
 		imap.NoUIDPlus, imap.NoMultiAppend, imap.Literals, imap.StoreAtLiteral)
 }
@@ -79,6 +85,12 @@ func (h *history) draw() traits {
 	t.keep = plan.Keep{Delete: h.maybe(60)}
 	t.copies, t.forgets = h.maybe(50), h.maybe(25)
 	t.renumbers, t.stranger = h.maybe(40), h.maybe(10)
+	if t.keep.Delete && h.maybe(25) {
+		t.keep.For = month
+	}
+	if h.maybe(40) {
+		t.clock = wrongOnce + clock(h.rnd.IntN(2))
+	}
 	o := &t.options
 	o.Keep, o.Maildrops = t.keep, t.drops
 	if h.maybe(50) {
@@ -101,7 +113,8 @@ func (h *history) begin() {
 	h.traits = h.draw()
 	h.tell("%s", h.traits)
 	h.w = voyage.New(h.traits.options)
-	h.w.Tune = func(o *ferry.Options) { o.Random = func() float64 { return 0.5 } }
+	h.tune(false)
+	h.wrongLife = 1 + h.rnd.IntN(h.traits.lives)
 	h.stranger = voyage.NewDisk()
 	for range h.rnd.IntN(7) {
 		h.arrive()
@@ -120,6 +133,7 @@ func (h *history) play() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for n := range h.traits.lives {
+		h.lives++
 		h.between()
 		h.live(n)
 	}
@@ -146,6 +160,7 @@ func (h *history) choose(waiting []string) int {
 
 // look makes sure that nothing was deleted too early, whenever something was.
 func (h *history) look() {
+	h.count("early", h.hasty())
 	left := h.w.Left()
 	if left == h.left {
 		return
@@ -216,6 +231,7 @@ func (h *history) live(n int) {
 	case !slices.Contains(expected, report.ExitCode):
 		h.Errorf("exit status %d", report.ExitCode)
 	}
+	h.remembered = h.remembered || !h.life.Died() && report.ExitCode != fault.State
 	h.mu.Unlock()
 	h.others.Wait()
 	h.mu.Lock()
@@ -261,8 +277,9 @@ func (h *history) heal() {
 
 // epilogue runs in health until all is done, and once more.
 func (h *history) epilogue() {
-	h.w.Tune = func(o *ferry.Options) { o.Random, o.Held = func() float64 { return 0.5 }, true }
-	h.turn = 0
+	h.tune(true)
+	h.turn, h.lives = 0, h.lives+1
+	h.resetClock()
 	report := h.run(&voyage.Life{Who: "healthy", Turns: h.turns})
 	// A message that looks like a delivered one is found out when it is read before
 	// its deletion, and delivered by the run after that.
@@ -285,7 +302,8 @@ func (h *history) epilogue() {
 		h.Errorf("the run after it: exit status %d", report.ExitCode)
 	}
 	h.judge()
-	if left := h.w.Left(); h.traits.keep.Delete && left > 0 {
+	h.wait()
+	if left := h.w.Left(); h.traits.keep.Delete && h.traits.clock == right && left > 0 {
 		h.figures["left"]++
 		h.Errorf("%d messages are left in the maildrops", left)
 	}
@@ -293,6 +311,7 @@ func (h *history) epilogue() {
 
 // judge compares what the servers have with what was sent.
 func (h *history) judge() {
+	h.count("misdated", h.misdated())
 	if h.traits.stranger || h.traits.uncounted() {
 		h.count("lost", h.lost())
 		return

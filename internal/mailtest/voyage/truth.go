@@ -19,6 +19,8 @@ type truth struct {
 	before  map[string]int // put into the destination by others
 	removed map[string]int // taken from a maildrop by others
 	held    map[string]int // can't be delivered
+
+	arrived map[string][]time.Time // when each copy was first seen in the destination
 }
 
 func (t *truth) begin(form func([]byte) string) {
@@ -27,6 +29,7 @@ func (t *truth) begin(form func([]byte) string) {
 	}
 	t.source, t.before = map[string]int{}, map[string]int{}
 	t.removed, t.held = map[string]int{}, map[string]int{}
+	t.arrived = map[string][]time.Time{}
 }
 
 func (t *truth) note(in map[string]int, messages [][]byte) {
@@ -134,6 +137,33 @@ func (w *World) Vanished() []string {
 	}
 	slices.Sort(gone)
 	return gone
+}
+
+// Hasty lists mail that the program deleted from a maildrop before it had been in the
+// destination for so long. It has to be asked whenever something may have arrived there.
+func (w *World) Hasty(stay time.Duration) []string {
+	here, there := w.truth.tally(w.inDrops()), w.truth.tally(w.InImap())
+	w.truth.mu.Lock()
+	defer w.truth.mu.Unlock()
+	for form, n := range there {
+		for range n - len(w.truth.arrived[form]) {
+			w.truth.arrived[form] = append(w.truth.arrived[form], time.Now())
+		}
+	}
+	var hasty []string
+	for form, n := range w.truth.source {
+		ripe := 0
+		for _, at := range w.truth.arrived[form] {
+			if time.Since(at) >= stay {
+				ripe++
+			}
+		}
+		if deleted := n - w.truth.removed[form] - here[form]; deleted > ripe {
+			hasty = append(hasty, fmt.Sprintf("hasty: %d deleted, %d may be, of %s", deleted, ripe, abridged(form)))
+		}
+	}
+	slices.Sort(hasty)
+	return hasty
 }
 
 // Wrong lists what is not as it has to be after a run that ended well: mail that

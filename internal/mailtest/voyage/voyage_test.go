@@ -121,3 +121,20 @@ var someday = time.Date(2026, 4, 1, 0, 0, 0, 0, time.UTC)
 func deliver(w *voyage.World, text string) {
 	w.Imap.User("").Deliver("INBOX", []byte(text), nil, someday)
 }
+
+// TestHasty deletes mail from the maildrop before and after its time is over.
+func TestHasty(t *testing.T) {
+	synctest.Test(t, func(*testing.T) {
+		w := voyage.New(voyage.Options{})
+		defer w.Close()
+		w.Arrive(0, []byte(one), []byte(two))
+		deliver(w, one)
+		deliver(w, two)
+		says(t, "before", w.Hasty(time.Hour), "")
+		w.Drops[0].Expunge(2)
+		says(t, "at once", w.Hasty(time.Hour), "hasty: 1 deleted, 0 may be")
+		time.Sleep(time.Hour)
+		w.Drops[0].Expunge(1)
+		says(t, "in time", w.Hasty(time.Hour), "")
+	})
+}

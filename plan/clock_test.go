@@ -1,0 +1,47 @@
+package plan_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/popferry/popferry/plan"
+)
+
+// TestClockThatWasBehind (T10): what was delivered while a clock was behind counts
+// from when it was right again; in all other cases from its delivery.
+func TestClockThatWasBehind(t *testing.T) {
+	for name, c := range map[string]struct {
+		readings []time.Duration // of the runs, after the first of them
+		want     time.Duration   // from when a delivery at the first counts
+	}{
+		"right":              {[]time.Duration{0, day, 40 * day}, 0},
+		"a long pause":       {[]time.Duration{0, 300 * day}, 0},
+		"never set at first": {[]time.Duration{0, 20000 * day, 20001 * day}, 20000 * day},
+		"set back":           {[]time.Duration{0, -40 * day}, 0},
+		"set back for good":  {[]time.Duration{0, -40 * day, -39 * day, -38 * day}, 0},
+		"behind once":        {[]time.Duration{0, -40 * day, day, 2 * day}, day},
+		"behind twice":       {[]time.Duration{0, -4000 * day, -3999 * day, 3 * day}, 3 * day},
+		"ahead once":         {[]time.Duration{0, 40 * day, day, 2 * day}, 0},
+		"ahead, then behind": {[]time.Duration{0, 300 * day, day, -day, 2 * day}, 2 * day},
+		"a little behind":    {[]time.Duration{0, -time.Minute, time.Minute}, 0},
+	} {
+		clock, last := plan.Clock{}, time.Time{}
+		for _, at := range c.readings {
+			clock = clock.Next(last, now.Add(at))
+			last = now.Add(at)
+		}
+		if got := clock.Counted(now).Sub(now); got != c.want {
+			t.Errorf("%s: counts from %v, want %v", name, got, c.want)
+		}
+	}
+	killed := plan.Clock{}
+	for _, at := range []time.Duration{0, -4000 * day, day} {
+		killed = killed.Next(time.Time{}, now.Add(at))
+	}
+	if got := killed.Counted(now); !got.Equal(now.Add(day)) {
+		t.Errorf("after runs that did not end: counts from %v", got)
+	}
+	if at := (plan.Clock{Since: now}).Counted(time.Time{}); !at.IsZero() {
+		t.Errorf("what was never delivered counts from %v", at)
+	}
+}
