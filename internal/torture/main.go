@@ -1,6 +1,6 @@
 // Command torture tries to make popferry lose mail, double it or alter it.
 //
-// It has eight parts, and each is about another way in which a transfer can go wrong:
+// It has nine parts, and each is about another way in which a transfer can go wrong:
 //
 //	kills      the program is killed (SIGKILL) at random moments, between real servers, with mail
 //	           arriving all the while ([kills])
@@ -10,6 +10,7 @@
 //	state      the journal is damaged, missing, old, new, copied, or in use ([states])
 //	histories  whole histories are invented from seeds, and played in memory ([histories])
 //	model      a small world gets every blow, and every two ([model])
+//	runners    two runners of that world meet at every step, and at every two ([runners])
 //	mutants    the engine itself is broken, in ways that would lose or double mail, and the tests
 //	           have to notice ([mutants])
 //
@@ -87,7 +88,8 @@ var parts = []struct {
 	run  func(context.Context, *bench) (part, error)
 }{
 	{"state", states}, {"disk", disks}, {"zombie", zombies},
-	{"histories", histories}, {"model", model}, {"kills", kills}, {"cuts", cuts}, {"mutants", mutants},
+	{"histories", histories}, {"model", model}, {"runners", runners},
+	{"kills", kills}, {"cuts", cuts}, {"mutants", mutants},
 }
 
 func parse(args []string) (options, error) {

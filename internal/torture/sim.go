@@ -49,9 +49,9 @@ func histories(ctx context.Context, b *bench) (part, error) {
 		About: "From each seed comes a history: what the servers can do, up to four lives of the program, and what\n" +
 			"goes wrong in them: death at any step, connections cut at any octet (FIN, RST, silence, or the\n" +
 			"last octets arrive later), servers that refuse, stall or die, a journal that can't be written\n" +
-			"or is lost, new UIDVALIDITY and UIDLs, other clients and other runners. All is in memory, with\n" +
-			"a clock of its own, one thing at a time, so that each seed can be played again. A healthy run\n" +
-			"follows, and one more that must copy nothing.",
+			"or is lost, new UIDVALIDITY and UIDLs, other clients and other runners, and a clock that is set by\n" +
+			"hours, days or ten years. All is in memory, one thing at a time, so that each seed can be played\n" +
+			"again. A healthy run follows, and one more that must copy nothing.",
 		Command: fmt.Sprintf("go run ./internal/torture -seed %d -histories %d histories", b.Seed, b.Histories),
 	})
 	if err != nil {
@@ -98,12 +98,39 @@ func model(ctx context.Context, b *bench) (part, error) {
 	if err != nil {
 		return part{}, err
 	}
+	err = s.pairs(ctx)
+	return s.figures, err
+}
+
+// runners is the part of that name.
+func runners(ctx context.Context, b *bench) (part, error) {
+	s, err := b.simulator(ctx, "TestTwoRunners", part{
+		Title: "Two runners of one account",
+		About: "The same three messages are carried by two popferrys, kept or deleted, with and without UIDPLUS. The\n" +
+			"second comes at every step of the first. With the same state directory it is refused. With another it\n" +
+			"goes on until every step of its own, where it waits for the first to end, or dies. Nothing may be lost,\n" +
+			"altered or deleted too early. Mail that both carry at the same time may be doubled (README, Limits), and\n" +
+			"is counted apart; where the first died before the second came, nothing may. Then each runs in health,\n" +
+			"and once more, which must copy nothing.",
+		Command: "go run ./internal/torture runners",
+	})
+	if err != nil {
+		return part{}, err
+	}
+	err = s.pairs(ctx)
+	s.figures.note("in the cases in which both were at work, %d times a mail was doubled, as expected",
+		s.counts["doubled as expected"])
+	return s.figures, err
+}
+
+// pairs has the test try every two steps, in shares.
+func (s *simulator) pairs(ctx context.Context) error {
 	const shares = 16
-	err = s.all(ctx, shares, func(n int) []string {
+	err := s.all(ctx, shares, func(n int) []string {
 		return []string{"POPFERRY_PAIRS=all", fmt.Sprintf("POPFERRY_PART=%d/%d", n, shares)}
 	})
 	s.figures.Cases = s.counts["cases"]
-	return s.figures, err
+	return err
 }
 
 // all runs the test several times, with an environment for each.

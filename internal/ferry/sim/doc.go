@@ -15,5 +15,5 @@
 //
 // TestModel is the exhaustive counterpart: a small world, in which the program dies
 // or loses a connection at every step, and with POPFERRY_PAIRS=all at every pair of
-// steps of two lives.
+// steps of two lives. TestTwoRunners has two programs meet in the same world.
 package sim

@@ -107,20 +107,26 @@ func blows(steps int) []blow {
 // of the second life, or of the first if that gets no blow, and whether the last blow
 // met something: a write to the journal is no connection that could end.
 func (m model) try(t *testing.T, one, two blow) (steps int, hit bool) {
-	inBubble(t, func(t *testing.T) {
-		w := voyage.New(voyage.Options{Keep: m.keep, Imap: imapd.Options{NoUIDPlus: !m.uidplus}})
-		defer w.Close()
-		w.Tune = func(o *ferry.Options) { o.Random = func() float64 { return 0.5 } }
-		w.Arrive(0, letter(1), letter(1), note(2))
-		s := &struck{T: t, w: w, name: fmt.Sprintf("%v, %v, then %v", m, one, two)}
-		steps = s.live(one)
+	m.world(t, fmt.Sprintf("%v, %v, then %v", m, one, two), func(s *struck) {
+		steps = s.suffer(one)
 		if one.step > 0 {
-			steps = s.live(two)
+			steps = s.suffer(two)
 		}
 		s.end(m)
 		hit = s.hit
 	})
 	return steps, hit
+}
+
+// world makes one with its mail, and has something happen in it.
+func (m model) world(t *testing.T, name string, happen func(*struck)) {
+	inBubble(t, func(t *testing.T) {
+		w := voyage.New(voyage.Options{Keep: m.keep, Imap: imapd.Options{NoUIDPlus: !m.uidplus}})
+		defer w.Close()
+		w.Tune = func(o *ferry.Options) { o.Random = func() float64 { return 0.5 } }
+		w.Arrive(0, letter(1), letter(1), note(2))
+		happen(&struck{T: t, w: w, name: name})
+	})
 }
 
 // struck is a world that gets blows.
@@ -129,17 +135,15 @@ type struck struct {
 	w    *voyage.World
 	name string
 	hit  bool // the last blow met something
+
+	others sync.WaitGroup // lives of others
 }
 
-// live is a life with a blow. Its steps come in one order.
-func (s *struck) live(b blow) (steps int) {
-	life, turn, left := &voyage.Life{Who: "life"}, 0, s.w.Left()
-	life.Turns = voyage.NewTurns(func(waiting []string) int {
-		turn++
-		if now := s.w.Left(); now != left {
-			left = now
-			s.none("early", s.w.Lost())
-		}
+// suffer is a life with a blow. Its steps come in one order.
+func (s *struck) suffer(b blow) (steps int) {
+	life := &voyage.Life{Who: "life"}
+	s.live(life, func(turn int, waiting []string) int {
+		steps = turn
 		switch {
 		case turn != b.step:
 		case b.cut:
@@ -150,35 +154,70 @@ func (s *struck) live(b blow) (steps int) {
 		}
 		return 0
 	})
+	return steps
+}
+
+// live is a life in which somebody chooses at every turn, counted from 1, which of the
+// waiting steps is next.
+func (s *struck) live(life *voyage.Life, choose func(turn int, waiting []string) int) {
+	turn, left := 0, s.w.Left()
+	life.Turns = voyage.NewTurns(func(waiting []string) int {
+		turn++
+		if now := s.w.Left(); now != left {
+			left = now
+			s.none("early", s.w.Lost())
+		}
+		return choose(turn, waiting)
+	})
 	over := make(chan struct{})
 	var giving sync.WaitGroup
 	giving.Go(func() { life.Turns.Give(over) })
-	report, err := s.w.Run(context.Background(), life)
+	s.run(life)
+	s.others.Wait()
 	close(over)
 	giving.Wait()
+	s.none("lost", s.w.Lost())
+}
+
+// run is a life in which things may go wrong, to its end.
+func (s *struck) run(life *voyage.Life) {
+	report, err := s.w.Run(context.Background(), life)
 	if err != nil {
-		s.Fatal(err)
+		s.Errorf("%s: %v", s.name, err)
 	}
 	if !life.Died() && report.ExitCode != fault.OK && report.ExitCode != fault.Temporary {
 		s.Errorf("%s: exit status %d", s.name, report.ExitCode)
 	}
-	s.none("lost", s.w.Lost())
-	return turn
 }
 
 // end is the healthy end.
 func (s *struck) end(m model) {
-	for _, which := range []string{"the healthy run", "one more run"} {
-		before := s.w.Imap.Counters().Messages
-		report, err := s.w.Run(context.Background(), &voyage.Life{})
-		if err != nil || report.ExitCode != fault.OK {
-			s.Errorf("%s: %s: exit status %d, %v", s.name, which, report.ExitCode, err)
-		}
-		if stored := s.w.Imap.Counters().Messages - before; which == "one more run" && stored > 0 {
-			s.Errorf("%s: one more run stored %d", s.name, stored)
-		}
-		s.none(which, s.w.Wrong())
+	s.healthy(&voyage.Life{})
+	s.none("the healthy run", s.w.Wrong())
+	s.idle(&voyage.Life{})
+	s.none("one more run", s.w.Wrong())
+	s.emptied(m)
+}
+
+// healthy is a life in which nothing goes wrong.
+func (s *struck) healthy(life *voyage.Life) {
+	report, err := s.w.Run(context.Background(), life)
+	if err != nil || report.ExitCode != fault.OK {
+		s.Errorf("%s: a healthy run: exit status %d, %v", s.name, report.ExitCode, err)
 	}
+}
+
+// idle is one that finds nothing to do.
+func (s *struck) idle(life *voyage.Life) {
+	before := s.w.Imap.Counters().Messages
+	s.healthy(life)
+	if stored := s.w.Imap.Counters().Messages - before; stored > 0 {
+		s.Errorf("%s: one more run stored %d", s.name, stored)
+	}
+}
+
+// emptied looks whether all was deleted that was to be.
+func (s *struck) emptied(m model) {
 	if left := s.w.Left(); m.keep.Delete && left > 0 {
 		s.Errorf("%s: %d messages are left", s.name, left)
 	}
