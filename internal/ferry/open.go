@@ -9,6 +9,7 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/plan"
 )
 
 // open connects to both servers at once, and opens the journal's ledger. The folder

@@ -23,7 +23,7 @@ func (s *session) capabilities() string {
 		locked := s.needsTLS()
 		add("STARTTLS", locked)
 		add("LOGINDISABLED", locked)
-		add("AUTH=PLAIN", !locked)
+		add("AUTH="+o.mechanism(), !locked)
 		add("SASL-IR", !o.NoSASLIR)
 	} else {
 		add("UNSELECT", true)
@@ -79,15 +79,24 @@ func (s *session) login(c *command, args []arg) (string, error) {
 	if len(args) != 2 || !args[0].isString() || !args[1].isString() {
 		return "", errSyntax
 	}
-	return s.enter(args[0].text, args[1].text, args[0].text), nil
+	return s.enter(args[0].text, s.options.right(args[0].text, args[1].text), args[0].text), nil
 }
 
-// authenticate does SASL PLAIN (RFC 4616), with an initial response where that is offered.
+// mechanism is the one that is offered.
+func (o *Options) mechanism() string {
+	if o.Token != nil {
+		return "XOAUTH2"
+	}
+	return "PLAIN"
+}
+
+// authenticate does SASL PLAIN (RFC 4616) or XOAUTH2, with an initial response where that is
+// offered.
 func (s *session) authenticate(c *command, args []arg) (string, error) {
 	if len(args) == 0 || !args[0].isString() {
 		return "", errSyntax
 	}
-	if !strings.EqualFold(args[0].text, "PLAIN") {
+	if !strings.EqualFold(args[0].text, s.options.mechanism()) {
 		return "NO mechanism is not offered", nil
 	}
 	response := ""
@@ -109,16 +118,34 @@ func (s *session) authenticate(c *command, args []arg) (string, error) {
 		return "BAD authentication cancelled", nil
 	}
 	data, err := base64.StdEncoding.DecodeString(response)
+	if s.options.Token != nil {
+		return s.bearer(string(data)), nil
+	}
 	parts := strings.Split(string(data), "\x00")
 	if err != nil || len(parts) != 3 {
 		return "BAD malformed response", nil
 	}
-	return s.enter(parts[1], parts[2], cmp.Or(parts[0], parts[1])), nil
+	return s.enter(parts[1], s.options.right(parts[1], parts[2]), cmp.Or(parts[0], parts[1])), nil
 }
 
-// enter checks user and password and opens the mailboxes of whoever the user wants to
-// be: anybody may be everybody.
-func (s *session) enter(user, password, as string) string {
+// bearer checks "user=…^Aauth=Bearer …^A^A".
+func (s *session) bearer(response string) string {
+	user, rest, ok := strings.Cut(strings.TrimPrefix(response, "user="), "\x01auth=Bearer ")
+	token, ends := strings.CutSuffix(rest, "\x01\x01")
+	if !ok || !ends {
+		return "BAD malformed response"
+	}
+	return s.enter(user, s.options.Token(user, token), user)
+}
+
+// right checks a password.
+func (o *Options) right(user, password string) bool {
+	return o.Token == nil && (o.Username == "" || user == o.Username && password == o.Password)
+}
+
+// enter opens the mailboxes of whoever the user wants to be, if what the user showed was
+// right: anybody may be everybody.
+func (s *session) enter(user string, right bool, as string) string {
 	o := &s.options
 	if !s.isSecure() {
 		s.server.count(func(n *Counters) { n.ClearLogins++ })
@@ -127,7 +154,7 @@ func (s *session) enter(user, password, as string) string {
 		s.server.violation("a login before STARTTLS, though LOGINDISABLED was announced")
 		return "NO [PRIVACYREQUIRED] start TLS first"
 	}
-	if o.Username != "" && (user != o.Username || password != o.Password) {
+	if !right {
 		s.server.count(func(n *Counters) { n.Refused++ })
 		return "NO [AUTHENTICATIONFAILED] wrong user name or password"
 	}

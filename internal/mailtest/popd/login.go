@@ -98,13 +98,14 @@ func (c *session) auth(rest string, said []byte) {
 	switch {
 	case said != nil && strings.HasPrefix(string(said), "+ "):
 		c.sasl = true
-	case c.options.NoSASL || !strings.EqualFold(mechanism, "PLAIN"):
+	case c.options.NoSASL || !slices.Contains(c.options.mechanisms(), strings.ToUpper(mechanism)):
 		c.fail("unsupported authentication mechanism")
 	case !initial:
-		c.sasl = true
+		c.sasl, c.mechanism = true, strings.ToUpper(mechanism)
 		c.line("+ ")
 	default:
-		c.plain(response)
+		c.mechanism = strings.ToUpper(mechanism)
+		c.respond(response)
 	}
 }
 
@@ -123,7 +124,37 @@ func (c *session) finishSASL(response string) {
 		c.fail("cancelled")
 		return
 	}
+	c.respond(response)
+}
+
+func (o Options) mechanisms() []string {
+	if o.Token != nil {
+		return []string{"XOAUTH2"}
+	}
+	return []string{"PLAIN"}
+}
+
+func (c *session) respond(response string) {
+	if c.mechanism == "XOAUTH2" {
+		c.bearer(response)
+		return
+	}
 	c.plain(response)
+}
+
+// bearer checks "user=…^Aauth=Bearer …^A^A".
+func (c *session) bearer(response string) {
+	decoded, err := base64.StdEncoding.DecodeString(response)
+	user, rest, ok := strings.Cut(strings.TrimPrefix(string(decoded), "user="), "\x01auth=Bearer ")
+	token, ends := strings.CutSuffix(rest, "\x01\x01")
+	switch {
+	case err != nil || !ok || !ends:
+		c.fail("malformed response")
+	case !c.options.Token(user, token):
+		c.fail("[AUTH] the token is not good")
+	default:
+		c.admit()
+	}
 }
 
 // plain checks the message of RFC 4616 §2.
@@ -141,10 +172,14 @@ func (c *session) plain(response string) {
 // its password was right (RFC 2449 §8.1.2, §6.5).
 func (c *session) login(user, password string) {
 	o := c.options
-	if o.Username != "" && (user != o.Username || password != o.Password) {
+	if o.Token != nil || o.Username != "" && (user != o.Username || password != o.Password) {
 		c.fail("[AUTH] wrong user name or password")
 		return
 	}
+	c.admit()
+}
+
+func (c *session) admit() {
 	if refusal := c.enter(); refusal != "" {
 		c.fail("%s", refusal)
 		return

@@ -22,6 +22,9 @@ const (
 type Options struct {
 	// Username and Password that let a client in; no Username lets in everyone.
 	Username, Password string
+	// Token, unless nil, announces XOAUTH2 and says whether a token is good for a user;
+	// passwords are refused then.
+	Token func(user, token string) bool
 	// Mode and TLS say how a session becomes safe.
 	Mode Mode
 	TLS  *tls.Config

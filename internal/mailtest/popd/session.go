@@ -29,10 +29,12 @@ type session struct {
 	user     string
 	loggedIn bool
 	sasl     bool // the next line answers a challenge
-	list     []*stored
-	marked   map[*stored]bool
-	given    map[*stored]bool // by RETR
-	done     bool
+	// mechanism is what the client chose.
+	mechanism string
+	list      []*stored
+	marked    map[*stored]bool
+	given     map[*stored]bool // by RETR
+	done      bool
 }
 
 func newSession(server *Server, options Options, conn net.Conn) *session {

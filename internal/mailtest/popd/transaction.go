@@ -26,7 +26,7 @@ func (c *session) capa() {
 		{!o.NoPipelining, "PIPELINING"},
 		{o.Mode == STLS && !c.secure, "STLS"},
 		{o.Mode != STLS || c.secure, "USER"},
-		{!o.NoSASL && (o.Mode != STLS || c.secure), "SASL PLAIN"},
+		{!o.NoSASL && (o.Mode != STLS || c.secure), "SASL " + strings.Join(o.mechanisms(), " ")},
 		{o.UTF8, "UTF8 USER"},
 		{o.ExpireAtOnce, "EXPIRE 0"},
 		{o.LoginDelay > 0, "LOGIN-DELAY " + strconv.Itoa(int(o.LoginDelay/time.Second))},
