@@ -63,6 +63,7 @@ func (t *trip) deleteDue(ctx context.Context, due []journal.Record) error {
 		}
 	}
 	if kept > 0 {
+		t.engine.unproven.Store(t.account.Name, time.Now())
 		t.note("%s kept on POP3: the copy is not where it was delivered, or not as it was sent (popferry verify tells)",
 			count(kept, "message"))
 	}

@@ -91,6 +91,8 @@ type engine struct {
 	folders *hosts
 	whole   map[string]bool // users whose accounts all take turns
 	observe sync.Mutex
+	// unproven has when it was last found, by account, that copies can't be proved.
+	unproven sync.Map
 }
 
 func newEngine(o Options) *engine {

@@ -57,7 +57,7 @@ func (p *pipeline) startMore(n int) {
 		if !p.t.engine.hosts.take(p.t.account.Destination.Address()) {
 			return
 		}
-		extra := p.t.newLink()
+		extra := p.t.newLink(true)
 		extra.bonus = true
 		p.run(func() error {
 			defer extra.close()

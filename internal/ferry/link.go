@@ -36,10 +36,12 @@ type link struct {
 // errGaveWay is the cause when a login was given up in favour of another account.
 var errGaveWay = errors.New("gave way")
 
-// newLink returns a link that has a place already.
-func (t *trip) newLink() *link {
-	l := &link{trip: t, placed: true, turn: make(chan struct{}, 1)}
-	t.engine.hosts.enlist(l)
+// newLink returns a link that has a place already, or none yet.
+func (t *trip) newLink(placed bool) *link {
+	l := &link{trip: t, placed: placed, turn: make(chan struct{}, 1)}
+	if placed {
+		t.engine.hosts.enlist(l)
+	}
 	return l
 }
 

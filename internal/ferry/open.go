@@ -20,7 +20,9 @@ func (t *trip) open(ctx context.Context, create bool) error {
 	}
 	var source, dest error
 	var both sync.WaitGroup
-	both.Go(func() { source = guard(func() error { return t.openBusySource(ctx) }) })
+	if t.source == nil {
+		both.Go(func() { source = guard(func() error { return t.openBusySource(ctx) }) })
+	}
 	both.Go(func() { dest = guard(func() error { return t.dest.open(ctx, create) }) })
 	both.Wait()
 	if source != nil && dest != nil {

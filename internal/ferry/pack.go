@@ -204,7 +204,7 @@ func (t *trip) remember(ctx context.Context, p *pipeline, batch []*parcel) ([]*p
 	_, box := t.dest.get()
 	rest := batch[:0:0]
 	for _, c := range batch {
-		if c.record.State != journal.Held || t.engine.Held || trusted(c.listed) ||
+		if c.record.State != journal.Held || t.heldToo || trusted(c.listed) ||
 			retriable(c.record, box.AppendLimit) && !t.isHeld(c.record.Key) {
 			rest = append(rest, c)
 			continue

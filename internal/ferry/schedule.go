@@ -12,64 +12,95 @@ import (
 // ahead is how many accounts are looked at for one that can begin.
 const ahead = 1000
 
-// each runs work for every chosen account, limits.accounts at a time: in order, but
-// one that has to wait for a place at a server, or for a folder, keeps nobody behind
-// it waiting. One bad account never stops the others.
+// request asks for a trip. Begin gets it, with all that it needs, and returns at once.
+type request struct {
+	account plan.Account
+	// glance begins without the destination, which may not be needed; held tries held
+	// messages again.
+	glance, held bool
+	begin        func(*trip)
+}
+
+// each runs work for every chosen account, limits.accounts at a time. One bad account
+// never stops the others.
 func (e *engine) each(ctx context.Context, work func(*trip, context.Context) error) Report {
 	started := time.Now()
 	chosen := e.chosen()
 	reports := make([]AccountReport, len(chosen))
-	waiting := make([]int, len(chosen))
-	for i := range waiting {
-		waiting[i] = i
-	}
-	var under sync.WaitGroup
+	requests := make(chan request, len(chosen))
 	ended := make(chan struct{}, 1)
-	for len(waiting) > 0 {
-		n, t := e.next(chosen, waiting)
-		if t == nil {
-			waitFor(ended)
-			continue
-		}
-		report := &reports[waiting[n]]
-		copy(waiting[1:], waiting[:n])
-		waiting = waiting[1:]
-		under.Go(func() {
-			*report = t.one(ctx, work)
-			select {
-			case ended <- struct{}{}:
-			default:
-			}
-		})
+	var under sync.WaitGroup
+	for i, account := range chosen {
+		requests <- request{account: account, begin: func(t *trip) {
+			under.Go(func() {
+				reports[i] = t.one(ctx, work)
+				tellEnd(ended)
+			})
+		}}
 	}
+	close(requests)
+	e.serve(requests, ended)
 	under.Wait()
 	return newReport(started, reports)
 }
 
-// waitFor waits until a trip ended, and no longer than a beat: others may lend what
-// they have.
-func waitFor(ended <-chan struct{}) {
-	pause := time.NewTimer(beat)
-	defer pause.Stop()
+// serve begins trips as they are asked for, until no more are: in order, but one that
+// has to wait for a place at a server, or for a folder, keeps nobody behind it waiting.
+// Ended tells that a trip is over.
+func (e *engine) serve(requests <-chan request, ended <-chan struct{}) {
+	var waiting []request
+	for open := true; open || len(waiting) > 0; {
+		if len(waiting) == 0 {
+			r, ok := <-requests
+			if open = ok; ok {
+				waiting = append(waiting, r)
+			}
+			continue
+		}
+		n, t := e.next(waiting)
+		if t != nil {
+			begin := waiting[n].begin
+			copy(waiting[1:], waiting[:n])
+			waiting = waiting[1:]
+			begin(t)
+			continue
+		}
+		// No longer than a beat: others may lend what they have.
+		select {
+		case r, ok := <-requests:
+			if ok {
+				waiting = append(waiting, r)
+			} else {
+				requests, open = nil, false
+			}
+		case <-ended:
+		case <-time.After(beat):
+		}
+	}
+}
+
+func tellEnd(ended chan<- struct{}) {
 	select {
-	case <-ended:
-	case <-pause.C:
+	case ended <- struct{}{}:
+	default:
 	}
 }
 
 // next returns the first of the waiting accounts that can begin, with all that it
 // needs for that, or nil. Who has a place that one of them lacks is asked for it.
-func (e *engine) next(chosen []plan.Account, waiting []int) (n int, t *trip) {
+func (e *engine) next(waiting []request) (n int, t *trip) {
 	wanted := map[string]int{}
 	defer e.hosts.want(wanted)
 	given := e.slots.begin()
 	if given == nil {
 		return 0, nil
 	}
-	for n, i := range waiting[:min(len(waiting), ahead)] {
-		a := chosen[i]
-		if e.reserve(a, wanted) {
-			return n, newTrip(e, a, given)
+	for n, r := range waiting[:min(len(waiting), ahead)] {
+		switch {
+		case r.glance && e.hosts.take(sourcePlace(r.account)):
+			return n, newTrip(e, r, given)
+		case !r.glance && e.reserve(r.account, wanted):
+			return n, newTrip(e, r, given)
 		}
 	}
 	e.slots.end(given)

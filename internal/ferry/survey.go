@@ -193,7 +193,7 @@ func (t *trip) draw(ctx context.Context, act bool) (plan.Plan, error) {
 	p := plan.Build(plan.Input{
 		Account: t.account.Name, ConfigHash: t.account.Hash(), Now: t.now(), LastRun: t.lastRun.At,
 		Listing: t.listing, Skip: t.account.Source.Skip, Known: t.knownToPlan(box.AppendLimit), Found: found,
-		Limit: box.AppendLimit, Expire: t.source.Capabilities().Expire, Keep: t.account.Keep, HeldToo: t.engine.Held,
+		Limit: box.AppendLimit, Expire: t.source.Capabilities().Expire, Keep: t.account.Keep, HeldToo: t.heldToo,
 		Destination: plan.Destination{
 			Host: t.account.Destination.Host, User: t.account.Destination.Mailbox(),
 			Folder: box.Name, Exists: box.Exists, UIDValidity: box.UIDValidity,

@@ -32,6 +32,9 @@ type trip struct {
 	engine  *engine
 	account plan.Account
 	slot    *slot
+	glances bool // look at the source first; see glance
+	idle    bool // that was all there was to do
+	heldToo bool // try held messages again
 
 	source     *pop.Maildrop
 	session    *session       // of the source
@@ -100,17 +103,19 @@ type session struct {
 	topped              bool // a TOP was sent
 }
 
-// newTrip makes a trip that has a slot, its folder, and a place at both servers.
-func newTrip(e *engine, a plan.Account, given *slot) *trip {
+// newTrip makes a trip that has a slot and a place at its source, and unless it glances
+// there first, its folder and a place at the destination.
+func newTrip(e *engine, r request, given *slot) *trip {
+	a := r.account
 	a.Source.Wrap, a.Destination.Wrap = given.feel, given.feel
 	t := &trip{
-		slot: given, engine: e, account: a, opened: e.Clock(), report: AccountReport{Name: a.Name},
+		slot: given, engine: e, account: a, glances: r.glance, heldToo: e.Held || r.held, opened: e.Clock(), report: AccountReport{Name: a.Name},
 		parked: map[string]journal.Record{}, doubts: map[string]doubt{}, ordinals: map[string]int{}, own: map[string]bool{},
 		held: map[string]bool{}, heldRow: map[string]int{}, exported: map[string]bool{},
 		garbled: map[string]bool{}, grown: map[string]int64{}, ended: map[string]bool{}, recognised: map[string]bool{},
 		shortened: map[string]message.Summary{}, room: unlimited(),
 	}
-	t.dest = t.newLink()
+	t.dest = t.newLink(!r.glance)
 	return t
 }
 
@@ -124,6 +129,11 @@ func (t *trip) run(ctx context.Context) error {
 // answer was lost, ends a round; the next one lists and looks anew, so that there
 // is one way only in which the state of things is judged.
 func (t *trip) pass(ctx context.Context) error {
+	if t.glances {
+		if err := t.glance(ctx); err != nil || t.idle {
+			return err
+		}
+	}
 	if err := t.open(ctx, true); err != nil {
 		return err
 	}
@@ -382,7 +392,9 @@ func (t *trip) close() {
 	t.dest.close()
 	t.farewell.Wait()
 	t.engine.hosts.release(sourcePlace(t.account))
-	t.engine.folders.release(t.engine.turn(t.account))
+	if !t.glances { // else nobody needed it
+		t.engine.folders.release(t.engine.turn(t.account))
+	}
 	t.engine.slots.end(t.slot)
 }
 
@@ -407,7 +419,8 @@ func (t *trip) finish(err error, took time.Duration) AccountReport {
 	if r.Held > 0 {
 		r.ExitCode = fault.Worst(r.ExitCode, fault.Held)
 	}
-	if t.ledger == nil || t.silent {
+	r.NotBefore = t.notBefore(err)
+	if t.ledger == nil || t.silent || t.idle && !t.worthSaying(r.ExitCode) {
 		return *r
 	}
 	_ = t.learnClock(context.Background(), t.clock.Next(t.opened, t.now())) // as below

@@ -1,0 +1,53 @@
+package ferry
+
+import (
+	"context"
+	"sync"
+
+	"github.com/popferry/popferry/internal/fault"
+)
+
+// Fleet passes over accounts again and again. What passes share, such as the places of
+// limits.per_host, lives as long as it does.
+type Fleet struct {
+	engine   *engine
+	requests chan request
+	ended    chan struct{}
+	over     sync.WaitGroup
+}
+
+// NewFleet makes one. Options.Accounts and Stored say nothing here.
+func NewFleet(o Options) *Fleet {
+	f := &Fleet{engine: newEngine(o), requests: make(chan request), ended: make(chan struct{}, 1)}
+	f.over.Go(func() { f.engine.serve(f.requests, f.ended) })
+	return f
+}
+
+// Pass takes one pass over an account, once limits.accounts and limits.per_host permit
+// it: at the source first, and where there is nothing new it ends there. With held set
+// it tries held messages again.
+func (f *Fleet) Pass(ctx context.Context, name string, held bool) AccountReport {
+	for _, account := range f.engine.Config.Accounts {
+		if account.Name != name {
+			continue
+		}
+		begun := make(chan *trip)
+		ask := request{account: account, glance: true, held: held, begin: func(t *trip) { begun <- t }}
+		select {
+		case f.requests <- ask:
+			report := (<-begun).one(ctx, (*trip).run)
+			tellEnd(f.ended)
+			return report
+		case <-ctx.Done():
+			return AccountReport{Name: name, ExitCode: fault.Temporary}
+		}
+	}
+	err := fault.New(fault.Usage, "there is no account %q", fault.Escape(name)).WithHint("check the name")
+	return AccountReport{Name: name, ExitCode: err.Code, Error: errorReport(err)}
+}
+
+// Close ends a fleet all of whose passes are over.
+func (f *Fleet) Close() {
+	close(f.requests)
+	f.over.Wait()
+}

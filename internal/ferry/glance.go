@@ -1,0 +1,134 @@
+package ferry
+
+import (
+	"context"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/plan"
+)
+
+// heartbeat is how often the journal is told of passes in which nothing happened.
+const heartbeat = time.Hour
+
+// provedEvery is how often it is tried to delete what could not be deleted, since its
+// copy is not where it was delivered: people move mail.
+const provedEvery = 24 * time.Hour
+
+// unasked stands for the limit of a destination that was not asked: what was too large
+// before is still.
+const unasked = 1
+
+// glance looks at the source, and ends the pass there if nothing is to be done: for most
+// passes of a bridge the destination need not be asked, and nothing written. If there is
+// something, the trip takes its folder and goes on as any other does, in the same
+// session.
+func (t *trip) glance(ctx context.Context) error {
+	if err := t.openLedger(ctx); err != nil {
+		return err
+	}
+	settled, err := t.allSettled(ctx)
+	if err != nil {
+		return err
+	}
+	if settled {
+		if err := t.openBusySource(ctx); err != nil {
+			return err
+		}
+		if t.idle, err = t.nothingNew(ctx); err != nil {
+			return err
+		}
+	}
+	if t.idle {
+		t.leave(ctx)
+		return nil
+	}
+	if err := t.engine.folders.await(ctx, t.engine.turn(t.account)); err != nil {
+		return err
+	}
+	t.glances = false // it has its folder now
+	return nil
+}
+
+// allSettled reports whether the journal has nothing for which the destination would
+// have to be asked, whatever is listed.
+func (t *trip) allSettled(ctx context.Context) (bool, error) {
+	counts, err := t.ledger.Counts(ctx)
+	if err != nil {
+		return false, err
+	}
+	for _, name := range []string{factRenumbered, factTakeOver} {
+		if fact, err := t.ledger.Fact(ctx, name); err != nil || fact != "" {
+			return false, err
+		}
+	}
+	return t.baseline && counts[journal.Intent]+counts[journal.DeleteSent] == 0, nil
+}
+
+// nothingNew reports whether the journal knows all that is listed, by a name that can be
+// trusted, and nothing of it is due for anything.
+func (t *trip) nothingNew(ctx context.Context) (bool, error) {
+	keys := make([]string, 0, len(t.listing))
+	for _, l := range t.listing {
+		if !trusted(l) {
+			return false, nil
+		}
+		keys = append(keys, l.Key)
+	}
+	known, err := t.ledger.Get(ctx, keys)
+	if err != nil {
+		return false, err
+	}
+	deletes, err := t.mayDelete(ctx)
+	if err != nil {
+		return false, err
+	}
+	t.known = known
+	var held []plan.Listed
+	for _, l := range t.listing {
+		r := known[l.Key]
+		switch {
+		case r.State == journal.Held && r.Listed == l.Size && !t.heldToo && !retriable(r, unasked):
+			held = append(held, l)
+		case r.State == journal.Delivered && r.Listed == l.Size && !(deletes && t.isDue(r)), t.skips(l):
+		default:
+			return false, nil
+		}
+	}
+	t.report.Listed, t.report.Known = len(t.listing), len(t.listing)-len(held)
+	for _, l := range held {
+		t.countHeld(l, known[l.Key].Reason)
+	}
+	return true, nil
+}
+
+// mayDelete reports whether a person agreed to deletions from this maildrop, and the
+// last pass did not find just now that some mail can't be deleted.
+func (t *trip) mayDelete(ctx context.Context) (bool, error) {
+	tried, ok := t.engine.unproven.Load(t.account.Name)
+	if !t.account.Keep.Delete || ok && time.Since(tried.(time.Time)) < provedEvery {
+		return false, nil
+	}
+	agreed, err := t.ledger.Fact(ctx, factConfirmDelete)
+	return agreed != "" || t.engine.ConfirmDelete, err
+}
+
+func (t *trip) isDue(r journal.Record) bool {
+	return provable(r) && t.account.Keep.Due(t.clock.Counted(r.DeliveredAt), t.lastRun.At, t.now())
+}
+
+// worthSaying reports whether the journal should hear how an idle pass ended: it says
+// something else than the one before, or was silent for long.
+func (t *trip) worthSaying(code fault.Code) bool {
+	return t.lastRun.ExitCode != code || t.now().Sub(t.lastRun.At) >= heartbeat
+}
+
+// notBefore is when the servers permit another pass, as far as they said.
+func (t *trip) notBefore(err error) time.Time {
+	at := t.loginAgain
+	if pause := fault.AfterOf(err); pause > 0 && time.Now().Add(pause).After(at) {
+		at = time.Now().Add(pause)
+	}
+	return at
+}
