@@ -85,6 +85,7 @@ type engine struct {
 	Options
 	slots *slots
 	hosts *hosts
+	gates *gates
 	disk  *semaphore.Weighted // octets of SpoolRoom
 	// folders lets accounts with one folder take turns: what one appends must not
 	// look like foreign mail to another.
@@ -115,7 +116,7 @@ func newEngine(o Options) *engine {
 		o.SpoolRoom = message.MaxRoom
 	}
 	return &engine{Options: o, slots: newSlots(o.Config.Limits.Accounts),
-		hosts: newHosts(o.Config.Limits.PerHost), folders: newHosts(1),
+		hosts: newHosts(o.Config.Limits.PerHost), folders: newHosts(1), gates: newGates(),
 		whole: wholeUsers(o.Config.Accounts), disk: semaphore.NewWeighted(o.SpoolRoom)}
 }
 

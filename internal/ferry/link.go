@@ -26,7 +26,8 @@ type link struct {
 	// the place.
 	turn   chan struct{}
 	placed bool
-	times  int // that the place was given away
+	times  int  // that the place was given away
+	lost   bool // the connection before, or an attempt to get one, failed
 
 	mu   sync.Mutex // guards what follows
 	conn *imapdst.Conn
@@ -86,10 +87,17 @@ func (l *link) unlock() { <-l.turn }
 // only slow gets in all the same.
 func (l *link) dial(ctx context.Context) error {
 	for await := l.trip.engine.hosts.await; ; await = l.trip.engine.hosts.awaitLast {
+		if err := l.trip.engine.gates.pass(ctx, l.address(), l.lost); err != nil {
+			return err
+		}
 		if err := l.place(ctx, await); err != nil {
 			return err
 		}
 		err := l.connect(ctx)
+		if !errors.Is(err, errGaveWay) {
+			l.trip.engine.gates.learn(l.address(), err)
+			l.lost = err != nil
+		}
 		if err == nil {
 			return nil
 		}
@@ -230,6 +238,7 @@ func (l *link) renew(ctx context.Context, dead *imapdst.Conn) error {
 		return nil
 	}
 	l.hangUp(dead)
+	l.lost = true
 	return l.again(ctx)
 }
 

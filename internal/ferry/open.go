@@ -140,7 +140,13 @@ func (t *trip) openSource(ctx context.Context) error {
 	if err := t.waitForLogin(ctx); err != nil {
 		return err
 	}
+	server := sourcePlace(t.account)
+	if err := t.engine.gates.pass(ctx, server, t.lost); err != nil {
+		return err
+	}
 	source, err := t.engine.DialSource(ctx, t.account)
+	t.engine.gates.learn(server, err)
+	t.lost = err != nil
 	if err != nil {
 		return err
 	}

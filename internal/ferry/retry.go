@@ -43,20 +43,24 @@ type jitter struct {
 
 // NextBackOff implements backoff.BackOff.
 func (j jitter) NextBackOff() time.Duration {
-	wait := j.ExponentialBackOff.NextBackOff()
-	return wait/2 + time.Duration(j.random()*float64(wait))
+	return around(j.ExponentialBackOff.NextBackOff(), j.random)
+}
+
+func around(wait time.Duration, random func() float64) time.Duration {
+	return wait/2 + time.Duration(random()*float64(wait))
 }
 
 // maxObeyed is the longest wait that a run sits out by itself; for longer ones
 // it ends with a temporary error that names the time.
 const maxObeyed = 5 * time.Minute
 
-// pause is the wait before a round that follows so many failures: 1 s, 2 s, 4 s…
-func pause(failures int) time.Duration {
+// pause is the wait before a round that follows so many failures: about 1 s, 2 s,
+// 4 s…
+func (e *engine) pause(failures int) time.Duration {
 	if failures == 0 {
 		return 0
 	}
-	return time.Second << min(failures-1, 5)
+	return around(time.Second<<min(failures-1, 5), e.Random)
 }
 
 // sleep waits for d or until ctx ends.

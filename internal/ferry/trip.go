@@ -38,6 +38,7 @@ type trip struct {
 
 	source     *pop.Maildrop
 	session    *session       // of the source
+	lost       bool           // the session before, or an attempt to get one, failed
 	loginAgain time.Time      // when the POP3 server permits another login
 	farewell   sync.WaitGroup // POP3 sessions that are saying QUIT
 	quit       atomic.Bool    // one of them did in which something was retrieved
@@ -158,7 +159,8 @@ func (t *trip) pass(ctx context.Context) error {
 		if err != nil && !t.worthAnother(ctx, err, failures) {
 			return err
 		}
-		if err := t.reopen(ctx, max(pause(failures), fault.AfterOf(err))); err != nil {
+		t.lost = err != nil
+		if err := t.reopen(ctx, max(t.engine.pause(failures), fault.AfterOf(err))); err != nil {
 			return err
 		}
 		t.rounds++
