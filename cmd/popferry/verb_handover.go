@@ -126,7 +126,7 @@ func (o handoverOptions) smtp(
 	if o.smtpHost == "" {
 		return s.Of(ctx, account)
 	}
-	return handover.Named(o.smtpHost, wire.TLSMode(o.smtpTLS), account.Destination.Username)
+	return handover.Named(o.smtpHost, wire.TLSMode(o.smtpTLS), account.Destination.Mailbox())
 }
 
 func (o handoverOptions) writer() func(io.Writer, []handover.Card) error {

@@ -50,8 +50,8 @@ func New(a plan.Account, outgoing *Server) Card {
 	to := a.Destination
 	by := providerOf(a)
 	c := Card{Account: a.Name, Address: Address(a), Outgoing: outgoing, Page: by.Access.Page,
-		Incoming: Server{to.Host, to.Port, encryption(to.TLS), to.Username},
-		SignIn:   signIn(to.Auth, by), Old: a.Source.Host, Kept: kept(a.Keep)}
+		Incoming: Server{to.Host, to.Port, encryption(to.TLS), to.Mailbox()},
+		SignIn:   signIn(ownAuth(to), by), Old: a.Source.Host, Kept: kept(a.Keep)}
 	if on := by.SwitchOn; on != nil && on.IMAP {
 		c.First = "IMAP has to be switched on for the account: " + on.Where + "."
 		c.FirstPage = on.Page
@@ -74,14 +74,14 @@ func providerOf(a plan.Account) provider.Provider {
 	return by
 }
 
-// Address is the new mail address of an account, as far as its user names tell.
+// Address is the new mail address of an account, as far as the names of its mailboxes tell.
 func Address(a plan.Account) string {
-	for _, name := range []string{a.Destination.Username, a.Source.Username} {
+	for _, name := range []string{a.Destination.Mailbox(), a.Source.Mailbox()} {
 		if strings.Contains(name, "@") {
 			return name
 		}
 	}
-	return a.Destination.Username
+	return a.Destination.Mailbox()
 }
 
 // encryption is what mail programs call a mode.
@@ -93,6 +93,15 @@ func encryption(mode wire.TLSMode) string {
 		return "STARTTLS"
 	}
 	return "none"
+}
+
+// ownAuth is how the user signs in, as far as the account tells: not where an
+// administrator does.
+func ownAuth(e plan.Endpoint) string {
+	if e.AuthorizeAs != "" {
+		return ""
+	}
+	return e.Auth
 }
 
 func signIn(auth string, by provider.Provider) string {

@@ -180,6 +180,17 @@ func TestAddress(t *testing.T) {
 	}
 }
 
+// TestSharedLogin: what an administrator logs in with is not for the user's card.
+func TestSharedLogin(t *testing.T) {
+	a := plan.Account{Name: "alice",
+		Source:      plan.Endpoint{Username: "admin@old.example", AuthorizeAs: "alice@old.example"},
+		Destination: plan.Endpoint{Username: "admin@new.example", AuthorizeAs: "alice@new.example", Auth: "xoauth2"}}
+	c := handover.New(a, nil)
+	if c.Address != "alice@new.example" || c.Incoming.Username != "alice@new.example" || strings.Contains(c.SignIn, "OAuth") {
+		t.Errorf("%+v", c)
+	}
+}
+
 // records is a DNS with two SRV records.
 type records struct {
 	imap  string
