@@ -2,6 +2,7 @@ package imapdst_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"strings"
 	"testing"
@@ -10,7 +11,9 @@ import (
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/sasl"
 	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/internal/wire"
 )
 
 func base64of(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
@@ -172,5 +175,31 @@ func TestTokenOnly(t *testing.T) {
 	o.Token = tokenOf("a\x01b")
 	if _, err = imapdst.Dial(t.Context(), o); fault.CodeOf(err) != fault.Config {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestM1NothingBeforeTLS: however a login is to be done, a server that refuses TLS, or
+// pretends to be further already, is told nothing.
+func TestM1NothingBeforeTLS(t *testing.T) {
+	words := []string{"auto"}
+	for _, name := range sasl.Mechanisms() {
+		words = append(words, strings.ToLower(name))
+	}
+	for _, auth := range words {
+		for name, answer := range map[string]string{
+			"refused": "TAG NO no TLS", "bad": "TAG BAD what", "ahead": "TAG OK go\r\n* OK [CAPABILITY IMAP4rev1] you are in",
+			"challenge": "+ ", "logged out": "* BYE",
+		} {
+			server := &fake{caps: "IMAP4rev1 STARTTLS SASL-IR AUTH=PLAIN", on: map[string]handler{"STARTTLS": say(answer)}}
+			o := server.start(t)
+			o.Auth, o.Endpoint.TLS, o.Token = auth, wire.STARTTLS, tokenOf("tok")
+			o.Endpoint.Certificate = &tls.Certificate{}
+			if _, err := imapdst.Dial(t.Context(), o); err == nil {
+				t.Errorf("%s, %s: logged in", auth, name)
+			}
+			if got := server.received(); strings.Count(got, "\n") != 1 || !strings.HasSuffix(got, " STARTTLS\r\n") {
+				t.Errorf("%s, %s: sent %q", auth, name, got)
+			}
+		}
 	}
 }

@@ -3,6 +3,7 @@ package pop_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"io"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/sasl"
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/pop"
@@ -252,4 +254,29 @@ func TestSomebodyElse(t *testing.T) {
 	o.AuthorizeAs = "bob"
 	_, err := pop.Dial(t.Context(), o)
 	wantFault(t, err, fault.Refused, "LOGIN", "authorize_as")
+}
+
+// TestM1NothingBeforeTLS: however a login is to be done, a server that refuses TLS, or
+// pretends to be further already, is told nothing.
+func TestM1NothingBeforeTLS(t *testing.T) {
+	words := []string{"auto", "user", "apop"}
+	for _, name := range sasl.Mechanisms() {
+		words = append(words, strings.ToLower(name))
+	}
+	for _, auth := range words {
+		for name, reply := range map[string]string{
+			"refused": "-ERR no TLS", "ahead": "+OK go\r\n+OK you are in\r\n+OK", "challenge": "+ ",
+		} {
+			d := &desk{greeting: "+OK <a@b>", replies: map[string][]string{"STLS": {reply}, "": {"+OK in"}}}
+			o := d.options(t)
+			o.Auth, o.Endpoint.TLS, o.Token = auth, wire.STARTTLS, tokenOf("tok")
+			o.Endpoint.Certificate = &tls.Certificate{}
+			if _, err := pop.Dial(t.Context(), o); err == nil {
+				t.Errorf("%s, %s: logged in", auth, name)
+			}
+			if lines := d.received(); !slices.Equal(lines, []string{"STLS"}) {
+				t.Errorf("%s, %s: sent %q", auth, name, lines)
+			}
+		}
+	}
 }
