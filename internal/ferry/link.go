@@ -246,6 +246,9 @@ func (l *link) renew(ctx context.Context, dead *imapdst.Conn) error {
 func (l *link) again(ctx context.Context) error {
 	_, before := l.get()
 	err := l.trip.engine.retry(ctx, func() error { return l.dial(ctx) })
+	if before.Exists {
+		err = doubted(err)
+	}
 	if _, box := l.get(); err == nil && box.UIDValidity != before.UIDValidity {
 		return fault.New(fault.Temporary, "UIDVALIDITY of %s changed during the run",
 			box.Name).WithHint("somebody recreated the folder; run again")

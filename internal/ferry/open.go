@@ -147,6 +147,9 @@ func (t *trip) openSource(ctx context.Context) error {
 	source, err := t.engine.DialSource(ctx, t.account)
 	t.engine.gates.learn(server, err)
 	t.lost = err != nil
+	if err != nil && !t.loginAgain.IsZero() {
+		return doubted(err)
+	}
 	if err != nil {
 		return err
 	}

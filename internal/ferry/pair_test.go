@@ -257,6 +257,32 @@ func TestTwoAccountsOneFolder(t *testing.T) {
 	p.arrived(append(mail, mail...)...)
 }
 
+// TestLogonFailure: a login that was good a moment ago and is refused is no wrong
+// password, and is not tried again and again.
+func TestLogonFailure(t *testing.T) {
+	var p *pair
+	refused := 0
+	p = newPair(t, popd.Options{Reply: func(cmd string, n int) ([]byte, bool) {
+		switch {
+		case cmd == "RETR" && n == 10:
+			p.pop.Cut()
+			return nil, true
+		case cmd == "AUTH" && p.pop.Counters().Logins > 0:
+			refused++
+			return []byte("-ERR Logon failure: unknown user name or bad password.\r\n"), true
+		}
+		return nil, false
+	}}, imapd.Options{}, ordinary(20, 3)...)
+	r := runFerry(t, p.o)
+	if e := r.Accounts[0].Error; r.ExitCode != fault.Temporary || e == nil || !strings.Contains(e.Message, "Logon failure") ||
+		!strings.Contains(e.Message, "good earlier") || !strings.Contains(e.Hint, "15m") {
+		t.Errorf("exit %d, %+v", r.ExitCode, e)
+	}
+	if refused != 1 {
+		t.Errorf("the login was tried %d times", refused)
+	}
+}
+
 // TestSharedLogin: one login reaches all mailboxes. Each account is that of its
 // mailbox, in the journal and on the server, also when the login changes.
 func TestSharedLogin(t *testing.T) {

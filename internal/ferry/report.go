@@ -92,7 +92,7 @@ func errorReport(err error) *ErrorReport {
 	}
 	hint := fault.HintOf(err)
 	if pause := fault.AfterOf(err); pause > 0 { // nobody waits for it any more
-		hint = fmt.Sprintf("run again in %v: the server asked for such a pause", pause.Round(time.Second))
+		hint = fmt.Sprintf("run again in %v: the server wants such a pause", pause.Round(time.Second))
 	}
 	return &ErrorReport{Code: fault.CodeOf(err), Message: message, Hint: hint}
 }

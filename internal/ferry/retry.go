@@ -54,6 +54,21 @@ func around(wait time.Duration, random func() float64) time.Duration {
 // it ends with a temporary error that names the time.
 const maxObeyed = 5 * time.Minute
 
+// loginRest is how long a server is left alone that refuses a login which was good.
+const loginRest = 15 * time.Minute
+
+// doubted is the error of a login that was good earlier in this run: Exchange says
+// "Logon failure" after some hundred logins, and means later. It is longer than
+// maxObeyed, since more logins would make it worse.
+func doubted(err error) error {
+	if fault.CodeOf(err) != fault.Credentials {
+		return err
+	}
+	return fault.New(fault.Temporary, "%w; the same login was good earlier in this run", err).
+		WithAfter(loginRest).WithHint("the server may limit logins: run again later; if it stays so, check " +
+		"user name and password")
+}
+
 // pause is the wait before a round that follows so many failures: about 1 s, 2 s,
 // 4 s…
 func (e *engine) pause(failures int) time.Duration {
