@@ -10,15 +10,19 @@ func Hint(mechanism string, chosen bool, general string) string {
 	case mechanism == XOAuth2 || mechanism == OAuthBearer:
 		return "the token may be expired or revoked, be for another user, or lack the scope for this " +
 			"protocol; check the user name, too"
+	case mechanism == External && chosen:
+		return certificateHint + "; to log in with a password beside the certificate, set auth: plain"
 	case mechanism == External:
-		return "the server has to know the certificate of tls_cert, and whose it is; some want the " +
-			"user name in authorize_as"
+		return certificateHint
 	case chosen && strings.HasPrefix(mechanism, "SCRAM-"):
 		return general + "; or the server keeps the password in another form than " + mechanism +
 			" needs: set auth: plain"
 	}
 	return general
 }
+
+const certificateHint = "the server has to know the certificate of tls_cert, and whose it is; some want the " +
+	"user name in authorize_as"
 
 // NoWayHint says what to do where a server offers no login that suits the
 // credentials.

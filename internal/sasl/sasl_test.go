@@ -123,6 +123,31 @@ func TestResponses(t *testing.T) {
 	}
 }
 
+// TestHints: each names a way out of its own.
+func TestHints(t *testing.T) {
+	const general = "check the password"
+	for _, c := range []struct {
+		mechanism string
+		chosen    bool
+		want      string
+	}{
+		{sasl.XOAuth2, true, "token"}, {sasl.OAuthBearer, false, "token"}, {sasl.External, false, "tls_cert"},
+		{sasl.External, true, "auth: plain"}, {sasl.ScramSHA256, true, general + "; or the server"},
+		{sasl.ScramSHA1, false, general}, {sasl.Plain, true, general}, {"USER", true, general},
+	} {
+		if got := sasl.Hint(c.mechanism, c.chosen, general); !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q lacks %q", c.mechanism, got, c.want)
+		}
+	}
+	for want, c := range map[string]sasl.Credentials{
+		"OAuth here": {Token: secret.New("t")}, "EXTERNAL": {Certificate: true}, "authorize_as": {AuthorizeAs: "bob"}, "app password": {},
+	} {
+		if got := sasl.NoWayHint(c); !strings.Contains(got, want) {
+			t.Errorf("%q lacks %q", got, want)
+		}
+	}
+}
+
 func TestInitial(t *testing.T) {
 	c := sasl.Credentials{Username: "tim", Password: secret.New("pw"), Certificate: true}
 	for mechanism, want := range map[string]string{
