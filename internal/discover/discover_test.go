@@ -109,13 +109,30 @@ func TestSRVNotOffered(t *testing.T) {
 }
 
 func TestSRVOutsideOfTheDomain(t *testing.T) {
-	w := newWorld(t, "pop.hoster.example")
-	w.srv["_pop3s._tcp.example.org"] = []*net.SRV{{Target: "pop.hoster.example.", Port: 995}}
-	w.pop("pop.hoster.example:995", popd.Implicit)
-	found := w.find(w.finder(), "alice@example.org", pop3)
-	s := is(t, found, pop3, "alice@example.org", "pop.hoster.example:995 implicit alice@example.org")
-	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "outside of example.org") {
-		t.Errorf("warnings %q", s.Warnings)
+	for _, host := range []string{"pop.hoster.example", "evilexample.org", "example.org.evil.example"} {
+		w := newWorld(t, host)
+		w.srv["_pop3s._tcp.example.org"] = []*net.SRV{{Target: host + ".", Port: 995}}
+		w.pop(host+":995", popd.Implicit)
+		found := w.find(w.finder(), "alice@example.org", pop3)
+		s := is(t, found, pop3, "alice@example.org", host+":995 implicit alice@example.org")
+		if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "outside of example.org") {
+			t.Errorf("%s: warnings %q", host, s.Warnings)
+		}
+	}
+}
+
+// What the domain says itself counts for more than who takes its mail.
+func TestSRVBeforeMX(t *testing.T) {
+	w := newWorld(t, "pop.example.org")
+	w.srv["_pop3s._tcp.example.org"] = []*net.SRV{{Target: "pop.example.org.", Port: 995}}
+	w.srv["_submissions._tcp.example.org"] = []*net.SRV{{Target: "."}}
+	w.mx["example.org"] = []*net.MX{{Host: "aspmx.l.google.com."}}
+	w.pop("pop.example.org:995", popd.Implicit)
+	found := w.find(w.finder(), "alice@example.org", pop3, imap, smtp)
+	is(t, found, pop3, "alice@example.org", "pop.example.org:995 implicit alice@example.org")
+	is(t, found, imap, "alice@example.org", "imap.gmail.com:993 implicit alice@example.org")
+	if s, ok := found.Server(smtp); ok {
+		t.Errorf("SMTP is %+v", s)
 	}
 }
 
@@ -220,9 +237,14 @@ func TestPlainHTTPOnlyIfAsked(t *testing.T) {
 	// The certificate is not for this host: https ends there.
 	w.page("autoconfig.example.org/mail/config-v1.1.xml", config)
 	f := w.finder()
-	s, _ := w.find(f, "alice@example.org", imap).Server(imap)
+	found := w.find(f, "alice@example.org", imap)
+	s, _ := found.Server(imap)
 	if !strings.HasPrefix(s.Origin, "a guess") {
 		t.Errorf("from %q", s.Origin)
+	}
+	if notes := strings.Join(found.Notes, "; "); !strings.Contains(notes, "certificate") ||
+		strings.Contains(notes, "alice") {
+		t.Error(notes)
 	}
 	f.AllowHTTP = true
 	s, _ = w.find(f, "alice@example.org", imap).Server(imap)
@@ -248,7 +270,7 @@ func TestHostileAutoconfig(t *testing.T) {
 		"loop":      redirect("https://" + place),
 		"file":      redirect("file:///etc/passwd"),
 		"server":    func(out http.ResponseWriter, _ *http.Request) { out.WriteHeader(500) },
-		"large":     text(strings.Replace(config, "<domain>", "<domain>"+strings.Repeat("x", 1<<20), 1)),
+		"large":     text(config + strings.Repeat(" ", 1<<20)),
 		"endless":   func(out http.ResponseWriter, _ *http.Request) { flood(out) },
 		"entity":    text(entity),
 		"deep":      text(strings.Repeat("<a>", 200_000)),
@@ -287,6 +309,33 @@ func flood(out http.ResponseWriter) {
 		if _, err := out.Write(block); err != nil {
 			return
 		}
+	}
+}
+
+// A few redirects are followed, and the address is in no error.
+func TestRedirects(t *testing.T) {
+	w := newWorld(t, "autoconfig.example.org", "imap.example.org", "example.net")
+	w.imap("imap.example.org:993", imapd.Implicit)
+	hops := 0
+	w.pages["autoconfig.example.org/mail/config-v1.1.xml"] = func(out http.ResponseWriter, r *http.Request) {
+		http.Redirect(out, r, "https://example.net/config", http.StatusMovedPermanently)
+	}
+	w.page("example.net/config", config)
+	if s, _ := w.find(w.finder(), "alice@example.org", imap).Server(imap); !strings.Contains(s.Origin, "autoconfig") {
+		t.Errorf("from %q", s.Origin)
+	}
+	w.pages["example.net/config"] = func(out http.ResponseWriter, r *http.Request) {
+		hops++
+		http.Redirect(out, r, "https://example.net/config", http.StatusFound)
+	}
+	w.page("example.org/.well-known/autoconfig/mail/config-v1.1.xml", config) // without a certificate
+	found := w.find(w.finder(), "alice@example.org", imap)
+	if hops == 0 || hops > 3 {
+		t.Errorf("%d redirects", hops)
+	}
+	if notes := strings.Join(found.Notes, "; "); !strings.Contains(notes, "from one address to the next") ||
+		!strings.Contains(notes, "certificate") || strings.Contains(notes, "alice") {
+		t.Error(notes)
 	}
 }
 
