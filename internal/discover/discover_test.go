@@ -121,6 +121,18 @@ func TestSRVOutsideOfTheDomain(t *testing.T) {
 	}
 }
 
+// Of a provider that is known it is known what its users log in with, too.
+func TestSRVToAKnownProvider(t *testing.T) {
+	w := newWorld(t, "mail.runbox.com")
+	w.srv["_imaps._tcp.example.org"] = []*net.SRV{{Target: "mail.runbox.com.", Port: 993}}
+	w.imap("mail.runbox.com:993", imapd.Implicit)
+	found := w.find(w.finder(), "alice@example.org", imap)
+	s := is(t, found, imap, "alice@example.org", "mail.runbox.com:993 implicit alice%example.org")
+	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0], "at Runbox") || found.Provider.ID != "runbox" {
+		t.Errorf("%q, %q", found.Provider.ID, s.Warnings)
+	}
+}
+
 // What the domain says itself counts for more than who takes its mail.
 func TestSRVBeforeMX(t *testing.T) {
 	w := newWorld(t, "pop.example.org")

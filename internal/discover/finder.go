@@ -213,7 +213,8 @@ func (s *search) mx(ctx context.Context) {
 // belongs uses what is known of a provider, also what it does not have.
 func (s *search) belongs(p provider.Provider, origin string) {
 	s.Provider = p
-	for protocol, known := range map[Protocol]*provider.Server{POP3: p.POP3, IMAP: p.IMAP, SMTP: p.SMTP} {
+	for _, protocol := range []Protocol{POP3, IMAP, SMTP} {
+		known := serverOf(p, protocol)
 		if _, found := s.servers[protocol]; found || s.refused[protocol] != "" {
 			continue
 		}

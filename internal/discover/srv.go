@@ -60,9 +60,13 @@ func (s *search) fromSRV(service service, target string, port int) Server {
 		Origin: fmt.Sprintf("the SRV record _%s._tcp of %s", service.name, s.Domain)}
 	if !inside(host, s.Domain) {
 		// RFC 6186 §6: who can forge DNS could lead us anywhere.
+		whose := ""
+		if known, ok := provider.ByHost(host); ok {
+			whose = ", at " + known.Name
+		}
 		found.Warnings = append(found.Warnings, fmt.Sprintf(
-			"%s is outside of %s, and DNS can be forged: make sure that it is your provider's",
-			fault.Escape(host), s.Domain))
+			"%s is outside of %s%s, and DNS can be forged: make sure that it is your provider's",
+			fault.Escape(host), s.Domain, whose))
 	}
 	return found
 }
@@ -104,9 +108,19 @@ func (s *search) check(ctx context.Context, p Protocol, found *Server) error {
 	return s.probe(ctx, p, *found)
 }
 
+// use keeps a server. Where it is one of a known provider, that knows better what its
+// users log in with than a record that does not say.
 func (s *search) use(p Protocol, found Server) {
-	s.servers[p] = found
 	if known, ok := provider.ByHost(found.Host); ok && s.Provider.ID == "" {
 		s.Provider = known
 	}
+	address := localPart + "@" + s.Domain
+	if its := serverOf(s.Provider, p); its != nil && its.Host == found.Host && found.user == address {
+		found.user = s.Provider.User(*its, address)
+	}
+	s.servers[p] = found
+}
+
+func serverOf(by provider.Provider, p Protocol) *provider.Server {
+	return map[Protocol]*provider.Server{POP3: by.POP3, IMAP: by.IMAP, SMTP: by.SMTP}[p]
 }
