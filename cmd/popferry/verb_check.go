@@ -2,23 +2,27 @@ package main
 
 import (
 	"context"
+	"errors"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/popferry/popferry/internal/check"
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/report"
+	"github.com/popferry/popferry/plan"
 )
 
 const checkHelp = `Log in to both sides of the named accounts, or of all, and say what each server can
 do, what waits there, where it would go, and whether there is room for it.
 
 Nothing is written: no folder is made, no message is retrieved or marked, and the
-journal is not needed. A password that is refused is tried once, however many accounts
-have it. For each failure, and for what will go wrong soon or is not safe, it says
-what was seen, the likely cause, and the first thing to check. Warnings alone end it
-with 0.
+journal, if there is one, is only looked into for what was delivered before. A password
+that is refused is tried once, however many accounts have it. For each failure, and for
+what will go wrong soon or is not safe, it says what was seen, the likely cause, and the
+first thing to check. Warnings alone end it with 0.
 
 What no server shows can be asked for: popferry check --explain "can receive but not
 send" needs no account. --symptoms lists what there is.`
@@ -72,7 +76,10 @@ func (a *app) check(ctx context.Context, names []string) error {
 	if err := config.Resolve(ctx, names); err != nil {
 		return err
 	}
-	r, err := check.Run(ctx, check.Options{Config: config, Accounts: names, Observe: a.observeCheck})
+	delivered, done := a.deliveredBefore()
+	defer done()
+	r, err := check.Run(ctx, check.Options{Config: config, Accounts: names, Observe: a.observeCheck,
+		Delivered: delivered})
 	if err != nil {
 		return err
 	}
@@ -85,4 +92,44 @@ func (a *app) observeCheck(done, all, failed int) {
 		trouble = ", " + report.Count(failed, "account") + " with trouble"
 	}
 	a.output.Load().Step("checked %d of %s%s", done, report.Count(all, "account"), trouble)
+}
+
+// deliveredBefore looks into the journal, if there is one, for what needs no room
+// again. A check needs none: one that can't be read is as good as an empty one.
+func (a *app) deliveredBefore() (known func(context.Context, plan.Account, []plan.Listed) (map[string]bool, error),
+	done func()) {
+	j, err := journal.OpenReader(a.state)
+	if err != nil {
+		if !errors.Is(err, os.ErrNotExist) {
+			a.say("note: all mail counts as waiting: %v", err)
+		}
+		return nil, func() {}
+	}
+	return func(ctx context.Context, account plan.Account, listing []plan.Listed) (map[string]bool, error) {
+		return deliveredOf(ctx, j, account, listing)
+	}, func() { _ = j.Close() }
+}
+
+func deliveredOf(ctx context.Context, j journal.Journal, account plan.Account, listing []plan.Listed,
+) (map[string]bool, error) {
+	var keys []string
+	for _, l := range listing {
+		if l.Key != "" {
+			keys = append(keys, l.Key)
+		}
+	}
+	ledger, err := j.Ledger(ctx, scopeOf(account))
+	if err != nil {
+		return nil, err
+	}
+	records, err := ledger.Get(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	delivered := make(map[string]bool, len(records))
+	for _, l := range listing {
+		r, ok := records[l.Key]
+		delivered[l.Key] = ok && r.State == journal.Delivered && r.Listed == l.Size
+	}
+	return delivered, nil
 }

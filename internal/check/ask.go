@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/provider"
@@ -80,5 +81,46 @@ func (p *Problem) askServer(known provider.Provider, e plan.Endpoint) {
 	}
 	if s != nil && (s.Host != e.Host || s.Port != e.Port || s.TLS != string(e.TLS)) {
 		p.Check = fmt.Sprintf("for %s the %s server is %s, port: %d, tls: %s", known.Name, e.Protocol, s.Host, s.Port, s.TLS)
+	}
+}
+
+// judgeProviders adds what is known of the providers of both sides.
+func (a *Account) judgeProviders(configured plan.Account) {
+	if known, ok := provider.ByHost(configured.Source.Host); ok {
+		a.Source.know(known, "pop-")
+		if page := known.Limits.Page; page > 0 && a.Source.Messages*10 >= page*9 {
+			a.note("%s lists about %d messages at a time: more may be waiting", known.Name, page)
+		}
+	}
+	if known, ok := provider.ByHost(configured.Destination.Host); ok {
+		a.Destination.know(known, "imap-")
+		a.judgeLimits(known.Name, known.Limits, configured.Destination.Connections)
+	}
+}
+
+// know notes who runs the server, and its ways that are about the protocol.
+func (s *Side) know(known provider.Provider, about string) {
+	s.Provider = known.Name
+	for _, q := range known.Quirks {
+		if strings.HasPrefix(q.Flag, about) {
+			s.Quirks = append(s.Quirks, q.Text)
+		}
+	}
+}
+
+// judgeLimits holds what is waiting against what a provider takes.
+func (a *Account) judgeLimits(name string, limits provider.Limits, connections int) {
+	s, d := a.Source, a.Destination
+	if limits.UploadDay > 0 && s.WaitingBytes > limits.UploadDay {
+		days := (s.WaitingBytes + limits.UploadDay - 1) / limits.UploadDay
+		a.note("%s takes about %s a day: what is waiting needs %d days", name, size(limits.UploadDay), days)
+	}
+	if limits.MessageSize > 0 && d.AppendLimit == 0 && s.Largest > limits.MessageSize {
+		a.warn("too-large", "the largest message waiting has %s and %s takes %s", size(s.Largest), name,
+			size(limits.MessageSize))
+	}
+	if limits.Connections > 0 && connections > limits.Connections {
+		a.warn("too-many-connections", "connections is %d, and %s allows %d to an account", connections, name,
+			limits.Connections)
 	}
 }

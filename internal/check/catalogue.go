@@ -228,7 +228,7 @@ var topics = []Topic{
 		Check: "subscribe to it in the mail program (folder list, \"subscribe\") or in web mail",
 		Words: "subscription invisible hidden missing folder show subscribed"},
 	{Name: "quota", Symptom: "the destination is full, or too small for what comes",
-		Cause: "its quota leaves less than the maildrop has; what was delivered before needs no room again",
+		Cause: "its quota leaves less than the mail that is waiting",
 		Check: "make room there, or have the quota raised before the run; a run brings what fits and leaves the rest on POP3",
 		Words: "full space storage overquota room size"},
 	{Name: "too-large", Symptom: "a message is larger than the destination takes",

@@ -22,8 +22,12 @@ type Options struct {
 	// Accounts names those to check; empty means all.
 	Accounts []string
 	// Observe is told how many accounts are done, of how many, and how many of those
-	// failed; nil means nobody looks. It is called by one goroutine at a time.
+	// failed, at the start and with each; nil means nobody looks. It is called by one
+	// goroutine at a time.
 	Observe func(done, all, failed int)
+	// Delivered says which messages of a listing are known as delivered, by key; nil
+	// means that nothing is known. Accounts call it at the same time.
+	Delivered func(context.Context, plan.Account, []plan.Listed) (map[string]bool, error)
 	// DialSource and DialDestination replace the dialling, and Now the clock, for tests.
 	DialSource      func(context.Context, plan.Account) (*pop.Maildrop, error)
 	DialDestination func(context.Context, plan.Account) (*imapdst.Conn, error)
@@ -33,6 +37,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.Observe == nil {
 		o.Observe = func(int, int, int) {}
+	}
+	if o.Delivered == nil {
+		o.Delivered = func(context.Context, plan.Account, []plan.Listed) (map[string]bool, error) { return nil, nil }
 	}
 	if o.DialSource == nil {
 		o.DialSource = ferry.DialSource
@@ -57,6 +64,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	started := o.Now()
 	c := &checker{Options: o, visits: newVisits(o.Config.Limits.PerHost)}
 	accounts := make([]Account, len(chosen))
+	o.Observe(0, len(chosen), 0)
 	var g errgroup.Group
 	g.SetLimit(max(1, o.Config.Limits.Accounts))
 	for i, a := range chosen {
@@ -101,6 +109,9 @@ func (c *checker) account(ctx context.Context, a plan.Account) Account {
 	return out
 }
 
+// Stopped is the topic of what there was no time for.
+const Stopped = "stopped"
+
 // ended makes the end of a visit part of what is told of the side.
 func (s *Side) ended(ctx context.Context, e plan.Endpoint, started time.Time, err error) {
 	s.Seconds = time.Since(started).Seconds()
@@ -109,8 +120,8 @@ func (s *Side) ended(ctx context.Context, e plan.Endpoint, started time.Time, er
 		s.OK = true
 	case ctx.Err() != nil && (errors.Is(err, context.Canceled) || fault.CodeOf(err) == fault.Temporary):
 		err = &fault.Error{Code: fault.Temporary, Message: s.Server + ": stopped before it was looked at",
-			Hint: "check again", Err: context.Canceled}
-		s.Problem = &Problem{fault.Temporary, Finding{Topic: "stopped", Symptom: messageOf(err),
+			Hint: "run the check again", Err: context.Canceled}
+		s.Problem = &Problem{fault.Temporary, Finding{Topic: Stopped, Symptom: messageOf(err),
 			Cause: "the check was stopped", Check: fault.HintOf(err)}}
 	default:
 		s.Problem = diagnose(e, err)

@@ -366,7 +366,7 @@ func TestLimits(t *testing.T) {
 			accounts = append(accounts, a)
 		}
 		config := &plan.Config{Accounts: accounts, Limits: plan.Limits{Accounts: 10, PerHost: perHost}}
-		steps := 0
+		steps := -1
 		r, err := check.Run(t.Context(), check.Options{Config: config, Observe: func(done, all, failed int) {
 			if steps++; done != steps || all != 40 || failed != 0 {
 				t.Errorf("%d of %d, %d failed, in step %d", done, all, failed, steps)
@@ -396,7 +396,7 @@ func TestStopped(t *testing.T) {
 		t.Fatalf("%v %+v", err, r)
 	}
 	for _, a := range r.Accounts {
-		if p := a.Source.Problem; p == nil || p.Topic != "stopped" {
+		if p := a.Source.Problem; p == nil || p.Topic != check.Stopped {
 			t.Errorf("%+v", p)
 		}
 	}
@@ -567,7 +567,7 @@ func TestDestinationWarnings(t *testing.T) {
 		want   []string
 		words  string
 	}{
-		"not enough room":      {"INBOX", imapd.Options{Quota: 1024}, nil, []string{"quota"}, "2.4 kB and the destination's quota leaves 1.0 kB"},
+		"not enough room":      {"INBOX", imapd.Options{Quota: 1024}, nil, []string{"quota"}, "2.4 kB are waiting and the destination's quota leaves 1.0 kB"},
 		"just enough messages": {"INBOX", imapd.Options{Quota: 1 << 30, QuotaMessages: 1}, []string{}, nil, ""},
 		"too large":            {"INBOX", imapd.Options{AppendLimit: 300}, nil, []string{"too-large"}, "takes 300 B"},
 		"not subscribed":       {"Old", imapd.Options{}, []string{"Old"}, []string{"not-subscribed"}, "Old is not subscribed"},
@@ -632,6 +632,64 @@ func TestProviders(t *testing.T) {
 	}
 	a = run(t, s.account).Accounts[0]
 	wantProblem(t, a.Source.Side, a.Destination.Side, fault.Temporary, "unknown-host", "pop.gmail.com, port: 995")
+}
+
+// TestLimitsOfProviders: what a provider is known to take, where its server does not
+// say so.
+func TestLimitsOfProviders(t *testing.T) {
+	s := newStage(t, popd.Options{}, imapd.Options{})
+	for range 240 {
+		s.pop.Deliver([]byte("Subject: x\r\n\r\n"))
+	}
+	s.pop.Configure(func(o *popd.Options) { o.SizeOffset = 40_000_000 })
+	s.account.Source.Host, s.account.Source.AllowPlaintext = "pop.gmail.com", true
+	s.account.Destination.Host, s.account.Destination.AllowPlaintext = "imap.gmail.com", true
+	s.account.Destination.Connections, s.account.Destination.Secret = 20, secret.New("another")
+	a := run(t, s.account).Accounts[0]
+	want := []string{"password-in-clear", "password-in-clear", "too-large", "too-many-connections"}
+	if got := topics(a.Warnings); !slices.Equal(got, want) {
+		t.Errorf("warnings %q, want %q", got, want)
+	}
+	notes := strings.Join(a.Notes, "\n")
+	for _, words := range []string{"lists about 250 messages at a time", "takes about 524 MB a day: what is waiting needs 19 days"} {
+		if !strings.Contains(notes, words) {
+			t.Errorf("%q is not in %q", words, notes)
+		}
+	}
+	if a.Source.Provider == "" || len(a.Source.Quirks) == 0 || len(a.Destination.Quirks) == 0 {
+		t.Errorf("%+v", a.Source)
+	}
+}
+
+// TestDeliveredBefore: what is known needs no room, and is not waiting.
+func TestDeliveredBefore(t *testing.T) {
+	s := newStage(t, popd.Options{}, imapd.Options{Quota: 1024}, "Subject: known\r\n\r\n"+strings.Repeat("x\r\n", 1000),
+		"Subject: new\r\n\r\n")
+	known := "u:" + s.pop.UIDLs()[0]
+	o := check.Options{
+		Config: &plan.Config{Accounts: []plan.Account{s.account}, Limits: plan.Limits{Accounts: 1, PerHost: 1}},
+		Delivered: func(_ context.Context, a plan.Account, listing []plan.Listed) (map[string]bool, error) {
+			if a.Name != "alice" || len(listing) != 2 {
+				t.Errorf("asked for %s, %v", a.Name, listing)
+			}
+			return map[string]bool{known: true}, nil
+		},
+	}
+	r, err := check.Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := r.Accounts[0]
+	if got := topics(a.Warnings); slices.Contains(got, "quota") || a.Source.Messages != 2 || a.Source.Waiting != 1 ||
+		a.Source.WaitingBytes != 16 || a.Source.Largest != 16 || r.Totals.Waiting != 1 {
+		t.Errorf("%q %+v", got, a.Source)
+	}
+	o.Delivered = func(context.Context, plan.Account, []plan.Listed) (map[string]bool, error) {
+		return nil, fault.New(fault.State, "the disk is gone").WithHint("look at it")
+	}
+	if r, err = check.Run(t.Context(), o); err != nil || r.ExitCode != fault.State {
+		t.Errorf("%v %+v", err, r.Accounts[0].Source.Problem)
+	}
 }
 
 func TestUnknownAccount(t *testing.T) {

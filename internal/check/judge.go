@@ -32,6 +32,7 @@ func (a *Account) judge(configured plan.Account) {
 	if a.Source.OK && a.Destination.OK {
 		a.judgeRoom()
 	}
+	a.judgeProviders(configured)
 	if configured.UserMismatch() {
 		a.warn("other-user", "source and destination look like two persons: %s and %s",
 			fault.Escape(configured.Source.Mailbox()), fault.Escape(configured.Destination.Mailbox()))
@@ -85,15 +86,15 @@ func (a *Account) judgeUse(f Folder) {
 // judgeRoom holds the maildrop against what the destination takes.
 func (a *Account) judgeRoom() {
 	s, d := a.Source, a.Destination
-	if d.QuotaBytes != nil && s.Bytes > *d.QuotaBytes {
-		a.warn("quota", "the maildrop has %s and the destination's quota leaves %s", size(s.Bytes), size(*d.QuotaBytes))
+	if d.QuotaBytes != nil && s.WaitingBytes > *d.QuotaBytes {
+		a.warn("quota", "%s are waiting and the destination's quota leaves %s", size(s.WaitingBytes), size(*d.QuotaBytes))
 	}
-	if d.QuotaMessages != nil && int64(s.Messages) > *d.QuotaMessages {
-		a.warn("quota", "the maildrop has %d messages and the destination's quota leaves %d",
-			s.Messages, *d.QuotaMessages)
+	if d.QuotaMessages != nil && int64(s.Waiting) > *d.QuotaMessages {
+		a.warn("quota", "%s are waiting and the destination's quota leaves %d",
+			plural(s.Waiting, "message"), *d.QuotaMessages)
 	}
 	if d.AppendLimit > 0 && s.Largest > d.AppendLimit {
-		a.warn("too-large", "the largest message has %s and the destination takes %s", size(s.Largest), size(d.AppendLimit))
+		a.warn("too-large", "the largest message waiting has %s and the destination takes %s", size(s.Largest), size(d.AppendLimit))
 	}
 }
 

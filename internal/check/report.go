@@ -45,8 +45,12 @@ type Side struct {
 	// does not have.
 	Capabilities []string `json:"capabilities,omitempty"`
 	Missing      []string `json:"missing,omitempty"`
-	Seconds      float64  `json:"seconds"`
-	Problem      *Problem `json:"problem,omitempty"`
+	// Provider is who runs the server, where that is known, and Quirks are what its
+	// servers do in their own way.
+	Provider string   `json:"provider,omitempty"`
+	Quirks   []string `json:"quirks,omitempty"`
+	Seconds  float64  `json:"seconds"`
+	Problem  *Problem `json:"problem,omitempty"`
 }
 
 // TLS is what a handshake agreed on.
@@ -69,11 +73,14 @@ type Certificate struct {
 // Source is a POP3 maildrop.
 type Source struct {
 	Side
-	// Messages and Bytes are all that is in the maildrop, known or not; Largest is
-	// its largest message. Sizes are what LIST says.
-	Messages int   `json:"messages"`
-	Bytes    int64 `json:"bytes"`
-	Largest  int64 `json:"largest"`
+	// Messages and Bytes are all that is in the maildrop, Waiting and WaitingBytes what
+	// is not known as delivered; Largest is the largest of these. Sizes are what LIST
+	// says.
+	Messages     int   `json:"messages"`
+	Bytes        int64 `json:"bytes"`
+	Waiting      int   `json:"waiting"`
+	WaitingBytes int64 `json:"waiting_bytes"`
+	Largest      int64 `json:"largest"`
 	// Expire is after how many days the server removes mail, "NEVER", or "".
 	Expire string `json:"expire,omitempty"`
 	// LoginDelay are the seconds that it wants between two logins.
@@ -118,6 +125,9 @@ type Totals struct {
 	Warnings int   `json:"warnings"`
 	Messages int   `json:"messages"`
 	Bytes    int64 `json:"bytes"`
+	// Waiting and WaitingBytes are what is not known as delivered.
+	Waiting      int   `json:"waiting"`
+	WaitingBytes int64 `json:"waiting_bytes"`
 }
 
 func newReport(started time.Time, accounts []Account) Report {
@@ -138,6 +148,8 @@ func newReport(started time.Time, accounts []Account) Report {
 		r.Totals.Warnings += len(a.Warnings)
 		r.Totals.Messages += a.Source.Messages
 		r.Totals.Bytes += a.Source.Bytes
+		r.Totals.Waiting += a.Source.Waiting
+		r.Totals.WaitingBytes += a.Source.WaitingBytes
 		r.ExitCode = fault.Worst(r.ExitCode, a.ExitCode)
 	}
 	return r

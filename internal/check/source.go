@@ -33,8 +33,10 @@ func (c *checker) source(ctx context.Context, a plan.Account) Source {
 		defer leave(ctx, m)
 		entries, err := m.List(ctx)
 		s.describe(m, c.Now()) // only now: some of it is told after the login
-		s.count(entries)
-		return err
+		if err != nil {
+			return err
+		}
+		return c.count(ctx, a, entries, &s)
 	})
 	s.ended(ctx, a.Source, started, err)
 	return s
@@ -48,12 +50,29 @@ func leave(ctx context.Context, m *pop.Maildrop) {
 	_ = m.Quit(ctx) // the session is over either way
 }
 
-func (s *Source) count(entries []pop.Entry) {
-	s.Messages = len(entries)
-	for _, e := range entries {
-		s.Bytes += e.Size
-		s.Largest = max(s.Largest, e.Size)
+// count tells what is waiting from what was delivered before.
+func (c *checker) count(ctx context.Context, a plan.Account, entries []pop.Entry, s *Source) error {
+	listing := make([]plan.Listed, len(entries))
+	for i, e := range entries {
+		listing[i] = plan.Listed{Number: e.Number, Size: e.Size, UIDL: e.UIDL}
 	}
+	for i, key := range plan.Keys(listing) {
+		listing[i].Key = key
+	}
+	delivered, err := c.Delivered(ctx, a, listing)
+	if err != nil {
+		return err
+	}
+	s.Messages = len(listing)
+	for _, l := range listing {
+		s.Bytes += l.Size
+		if l.Key == "" || !delivered[l.Key] {
+			s.Waiting++
+			s.WaitingBytes += l.Size
+			s.Largest = max(s.Largest, l.Size)
+		}
+	}
+	return nil
 }
 
 func (s *Source) describe(m *pop.Maildrop, now time.Time) {

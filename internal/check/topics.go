@@ -54,7 +54,7 @@ func Topics() []Topic { return slices.Clone(topics) }
 const (
 	titleScore  = 600
 	restScore   = 60
-	pastedScore = 300
+	pastedScore = 2000 // a server's own words are no coincidence
 )
 
 // scoresOf says how well the topics fit some words.
@@ -80,11 +80,16 @@ func scoresOf(words []string) map[string]int {
 	return scores
 }
 
+// leastPasted is how long words have to be to be a server's, and no ordinary ones.
+const leastPasted = 8
+
 // pasted finds the topic of a server's words.
 func pasted(text string) string {
 	text = strings.ToLower(text)
 	for _, r := range rules {
-		if slices.ContainsFunc(r.texts, func(words string) bool { return strings.Contains(text, words) }) {
+		if slices.ContainsFunc(r.texts, func(words string) bool {
+			return strings.Contains(text, words) && (len(words) >= leastPasted || strings.HasPrefix(words, "aadsts"))
+		}) {
 			return r.topic
 		}
 	}

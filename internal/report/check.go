@@ -96,7 +96,7 @@ func checkRow(a check.Account) []Cell {
 		room = Cell{Text: Size(*q), Value: *q}
 	}
 	row := []Cell{text(a.Name), sideCell(a.Source.Side), sideCell(a.Destination.Side),
-		number(a.Source.Messages), octets(a.Source.Bytes), room, folder, exists, subscribed,
+		number(a.Source.Waiting), octets(a.Source.WaitingBytes), room, folder, exists, subscribed,
 		octets(a.Source.Largest), octets(a.Destination.AppendLimit)}
 	if !a.Source.OK {
 		row[3], row[4] = Cell{Text: "-", Value: "", None: true}, Cell{Text: "-", Value: "", None: true}
@@ -131,8 +131,11 @@ func yesNo(yes bool) string {
 }
 
 func sideCell(s check.Side) Cell {
-	if s.OK {
+	switch {
+	case s.OK:
 		return text("ok")
+	case s.Problem != nil && s.Problem.Topic == check.Stopped:
+		return text("-")
 	}
 	return text("failed")
 }
@@ -161,7 +164,7 @@ func checkTotal(r check.Report) []Cell {
 	for i := range row {
 		row[i] = text("")
 	}
-	row[0], row[3], row[4] = text(Count(t.Accounts, "account")), number(t.Messages), octets(t.Bytes)
+	row[0], row[3], row[4] = text(Count(t.Accounts, "account")), number(t.Waiting), octets(t.WaitingBytes)
 	row[len(row)-1] = checkEnding(r.ExitCode, t.Warnings)
 	return row
 }
@@ -169,13 +172,28 @@ func checkTotal(r check.Report) []Cell {
 func checkVerdict(r check.Report) string {
 	t := r.Totals
 	const quiet = " Nothing was written."
-	switch {
+	switch stopped := stoppedIn(r); {
+	case stopped > 0:
+		return fmt.Sprintf("Stopped: %d of %s were not looked at.", stopped, Count(t.Accounts, "account")) + quiet
 	case t.Failed > 0:
 		return fmt.Sprintf("%d of %s can't be run yet; see what to check.", t.Failed, Count(t.Accounts, "account")) + quiet
 	case t.Warnings > 0:
 		return fmt.Sprintf("Both sides of %s work, with %s.", allOf(t.Accounts), Count(t.Warnings, "warning")) + quiet
 	}
 	return fmt.Sprintf("Both sides of %s work.", allOf(t.Accounts)) + quiet
+}
+
+// stoppedIn counts the accounts of which not all was looked at.
+func stoppedIn(r check.Report) (n int) {
+	for _, a := range r.Accounts {
+		for _, p := range []*check.Problem{a.Source.Problem, a.Destination.Problem} {
+			if p != nil && p.Topic == check.Stopped {
+				n++
+				break
+			}
+		}
+	}
+	return n
 }
 
 func allOf(n int) string {
@@ -190,8 +208,11 @@ func accountFacts(accounts []check.Account) (facts []Facts) {
 	for _, a := range accounts {
 		for _, side := range sidesOf(a) {
 			if len(side.lines) > 0 {
-				facts = append(facts, Facts{Title: a.Name + ": " + who(side.Side) + " on " + side.Server,
-					Lines: append(side.lines, side.own...)})
+				lines := append(side.lines, side.own...)
+				for _, q := range side.Quirks {
+					lines = append(lines, "known: "+q)
+				}
+				facts = append(facts, Facts{Title: a.Name + ": " + who(side.Side) + " on " + side.Server, Lines: lines})
 			}
 		}
 	}
@@ -282,11 +303,14 @@ func capability(word string, delay float64, limit int64) string {
 }
 
 func sourceLines(s check.Source) []string {
-	if s.Messages == 0 {
+	switch {
+	case s.Messages == 0:
 		return []string{"the maildrop is empty"}
+	case s.Waiting == 0:
+		return []string{"nothing waiting: all " + Count(s.Messages, "message") + " were delivered before"}
 	}
-	return []string{fmt.Sprintf("%s waiting, %s; the largest has %s", Count(s.Messages, "message"),
-		Size(s.Bytes), Size(s.Largest))}
+	return []string{fmt.Sprintf("%s waiting, %s; the largest has %s", Count(s.Waiting, "message"),
+		Size(s.WaitingBytes), Size(s.Largest))}
 }
 
 func destinationLines(d check.Destination) (lines []string) {

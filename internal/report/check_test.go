@@ -3,8 +3,10 @@ package report_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/popferry/popferry/internal/check"
@@ -19,7 +21,8 @@ func source(user string) check.Source {
 			Names: []string{"pop.oldisp.example"}, Issuer: "CN=Example CA", NotAfter: started.AddDate(0, 2, 0), Days: 61,
 			Pin: "sha256:00"}},
 		Capabilities: []string{"UIDL", "TOP", "EXPIRE 60", "LOGIN-DELAY 90"}, Missing: []string{"PIPELINING"}, Seconds: 0.25},
-		Messages: 1204, Bytes: 41_000_000, Largest: 3_200_000, Expire: "60", LoginDelay: 90, Software: "popd"}
+		Messages: 1300, Bytes: 43_000_000, Waiting: 1204, WaitingBytes: 41_000_000, Largest: 3_200_000,
+		Expire: "60", LoginDelay: 90, Software: "popd"}
 }
 
 func destination(user string) check.Destination {
@@ -46,7 +49,7 @@ func checked() check.Report {
 	no := false
 	warned.Warnings = []check.Finding{finding("not-subscribed", "folder Lists/Go is not subscribed")}
 	warned.Destination.Folder = &check.Folder{Configured: "Lists/Go", Mailbox: "INBOX.Lists.Go", Exists: true, Subscribed: &no}
-	warned.Source.Messages, warned.Source.Bytes, warned.Source.Largest = 0, 0, 0
+	warned.Source = check.Source{Side: warned.Source.Side, Expire: "60", LoginDelay: 90}
 	warned.Notes = []string{"the maildrop is empty"}
 	failed.Source = check.Source{Side: check.Side{Server: "POP3 server pop.oldisp.example:995", Username: "carol",
 		Problem: &check.Problem{Code: fault.Credentials, Finding: finding("app-password", `login refused: "=no <b>`+"\x1b[2J")}}}
@@ -57,7 +60,8 @@ func checked() check.Report {
 		Problem: &check.Problem{Code: fault.Temporary, Finding: finding("timeout", "cannot connect")}}}
 	return check.Report{Version: check.Version, Started: started, ExitCode: fault.Credentials,
 		Accounts: []check.Account{well, warned, failed, lost},
-		Totals:   check.Totals{Accounts: 4, OK: 2, Failed: 2, Warnings: 1, Messages: 2408, Bytes: 82_000_000}}
+		Totals: check.Totals{Accounts: 4, OK: 2, Failed: 2, Warnings: 1, Messages: 2600, Bytes: 86_000_000, Waiting: 2408,
+			WaitingBytes: 82_000_000}}
 }
 
 // at80 is a result on a terminal of 80 columns; nothing may be wider.
@@ -109,6 +113,51 @@ func TestOneAccount(t *testing.T) {
 	r.Accounts[0].Warnings, r.Totals.Warnings = []check.Finding{finding("quota", "too small")}, 1
 	if out := show(t, report.Check(r, false), report.Options{Quiet: true}); !bytes.Contains(out, []byte("too small")) {
 		t.Errorf("said %q", out)
+	}
+}
+
+// TestStoppedCheck blames nobody.
+func TestStoppedCheck(t *testing.T) {
+	r := checked()
+	r.Accounts[3].Destination.Problem.Topic = check.Stopped
+	got := string(at80(t, report.Check(r, false)))
+	for _, want := range []string{"dave        ok      -  ", "Stopped: 1 of 4 accounts were not looked at. Nothing was written."} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is not in:\n%s", want, got)
+		}
+	}
+}
+
+// TestSteps: in a log the progress is a line every five seconds, none if all is done
+// before, and nothing at all if asked to be quiet.
+func TestSteps(t *testing.T) {
+	now := started
+	for quiet, want := range map[bool]string{false: "05:06:12 checked 5 of 9\n", true: ""} {
+		var talk bytes.Buffer
+		output, err := report.New(report.Options{Stdout: io.Discard, Stderr: &talk, Quiet: quiet,
+			Now: func() time.Time { return now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 10 {
+			now = started.Add(time.Duration(i) * time.Second)
+			output.Step("checked %d of %d", i, 9)
+		}
+		output.Close()
+		if talk.String() != want {
+			t.Errorf("said %q, want %q", talk.String(), want)
+		}
+	}
+	now = started
+	var drawn bytes.Buffer
+	screen := report.NewScreen(&drawn, 80, func() time.Time { return now })
+	for i := range 3 {
+		now = started.Add(time.Duration(i) * time.Second)
+		screen.Step(fmt.Sprintf("checked %d", i))
+	}
+	screen.Close()
+	if got := drawn.String(); !strings.Contains(got, "checked 0") || !strings.Contains(got, "checked 2") {
+		t.Errorf("drew %q", got)
 	}
 }
 

@@ -16,6 +16,7 @@ func NewScreen(w io.Writer, width int, now func() time.Time) Screen {
 
 func (s Screen) Observe(ev ferry.Event) { s.observe(ev) }
 func (s Screen) Say(text string)        { s.say(text) }
+func (s Screen) Step(text string)       { s.step(text) }
 func (s Screen) Close()                 { s.close() }
 
 // Table is a result on a terminal of this width.

@@ -53,7 +53,11 @@ func (l *lines) say(text string) {
 func (l *lines) step(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now := l.now(); l.verbose || now.Sub(l.stepped) >= lineEvery {
+	now := l.now()
+	if l.stepped.IsZero() { // the work may be done before anybody asks
+		l.stepped = now
+	}
+	if l.verbose || now.Sub(l.stepped) >= lineEvery {
 		l.stepped = now
 		l.line(now, text)
 	}
