@@ -52,7 +52,7 @@ func cells(s Sheet, row []Cell) []labelled {
 		switch {
 		case c.Code != fault.OK && s.issueOf(account) >= 0:
 			l.Link = fmt.Sprintf("#error-%d", s.issueOf(account))
-		case c.Code != fault.OK && len(s.Warnings) > 0:
+		case c.Code == fault.Held && len(s.Warnings) > 0:
 			l.Link = "#warnings"
 		case message >= 0 && (c.Code != fault.OK || s.Columns[i].Name == "held" && !c.None):
 			l.Link = fmt.Sprintf("#message-%d", message)
@@ -113,5 +113,11 @@ func draw(c Chart) drawing {
 	return d
 }
 
-// title writes the name of a column with a capital.
-func title(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+// title writes the name of a column with a capital, or in capitals if it is a
+// protocol.
+func title(s string) string {
+	if s == "pop3" || s == "imap" {
+		return strings.ToUpper(s)
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
