@@ -153,7 +153,20 @@ var topics = []Topic{
 		Check: "switch off mail scanning on this machine and in the firewall, then ask the operator",
 		Words: "unexpected answer antivirus scanner proxy garbled"},
 
+	{Name: "proxy", Symptom: "the proxy does not connect",
+		Cause: "the proxy is down, wants a password, or lets no mail ports through",
+		Check: "check proxy: and proxy_password, then ask its operator whether it lets ports 995 and 993 through",
+		Words: "socks socks5 http connect 403 407 tunnel"},
+	{Name: "source-address", Symptom: "source_address does not fit",
+		Cause: "it is no address of this machine, or of another kind (IPv4, IPv6) than the server's",
+		Check: "set it to an address that this machine has, or leave source_address out",
+		Words: "bind local interface ipv4 ipv6"},
+
 	// Trust.
+	{Name: "client-certificate", Symptom: "the server wants another client certificate, or one",
+		Cause: "it lets in only who shows a certificate that it knows",
+		Check: "set tls_cert and tls_key to a certificate that this server's operator has signed, and that is not over",
+		Words: "tls_cert tls_key mutual mtls external"},
 	{Name: "certificate-expired", Symptom: "the certificate has expired",
 		Cause: "the server's operator has not renewed it; or the clock of this machine is ahead",
 		Check: "compare this machine's date with a watch, then tell the operator; do not pin an expired certificate " +
@@ -281,6 +294,10 @@ var topics = []Topic{
 		Cause: "after that no certificate of it is trusted",
 		Check: "get its successor and put both into the file",
 		Words: "tls_ca private authority renew"},
+	{Name: "own-certificate-expiring", Symptom: "the certificate in tls_cert expires soon",
+		Cause: "from its last day on the server does not let it in",
+		Check: "have a new one signed, and put it into tls_cert",
+		Words: "renew own mutual"},
 	{Name: "shared-login", Symptom: "many accounts log in as one user",
 		Cause: "whoever has that password has all of their mail, and one lock-out stops all",
 		Check: "give each account its own login, or guard this password as the key to all, and change it after the move",

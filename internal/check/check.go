@@ -105,7 +105,7 @@ func (c *checker) account(ctx context.Context, a plan.Account) Account {
 	both.Go(func() { out.Source = c.source(ctx, a) })
 	both.Go(func() { out.Destination = c.destination(ctx, a) })
 	both.Wait()
-	out.judge(a)
+	out.judge(a, c.Now())
 	return out
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 
@@ -21,8 +22,8 @@ func (a *Account) note(format string, args ...any) {
 }
 
 // judge says what is to be expected from what was seen of the two sides.
-func (a *Account) judge(configured plan.Account) {
-	a.judgeSides(configured)
+func (a *Account) judge(configured plan.Account, now time.Time) {
+	a.judgeSides(configured, now)
 	if a.Source.OK && a.Source.Messages == 0 {
 		a.note("the maildrop is empty; if web mail shows mail: popferry check --explain nothing-listed")
 	}

@@ -20,12 +20,12 @@ import (
 const manyUsers = 3
 
 // judgeSides looks for what is not safe about the connections.
-func (a *Account) judgeSides(configured plan.Account) {
+func (a *Account) judgeSides(configured plan.Account, now time.Time) {
 	for _, side := range []struct {
 		Side
 		plan.Endpoint
 	}{{a.Source.Side, configured.Source}, {a.Destination.Side, configured.Destination}} {
-		a.judgeConnection(side.Side, side.Endpoint)
+		a.judgeConnection(side.Side, side.Endpoint, now)
 	}
 	for _, p := range []plan.Password{configured.Source.Password, configured.Destination.Password} {
 		if p.Written() {
@@ -35,14 +35,19 @@ func (a *Account) judgeSides(configured plan.Account) {
 	}
 }
 
-func (a *Account) judgeConnection(s Side, e plan.Endpoint) {
+func (a *Account) judgeConnection(s Side, e plan.Endpoint, now time.Time) {
 	switch {
-	case e.TLS == wire.None && !e.Loopback() && provesOnly(s.Auth):
+	case e.TLS == wire.None && !e.StaysHere() && provesOnly(s.Auth):
 		a.warn("mail-in-clear", "mail crosses the network to the %s in clear text", s.Server)
-	case e.TLS == wire.None && !e.Loopback():
+	case e.TLS == wire.None && !e.StaysHere():
 		a.warn("password-in-clear", "the password for the %s crosses the network in clear text", s.Server)
 	case e.TLS != wire.None && e.AllowPlaintext:
 		a.warn("plaintext-allowed", "allow_plaintext: true is set for the %s and not needed", s.Server)
+	}
+	if e.Certificate != nil && e.Certificate.Leaf != nil {
+		if days := daysLeft(e.Certificate.Leaf.NotAfter, now); days < soon {
+			a.warn("own-certificate-expiring", "the certificate in %s %s", fault.Escape(e.CertFile), ends(days))
+		}
 	}
 	if s.TLS == nil {
 		return

@@ -125,6 +125,13 @@ func TestLintTLS(t *testing.T) {
 		"pinned and over": {keys: certs.Options{NotAfter: now.Add(-time.Hour)}, change: func(s *stage, _ *tls.Config, keys *certs.Pair) {
 			s.account.Source.CAFile, s.account.Source.Pin = "", "sha256:"+keys.Pin()
 		}, want: []string{"pin-expiring"}, words: "has expired"},
+		"a certificate of our own": {change: func(s *stage, _ *tls.Config, _ *certs.Pair) {
+			own, err := certs.New(certs.Options{NotAfter: now.Add(50 * time.Hour)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.account.Source.CertFile, s.account.Source.Certificate = "own.pem", &own.Server().Certificates[0]
+		}, want: []string{"own-certificate-expiring"}, words: "the certificate in own.pem expires in 2 days"},
 		"CBC": {change: func(_ *stage, c *tls.Config, _ *certs.Pair) {
 			c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA}
 		}, want: []string{"weak-tls"}, words: "TLS 1.2 with TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA"},

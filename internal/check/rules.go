@@ -33,6 +33,11 @@ var signingIn = []fault.Code{fault.Credentials, fault.Refused, fault.Temporary, 
 
 // rules are in order: the first that fits counts.
 var rules = []rule{
+	// What stands in front of the network.
+	{topic: "proxy", texts: []string{"cannot connect to the proxy", "does not connect to"}},
+	{topic: "source-address", codes: []fault.Code{fault.Config}, texts: []string{"no address of the kind of"}},
+	{topic: "source-address", is: func(err error) bool { return errors.Is(err, syscall.EADDRNOTAVAIL) }},
+
 	// The network and TLS, by type.
 	{topic: "unknown-host", is: func(err error) bool { dns, ok := as[*net.DNSError](err); return ok && dns.IsNotFound }},
 	{topic: "dns", is: func(err error) bool { _, ok := as[*net.DNSError](err); return ok }},
@@ -49,6 +54,7 @@ var rules = []rule{
 	{topic: "certificate-name", is: func(err error) bool { _, ok := as[x509.HostnameError](err); return ok }},
 	{topic: "self-signed", is: isSelfSigned},
 	{topic: "certificate-unknown-ca", codes: []fault.Code{fault.TLS}, texts: []string{"certificate not trusted"}},
+	{topic: "client-certificate", texts: []string{"wants a client certificate", "refuses our certificate"}},
 	{topic: "pin-changed", codes: []fault.Code{fault.TLS}, texts: []string{"not the pinned one"}},
 	{topic: "old-tls", codes: []fault.Code{fault.TLS}, texts: []string{"protocol version", "handshake failure",
 		"insufficient security", "unsupported protocol"}},

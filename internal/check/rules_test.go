@@ -43,6 +43,12 @@ func TestRules(t *testing.T) {
 		protocol wire.Protocol
 		want     string
 	}{
+		{fault.New(fault.Temporary, "cannot connect to the proxy socks5://p:1080 of s: %w", syscall.ECONNREFUSED), "", "proxy"},
+		{fault.New(fault.Temporary, "the proxy http://p:3128 does not connect to s: it answers \"403\""), "", "proxy"},
+		{fault.New(fault.Config, "s has no address of the kind of 192.0.2.7"), "", "source-address"},
+		{fault.New(fault.Config, "cannot connect to s from 192.0.2.7: %w", syscall.EADDRNOTAVAIL), "", "source-address"},
+		{fault.New(fault.Config, "s wants a client certificate: remote error"), "", "client-certificate"},
+		{fault.New(fault.Credentials, "s refuses our certificate: remote error"), "", "client-certificate"},
 		{dialed(&net.DNSError{Err: "no such host", IsNotFound: true}), "", "unknown-host"},
 		{dialed(&net.DNSError{Err: "server misbehaving"}), "", "dns"},
 		{dialed(os.NewSyscallError("connect", syscall.ECONNREFUSED)), "", "connection-refused"},

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"crypto/sha256"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -27,17 +28,18 @@ type visits struct {
 
 // server is a server, and how it is spoken to.
 type server struct {
-	protocol         wire.Protocol
-	address, ca, pin string
-	mode             wire.TLSMode
+	protocol                wire.Protocol
+	address, ca, pin, proxy string
+	mode                    wire.TLSMode
+	from                    netip.Addr
 }
 
 // login is whoever logs in there.
 type login struct {
 	server
-	user, auth string
-	forOthers  bool
-	password   [sha256.Size]byte
+	user, auth, certificate string
+	forOthers               bool
+	password                [sha256.Size]byte
 }
 
 // triesForOthers is how often a login is tried that opens the mailboxes of others:
@@ -59,7 +61,11 @@ func newVisits(perHost int) *visits {
 }
 
 func serverOf(e plan.Endpoint) server {
-	return server{e.Protocol, e.Address(), e.CAFile, e.Pin, e.TLS}
+	s := server{protocol: e.Protocol, address: e.Address(), ca: e.CAFile, pin: e.Pin, mode: e.TLS, from: e.SourceAddress}
+	if e.Proxy != nil {
+		s.proxy = e.Proxy.String()
+	}
+	return s
 }
 
 // visit dials and works, within the limits. The turn to log in is taken before the
@@ -109,7 +115,7 @@ func lasting(e plan.Endpoint, err error) bool {
 	name := topicOf(e.Protocol, err)
 	return strings.HasPrefix(name, "certificate-") || slices.Contains([]string{
 		"unknown-host", "dns", "connection-refused", "unreachable", "timeout", "self-signed", "pin-changed", "old-tls",
-		"tls-expected", "tls-not-spoken", "starttls-missing", "web-server", "smtp-port", "other-protocol", "no-mail-server",
+		"proxy", "source-address", "tls-expected", "tls-not-spoken", "starttls-missing", "web-server", "smtp-port", "other-protocol", "no-mail-server",
 	}, name)
 }
 
@@ -123,7 +129,7 @@ func (v *visits) place(address string) *semaphore.Weighted {
 }
 
 func (v *visits) gate(e plan.Endpoint) *gate {
-	key := login{serverOf(e), e.Username, e.Auth, e.AuthorizeAs != "", e.Secret.Mark()}
+	key := login{serverOf(e), e.Username, e.Auth, e.CertFile, e.AuthorizeAs != "", e.Secret.Mark()}
 	tries := 1
 	if key.forOthers {
 		tries = triesForOthers
