@@ -605,6 +605,29 @@ func TestNamespace(t *testing.T) {
 	wantProblem(t, a.Destination.Side, a.Source.Side, fault.Config, "namespace", "separates folders")
 }
 
+// TestReadOnly: access lists say it, before a run finds out.
+func TestReadOnly(t *testing.T) {
+	s := newStage(t, popd.Options{}, imapd.Options{Capabilities: []string{"ACL"}, Reply: func(e imapd.Event) imapd.Action {
+		if e.Stage == imapd.AtCommand && e.Command == "MYRIGHTS" {
+			return imapd.Action{Raw: "* MYRIGHTS INBOX lrs\r\n", Reply: "OK done"}
+		}
+		return imapd.Action{}
+	}})
+	a := run(t, s.account).Accounts[0]
+	wantProblem(t, a.Destination.Side, a.Source.Side, fault.Refused, "read-only", "folder INBOX")
+}
+
+// TestMaildropNotes: what is good to know of a server before the first run.
+func TestMaildropNotes(t *testing.T) {
+	s := newStage(t, popd.Options{NoUIDL: true, LoginDelay: time.Minute}, imapd.Options{}, "Subject: x\r\n\r\n")
+	notes := strings.Join(run(t, s.account).Accounts[0].Notes, "\n")
+	for _, words := range []string{"no names (UIDL)", "wait 1m0s before a run"} {
+		if !strings.Contains(notes, words) {
+			t.Errorf("%q is not in %q", words, notes)
+		}
+	}
+}
+
 // TestEmptyMaildrop leads to what may be the matter.
 func TestEmptyMaildrop(t *testing.T) {
 	a := run(t, newStage(t, popd.Options{}, imapd.Options{}).account).Accounts[0]

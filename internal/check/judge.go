@@ -24,8 +24,8 @@ func (a *Account) note(format string, args ...any) {
 // judge says what is to be expected from what was seen of the two sides.
 func (a *Account) judge(configured plan.Account, now time.Time) {
 	a.judgeSides(configured, now)
-	if a.Source.OK && a.Source.Messages == 0 {
-		a.note("the maildrop is empty; if web mail shows mail: popferry check --explain nothing-listed")
+	if a.Source.OK {
+		a.judgeMaildrop()
 	}
 	if f := a.Destination.Folder; f != nil {
 		a.judgeFolder(*f)
@@ -40,11 +40,23 @@ func (a *Account) judge(configured plan.Account, now time.Time) {
 	}
 }
 
+// judgeMaildrop says what is to be expected of the maildrop.
+func (a *Account) judgeMaildrop() {
+	s := a.Source
+	switch {
+	case s.Messages == 0:
+		a.note("the maildrop is empty; if web mail shows mail: popferry check --explain nothing-listed")
+	case !s.named:
+		a.note("the server gives messages no names (UIDL): they are recognised by content, which takes longer")
+	}
+	if s.LoginDelay > 0 {
+		a.note("wait %v before a run: the server wants that between logins", time.Duration(s.LoginDelay)*time.Second)
+	}
+}
+
 // judgeFolder looks at the folder that mail goes to.
 func (a *Account) judgeFolder(f Folder) {
 	switch {
-	case f.ReadOnly:
-		a.warn("read-only", "the server says that nothing may be put into folder %s", f.Mailbox)
 	case !f.Exists && f.namesake != "":
 		a.warn("folder-case", "folder %s is not there, but %s is: a run makes a second one",
 			fault.Escape(f.Configured), fault.Escape(f.namesake))

@@ -87,6 +87,8 @@ type Source struct {
 	LoginDelay float64 `json:"login_delay,omitempty"`
 	// Software is what the server calls itself.
 	Software string `json:"software,omitempty"`
+
+	named bool // some message has a UIDL
 }
 
 // Destination is an IMAP account.

@@ -65,6 +65,7 @@ func (c *checker) count(ctx context.Context, a plan.Account, entries []pop.Entry
 	}
 	s.Messages = len(listing)
 	for _, l := range listing {
+		s.named = s.named || l.UIDL != ""
 		s.Bytes += l.Size
 		if l.Key == "" || !delivered[l.Key] {
 			s.Waiting++
