@@ -2,6 +2,7 @@ package imapdst
 
 import (
 	"context"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -68,7 +69,7 @@ func (c *Conn) Folder(ctx context.Context, name string, create bool) (Folder, er
 	case found:
 		return c.open(f, toRead, func() {})
 	case create:
-		return c.create(f)
+		return c.create(f, wanted)
 	}
 	return f, nil
 }
@@ -77,15 +78,13 @@ func (c *Conn) Folder(ctx context.Context, name string, create bool) (Folder, er
 type wanted struct {
 	name  string
 	parts []string
-	use   imap.MailboxAttr // special use, or empty
+	use   imap.MailboxAttr // special use of the first level, or empty
 }
 
 func newWanted(name string) (wanted, error) {
-	w := wanted{name: name}
-	if strings.HasPrefix(name, `\`) && !strings.Contains(name, "/") {
-		w.use, w.parts = imap.MailboxAttr(name), []string{name[1:]}
-	} else {
-		w.parts = strings.Split(name, "/")
+	w := wanted{name: name, parts: strings.Split(name, "/")}
+	if strings.HasPrefix(name, `\`) {
+		w.use, w.parts[0] = imap.MailboxAttr(w.parts[0]), w.parts[0][1:]
 	}
 	if strings.EqualFold(w.parts[0], inbox) {
 		w.parts[0] = inbox
@@ -99,18 +98,17 @@ func newWanted(name string) (wanted, error) {
 	return w, nil
 }
 
-func (w wanted) isUse(attribute imap.MailboxAttr) bool {
-	return strings.EqualFold(string(attribute), string(w.use))
-}
+// uncommon is what a server may have in another form in its names.
+var uncommon = regexp.MustCompile(`[^0-9A-Za-z]+`)
 
-// pattern matches the folder whatever the prefix and the delimiter are, so that
-// LIST need not wait for the answer to NAMESPACE (RFC 3501 §6.3.8: "*" matches
-// anything).
+// pattern matches the folder whatever the prefix, the delimiter and the rules for names
+// are, so that LIST need not wait for the answer to NAMESPACE (RFC 3501 §6.3.8: "*"
+// matches anything).
 func (w wanted) pattern() string {
 	if w.use != "" {
 		return "*"
 	}
-	pattern := strings.Join(w.parts, "*")
+	pattern := uncommon.ReplaceAllString(strings.Join(w.parts, "/"), "*")
 	if w.parts[0] != inbox {
 		pattern = "*" + pattern
 	}
@@ -119,52 +117,136 @@ func (w wanted) pattern() string {
 
 // find looks for the folder: NAMESPACE, once a session, and LIST in one go.
 func (c *Conn) find(w wanted) (mailbox string, found bool, err error) {
-	var spaces *spacesCommand
-	var list *listing
-	c.send(func() {
-		spaces = c.askLayout()
-		list = c.startList(w.pattern(), c.listOptions(w))
-	})
-	layout, errLayout := spaces.wait(c)
-	listed, errList := list.wait(c)
-	if err := c.wire.Broken(); err != nil {
-		return "", false, err
-	}
-	if errLayout != nil {
-		return "", false, errLayout
-	}
-	if errList != nil {
-		return "", false, errList
-	}
-	mailbox, err = layout.mailbox(w)
+	layout, listed, err := c.list(w.pattern(), c.listOptions(w.use != ""))
 	if err != nil {
 		return "", false, err
 	}
-	if entry := w.among(listed, mailbox); entry != nil {
-		return entry.Mailbox, true, nil
+	if mailbox, err = layout.resolve(w, listed); err != nil {
+		return "", false, err
 	}
-	return mailbox, false, nil
+	return mailbox, among(listed, mailbox) != nil, nil
 }
 
-// among finds the folder in a listing; nil if it is not there.
-func (w wanted) among(listed []*imap.ListData, mailbox string) *imap.ListData {
+// among finds a mailbox in a listing; nil if it is not there.
+func among(listed []*imap.ListData, mailbox string) *imap.ListData {
 	for _, entry := range listed {
-		fits := entry.Mailbox == mailbox
-		if w.use != "" {
-			fits = slices.ContainsFunc(entry.Attrs, w.isUse)
-		}
-		if fits && selectable(entry) {
+		if entry.Mailbox == mailbox && selectable(entry) {
 			return entry
 		}
 	}
 	return nil
 }
 
+// list asks for the layout, unless it is known, and for folders.
+func (c *Conn) list(pattern string, options *imap.ListOptions) (*layout, []*imap.ListData, error) {
+	var spaces *spacesCommand
+	var list *listing
+	c.send(func() {
+		spaces = c.askLayout()
+		list = c.startList(pattern, options)
+	})
+	layout, errLayout := spaces.wait(c)
+	listed, err := list.wait(c)
+	if broken := c.wire.Broken(); broken != nil {
+		return nil, nil, broken
+	}
+	if errLayout != nil {
+		err = errLayout
+	}
+	return layout, listed, err
+}
+
+// resolve is what the server calls a folder, or would call it.
+func (l *layout) resolve(w wanted, listed []*imap.ListData) (string, error) {
+	mailbox, err := l.mailbox(w)
+	if err != nil {
+		return "", err
+	}
+	if w.use != "" {
+		if special, found := l.special(w.use, listed); found {
+			own, err := l.mailbox(wanted{name: w.name, parts: w.parts[:1]})
+			return special + strings.TrimPrefix(mailbox, own), err
+		}
+		return mailbox, nil
+	}
+	if plain := l.plain(w); plain != "" && plain != mailbox {
+		if among(listed, plain) != nil {
+			return plain, nil // a name that exists is not forbidden
+		}
+	}
+	return mailbox, nil
+}
+
+// Existing finds the folders that some names stand for, as far as they exist, and
+// opens none. A name may have {year} and {month} in it, which stand for four and two
+// digits. It takes one LIST, whatever the number of names.
+func (c *Conn) Existing(ctx context.Context, names []string) ([]Folder, error) {
+	end, err := c.begin(ctx, quietLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	layout, listed, err := c.list("*", c.listOptions(true))
+	if err != nil {
+		return nil, err
+	}
+	var found []Folder
+	taken := map[string]bool{}
+	for _, name := range names {
+		w, err := newWanted(name)
+		if err != nil {
+			continue // nothing is called so
+		}
+		mailbox, err := layout.resolve(w, listed)
+		if err != nil {
+			continue
+		}
+		members := family(mailbox)
+		for _, entry := range listed {
+			if !taken[entry.Mailbox] && members.MatchString(entry.Mailbox) && selectable(entry) {
+				taken[entry.Mailbox] = true
+				found = append(found, Folder{Name: layout.shown(entry.Mailbox), Mailbox: entry.Mailbox})
+			}
+		}
+	}
+	return found, nil
+}
+
+// shown is what people call a mailbox.
+func (l *layout) shown(mailbox string) string {
+	if name, ok := l.name(mailbox); ok {
+		return name
+	}
+	return mailbox
+}
+
+// Open opens a mailbox by the name that the server has for it. If there is none of
+// that name, Exists is false.
+func (c *Conn) Open(ctx context.Context, mailbox string) (Folder, error) {
+	end, err := c.begin(ctx, quietLimit)
+	if err != nil {
+		return Folder{}, err
+	}
+	defer end()
+	c.mailbox.Lock()
+	defer c.mailbox.Unlock()
+	pattern := uncommon.ReplaceAllString(mailbox, "*")
+	layout, listed, err := c.list(pattern, nil)
+	if err != nil {
+		return Folder{}, err
+	}
+	f := Folder{Name: layout.shown(mailbox), Mailbox: mailbox}
+	if mailbox != inbox && among(listed, mailbox) == nil {
+		return f, nil
+	}
+	return c.open(f, toRead, func() {})
+}
+
 // listOptions asks for special uses where they are not told unasked (RFC 6154
 // §5.2, which needs LIST-EXTENDED of RFC 5258).
-func (c *Conn) listOptions(w wanted) *imap.ListOptions {
+func (c *Conn) listOptions(uses bool) *imap.ListOptions {
 	caps := c.Capabilities()
-	if w.use == "" || !caps.SpecialUse || !caps.has("LIST-EXTENDED") {
+	if !uses || !caps.SpecialUse || !caps.has("LIST-EXTENDED") {
 		return nil
 	}
 	return &imap.ListOptions{ReturnSpecialUse: true}
@@ -218,12 +300,12 @@ func (l *listing) wait(c *Conn) ([]*imap.ListData, error) {
 // programs show it, and opens it, all in one go. Whether CREATE was refused does
 // not matter where the folder can be opened: another session may have been
 // faster, or names differ in case only.
-func (c *Conn) create(f Folder) (Folder, error) {
+func (c *Conn) create(f Folder, w wanted) (Folder, error) {
 	c.guard.takeOpening()
 	var created, subscribed *imapclient.Command
 	var opened *openCommand
 	c.send(func() {
-		created = c.client.Create(f.Mailbox, nil)
+		created = c.client.Create(f.Mailbox, c.createOptions(w))
 		subscribed = c.client.Subscribe(f.Mailbox)
 		opened = c.startOpen(f.Mailbox, toRead)
 	})
@@ -237,6 +319,14 @@ func (c *Conn) create(f Folder) (Folder, error) {
 	return f, err
 }
 
+// createOptions has the server mark a folder of special use (RFC 6154 §3).
+func (c *Conn) createOptions(w wanted) *imap.CreateOptions {
+	if w.use == "" || len(w.parts) > 1 || !c.Capabilities().has("CREATE-SPECIAL-USE") {
+		return nil
+	}
+	return &imap.CreateOptions{SpecialUse: []imap.MailboxAttr{w.use}}
+}
+
 // Folders lists the folders that can be opened, with "/" between the levels.
 // Those of other users and shared ones (RFC 2342 §4) are left out, and so are
 // those whose names hold "/" where the server's delimiter is another.
@@ -246,19 +336,9 @@ func (c *Conn) Folders(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	defer end()
-	var spaces *spacesCommand
-	var list *listing
-	c.send(func() {
-		spaces = c.askLayout()
-		list = c.startList("*", nil)
-	})
-	layout, errLayout := spaces.wait(c)
-	listed, err := list.wait(c)
+	layout, listed, err := c.list("*", nil)
 	if err != nil {
 		return nil, err
-	}
-	if errLayout != nil {
-		return nil, errLayout
 	}
 	var names []string
 	for _, entry := range listed {

@@ -5,8 +5,6 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
-
-	"github.com/popferry/popferry/internal/fault"
 )
 
 // layout is how an account builds mailbox names: prefix and delimiter of the
@@ -85,25 +83,6 @@ func decodedPrefix(raw string) string {
 		return name
 	}
 	return raw
-}
-
-// mailbox is the server's name of a configured folder.
-func (l *layout) mailbox(w wanted) (string, error) {
-	if l.delimiter == "" && len(w.parts) > 1 {
-		return "", fault.New(fault.Config, "folder %q: this server has no folders in folders", w.name).
-			WithHint("choose a name without /")
-	}
-	for _, part := range w.parts {
-		if l.delimiter != "" && strings.Contains(part, l.delimiter) && !l.spelledOut(part) {
-			return "", fault.New(fault.Config, "folder %q: %q separates folders on this server",
-				w.name, l.delimiter).WithHint("choose a name without it; write / between the levels")
-		}
-	}
-	name := strings.Join(w.parts, l.delimiter)
-	if w.parts[0] == inbox || l.spelledOut(name) {
-		return name, nil
-	}
-	return l.prefix + name, nil
 }
 
 // spelledOut tells whether a name was written with the server's prefix.

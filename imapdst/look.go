@@ -45,10 +45,10 @@ func (c *Conn) Look(ctx context.Context, name string) (Sight, error) {
 		return Sight{}, err
 	}
 	s := Sight{Folder: Folder{Name: name}, Uses: layout.uses(listed)}
-	if s.Mailbox, err = layout.mailbox(wanted); err != nil {
+	if s.Mailbox, err = layout.resolve(wanted, listed); err != nil {
 		return s, err
 	}
-	entry := wanted.among(listed, s.Mailbox)
+	entry := among(listed, s.Mailbox)
 	switch {
 	case entry != nil:
 		s.Mailbox = entry.Mailbox
@@ -74,18 +74,7 @@ func (c *Conn) listAll() (*layout, []*imap.ListData, error) {
 	if caps := c.Capabilities(); caps.has("LIST-EXTENDED") {
 		options = &imap.ListOptions{ReturnSubscribed: true, ReturnSpecialUse: caps.SpecialUse}
 	}
-	var spaces *spacesCommand
-	var list *listing
-	c.send(func() {
-		spaces = c.askLayout()
-		list = c.startList("*", options)
-	})
-	layout, errLayout := spaces.wait(c)
-	listed, err := list.wait(c)
-	if err == nil {
-		err = errLayout
-	}
-	return layout, listed, err
+	return c.list("*", options)
 }
 
 // specialUses are those that a folder may be configured by; \All and \Flagged are

@@ -1,0 +1,167 @@
+package imapdst_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/popferry/popferry/imapdst"
+	"github.com/popferry/popferry/internal/fault"
+)
+
+// lists are what servers show of a user's folders.
+var lists = map[string][]string{
+	"Gmail in German": {`(\HasNoChildren) "/" "INBOX"`, `(\HasChildren \Noselect) "/" "[Gmail]"`,
+		`(\All \HasNoChildren) "/" "[Gmail]/Alle Nachrichten"`, `(\HasNoChildren \Drafts) "/" "[Gmail]/Entw&APw-rfe"`,
+		`(\HasNoChildren \Sent) "/" "[Gmail]/Gesendet"`, `(\HasNoChildren \Junk) "/" "[Gmail]/Spam"`,
+		`(\HasNoChildren \Trash) "/" "[Gmail]/Papierkorb"`, `(\HasNoChildren) "/" "Sent"`},
+	"Exchange in German": {`(\HasNoChildren) "/" INBOX`, `(\HasNoChildren \Drafts) "/" Entw&APw-rfe`,
+		`(\HasNoChildren \Sent) "/" "Gesendete Elemente"`, `(\HasNoChildren \Trash) "/" "Gel&APY-schte Elemente"`,
+		`(\HasNoChildren \Junk) "/" Junk-E-Mail`, `(\HasNoChildren) "/" Archiv`},
+	"Outlook in German, unmarked": {`() "/" INBOX`, `() "/" "Gesendete Elemente"`, `() "/" "Gel&APY-schte Elemente"`,
+		`() "/" Junk-E-Mail`, `() "/" Entw&APw-rfe`},
+	"Dovecot":       {`(\HasNoChildren) "." INBOX`, `(\HasNoChildren \Sent) "." Sent`, `(\HasNoChildren \Trash) "." Trash`},
+	"Courier":       {`(\HasChildren) "." INBOX`, `() "." INBOX.Sent`, `() "." INBOX.Trash`, `(\Noselect) "." INBOX.Drafts`},
+	"Cyrus, no use": {`(\HasChildren) "." INBOX`, `() "." "INBOX.Sent Items"`, `() "." "user.bob.Trash"`, `() "." INBOX.Old.Trash`},
+	"Japanese":      {`() "/" INBOX`, `() "/" &kAFP4W4IMH8wojCkMMYw4A-`, `() "/" &MFQwf3ux-`},
+	"XLIST":         {`() "/" INBOX`, `(\Spam) "/" Bulk`, `() "/" Junk`},
+	"several":       {`() "/" INBOX`, `() "/" Gesendet`, `() "/" "Sent Items"`, `() "/" sent`, `() "/" Papelera`},
+	"empty":         {`() "/" INBOX`},
+}
+
+func TestSpecialUse(t *testing.T) {
+	for name, want := range map[string]map[string]string{
+		"Gmail in German": {`\Sent`: "[Gmail]/Gesendet", `\Trash`: "[Gmail]/Papierkorb", `\Drafts`: "[Gmail]/Entwürfe",
+			`\Junk`: "[Gmail]/Spam", `\Archive`: "", `\Sent/2026`: ""},
+		"Exchange in German": {`\Sent`: "Gesendete Elemente", `\Trash`: "Gelöschte Elemente", `\Junk`: "Junk-E-Mail", `\Archive`: "Archiv"},
+		"Outlook in German, unmarked": {`\Sent`: "Gesendete Elemente", `\Trash`: "Gelöschte Elemente", `\Junk`: "Junk-E-Mail",
+			`\Drafts`: "Entwürfe"},
+		"Dovecot":       {`\Sent`: "Sent", `\Trash`: "Trash", `\Junk`: ""},
+		"Courier":       {`\Sent`: "INBOX.Sent", `\Trash`: "INBOX.Trash", `\Drafts`: ""},
+		"Cyrus, no use": {`\Sent`: "INBOX.Sent Items", `\Trash`: ""},
+		"Japanese":      {`\Sent`: "送信済みアイテム", `\Trash`: "ごみ箱"},
+		"XLIST":         {`\Junk`: "Bulk"},
+		"several":       {`\Sent`: "sent", `\Trash`: "Papelera"},
+		"empty":         {`\Archive`: "", `\Archive/2026`: ""},
+	} {
+		c := shows(t, "", lists[name]...)
+		for use, mailbox := range want {
+			f, err := c.Folder(context.Background(), use, false)
+			if err != nil || f.Exists != (mailbox != "") || f.Exists && f.Mailbox != mailbox {
+				t.Errorf("%s: %s: %+v, %v", name, use, f, err)
+			}
+		}
+	}
+}
+
+// shows dials a server that lists these folders.
+func shows(t *testing.T, caps string, lines ...string) *imapdst.Conn {
+	t.Helper()
+	server := listing(caps, lines...)
+	return server.dial(t)
+}
+
+func listing(caps string, lines ...string) *fake {
+	delimiter := lines[0][strings.IndexByte(lines[0], '"'):][:3]
+	prefix := `""`
+	if delimiter == `"."` {
+		prefix = `"INBOX."`
+		if !strings.Contains(strings.Join(lines, "\n"), "INBOX.") {
+			prefix = `""`
+		}
+	}
+	answer := []string{}
+	for _, line := range lines {
+		answer = append(answer, "* LIST "+line)
+	}
+	return &fake{caps: allCaps + caps, on: map[string]handler{
+		"NAMESPACE": say(`* NAMESPACE ((`+prefix+` `+delimiter+`)) (("user." ".")) NIL`, "TAG OK done"),
+		"LIST":      say(append(answer, "TAG OK done")...),
+	}}
+}
+
+// TestSpecialUseIsMade under its English name, marked where the server can; what is
+// below one goes where it is.
+func TestSpecialUseIsMade(t *testing.T) {
+	for _, c := range []struct{ list, caps, name, sent string }{
+		{"empty", "", `\Archive`, `CREATE "Archive"`},
+		{"empty", " SPECIAL-USE CREATE-SPECIAL-USE", `\Archive`, `CREATE "Archive" (USE (\Archive))`},
+		{"empty", " CREATE-SPECIAL-USE", `\Archive/2026`, `CREATE "Archive/2026"`},
+		{"Exchange in German", "", `\Archive/2026`, `CREATE "Archiv/2026"`},
+		{"Courier", "", `\Sent/2026`, `CREATE "INBOX.Sent.2026"`},
+		{"Courier", "", `\Junk`, `CREATE "INBOX.Junk"`},
+	} {
+		server := listing(c.caps, lists[c.list]...)
+		if _, err := server.dial(t).Folder(context.Background(), c.name, true); err != nil {
+			t.Error(err)
+		}
+		if got := server.received(); !strings.Contains(got, c.sent+"\r\n") {
+			t.Errorf("%q is not in %q", c.sent, got)
+		}
+	}
+}
+
+// TestNamesThatServersForbid: each gets another name, always the same, and no two get one.
+func TestNamesThatServersForbid(t *testing.T) {
+	names := map[string]string{
+		"Lists/v1.2": "INBOX.Lists.v1=2E2", "Lists/v1=2E2": "INBOX.Lists.v1=3D2E2", "x=41": "INBOX.x=41",
+		"v1=2e2": "INBOX.v1=2e2", "50%": "INBOX.50=25", "*": "INBOX.=2A", "../x": "INBOX.=2E=2E.x", "~root": "INBOX.=7Eroot",
+		"a/~b": "INBOX.a.~b", "#news": "INBOX.=23news", "a/..": "INBOX.a.=2E=2E", "=": "INBOX.=", "=3D": "INBOX.=3D3D",
+	}
+	c := shows(t, "", lists["Courier"]...)
+	seen := map[string]string{}
+	for name, want := range names {
+		f, err := c.Folder(context.Background(), name, false)
+		if err != nil || f.Mailbox != want {
+			t.Errorf("%q: %q, want %q, %v", name, f.Mailbox, want, err)
+		}
+		if seen[f.Mailbox] != "" {
+			t.Errorf("%q and %q are both %q", name, seen[f.Mailbox], f.Mailbox)
+		}
+		seen[f.Mailbox] = name
+	}
+	if f, err := shows(t, "", `() "/" INBOX`, `() "/" "50%"`).Folder(context.Background(), "50%", false); !f.Exists || err != nil {
+		t.Errorf("what exists is not forbidden: %+v, %v", f, err)
+	}
+	_, err := c.Folder(context.Background(), strings.Repeat("ü", 100), false)
+	if fault.CodeOf(err) != fault.Config {
+		t.Errorf("a name with more than 255 octets: %v", err)
+	}
+}
+
+// TestExisting finds all years of an archive, and opens nothing.
+func TestExisting(t *testing.T) {
+	server := listing("", `() "." INBOX`, `() "." INBOX.Archiv`, `() "." INBOX.Archiv.2024`, `(\Noselect) "." INBOX.Archiv.2023`,
+		`() "." INBOX.Archiv.2025`, `() "." INBOX.Archiv.2025.04`, `() "." INBOX.Archiv.20255`, `() "." INBOX.Archiv.old`,
+		`() "." INBOX.Lists.Go`, `() "." "INBOX.x=2Ey.01"`, `() "." "INBOX.&-;&APw-"`)
+	found, err := server.dial(t).Existing(context.Background(), []string{"INBOX", `\Archive/{year}`, "Lists/Go", "Lists/C",
+		"Lists/Go", "x.y/{month}", `\Archive/{year}/{month}`, "&;ü", "", "a//b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range found {
+		got = append(got, f.Name+" "+f.Mailbox)
+	}
+	want := []string{"INBOX INBOX", "Archiv/2024 INBOX.Archiv.2024", "Archiv/2025 INBOX.Archiv.2025", "Lists/Go INBOX.Lists.Go",
+		"x=2Ey/01 INBOX.x=2Ey.01", "Archiv/2025/04 INBOX.Archiv.2025.04", "&;ü INBOX.&;ü"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if strings.Contains(server.received(), "EXAMINE") {
+		t.Error("something was opened")
+	}
+}
+
+// TestOpenByTheServersName.
+func TestOpenByTheServersName(t *testing.T) {
+	c := shows(t, "", `() "." INBOX`, `() "." INBOX.a`)
+	for mailbox, there := range map[string]bool{"INBOX": true, "INBOX.a": true, "INBOX.b": false, "a": false} {
+		f, err := c.Open(context.Background(), mailbox)
+		if err != nil || f.Exists != there || f.Mailbox != mailbox {
+			t.Errorf("%s: %+v, %v", mailbox, f, err)
+		}
+	}
+}
