@@ -36,10 +36,10 @@ type Conn struct {
 
 	// turn is held while a command is written, so that none starts in the middle
 	// of another. It is never held while waiting for an answer, other than "+".
-	turn sync.Mutex
+	turn lock
 	// mailbox is held by whoever opens, reads or leaves a mailbox, so that none
 	// closes what another reads. It is taken before turn.
-	mailbox sync.Mutex
+	mailbox lock
 	stream  *stream // what Append writes to
 
 	mu       sync.Mutex // guards what follows
@@ -49,6 +49,17 @@ type Conn struct {
 	layout   *layout          // how names are built here, once known
 	lastUID  map[place]uint32 // the last UID that an APPEND was told
 }
+
+// lock is a mutex. It is a channel because both are waited for while a server is
+// silent, and simulated time passes only while all wait for something like that
+// (testing/synctest).
+type lock chan struct{}
+
+func newLock() lock { return make(lock, 1) }
+
+func (l lock) Lock() { l <- struct{}{} }
+
+func (l lock) Unlock() { <-l }
 
 // place is a mailbox during one period of its UIDs (RFC 3501 §2.3.1.1).
 type place struct {
@@ -60,6 +71,7 @@ func newConn(conn *wire.Conn, l *login) *Conn {
 	c := &Conn{
 		wire: conn, guard: newGuard(conn, l.tags, &l.heard), caps: l.caps, lastUID: map[place]uint32{},
 		mechanism: l.mechanism,
+		turn: newLock(), mailbox: newLock(),
 	}
 	c.trips.Store(int64(l.trips))
 	c.stream = newStream(c.guard)
