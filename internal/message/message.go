@@ -1,6 +1,10 @@
 package message
 
-import "io"
+import (
+	"bytes"
+	"errors"
+	"io"
+)
 
 // Message is one message, in memory or in a temporary file. Its Summary is not
 // to be changed. A Message is for one goroutine at a time.
@@ -36,6 +40,26 @@ func (m *Message) WriteOriginal(w io.Writer) (written int64, err error) {
 	err = m.each(counted(w, &written))
 	return written, err
 }
+
+// Head gives the beginning of the message as received, n octets at most: all of its
+// header, if that is no longer, and perhaps more.
+func (m *Message) Head(n int) ([]byte, error) {
+	var head []byte
+	err := m.each(func(p []byte) error {
+		head = append(head, p[:min(len(p), n-len(head))]...)
+		if len(head) == n || bytes.Contains(head, []byte("\n\r\n")) || bytes.Contains(head, []byte("\n\n")) {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return head, err
+}
+
+// errEnough ends a reading early.
+var errEnough = errors.New("enough")
 
 // counted gives the writing of pieces to w, which takes all of a piece or fails.
 func counted(w io.Writer, written *int64) func([]byte) error {
