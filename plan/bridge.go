@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/url"
 	"strconv"
@@ -47,6 +48,9 @@ type Pace struct {
 	// AlertAfter is how long it may fail before somebody is told.
 	AlertAfter time.Duration
 }
+
+// String says it in one line, which changes with it.
+func (p Pace) String() string { return fmt.Sprintf("%v %v %v", p.Interval, p.Fastest, p.AlertAfter) }
 
 // Alerts are ways to tell somebody; any of them may be absent.
 type Alerts struct {

@@ -99,7 +99,7 @@ func (a *app) root() *cobra.Command {
 	})
 	a.commonFlags(root)
 	root.AddCommand(a.demoCommand(), a.initCommand(), a.importCommand(), a.checkCommand(), a.planCommand(),
-		a.runCommand(), a.statusCommand(), a.reportCommand(), a.verifyCommand(), a.adoptCommand(),
+		a.runCommand(), a.bridgeCommand(), a.statusCommand(), a.reportCommand(), a.verifyCommand(), a.adoptCommand(),
 		a.undoCommand(), a.handoverCommand(), a.schemaCommand(), a.versionCommand())
 	a.completeAccounts(root)
 	return root

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/popferry/popferry/internal/bridge"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/journal"
@@ -79,24 +80,14 @@ func (a *app) history(ctx context.Context, since time.Time, names []string) (*re
 	})
 }
 
-// passOf is how the history remembers a pass.
-func passOf(r ferry.AccountReport, ended time.Time) journal.Pass {
-	p := journal.Pass{Account: r.Name, Started: ended.Add(-time.Duration(r.Seconds * float64(time.Second))), Passes: 1,
-		Seconds: r.Seconds, Code: int(r.ExitCode), Delivered: r.Delivered, Duplicate: r.Duplicate, Deleted: r.Deleted,
-		Held: r.Held, Bytes: r.Bytes}
-	if r.Error != nil {
-		p.Error, p.Hint = r.Error.Message, r.Error.Hint
-	}
-	return p
-}
-
 // remember adds the passes of a run to the history. It is a courtesy: what was delivered
 // is durable already, so that its loss changes no exit status.
 func (s *session) remember(r ferry.Report) error {
 	passes := make([]journal.Pass, len(r.Accounts))
 	now := time.Now()
 	for i, account := range r.Accounts {
-		passes[i] = passOf(account, now)
+		started := now.Add(-time.Duration(account.Seconds * float64(time.Second)))
+		passes[i] = bridge.PassOf(bridge.Pass{Started: started, Report: account})
 	}
 	return s.journal.RecordPasses(context.Background(), passes, s.config.Bridge.History)
 }

@@ -52,6 +52,9 @@ type Bridge struct {
 	options Options
 	started time.Time
 
+	ctx  context.Context // of Run
+	work sync.WaitGroup
+
 	mu      sync.Mutex
 	keepers []*keeper // in the order of the configuration
 	changed chan struct{}
@@ -68,23 +71,19 @@ func New(o Options) *Bridge {
 	return &Bridge{options: o, started: time.Now(), changed: make(chan struct{})}
 }
 
-// Run keeps accounts until ctx ends, and returns once all passes are over. Whenever
-// another set comes, the bridge goes over to it: accounts that are in both as they were
-// go on, others end or begin, and those that were parked are tried again.
-func (b *Bridge) Run(ctx context.Context, sets <-chan []Account) {
-	var work sync.WaitGroup
-	defer work.Wait()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case set := <-sets:
-			b.adopt(ctx, set, &work)
-		}
-	}
+// Start keeps accounts until ctx ends.
+func (b *Bridge) Start(ctx context.Context, set []Account) {
+	b.ctx = ctx
+	b.Adopt(set)
 }
 
-func (b *Bridge) adopt(ctx context.Context, set []Account, work *sync.WaitGroup) {
+// Wait returns once all passes are over, which they are soon after the end of the
+// context of [Bridge.Start].
+func (b *Bridge) Wait() { b.work.Wait() }
+
+// Adopt goes over to another set of accounts: those that are in both as they were go
+// on, others end or begin, and those that were parked are tried again.
+func (b *Bridge) Adopt(set []Account) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	old := map[string]*keeper{}
@@ -96,10 +95,10 @@ func (b *Bridge) adopt(ctx context.Context, set []Account, work *sync.WaitGroup)
 		k := old[account.Name]
 		if k != nil && k.account.Hash == account.Hash {
 			delete(old, account.Name)
-			k.retry()
+			k.goOn(account)
 		} else {
 			k = newKeeper(b, account, k)
-			work.Go(func() { k.keep(ctx, time.Duration(i)*time.Second/stagger) })
+			b.work.Go(func() { k.keep(b.ctx, time.Duration(i)*time.Second/stagger) })
 		}
 		b.keepers = append(b.keepers, k)
 	}
@@ -131,7 +130,7 @@ func (b *Bridge) Changed() <-chan struct{} {
 // keeper looks after one account.
 type keeper struct {
 	bridge  *Bridge
-	account Account
+	account Account // Pass changes; guarded by mu
 	before  *keeper // of an account with the same name, which has to end first
 	stop    chan struct{}
 	over    chan struct{}
@@ -153,9 +152,10 @@ func newKeeper(b *Bridge, a Account, before *keeper) *keeper {
 // end makes the keeper finish what is in hand.
 func (k *keeper) end() { close(k.stop) }
 
-// retry makes a parked account try at once.
-func (k *keeper) retry() {
+// goOn takes over how to pass from now on, and makes a parked account try at once.
+func (k *keeper) goOn(a Account) {
 	k.mu.Lock()
+	k.account = a
 	parked := k.state.Phase == Parked
 	k.mu.Unlock()
 	if parked {
@@ -208,7 +208,10 @@ func (k *keeper) pass(ctx context.Context) time.Duration {
 		k.heldLast = started
 	}
 	k.change(func(s *AccountState) { s.Phase, s.Started = Passing, started })
-	r := k.account.Pass(ctx, held)
+	k.mu.Lock()
+	pass := k.account.Pass
+	k.mu.Unlock()
+	r := pass(ctx, held)
 	if ctx.Err() != nil {
 		return 0 // it was told to stop, which says nothing about the account
 	}

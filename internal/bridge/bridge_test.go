@@ -67,18 +67,15 @@ func runs(t *testing.T, how time.Duration, random float64, passed func(bridge.Pa
 	t.Helper()
 	b := bridge.New(bridge.Options{Random: func() float64 { return random }, Finished: passed})
 	ctx, cancel := context.WithCancel(context.Background())
-	sets := make(chan []bridge.Account, 1)
 	var set []bridge.Account
 	for i, p := range plays {
 		p.began = time.Now()
 		set = append(set, p.account(string(rune('a'+i))))
 	}
-	sets <- set
-	done := make(chan struct{})
-	go func() { b.Run(ctx, sets); close(done) }()
+	b.Start(ctx, set)
 	time.Sleep(how)
 	cancel()
-	<-done
+	b.Wait()
 	return b
 }
 
@@ -213,15 +210,12 @@ func TestAnotherSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bridge.New(bridge.Options{Random: func() float64 { return 0 }})
 		ctx, cancel := context.WithCancel(context.Background())
-		sets := make(chan []bridge.Account)
-		done := make(chan struct{})
-		go func() { b.Run(ctx, sets); close(done) }()
 		stays, goes, comes, other := &played{}, &played{}, &played{}, &played{takes: 10 * time.Second}
 		parked := &played{answer: failing(fault.Credentials, 2)}
 		for _, p := range []*played{stays, goes, comes, other, parked} {
 			p.began = time.Now()
 		}
-		sets <- []bridge.Account{stays.account("stays"), goes.account("goes"), other.account("other"), parked.account("parked")}
+		b.Start(ctx, []bridge.Account{stays.account("stays"), goes.account("goes"), other.account("other"), parked.account("parked")})
 		time.Sleep(7*minute + 30*time.Second)
 		if s := b.Snapshot().Accounts; s[3].Phase != bridge.Parked || s[3].Failures != 2 || len(goes.times()) != 2 {
 			t.Fatalf("%+v", s)
@@ -229,7 +223,7 @@ func TestAnotherSet(t *testing.T) {
 		changed := other.account("other")
 		changed.Hash = "2"
 		told := b.Changed()
-		sets <- []bridge.Account{comes.account("comes"), changed, stays.account("stays"), parked.account("parked")}
+		b.Adopt([]bridge.Account{comes.account("comes"), changed, stays.account("stays"), parked.account("parked")})
 		<-told
 		time.Sleep(4 * minute)
 		if got := stays.times(); len(got) != 3 {
@@ -243,7 +237,7 @@ func TestAnotherSet(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		cancel()
-		<-done
+		b.Wait()
 	})
 }
 

@@ -1,7 +1,7 @@
 // Package bridge keeps accounts carried: the pass of every account, again and again, for
 // years, with nobody looking.
 //
-// [Bridge.Run] has one keeper for each account, which passes, and waits, and passes. How
+// [Bridge.Start] makes one keeper for each account, which passes, and waits, and passes. How
 // long it waits is its pace ([pace], which is pure): the interval, less while mail
 // flows, more while something fails, and long where a server refuses the credentials,
 // since hammering it would lock the account. An account that stalls or fails delays no

@@ -22,7 +22,7 @@ import (
 
 // grace is how long appends in flight may take to finish after the run was
 // cancelled.
-const grace = 30 * time.Second
+const grace = 25 * time.Second
 
 // Options say what to do and with what. Config and Journal are required.
 type Options struct {

@@ -14,6 +14,10 @@ type Fleet struct {
 	requests chan request
 	ended    chan struct{}
 	over     sync.WaitGroup
+
+	mu     sync.Mutex
+	passes sync.WaitGroup
+	closed bool
 }
 
 // NewFleet makes one. Options.Accounts and Stored say nothing here.
@@ -27,6 +31,10 @@ func NewFleet(o Options) *Fleet {
 // it: at the source first, and where there is nothing new it ends there. With held set
 // it tries held messages again.
 func (f *Fleet) Pass(ctx context.Context, name string, held bool) AccountReport {
+	if !f.enter() {
+		return AccountReport{Name: name, ExitCode: fault.Temporary}
+	}
+	defer f.passes.Done()
 	for _, account := range f.engine.Config.Accounts {
 		if account.Name != name {
 			continue
@@ -46,8 +54,21 @@ func (f *Fleet) Pass(ctx context.Context, name string, held bool) AccountReport 
 	return AccountReport{Name: name, ExitCode: err.Code, Error: errorReport(err)}
 }
 
-// Close ends a fleet all of whose passes are over.
+func (f *Fleet) enter() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.closed {
+		f.passes.Add(1)
+	}
+	return !f.closed
+}
+
+// Close ends a fleet once its passes are over. Later ones do nothing.
 func (f *Fleet) Close() {
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
+	f.passes.Wait()
 	close(f.requests)
 	f.over.Wait()
 }

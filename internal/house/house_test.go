@@ -56,7 +56,7 @@ var allowed = map[string][]string{
 	"internal/report": {
 		"internal/check", "internal/fault", "internal/ferry", "internal/journal", "internal/message", "plan",
 	},
-	"internal/bridge":   {"internal/fault", "internal/ferry"},
+	"internal/bridge":   {"internal/fault", "internal/ferry", "internal/journal"},
 	"internal/foreign":  {"internal/fault", "internal/sheet", "plan"},
 	"internal/discover": {"internal/fault", "internal/provider", "internal/wire"},
 	"internal/handover": {"internal/discover", "internal/fault", "internal/provider", "internal/wire", "plan"},

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/spf13/cobra"
+
+	"github.com/popferry/popferry/internal/bridge"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/plan"
+)
+
+const bridgeHelp = `Keep carrying the mail of the named accounts, or of all, until told to stop.
+
+Every account passes at its interval (bridge: {interval: 5m} in accounts.yaml): sooner
+while mail flows, later while something fails, and hardly at all while a server refuses
+its credentials. A pass that finds nothing new asks the POP3 server only. One account
+that stalls or fails delays no other.
+
+SIGTERM or SIGINT finishes what is in hand and ends with 0. SIGHUP reads accounts.yaml
+anew, and keeps the old one if the new one is wrong. While it is at work, run and the
+other verbs that write refuse the same state directory, and say who has it.`
+
+type bridgeOptions struct{ log string }
+
+func (a *app) bridgeCommand() *cobra.Command {
+	var o bridgeOptions
+	cmd := &cobra.Command{
+		Use:   "bridge [ACCOUNT...]",
+		Short: "keep doing it, unattended",
+		Long:  bridgeHelp,
+		Example: `  popferry bridge
+  popferry bridge --log json`,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			return a.bridge(cmd.Context(), o, names)
+		},
+	}
+	cmd.Flags().StringVar(&o.log, "log", "text", "how a line of the log looks: `text` or json")
+	return cmd
+}
+
+// keeping is a bridge at work.
+type keeping struct {
+	app     *app
+	names   []string
+	log     *slog.Logger
+	session *session
+	fleet   *ferry.Fleet
+	bridge  *bridge.Bridge
+}
+
+func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error {
+	log, err := a.logger(o.log)
+	if err != nil {
+		return err
+	}
+	config, err := a.load(names)
+	if err != nil {
+		return err
+	}
+	s, err := a.open(ctx, config, names)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	recorder := bridge.NewRecorder(s.journal, config.Bridge.History)
+	k := &keeping{app: a, names: names, log: log, session: s}
+	k.bridge = bridge.New(bridge.Options{Finished: func(p bridge.Pass) {
+		k.tell(p)
+		if err := recorder.Record(p); err != nil {
+			log.Error("the history can't be written", "error", err)
+		}
+	}})
+	k.run(ctx)
+	return recorder.Flush()
+}
+
+// run keeps the accounts until ctx ends.
+func (k *keeping) run(ctx context.Context) {
+	hangup := make(chan os.Signal, 1)
+	notifyReload(hangup)
+	defer signal.Stop(hangup)
+	k.fleet = k.newFleet(k.session.config)
+	k.bridge.Start(ctx, k.accounts(k.session.config, k.fleet))
+	k.log.Info("started", "accounts", len(k.bridge.Snapshot().Accounts), "state", k.app.state)
+	say(daemon.SdNotifyReady)
+	watch := watchdog()
+	for going := true; going; {
+		select {
+		case <-ctx.Done():
+			going = false
+		case <-hangup:
+			k.reload(ctx)
+		case <-watch:
+			k.bridge.Snapshot() // it would wait for ever for a keeper that hangs
+			say(daemon.SdNotifyWatchdog)
+		}
+	}
+	say(daemon.SdNotifyStopping)
+	k.bridge.Wait()
+	k.fleet.Close()
+	k.log.Info("stopped")
+}
+
+func (k *keeping) newFleet(config *plan.Config) *ferry.Fleet {
+	options := k.session.options
+	options.Config = config
+	options.Observe = k.observe
+	return ferry.NewFleet(options)
+}
+
+func (k *keeping) accounts(config *plan.Config, fleet *ferry.Fleet) []bridge.Account {
+	chosen, _ := config.Select(k.names) // was checked
+	set := make([]bridge.Account, len(chosen))
+	for i, account := range chosen {
+		set[i] = bridge.Account{Name: account.Name, Hash: account.Hash() + account.Pace.String(),
+			Interval: account.Pace.Interval, Fastest: account.Pace.Fastest,
+			Pass: func(ctx context.Context, held bool) ferry.AccountReport {
+				return fleet.Pass(ctx, account.Name, held)
+			}}
+	}
+	return set
+}
+
+// reload goes over to what accounts.yaml says now; if that is wrong, nothing changes.
+func (k *keeping) reload(ctx context.Context) {
+	say(daemon.SdNotifyReloading)
+	defer say(daemon.SdNotifyReady)
+	config, err := k.app.load(k.names)
+	if err == nil {
+		err = config.Resolve(ctx, k.names)
+	}
+	if err != nil {
+		k.log.Error("accounts.yaml is wrong, and the old one stays in force", "error", err)
+		return
+	}
+	old := k.fleet
+	k.fleet = k.newFleet(config)
+	k.bridge.Adopt(k.accounts(config, k.fleet))
+	go old.Close()
+	k.log.Info("accounts.yaml was read anew", "accounts", len(config.Accounts))
+}
+
+// say tells systemd; without it nobody listens, which is no error.
+func say(state string) { _, _ = daemon.SdNotify(false, state) }
+
+// watchdog ticks as often as systemd wants to hear of us, or never.
+func watchdog() <-chan time.Time {
+	every, err := daemon.SdWatchdogEnabled(false)
+	if err != nil || every == 0 {
+		return nil
+	}
+	return time.Tick(every / 2)
+}
+
+func (a *app) logger(form string) (*slog.Logger, error) {
+	level := slog.LevelInfo
+	switch {
+	case a.verbose:
+		level = slog.LevelDebug
+	case a.quiet:
+		level = slog.LevelWarn
+	}
+	o := &slog.HandlerOptions{Level: level}
+	switch form {
+	case "text":
+		return slog.New(slog.NewTextHandler(a.stderr, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(a.stderr, o)), nil
+	}
+	return nil, fault.New(fault.Usage, "--log must be text or json").WithHint("text is for people, json for programs")
+}
+
+// tell writes a line about a pass: quietly if nothing happened in it.
+func (k *keeping) tell(p bridge.Pass) {
+	r := p.Report
+	fields := []any{"account", r.Name, "result", r.ExitCode.String(), "listed", r.Listed, "delivered", r.Delivered,
+		"held", r.Held, "deleted", r.Deleted, "bytes", r.Bytes, "seconds", r.Seconds, "next", p.Next.Format(time.RFC3339)}
+	level := slog.LevelInfo
+	switch {
+	case r.Error != nil:
+		level = slog.LevelWarn
+		fields = append(fields, "error", r.Error.Message, "check", r.Error.Hint, "parked", p.Parked)
+	case r.Delivered+r.Deleted == 0:
+		level = slog.LevelDebug
+	}
+	k.log.Log(context.Background(), level, "pass", fields...)
+}
+
+// observe writes what passes have to say.
+func (k *keeping) observe(ev ferry.Event) {
+	switch ev.Kind {
+	case ferry.Note:
+		k.log.Info("note", "account", ev.Account, "text", ev.Text)
+	case ferry.Waiting:
+		k.log.Debug("waiting", "account", ev.Account, "for", ev.Text, "until", ev.Until.Format(time.RFC3339))
+	}
+}

@@ -1,0 +1,93 @@
+package bridge
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
+)
+
+// quietFor is how long passes that did nothing are summed up before the journal hears
+// of them: so a disk may sleep.
+const quietFor = time.Hour
+
+// History is what a recorder writes to; a journal is one.
+type History interface {
+	RecordPasses(ctx context.Context, passes []journal.Pass, keep time.Duration) error
+}
+
+// Recorder remembers passes: those in which something was done or failed at once, the
+// others summed up.
+type Recorder struct {
+	history History
+	keep    time.Duration
+
+	mu    sync.Mutex
+	quiet map[string]journal.Pass
+}
+
+// NewRecorder makes one that forgets what is longer ago than keep.
+func NewRecorder(h History, keep time.Duration) *Recorder {
+	return &Recorder{history: h, keep: keep, quiet: map[string]journal.Pass{}}
+}
+
+// Record takes in a pass.
+func (r *Recorder) Record(p Pass) error {
+	pass := PassOf(p)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before, waiting := r.quiet[pass.Account]
+	if idle(pass) {
+		if waiting && before.Code == pass.Code {
+			before.Passes++
+			before.Seconds += pass.Seconds
+			pass = before
+		}
+		r.quiet[pass.Account] = pass
+		if p.Started.Sub(pass.Started) < quietFor {
+			return nil
+		}
+		delete(r.quiet, pass.Account)
+		return r.write(pass)
+	}
+	delete(r.quiet, pass.Account)
+	if waiting {
+		return r.write(before, pass)
+	}
+	return r.write(pass)
+}
+
+// Flush writes what was only summed up so far.
+func (r *Recorder) Flush() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var passes []journal.Pass
+	for _, p := range r.quiet {
+		passes = append(passes, p)
+	}
+	r.quiet = map[string]journal.Pass{}
+	return r.write(passes...)
+}
+
+func (r *Recorder) write(passes ...journal.Pass) error {
+	return r.history.RecordPasses(context.Background(), passes, r.keep)
+}
+
+// idle reports a pass in which nothing was done and nothing failed.
+func idle(p journal.Pass) bool {
+	code := fault.Code(p.Code)
+	return p.Delivered == 0 && p.Deleted == 0 && p.Duplicate == 0 && (code == fault.OK || code == fault.Held)
+}
+
+// PassOf is how the history has a pass.
+func PassOf(p Pass) journal.Pass {
+	r := p.Report
+	pass := journal.Pass{Account: r.Name, Started: p.Started, Passes: 1, Seconds: r.Seconds, Code: int(r.ExitCode),
+		Delivered: r.Delivered, Duplicate: r.Duplicate, Deleted: r.Deleted, Held: r.Held, Bytes: r.Bytes}
+	if r.Error != nil {
+		pass.Error, pass.Hint = r.Error.Message, r.Error.Hint
+	}
+	return pass
+}

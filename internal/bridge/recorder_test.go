@@ -1,0 +1,62 @@
+package bridge_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/popferry/popferry/internal/bridge"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/journal"
+)
+
+// kept is a history in memory.
+type kept struct {
+	passes []journal.Pass
+	writes int
+}
+
+func (k *kept) RecordPasses(_ context.Context, passes []journal.Pass, _ time.Duration) error {
+	k.passes = append(k.passes, passes...)
+	k.writes++
+	return nil
+}
+
+// TestRecorder: a day of passes that find nothing is written once an hour, and what
+// happens in between at once.
+func TestRecorder(t *testing.T) {
+	k := &kept{}
+	r := bridge.NewRecorder(k, time.Hour)
+	began := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
+	record := func(minute int, a ferry.AccountReport) {
+		t.Helper()
+		a.Name, a.Seconds = "alice", 0.5
+		if err := r.Record(bridge.Pass{Started: began.Add(time.Duration(minute) * time.Minute), Report: a}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for minute := 0; minute < 24*60; minute += 5 {
+		record(minute, ferry.AccountReport{})
+	}
+	if k.writes != 22 || k.passes[0].Passes != 13 || k.passes[0].Seconds != 6.5 || !k.passes[1].Started.Equal(began.Add(65*time.Minute)) {
+		t.Errorf("%d writes: %+v", k.writes, k.passes[:2])
+	}
+	if err := r.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	total := 0
+	for _, p := range k.passes {
+		total += p.Passes
+	}
+	if total != 24*60/5 {
+		t.Errorf("%d passes", total)
+	}
+	*k = kept{}
+	record(2000, ferry.AccountReport{})
+	record(2005, ferry.AccountReport{ExitCode: fault.Temporary, Error: &ferry.ErrorReport{Message: "away", Hint: "wait"}})
+	record(2010, ferry.AccountReport{Totals: ferry.Totals{Delivered: 2}})
+	if len(k.passes) != 3 || k.passes[0].Passes != 1 || k.passes[1].Error != "away" || k.passes[1].Code != 75 || k.passes[2].Delivered != 2 {
+		t.Errorf("%+v", k.passes)
+	}
+}
