@@ -21,16 +21,17 @@ type side struct {
 	spec          *spec
 	tlsPort, port int
 	auth          []string
+	oauthName     string // the protocol in the names of scopes
 }
 
 var (
 	sideKeys = []string{"host", "port", "tls", "tls_ca", "tls_pin", "tls_cert", "tls_key", "proxy", "proxy_password",
-		"source_address", "username", "authorize_as", "password", "auth", "allow_plaintext"}
+		"source_address", "username", "authorize_as", "password", "oauth", "auth", "allow_plaintext"}
 	sourceSpec      = &spec{what: "source", keys: slices.Concat(sideKeys, []string{"skip_uidls"})}
 	destinationSpec = &spec{what: "destination",
 		keys: slices.Concat(sideKeys, []string{"connections", "different_user"})}
-	sourceSide      = side{sourceSpec, 995, 110, slices.Concat(saslWords, popWords)}
-	destinationSide = side{destinationSpec, 993, 143, saslWords}
+	sourceSide      = side{sourceSpec, 995, 110, slices.Concat(saslWords, popWords), "POP"}
+	destinationSide = side{destinationSpec, 993, 143, saslWords, "IMAP"}
 	seenSpec        = &spec{what: "seen", keys: []string{"older_than"}}
 
 	// saslWords are ways to log in on both sides, popWords those of POP3 alone.

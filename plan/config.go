@@ -71,6 +71,8 @@ type Endpoint struct {
 	AuthorizeAs string
 	// Password says where the password is.
 	Password Password
+	// OAuth says how to get tokens; nil means that the login is with the password.
+	OAuth *OAuth
 	// Secret is the password itself, once Resolve has read it.
 	Secret secret.Value
 	// ProxyPassword says where the password for the proxy is; Resolve puts it there.

@@ -71,9 +71,15 @@ func (f fields) credentials(e *Endpoint, s side) {
 	e.AuthorizeAs = f.authorizeAs("authorize_as", e.Auth)
 	f.certificate(e)
 	f.checkExternal(e)
+	if f.tokens(e, s) {
+		return
+	}
 	byCertificate := e.CertFile != "" && (e.Auth == "auto" || e.Auth == external)
-	if f.find("password") != nil || !byCertificate {
+	switch {
+	case f.find("password") != nil:
 		e.Password = f.password("password", e.Username)
+	case !byCertificate:
+		f.missing("password", passwordForms+"; or use oauth")
 	}
 }
 

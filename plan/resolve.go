@@ -35,13 +35,24 @@ const (
 // that is wrong is that others can read a file with a secret; an unknown name is a
 // fault with code Usage, a cancelled ctx one with code Temporary.
 func (c *Config) Resolve(ctx context.Context, names []string) error {
+	return c.resolve(ctx, names, (*Account).secrets)
+}
+
+// ResolveOAuth is Resolve for what is needed to get tokens: it asks for no password.
+func (c *Config) ResolveOAuth(ctx context.Context, names []string) error {
+	return c.resolve(ctx, names, func(a *Account) []wanted {
+		return append(a.Source.OAuth.secrets(a.Name), a.Destination.OAuth.secrets(a.Name)...)
+	})
+}
+
+func (c *Config) resolve(ctx context.Context, names []string, needed func(*Account) []wanted) error {
 	accounts, err := c.Select(names)
 	if err != nil {
 		return err
 	}
 	var all []wanted
 	for _, account := range accounts {
-		all = append(all, account.secrets()...)
+		all = append(all, needed(account)...)
 	}
 	failures := readAll(ctx, newDecoder(c.Path).dir, all)
 	if err := ctx.Err(); err != nil {
@@ -79,6 +90,7 @@ func (a *Account) secrets() (list []wanted) {
 		if e.Proxy != nil {
 			add(e.ProxyPassword, &e.Proxy.Password, nil)
 		}
+		list = append(list, e.OAuth.secrets(a.Name)...)
 	}
 	return list
 }
@@ -93,7 +105,7 @@ func (c *Config) foretell(names []string, problems *collector) {
 		}
 		for _, w := range a.secrets() {
 			p := w.password
-			if len(p.command) > 0 || p.keyring.service != "" || p.isPipe() {
+			if p.asks() || p.isPipe() {
 				continue
 			}
 			if _, err := p.look(); err != nil {
@@ -102,6 +114,9 @@ func (c *Config) foretell(names []string, problems *collector) {
 		}
 	}
 }
+
+// asks reports whether another program gives the password.
+func (p Password) asks() bool { return len(p.command) > 0 || p.keyring.service != "" }
 
 func (p Password) isPipe() bool {
 	info, err := os.Stat(p.file)
@@ -112,12 +127,21 @@ func (p Password) isPipe() bool {
 func readAll(ctx context.Context, dir string, all []wanted) []error {
 	failures := make([]error, len(all))
 	slots := make(chan struct{}, commandsAtOnce)
+	answers := map[string]func() (string, error){}
 	var work sync.WaitGroup
 	for i, w := range all {
+		read := func() (string, error) { return w.password.read(ctx, dir) }
+		if w.password.asks() { // one question for the secret of an application, not hundreds
+			question := fmt.Sprintf("%q %q", w.password.command, w.password.keyring)
+			if answers[question] == nil {
+				answers[question] = sync.OnceValues(read)
+			}
+			read = answers[question]
+		}
 		slots <- struct{}{}
 		work.Go(func() {
 			defer func() { <-slots }()
-			text, err := w.password.read(ctx, dir)
+			text, err := read()
 			if failures[i] = err; err == nil {
 				*w.into = secret.New(text)
 			}
@@ -146,10 +170,10 @@ func unresolved(path, account string, p Password, err error) *Problem {
 func (p Password) read(ctx context.Context, dir string) (string, error) {
 	get := p.askKeyring
 	switch {
+	case !p.asks():
+		return p.look()
 	case len(p.command) > 0:
 		get = func(ctx context.Context) (string, error) { return p.run(ctx, dir) }
-	case p.keyring.service == "":
-		return p.look()
 	}
 	text, err := get(ctx)
 	if err != nil {
