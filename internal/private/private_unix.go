@@ -4,6 +4,7 @@ package private
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"syscall"
 )
@@ -38,3 +39,6 @@ func SyncDir(dir string) error {
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
+
+// Exposed reports a file or a directory that others have access to.
+func Exposed(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }

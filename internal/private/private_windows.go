@@ -2,6 +2,7 @@ package private
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/windows"
@@ -32,3 +33,6 @@ func Open(name string, flag int) (*os.File, error) {
 
 // SyncDir does nothing: NTFS keeps names by a log of its own.
 func SyncDir(string) error { return nil }
+
+// Exposed finds nothing: this system's permissions are not in the mode.
+func Exposed(fs.FileInfo) bool { return false }

@@ -1,0 +1,262 @@
+package oauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/plan"
+)
+
+// Options say where tokens are kept. Only Dir is required.
+type Options struct {
+	// Dir is the directory of the token files; it is made when it is needed.
+	Dir string
+	// Transport replaces the network, for tests.
+	Transport http.RoundTripper
+	// Now is time.Now, or a stand-in.
+	Now func() time.Time
+	// Pause is the first wait before a failed request is repeated; 0 means 1 s.
+	Pause time.Duration
+}
+
+// Keeper gets and keeps tokens. Its methods may be called from several goroutines.
+type Keeper struct {
+	options Options
+	mu      sync.Mutex
+	sources map[string]*source
+}
+
+// New makes a Keeper. It touches neither disk nor network.
+func New(o Options) *Keeper {
+	if o.Transport == nil {
+		o.Transport = newTransport()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Pause == 0 {
+		o.Pause = time.Second
+	}
+	return &Keeper{options: o, sources: map[string]*source{}}
+}
+
+// Token returns an access token for an endpoint with OAuth, whose secrets are
+// resolved. The account's name is for messages. Errors have the code Credentials where
+// a person has to sign in or to permit something, Temporary where it may work later.
+func (k *Keeper) Token(ctx context.Context, account string, e plan.Endpoint) (secret.Value, error) {
+	return k.source(e).get(ctx, account)
+}
+
+// Tried tells how a login at the mail server ended with a token that Token gave. One
+// that is refused is not given again. It returns whether a new one is worth another try:
+// if it is not known ever to have worked, something else is wrong.
+func (k *Keeper) Tried(e plan.Endpoint, token secret.Value, err error) (again bool) {
+	s := k.source(e)
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	present := token.Reveal() == s.token.Reveal()
+	switch {
+	case token.Empty(), err != nil && fault.CodeOf(err) != fault.Credentials:
+		return false
+	case err == nil:
+		s.proven = s.proven || present
+		return false
+	case !present: // it was replaced meanwhile
+		return true
+	}
+	again = s.proven
+	s.drop()
+	return again
+}
+
+// source is the one that all accounts with this endpoint share.
+func (k *Keeper) source(e plan.Endpoint) *source {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	id := identity(e)
+	if k.sources[id] == nil {
+		k.sources[id] = &source{keeper: k, store: k.store(id, e.OAuth.Store), oauth: *e.OAuth,
+			username: subject(e), turn: make(chan struct{}, 1)}
+	}
+	return k.sources[id]
+}
+
+// identity names a token by what it is for. It is the name of a file, and so a digest.
+func identity(e plan.Endpoint) string {
+	o := e.OAuth
+	parts := append([]string{o.TokenURL, o.ClientID, subject(e)}, slices.Sorted(slices.Values(o.Scopes))...)
+	return fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(nil, "%q", parts)))
+}
+
+// subject is for whom a token is: who signs in, or whose mailbox a service account
+// opens.
+func subject(e plan.Endpoint) string {
+	if e.OAuth.Flow == plan.ServiceAccount {
+		return e.Mailbox()
+	}
+	return e.Username
+}
+
+// source gives the tokens of one endpoint. Whoever has its turn may use the fields
+// below.
+type source struct {
+	keeper   *Keeper
+	store    store
+	oauth    plan.OAuth
+	username string
+	turn     chan struct{}
+
+	token          secret.Value
+	renew, expires time.Time
+	proven         bool // the mail server took the token
+
+	// unsaved is a refresh token that could not be stored in place of another.
+	unsaved, instead string
+	// refused is a refresh token that the provider refused for good, with its words.
+	refused string
+	refusal error
+}
+
+// provider names whom an error is about.
+func (s *source) provider() string {
+	u, err := url.Parse(s.oauth.TokenURL)
+	if err != nil {
+		return "OAuth provider" // plan has checked it
+	}
+	return "OAuth provider " + fault.Escape(u.Host)
+}
+
+// take waits for the source's turn; the function gives it back.
+func (s *source) take(ctx context.Context) (func(), error) {
+	select {
+	case s.turn <- struct{}{}:
+		return func() { <-s.turn }, nil
+	case <-ctx.Done():
+		return nil, fault.Stopped("get a token from %s: %w", s.provider(), ctx.Err())
+	}
+}
+
+// get renews the token if it is about to expire. While the provider is out of order, one
+// that has not expired yet is good.
+func (s *source) get(ctx context.Context, account string) (secret.Value, error) {
+	done, err := s.take(ctx)
+	if err != nil {
+		return secret.Value{}, err
+	}
+	defer done()
+	now := s.keeper.options.Now()
+	if now.Before(s.renew) {
+		return s.token, nil
+	}
+	grant, err := s.ask(ctx, account)
+	switch {
+	case err == nil:
+		s.keep(grant, now)
+	case fault.CodeOf(err) != fault.Temporary || !now.Before(s.expires):
+		return secret.Value{}, err
+	}
+	return s.token, nil
+}
+
+const (
+	// ahead is how long before its end a token is renewed: a login takes a while, and
+	// clocks differ.
+	ahead = time.Minute
+	// unknownLife is that of a token whose provider does not say, or says nonsense.
+	unknownLife = 5 * time.Minute
+	longestLife = 24 * time.Hour
+)
+
+// keep holds the token for as long as the provider says, within reason.
+func (s *source) keep(g grant, now time.Time) {
+	life := g.life
+	if life <= 0 {
+		life = unknownLife
+	}
+	life = min(life, longestLife)
+	s.token, s.proven, s.expires = g.access, false, now.Add(life)
+	s.renew = s.expires.Add(-min(ahead, life/2))
+}
+
+// drop makes sure that the token is not given again.
+func (s *source) drop() {
+	s.token, s.proven = secret.Value{}, false
+	s.renew, s.expires = time.Time{}, time.Time{}
+}
+
+// ask gets a new token in the way that the flow says.
+func (s *source) ask(ctx context.Context, account string) (grant, error) {
+	r := s.request(account)
+	switch s.oauth.Flow {
+	case plan.ClientCredentials:
+		return r.repeat(ctx, r.clientCredentials)
+	case plan.ServiceAccount:
+		return r.repeat(ctx, r.serviceAccount)
+	}
+	return s.refresh(ctx, r)
+}
+
+// refresh makes an access token from the refresh token in the store, and replaces that
+// if the provider did.
+func (s *source) refresh(ctx context.Context, r *request) (grant, error) {
+	unlock, err := s.store.lock(ctx)
+	if err != nil {
+		return grant{}, err
+	}
+	defer unlock()
+	kept, err := s.kept(r)
+	if err != nil {
+		return grant{}, err
+	}
+	if kept == s.refused {
+		return grant{}, s.refusal
+	}
+	if err := s.store.save(kept); err != nil { // while it is good
+		return grant{}, err
+	}
+	g, err := r.repeat(ctx, func(ctx context.Context) (grant, error) { return r.refresh(ctx, kept) })
+	if err != nil {
+		if fault.CodeOf(err) == fault.Credentials {
+			s.refused, s.refusal = kept, err
+		}
+		return grant{}, err
+	}
+	return g, s.replace(kept, g.refresh)
+}
+
+// kept is the refresh token to use.
+func (s *source) kept(r *request) (string, error) {
+	kept, err := s.store.load()
+	if err != nil {
+		return "", err
+	}
+	if kept == "" {
+		return "", fault.New(fault.Credentials, "no token for %s is stored", s.provider()).
+			WithHint("sign in once: %s", r.loginCommand())
+	}
+	if s.unsaved != "" && kept == s.instead {
+		return s.unsaved, nil
+	}
+	return kept, nil
+}
+
+// replace stores a new refresh token. One that can't be stored is not forgotten.
+func (s *source) replace(old, fresh string) error {
+	s.unsaved, s.instead = "", ""
+	if fresh == "" || fresh == old {
+		return nil
+	}
+	err := s.store.save(fresh)
+	if err != nil {
+		s.unsaved, s.instead = fresh, old
+	}
+	return err
+}
