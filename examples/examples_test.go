@@ -41,6 +41,7 @@ func load(t *testing.T, name string) *plan.Config {
 func TestExamplesLoad(t *testing.T) {
 	want := map[string][]string{
 		"accounts-from-csv.yaml": {"alice", "bob"},
+		"oauth.yaml":             {"alice", "bob", "carol", "dave", "erin"},
 		"minimal.yaml":           {"alice"},
 		"signing-in.yaml":        {"alice@oldisp.example", "bob@oldisp.example", "carol", "dave"},
 		"several-accounts.yaml":  {"alice", "bob", "carol", "dave"},
@@ -110,5 +111,21 @@ func TestAnchorsAreLaidUnder(t *testing.T) {
 	if bob.Source.Host != "pop.north.example" || bob.Source.TLS != wire.STARTTLS ||
 		bob.Source.Username != "bob" || dave.Source.Host != "pop.south.example" {
 		t.Errorf("bob %+v, dave %+v", bob.Source.Endpoint, dave.Source.Endpoint)
+	}
+}
+
+func TestOAuthFlowsAreAsTheirCommentsSay(t *testing.T) {
+	var got []plan.Flow
+	for _, a := range load(t, "oauth.yaml").Accounts {
+		for _, side := range []plan.Endpoint{a.Source, a.Destination} {
+			if side.OAuth != nil {
+				got = append(got, side.OAuth.Flow)
+			}
+		}
+	}
+	want := []plan.Flow{plan.DeviceFlow, plan.BrowserFlow, plan.DeviceFlow, plan.ClientCredentials,
+		plan.ServiceAccount, plan.DeviceFlow, plan.DeviceFlow}
+	if !slices.Equal(got, want) {
+		t.Errorf("flows %q, want %q", got, want)
 	}
 }

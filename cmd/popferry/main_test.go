@@ -51,6 +51,7 @@ func TestScripts(t *testing.T) {
 			"exits":      exits,
 			"servers":    servers,
 			"closedport": closedPort,
+			"modern":     modern,
 			"arrived":    arrived,
 			"private":    private,
 			"nosecrets":  noSecrets,

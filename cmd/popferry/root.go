@@ -98,9 +98,9 @@ func (a *app) root() *cobra.Command {
 		return fault.New(fault.Usage, "%w", err).WithHint("%s --help", cmd.CommandPath())
 	})
 	a.commonFlags(root)
-	root.AddCommand(a.demoCommand(), a.initCommand(), a.importCommand(), a.checkCommand(), a.planCommand(),
-		a.runCommand(), a.bridgeCommand(), a.statusCommand(), a.reportCommand(), a.verifyCommand(), a.adoptCommand(),
-		a.undoCommand(), a.handoverCommand(), a.schemaCommand(), a.versionCommand())
+	root.AddCommand(a.demoCommand(), a.initCommand(), a.importCommand(), a.loginCommand(), a.checkCommand(),
+		a.planCommand(), a.runCommand(), a.bridgeCommand(), a.statusCommand(), a.reportCommand(), a.verifyCommand(),
+		a.adoptCommand(), a.undoCommand(), a.handoverCommand(), a.schemaCommand(), a.versionCommand())
 	a.completeAccounts(root)
 	return root
 }

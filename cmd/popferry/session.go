@@ -9,6 +9,7 @@ import (
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
+	"github.com/popferry/popferry/internal/oauth"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -56,8 +57,15 @@ func (a *app) open(ctx context.Context, config *plan.Config, names []string) (*s
 	s.options = ferry.Options{
 		Config: config, Accounts: names, Journal: j, Spool: spool, SpoolRoom: message.RoomIn(spool),
 		NoWait: a.noWait, EveryMessage: a.verbose, Observe: a.output.Load().Observe,
+		Tokens: a.tokens(),
 	}
 	return s, nil
+}
+
+// tokens keeps the tokens of OAuth beside the journal. Their files have a lock each, so
+// that people can sign in while a run is at work.
+func (a *app) tokens() *oauth.Keeper {
+	return oauth.New(oauth.Options{Dir: filepath.Join(a.state, "tokens")})
 }
 
 // with is load and open, then work, and then close.

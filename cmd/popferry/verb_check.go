@@ -79,7 +79,7 @@ func (a *app) check(ctx context.Context, names []string) error {
 	delivered, done := a.deliveredBefore()
 	defer done()
 	r, err := check.Run(ctx, check.Options{Config: config, Accounts: names, Observe: a.observeCheck,
-		Delivered: delivered})
+		Delivered: delivered, Tokens: a.tokens()})
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,8 @@ type Options struct {
 	// Delivered says which messages of a listing are known as delivered, by key; nil
 	// means that nothing is known. Accounts call it at the same time.
 	Delivered func(context.Context, plan.Account, []plan.Listed) (map[string]bool, error)
+	// Tokens gives the tokens of the sides that log in with OAuth.
+	Tokens ferry.Tokens
 	// DialSource and DialDestination replace the dialling, and Now the clock, for tests.
 	DialSource      func(context.Context, plan.Account) (*pop.Maildrop, error)
 	DialDestination func(context.Context, plan.Account) (*imapdst.Conn, error)
@@ -42,10 +44,10 @@ func (o Options) withDefaults() Options {
 		o.Delivered = func(context.Context, plan.Account, []plan.Listed) (map[string]bool, error) { return nil, nil }
 	}
 	if o.DialSource == nil {
-		o.DialSource = ferry.DialSource
+		o.DialSource = ferry.Dial{Tokens: o.Tokens}.Source
 	}
 	if o.DialDestination == nil {
-		o.DialDestination = ferry.DialDestination
+		o.DialDestination = ferry.Dial{Tokens: o.Tokens}.Destination
 	}
 	if o.Now == nil {
 		o.Now = time.Now

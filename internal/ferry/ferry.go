@@ -55,6 +55,8 @@ type Options struct {
 	Stored map[string]plan.Plan
 	// Observe gets the events; nil means nobody looks.
 	Observe func(Event)
+	// Tokens gives the tokens of the sides that log in with OAuth.
+	Tokens Tokens
 	// DialSource and DialDestination replace the dialling, for tests.
 	DialSource      func(context.Context, plan.Account) (*pop.Maildrop, error)
 	DialDestination func(context.Context, plan.Account) (*imapdst.Conn, error)
@@ -98,10 +100,10 @@ type engine struct {
 
 func newEngine(o Options) *engine {
 	if o.DialSource == nil {
-		o.DialSource = DialSource
+		o.DialSource = Dial{o.Tokens}.Source
 	}
 	if o.DialDestination == nil {
-		o.DialDestination = DialDestination
+		o.DialDestination = Dial{o.Tokens}.Destination
 	}
 	if o.Clock == nil {
 		o.Clock = func() time.Time { return time.Now().Round(0) } // as it is set, not as time goes on
@@ -118,22 +120,6 @@ func newEngine(o Options) *engine {
 	return &engine{Options: o, slots: newSlots(o.Config.Limits.Accounts),
 		hosts: newHosts(o.Config.Limits.PerHost), folders: newHosts(1), gates: newGates(),
 		whole: wholeUsers(o.Config.Accounts), disk: semaphore.NewWeighted(o.SpoolRoom)}
-}
-
-// DialSource logs in to the maildrop of an account.
-func DialSource(ctx context.Context, a plan.Account) (*pop.Maildrop, error) {
-	return pop.Dial(ctx, pop.Options{
-		Endpoint: a.Source.Endpoint, Username: a.Source.Username,
-		AuthorizeAs: a.Source.AuthorizeAs, Password: a.Source.Secret, Auth: a.Source.Auth,
-	})
-}
-
-// DialDestination logs in to the destination of an account.
-func DialDestination(ctx context.Context, a plan.Account) (*imapdst.Conn, error) {
-	return imapdst.Dial(ctx, imapdst.Options{
-		Endpoint: a.Destination.Endpoint, Username: a.Destination.Username,
-		AuthorizeAs: a.Destination.AuthorizeAs, Password: a.Destination.Secret, Auth: a.Destination.Auth,
-	})
 }
 
 func (e *engine) chosen() []plan.Account {

@@ -80,8 +80,8 @@ func (t *Totals) add(o Totals) {
 	t.Bytes += o.Bytes
 }
 
-// errorReport keeps what a person needs of an error.
-func errorReport(err error) *ErrorReport {
+// NewErrorReport keeps what a person needs of an error.
+func NewErrorReport(err error) *ErrorReport {
 	if err == nil {
 		return nil
 	}

@@ -416,7 +416,7 @@ func (t *trip) finish(err error, took time.Duration) AccountReport {
 	r := &t.report
 	r.Seconds = took.Seconds()
 	r.Waiting = len(t.parked)
-	r.Error = errorReport(err)
+	r.Error = NewErrorReport(err)
 	r.ExitCode = fault.CodeOf(err)
 	if r.Held > 0 {
 		r.ExitCode = fault.Worst(r.ExitCode, fault.Held)

@@ -1,0 +1,64 @@
+package ferry
+
+import (
+	"context"
+
+	"github.com/popferry/popferry/imapdst"
+	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
+)
+
+// Tokens gives what servers take instead of passwords.
+type Tokens interface {
+	// Token is asked for every connection. The account's name is for messages.
+	Token(ctx context.Context, account string, side plan.Endpoint) (secret.Value, error)
+	// Tried tells how a login with that token ended, and returns whether a new one is
+	// worth another try: a server took it before, and takes it no more.
+	Tried(side plan.Endpoint, token secret.Value, err error) (again bool)
+}
+
+// Dial logs in as accounts say. Tokens may be nil where no side has OAuth.
+type Dial struct{ Tokens Tokens }
+
+// Source logs in to the maildrop of an account.
+func (d Dial) Source(ctx context.Context, a plan.Account) (*pop.Maildrop, error) {
+	return withToken(d.Tokens, a.Name, a.Source, func(token tokenFunc) (*pop.Maildrop, error) {
+		return pop.Dial(ctx, pop.Options{
+			Endpoint: a.Source.Endpoint, Username: a.Source.Username, AuthorizeAs: a.Source.AuthorizeAs,
+			Password: a.Source.Secret, Token: token, Auth: a.Source.Auth,
+		})
+	})
+}
+
+// Destination logs in to the destination of an account.
+func (d Dial) Destination(ctx context.Context, a plan.Account) (*imapdst.Conn, error) {
+	return withToken(d.Tokens, a.Name, a.Destination, func(token tokenFunc) (*imapdst.Conn, error) {
+		return imapdst.Dial(ctx, imapdst.Options{
+			Endpoint: a.Destination.Endpoint, Username: a.Destination.Username, AuthorizeAs: a.Destination.AuthorizeAs,
+			Password: a.Destination.Secret, Token: token, Auth: a.Destination.Auth,
+		})
+	})
+}
+
+type tokenFunc = func(context.Context) (secret.Value, error)
+
+// withToken dials with a token where the side has OAuth. A token can end before its
+// time: one that worked is replaced once when it is refused.
+func withToken[C any](tokens Tokens, account string, side plan.Endpoint, dial func(tokenFunc) (C, error)) (C, error) {
+	if side.OAuth == nil {
+		return dial(nil)
+	}
+	var given secret.Value
+	token := func(ctx context.Context) (secret.Value, error) {
+		var err error
+		given, err = tokens.Token(ctx, account, side)
+		return given, err
+	}
+	conn, err := dial(token)
+	if tokens.Tried(side, given, err) {
+		conn, err = dial(token)
+		tokens.Tried(side, given, err)
+	}
+	return conn, err
+}
