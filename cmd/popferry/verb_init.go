@@ -227,7 +227,7 @@ func (r written) Sheet() report.Sheet {
 			}
 		}
 	}
-	s.Verdict = fmt.Sprintf("%s has %s: look it over, put the passwords in place, then popferry plan.",
+	s.Verdict = fmt.Sprintf("%s has %s: look it over, put the passwords in place, then popferry check.",
 		r.out, report.Count(len(r.drafts), "account"))
 	return s
 }

@@ -38,6 +38,7 @@ const preamble = `# Made by popferry init: look it over. What stands here was fo
 #
 # The passwords are not in here. Give each where its account says, then:
 #
+#   popferry check      logs in to both sides, and says what is wrong
 #   popferry plan       shows what would be copied; writes nothing anywhere
 #   popferry run        copies it
 #
