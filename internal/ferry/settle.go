@@ -49,8 +49,12 @@ func (t *trip) settleOpen(ctx context.Context) error {
 // may still be on their way to the server's disk (exactly-once window W3).
 func (t *trip) settle(ctx context.Context, open []journal.Record) error {
 	// The time is taken before the look: only an absence seen after the settling
-	// time proves anything.
+	// time proves anything. What the folder had when it was opened does not: POP3 may
+	// have taken its time since.
 	now, look := t.now(), time.Now()
+	if err := t.dest.refresh(ctx); err != nil {
+		return err
+	}
 	if err := t.match.prepare(ctx); err != nil {
 		return err
 	}

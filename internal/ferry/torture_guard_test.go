@@ -78,6 +78,25 @@ func TestGuardLateAppend(t *testing.T) {
 	p.arrived(mail...)
 }
 
+// TestGuardLateAppendWhilePOP3Waits (W3): the look that decides is taken when the
+// settling time is over, and not before a login to POP3 that took as long.
+func TestGuardLateAppendWhilePOP3Waits(t *testing.T) {
+	mail := ordinary(10, 29)
+	p := newPair(t, popd.Options{}, imapd.Options{Reply: firstAppend(imapd.AtStore, func() imapd.Action {
+		return imapd.Action{StoreAfter: -1, Cut: imapd.RST}
+	})}, mail...)
+	p.o.Config.Settle = 50 * time.Millisecond
+	p.account().Source.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if p.imap.Counters().Commands["APPEND"] > 0 {
+			time.Sleep(2 * p.o.Config.Settle)
+			p.imap.Commit()
+		}
+		return p.pop.Dial(ctx, network, address)
+	}
+	p.run(0, len(mail))
+	p.arrived(mail...)
+}
+
 // TestGuardLostBeforeStored (A2): a connection that ends when all was sent, and
 // before the server stored anything, loses nothing.
 func TestGuardLostBeforeStored(t *testing.T) {
