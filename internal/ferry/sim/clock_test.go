@@ -116,7 +116,7 @@ func (h *history) misdated() (wrong []string) {
 // wait lets the days pass after which nothing is to be left, and finds that out twice;
 // where twins lose their names by it, once more.
 func (h *history) wait() {
-	for n := 0; n < 3 && h.traits.keep.For > 0 && h.w.Left() > 0; n++ {
+	for n := 0; n < 3 && h.traits.keep.For > 0 && h.w.Left() > h.staying(); n++ {
 		time.Sleep(h.traits.keep.For)
 		for range 2 {
 			time.Sleep(day)

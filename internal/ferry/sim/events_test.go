@@ -147,6 +147,7 @@ func (h *history) imapMisbehaves() string {
 			if n := seen.Add(1); n <= skip || n > skip+times {
 				return imapd.Action{}
 			}
+			h.seen.addReply(e.Command, action.Reply)
 			return action
 		}
 	})
@@ -159,7 +160,7 @@ func (h *history) imapMisbehaves() string {
 // says.
 func (h *history) imapAction(stage imapd.Stage) imapd.Action {
 	refusals := []string{
-		"NO no", "BAD no", "NO [UNAVAILABLE] later", "NO [INUSE] later", "NO [OVERQUOTA] full",
+		"NO no", "BAD no", "NO [UNAVAILABLE] later", "NO [INUSE] later", "NO [OVERQUOTA] full", "NO [OVERQUOTA] full",
 		"NO [LIMIT] no", "NO [CANNOT] no", "NO [SERVERBUG] oops", "NO [NOPERM] no", "NO [TOOBIG] no",
 	}
 	may := stage == imapd.AtCommand || !h.traits.options.Imap.StoreAtLiteral && stage != imapd.AtReply
@@ -187,8 +188,11 @@ func (h *history) popMisbehaves() string {
 		"-ERR [LOGIN-DELAY] wait\r\n", "<html>\r\n", "",
 	}
 	command, reply := commands[h.rnd.IntN(len(commands))], replies[h.rnd.IntN(len(replies))]
-	if command == "UIDL" && h.traits.copies && h.traits.keep.Delete {
+	switch {
+	case command == "UIDL" && h.traits.copies && h.traits.keep.Delete:
 		return "" // see mayCopy
+	case command == "CAPA" && h.traits.options.Pop.ExpireAtOnce:
+		return "" // then nobody can know what QUIT does
 	}
 	skip, times := int32(h.rnd.IntN(2)), int32(1+h.rnd.IntN(3))
 	var seen atomic.Int32
@@ -208,6 +212,9 @@ func (h *history) popMisbehaves() string {
 			n := seen.Add(1)
 			wrong := n > skip && n <= skip+times
 			silent.Store(wrong && reply == "")
+			if wrong {
+				h.seen.addReply(cmd, reply)
+			}
 			return []byte(reply), wrong
 		}
 	})
@@ -246,10 +253,10 @@ func (h *history) arrive() string {
 }
 
 // lookalike makes a message whose header others have, and their size too unless the
-// names may be lost: an equal header with an equal size is then the same mail, as
-// long as nothing is deleted.
+// names may be lost: an equal header with an equal size is then the same mail, until
+// it is to be deleted.
 func (h *history) lookalike(n int) []byte {
-	if (h.traits.renumbers || h.traits.forgets) && !h.traits.keep.Delete {
+	if (h.traits.renumbers || h.traits.forgets) && (!h.traits.keep.Delete || h.traits.keep.For > 0) {
 		return lookalike(n, n)
 	}
 	return lookalike(n, n%3)

@@ -51,6 +51,7 @@ type history struct {
 	trace   hash.Hash64
 	story   []string
 	figures map[string]int
+	seen    tally
 }
 
 // traits are what a history keeps to from beginning to end.
@@ -63,6 +64,7 @@ type traits struct {
 	renumbers bool // UIDLs may change
 	stranger  bool // somebody with another journal is at the same maildrops
 	clock     clock
+	wraps     bool // mail that is refused is wrapped
 	options   voyage.Options
 }
 
@@ -70,10 +72,12 @@ func (t traits) String() string {
 	pop, imap := t.options.Pop, t.options.Imap
 	return fmt.Sprintf("%d maildrops, %d lives, keep %v, clock %v, copies %v, journal may be lost %v, stranger %v; "+
 		"POP3 without UIDL %v, TOP %v, CAPA %v, PIPELINING %v; exclusive %v, twin UIDLs %v; "+
-		"IMAP without UIDPLUS %v, MULTIAPPEND %v; literals %d, stored at literal %v",
+		"EXPIRE 0 %v, LOGIN-DELAY %v; "+
+		"IMAP without UIDPLUS %v, MULTIAPPEND %v; literals %d, stored at literal %v, quota %d, notes are wrapped %v",
 		t.drops, t.lives, t.keep, t.clock, t.copies, t.forgets, t.stranger,
 		pop.NoUIDL, pop.NoTOP, pop.NoCAPA, pop.NoPipelining, pop.Exclusive, pop.DuplicateUIDLs,
-		imap.NoUIDPlus, imap.NoMultiAppend, imap.Literals, imap.StoreAtLiteral)
+		pop.ExpireAtOnce, pop.LoginDelay,
+		imap.NoUIDPlus, imap.NoMultiAppend, imap.Literals, imap.StoreAtLiteral, imap.Quota, t.wraps)
 }
 
 func (h *history) maybe(percent int) bool { return h.rnd.IntN(100) < percent }
@@ -92,11 +96,13 @@ func (h *history) draw() traits {
 		t.clock = wrongOnce + clock(h.rnd.IntN(2))
 	}
 	o := &t.options
-	o.Keep, o.Maildrops = t.keep, t.drops
+	o.Keep, o.Maildrops, o.Form = t.keep, t.drops, voyage.Unwrapped
+	h.drawRules(&t)
 	if h.maybe(50) {
 		return t
 	}
-	o.Pop.NoUIDL, o.Pop.NoTOP, o.Pop.NoCAPA = h.maybe(15), h.maybe(20), h.maybe(10)
+	o.Pop.NoUIDL, o.Pop.NoTOP = h.maybe(15), h.maybe(20)
+	o.Pop.NoCAPA = h.maybe(10) && o.Pop.LoginDelay == 0 // which nobody could know then
 	o.Pop.NoPipelining, o.Pop.Exclusive = h.maybe(20), h.maybe(20)
 	o.Pop.DuplicateUIDLs = h.maybe(10)
 	o.Imap.NoUIDPlus, o.Imap.NoMultiAppend = h.maybe(30), h.maybe(40)
@@ -113,6 +119,11 @@ func (h *history) begin() {
 	h.traits = h.draw()
 	h.tell("%s", h.traits)
 	h.w = voyage.New(h.traits.options)
+	for i := range h.w.Config.Accounts {
+		if h.traits.wraps {
+			h.w.Config.Accounts[i].Repair = "wrap"
+		}
+	}
 	h.tune(false)
 	h.wrongLife = 1 + h.rnd.IntN(h.traits.lives)
 	h.stranger = voyage.NewDisk()
@@ -245,8 +256,10 @@ var expected = []fault.Code{fault.OK, fault.Held, fault.Refused, fault.State, fa
 // run is a life, and tells how it ended.
 func (h *history) run(life *voyage.Life) ferry.Report {
 	h.mu.Unlock()
+	time.Sleep(h.traits.options.Pop.LoginDelay)
 	report, err := h.w.Run(h.Context(), life)
 	h.mu.Lock()
+	h.addLife(report)
 	if err != nil {
 		h.Errorf("run: %v", err)
 	}
@@ -268,6 +281,7 @@ func (h *history) run(life *voyage.Life) ferry.Report {
 // heal makes the servers obedient and lets them forget sessions that nobody ends.
 func (h *history) heal() {
 	h.calm()
+	h.makeRoom()
 	for _, d := range h.w.Drops {
 		d.Cut()
 	}
@@ -303,7 +317,7 @@ func (h *history) epilogue() {
 	}
 	h.judge()
 	h.wait()
-	if left := h.w.Left(); h.traits.keep.Delete && h.traits.clock == right && left > 0 {
+	if left := h.w.Left() - h.staying(); h.traits.keep.Delete && h.traits.clock == right && left > 0 {
 		h.figures["left"]++
 		h.Errorf("%d messages are left in the maildrops", left)
 	}

@@ -46,7 +46,7 @@ func TestHistories(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			h := newHistory(seed)
 			defer func() { // a bubble that failed does not return
-				for kind, n := range h.figures {
+				for kind, n := range h.total() {
 					figures[kind] += n
 				}
 				if t.Failed() || verbose {
@@ -56,6 +56,9 @@ func TestHistories(t *testing.T) {
 			}()
 			h.tellAll(t)
 		})
+	}
+	if first == 1 && n >= 300 {
+		allKinds(t, figures)
 	}
 	figures["seeds"] = int(n)
 	text, err := json.Marshal(figures)

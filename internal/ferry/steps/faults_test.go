@@ -49,7 +49,7 @@ func refusals() []scenario {
 		{name: "refused and wrapped", mail: letters(0, 3), left: 1,
 			options: func(o *voyage.Options) {
 				refuse("Text of letter 1.", "NO [CANNOT] no")(o)
-				o.Form = unwrapped
+				o.Form = voyage.Unwrapped
 			},
 			setup: func(w *voyage.World) { w.Config.Accounts[0].Repair = "wrap" }},
 		{name: "one over APPENDLIMIT", mail: join(letters(0, 2), [][]byte{big(2, 5000)}), code: fault.Held, left: 1,

@@ -150,7 +150,7 @@ func refusedAppends() []row {
 			code: fault.Held, options: withImap(func(o *imapd.Options) { o.AppendLimit = 4000 }),
 			cure: func(w *voyage.World) { w.Imap.Configure(func(o *imapd.Options) { o.AppendLimit = 40_000 }) }},
 		{id: "A7", name: "refused, and wrapped", left: 1, options: func(o *voyage.Options) {
-			o.Form = unwrapped
+			o.Form = voyage.Unwrapped
 			o.Imap.Refuse = func(raw []byte) string {
 				if bytes.Contains(raw, []byte("Text of letter 1.")) {
 					return "NO [CANNOT] no"

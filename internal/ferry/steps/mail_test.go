@@ -2,7 +2,6 @@ package steps_test
 
 import (
 	"bytes"
-	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -122,22 +121,4 @@ func servable(raw []byte) []byte {
 // withoutStatus is the form of mail in a server that adds Status and X-UID.
 func withoutStatus(raw []byte) string {
 	return strings.Replace(string(corpus.Canonical(raw)), "Status: RO\r\nX-UID: 1\r\n", "", 1)
-}
-
-// unwrapped is the form of mail that may travel as an attachment.
-func unwrapped(raw []byte) string {
-	_, rest, wrapped := bytes.Cut(raw, []byte("filename=\"original.eml\"\r\nContent-Transfer-Encoding: "))
-	if !wrapped {
-		return string(corpus.Canonical(raw))
-	}
-	encoding, rest, _ := bytes.Cut(rest, []byte("\r\n\r\n"))
-	encoded, _, _ := bytes.Cut(rest, []byte("\r\n--popferry-"))
-	if string(encoding) == "7bit" {
-		return string(corpus.Canonical(encoded))
-	}
-	original, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(string(encoded), "\r\n", ""))
-	if err != nil {
-		return "unreadable wrapping: " + err.Error()
-	}
-	return string(corpus.Canonical(original))
 }

@@ -1,6 +1,8 @@
 package voyage
 
 import (
+	"bytes"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -203,4 +205,22 @@ func abridged(form string) string {
 		form = form[at:]
 	}
 	return fmt.Sprintf("%q", form[:min(len(form), 90)])
+}
+
+// Unwrapped is the form of mail that may travel as an attachment.
+func Unwrapped(raw []byte) string {
+	_, rest, wrapped := bytes.Cut(raw, []byte("filename=\"original.eml\"\r\nContent-Transfer-Encoding: "))
+	if !wrapped {
+		return string(corpus.Canonical(raw))
+	}
+	encoding, rest, _ := bytes.Cut(rest, []byte("\r\n\r\n"))
+	encoded, _, _ := bytes.Cut(rest, []byte("\r\n--popferry-"))
+	if string(encoding) == "7bit" {
+		return string(corpus.Canonical(encoded))
+	}
+	original, err := base64.StdEncoding.DecodeString(strings.ReplaceAll(string(encoded), "\r\n", ""))
+	if err != nil {
+		return "unreadable wrapping: " + err.Error()
+	}
+	return string(corpus.Canonical(original))
 }
