@@ -44,6 +44,7 @@ func (l *login) authenticate(ctx context.Context) error {
 		first = identification
 	}
 	before := l.caps
+	l.offered = before.mechanisms()
 	for i, way := range ways {
 		reply, err := l.try(ctx, way, first)
 		switch {
@@ -69,6 +70,14 @@ func unknownWay(s status) bool {
 // loginRefused adds to a refusal what is known of the mechanism.
 func (l *login) loginRefused(s status) *fault.Error {
 	err := loginError(l.conn.Address(), s)
+	if unknownWay(s) && !slices.Contains(l.offered, l.mechanism) {
+		err.Code = fault.Config
+		if l.options.Auth == authAuto {
+			err.Code = fault.Refused
+		}
+		return err.WithHint("set auth: auto, if it is not; SASL mechanisms that the server offers: %s",
+			fault.Escape(orNone(l.offered)))
+	}
 	if err.Code != fault.Credentials {
 		return err
 	}

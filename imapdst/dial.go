@@ -100,8 +100,10 @@ type login struct {
 	trips   int
 	caps    Capabilities
 	heard   notices
-	// mechanism is how we log in, refused what it said about a refusal.
+	// mechanism is how we log in, refused what it said about a refusal, and offered
+	// what there was to choose from.
 	mechanism, refused string
+	offered            []string
 }
 
 func (l *login) run(ctx context.Context) error {

@@ -136,7 +136,11 @@ func TestAuthRefused(t *testing.T) {
 			fault.Protocol, "in the middle of a login", 2},
 		"CRAM-MD5, no msg-id": {"cram-md5", "", inTurn("+ "+base64of("<\x01@x>"), "TAG BAD cancelled"),
 			fault.Credentials, "unusable challenge", 2},
-		"not base64":       {"plain", "", inTurn("+ go ahead!", "TAG BAD cancelled"), fault.Credentials, "go ahead!", 2},
+		"not base64": {"plain", "", inTurn("+ go ahead!", "TAG BAD cancelled"), fault.Credentials, "go ahead!", 2},
+		"named, not known": {"cram-md5", "AUTH=PLAIN", map[string]handler{"AUTHENTICATE": say("TAG BAD unsupported")},
+			fault.Config, "BAD unsupported", 1},
+		"auto, nothing known": {"auto", "AUTH=NTLM", map[string]handler{"LOGIN": say("TAG BAD unknown command")},
+			fault.Refused, "BAD unknown command", 1},
 		"login for nobody": {"login", "LOGINDISABLED", nil, fault.TLS, "offers no login", 0},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -78,6 +78,19 @@ func TestDovecotSignIn(t *testing.T) {
 	}
 }
 
+// TestDovecotUnknownMechanism: what the server does not have is no wrong password.
+func TestDovecotUnknownMechanism(t *testing.T) {
+	server := startDovecot(t, dovecot.Options{})
+	for _, auth := range []string{"scram-sha-256", "xoauth2", "cram-md5", "external"} {
+		o := options(endpoint(t, server.IMAPS, wire.Implicit, server.Files.CA))
+		o.Auth = auth
+		_, err := imapdst.Dial(t.Context(), o)
+		if fault.CodeOf(err) != fault.Config || !strings.Contains(fault.HintOf(err), "PLAIN, LOGIN") {
+			t.Errorf("%s: %v (%v, %s)", auth, err, fault.CodeOf(err), fault.HintOf(err))
+		}
+	}
+}
+
 // signIn gives a password, or a token.
 func signIn(o *imapdst.Options, text string) {
 	o.Password, o.Token = secret.New(text), nil

@@ -47,6 +47,10 @@ func (m *Maildrop) Mechanism() string { return m.mechanism }
 // loginRefused reads the reasons of RFC 2449 §8.1 and RFC 3206 §4. Without one
 // -ERR proves little, but a wrong password is the likely cause.
 func (m *Maildrop) loginRefused(reply status) error {
+	notOffered := !slices.Contains(m.caps.SASL, m.mechanism)
+	if containsAny(reply.text, unsupportedWords) && notOffered && (reply.code == "" || reply.code == "AUTH") {
+		return m.notKnown(reply)
+	}
 	err := m.refusal("login", reply, fault.Credentials)
 	if err.Code != fault.Credentials {
 		return err
@@ -57,6 +61,18 @@ func (m *Maildrop) loginRefused(reply status) error {
 	err.Hint = sasl.Hint(m.mechanism, m.options.Auth == authAuto, err.Hint)
 	if !m.conn.Secure() {
 		err.Hint += "; or the server wants TLS: set tls: implicit or starttls"
+	}
+	return err
+}
+
+// notKnown is the refusal of a way to log in, and of no password.
+func (m *Maildrop) notKnown(reply status) error {
+	err := fault.New(fault.Config, "%s does not know a login by %s: \"%s\"", m.conn.Address(), m.mechanism,
+		m.shown(reply.text)).WithHint("set auth: auto; SASL mechanisms that it offers: %s",
+		m.shown(orNone(m.caps.SASL)))
+	if m.options.Auth == authAuto {
+		err.Code = fault.Refused
+		err.Hint = "it may want TLS first, or OAuth; SASL mechanisms that it offers: " + m.shown(orNone(m.caps.SASL))
 	}
 	return err
 }

@@ -203,6 +203,10 @@ func TestAuthRefused(t *testing.T) {
 		"APOP, open":             {"apop", "+OK <a@b", "", nil, fault.Refused, []string{"timestamp"}, 0},
 		"APOP refused": {"apop", "+OK <a@b>", "", map[string][]string{"APOP": {"-ERR no"}}, fault.Credentials,
 			[]string{"password"}, 1},
+		"named, not known": {"cram-md5", "", "PLAIN", map[string][]string{"AUTH": {"-ERR unknown command"}},
+			fault.Config, []string{"CRAM-MD5", "auth: auto", "PLAIN"}, 1},
+		"auto, nothing known": {"auto", "", "NTLM", map[string][]string{"USER": {"-ERR unknown command"}},
+			fault.Refused, []string{"USER", "NTLM", "TLS"}, 1},
 		"NTLM": {"ntlm", "", "", nil, fault.Config, []string{"ntlm"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

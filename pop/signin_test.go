@@ -90,6 +90,24 @@ func TestDovecotSignIn(t *testing.T) {
 	}
 }
 
+// TestDovecotUnknownMechanism: what the server does not have is no wrong password.
+func TestDovecotUnknownMechanism(t *testing.T) {
+	if _, ok := dovecot.Found(); !ok {
+		t.Skip("dovecot is not installed")
+	}
+	server, err := dovecot.Start(dovecot.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Stop() })
+	for _, auth := range []string{"scram-sha-256", "xoauth2", "cram-md5", "external"} {
+		o := pop.Options{Endpoint: at(t, server.POP3S, wire.Implicit, server.Files.CA),
+			Username: "alice", Password: secret.New(server.Password), Auth: auth}
+		_, err := pop.Dial(t.Context(), o)
+		wantFault(t, err, fault.Config, strings.ToUpper(auth), "PLAIN, LOGIN")
+	}
+}
+
 // signIn gives a password, or a token.
 func signIn(o *pop.Options, text string) {
 	o.Password, o.Token = secret.New(text), nil

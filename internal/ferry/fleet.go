@@ -51,7 +51,7 @@ func (f *Fleet) Pass(ctx context.Context, name string, held bool) AccountReport 
 		}
 	}
 	err := fault.New(fault.Usage, "there is no account %q", fault.Escape(name)).WithHint("check the name")
-	return AccountReport{Name: name, ExitCode: err.Code, Error: errorReport(err)}
+	return AccountReport{Name: name, ExitCode: err.Code, Error: NewErrorReport(err)}
 }
 
 func (f *Fleet) enter() bool {
