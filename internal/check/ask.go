@@ -25,6 +25,7 @@ func (p *Problem) ask(e plan.Endpoint, err error) {
 		p.Check, p.Page = "switch it on: "+known.SwitchOn.Where, known.SwitchOn.Page
 	case p.Topic == "app-password", p.Topic == "login-refused", p.Topic == "login-disabled":
 		p.askAccess(known)
+		p.askSwitch(known, e)
 	case p.unreached():
 		p.askServer(known, e)
 	}
@@ -71,6 +72,16 @@ func (p *Problem) askAccess(known provider.Provider) {
 		return
 	}
 	p.Page = known.Access.Page
+}
+
+// askSwitch reminds of what is off until somebody switches it on: some providers
+// then say no more than no.
+func (p *Problem) askSwitch(known provider.Provider, e plan.Endpoint) {
+	s := known.SwitchOn
+	if s == nil || p.Topic != "login-refused" || e.Protocol == wire.POP3 && !s.POP3 || e.Protocol == wire.IMAP && !s.IMAP {
+		return
+	}
+	p.Check += fmt.Sprintf("; and see that %s is switched on: %s", e.Protocol, s.Where)
 }
 
 // askServer says which server this provider has for the side.

@@ -22,12 +22,14 @@ import (
 
 	"github.com/popferry/popferry/internal/check"
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/certs"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
 )
 
 const password = "Zugang-7#geheim"
@@ -353,6 +355,49 @@ func (c *countedConn) Close() error {
 	return c.Conn.Close()
 }
 
+// TestASilentServerIsWaitedForAFewTimes, whoever is to log in.
+func TestASilentServerIsWaitedForAFewTimes(t *testing.T) {
+	s := newStage(t, popd.Options{Reply: replying(map[string]string{"GREETING": ""})}, imapd.Options{})
+	s.account.Source.Limits = wire.Limits{Greeting: 50 * time.Millisecond, Probe: 50 * time.Millisecond}
+	var accounts []plan.Account
+	for i := range 60 {
+		a := s.account
+		a.Name, a.Source.Username, a.Destination.Username = fmt.Sprint("a", i), fmt.Sprint("a", i), fmt.Sprint("a", i)
+		accounts = append(accounts, a)
+	}
+	for _, a := range run(t, accounts...).Accounts {
+		wantProblem(t, a.Source.Side, a.Destination.Side, fault.Temporary, "silent-server")
+	}
+	if n := s.pop.Counters().Sessions; n > 8 {
+		t.Errorf("%d sessions", n)
+	}
+}
+
+// TestPanic: a bug that one account meets stops no other, not even one with its login.
+func TestPanic(t *testing.T) {
+	s := newStage(t, popd.Options{}, imapd.Options{})
+	accounts := []plan.Account{s.account, s.account, s.account}
+	for i := range accounts {
+		accounts[i].Name = fmt.Sprint("a", i)
+	}
+	o := check.Options{
+		Config: &plan.Config{Accounts: accounts, Limits: plan.Limits{Accounts: 1, PerHost: 1}},
+		DialSource: func(ctx context.Context, a plan.Account) (*pop.Maildrop, error) {
+			if a.Name == "a0" {
+				panic("a bug")
+			}
+			return ferry.DialSource(ctx, a)
+		},
+	}
+	r, err := check.Run(t.Context(), o)
+	if err != nil || r.ExitCode != fault.Internal || r.Totals.OK != 2 {
+		t.Fatalf("%v %+v", err, r.Totals)
+	}
+	if p := r.Accounts[0].Source.Problem; !strings.Contains(p.Symptom, "a bug") || !strings.Contains(p.Check, "report") {
+		t.Errorf("%+v", p)
+	}
+}
+
 // TestLimits: no more accounts at once, and connections to a server, than allowed.
 func TestLimits(t *testing.T) {
 	for _, perHost := range []int{1, 3} {
@@ -648,6 +693,24 @@ func TestProviders(t *testing.T) {
 	}
 	if got := topics(a.Warnings); !slices.Contains(got, "password-in-clear") {
 		t.Errorf("warnings %q", got)
+	}
+	// What one says of itself counts for more than what is true of all.
+	for host, c := range map[string]struct{ says, topic, words string }{
+		"pop.gmail.com":            {"-ERR [SYS/PERM] Your account is not enabled for POP access.", "", "POP"},
+		"outlook.office365.com":    {"-ERR Logon failure: unknown user name or bad password.", "login-refused", ""},
+		"pop.mail.yahoo.com":       {"-ERR [AUTH] Incorrect username or password.", "login-refused", "app password"},
+		"pop3.web.de":              {"-ERR no", "login-refused", "see that POP3 is switched on"},
+		"pop.some-isp.example.org": {"-ERR no", "login-refused", "web mail"},
+	} {
+		s.account.Source.Host = host
+		s.pop.Configure(func(o *popd.Options) {
+			o.Reply = replying(map[string]string{"AUTH": c.says + "\r\n", "PASS": c.says + "\r\n"})
+		})
+		p := run(t, s.account).Accounts[0].Source.Problem
+		if p == nil || c.topic != "" && p.Topic != c.topic || !strings.Contains(p.Check+p.Cause, c.words) ||
+			(p.Page == "") != strings.HasSuffix(host, "example.org") {
+			t.Errorf("%s: %+v", host, p)
+		}
 	}
 	// A host of a provider that is not the one for POP3.
 	s.account.Source.Host, s.account.Source.Dial = "smtp.gmail.com", func(context.Context, string, string) (net.Conn, error) {

@@ -64,8 +64,11 @@ func (p *Problem) explain(t Topic, err error) {
 }
 
 func ownCause(code fault.Code) string {
-	if code == fault.Config {
+	switch code {
+	case fault.Config:
 		return "a setting in accounts.yaml that does not fit"
+	case fault.Internal:
+		return "a bug of popferry"
 	}
 	return "not known"
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"net/netip"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -86,6 +87,17 @@ func (v *visits) visit(ctx context.Context, e plan.Endpoint, dial, work func() e
 	if err != nil {
 		return err
 	}
+	return guard(work)
+}
+
+// guard turns a panic into an error: one account never stops the others.
+func guard(work func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fault.New(fault.Internal, "internal error: %v", v).
+				WithHint("please report this:\n%s", debug.Stack())
+		}
+	}()
 	return work()
 }
 
@@ -94,7 +106,7 @@ func (v *visits) dial(e plan.Endpoint, dial func() error) error {
 	if err := v.failure(e); err != nil {
 		return err
 	}
-	err := dial()
+	err := guard(dial)
 	if err != nil && lasting(e, err) {
 		v.mu.Lock()
 		defer v.mu.Unlock()
@@ -113,7 +125,8 @@ func (v *visits) failure(e plan.Endpoint) error {
 // what comes before any name is said.
 func lasting(e plan.Endpoint, err error) bool {
 	name := topicOf(e.Protocol, err)
-	return strings.HasPrefix(name, "certificate-") || slices.Contains([]string{
+	greeted := !strings.Contains(err.Error(), "said nothing for")
+	return !greeted || strings.HasPrefix(name, "certificate-") || slices.Contains([]string{
 		"unknown-host", "dns", "connection-refused", "unreachable", "timeout", "self-signed", "pin-changed", "old-tls",
 		"proxy", "source-address", "tls-expected", "tls-not-spoken", "starttls-missing", "web-server", "smtp-port", "other-protocol", "no-mail-server",
 	}, name)
