@@ -61,7 +61,8 @@ func (p *Problem) askAccess(known provider.Provider) {
 	}
 	switch known.Access.Password {
 	case provider.AppPassword:
-		p.Cause = fmt.Sprintf("%s wants a password made for mail programs (%s), not that of the account", known.Name, called)
+		p.Cause = fmt.Sprintf("%s wants a password made for mail programs (%s), not that of the account",
+			known.Name, called)
 		p.Check = "make one there and put it in place of the password"
 	case provider.AppPasswordWith2FA:
 		p.Check = fmt.Sprintf("if the account has two-step login, make a password for mail programs there (%s); "+
@@ -78,7 +79,10 @@ func (p *Problem) askAccess(known provider.Provider) {
 // then say no more than no.
 func (p *Problem) askSwitch(known provider.Provider, e plan.Endpoint) {
 	s := known.SwitchOn
-	if s == nil || p.Topic != "login-refused" || e.Protocol == wire.POP3 && !s.POP3 || e.Protocol == wire.IMAP && !s.IMAP {
+	if s == nil || p.Topic != "login-refused" {
+		return
+	}
+	if e.Protocol == wire.POP3 && !s.POP3 || e.Protocol == wire.IMAP && !s.IMAP {
 		return
 	}
 	p.Check += fmt.Sprintf("; and see that %s is switched on: %s", e.Protocol, s.Where)
@@ -91,7 +95,8 @@ func (p *Problem) askServer(known provider.Provider, e plan.Endpoint) {
 		s = known.IMAP
 	}
 	if s != nil && (s.Host != e.Host || s.Port != e.Port || s.TLS != string(e.TLS)) {
-		p.Check = fmt.Sprintf("for %s the %s server is %s, port: %d, tls: %s", known.Name, e.Protocol, s.Host, s.Port, s.TLS)
+		p.Check = fmt.Sprintf("for %s the %s server is %s, port: %d, tls: %s", known.Name, e.Protocol,
+			s.Host, s.Port, s.TLS)
 	}
 }
 

@@ -72,7 +72,8 @@ func (d *Destination) look(ctx context.Context, conn *imapdst.Conn, folder strin
 	}
 	d.QuotaBytes, d.QuotaMessages = told(room.Octets), told(room.Messages)
 	if seen.ReadOnly {
-		return fault.New(fault.Refused, "%s says that this user may put nothing into folder %s", d.Server, d.Folder.Mailbox).
+		return fault.New(fault.Refused, "%s says that this user may put nothing into folder %s",
+			d.Server, d.Folder.Mailbox).
 			WithHint("check that the user may write to this folder")
 	}
 	return nil

@@ -107,7 +107,8 @@ func (a *Account) judgeRoom() {
 			plural(s.Waiting, "message"), *d.QuotaMessages)
 	}
 	if d.AppendLimit > 0 && s.Largest > d.AppendLimit {
-		a.warn("too-large", "the largest message waiting has %s and the destination takes %s", size(s.Largest), size(d.AppendLimit))
+		a.warn("too-large", "the largest message waiting has %s and the destination takes %s", size(s.Largest),
+			size(d.AppendLimit))
 	}
 }
 

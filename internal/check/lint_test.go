@@ -1,6 +1,7 @@
 package check_test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,8 +15,6 @@ import (
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
-
-	"crypto/tls"
 )
 
 // users makes accounts, each with passwords of its own.

@@ -39,7 +39,10 @@ var rules = []rule{
 	{topic: "source-address", is: func(err error) bool { return errors.Is(err, syscall.EADDRNOTAVAIL) }},
 
 	// The network and TLS, by type.
-	{topic: "unknown-host", is: func(err error) bool { dns, ok := as[*net.DNSError](err); return ok && dns.IsNotFound }},
+	{topic: "unknown-host", is: func(err error) bool {
+		dns, ok := as[*net.DNSError](err)
+		return ok && dns.IsNotFound
+	}},
 	{topic: "dns", is: func(err error) bool { _, ok := as[*net.DNSError](err); return ok }},
 	{topic: "connection-refused", is: func(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }},
 	{topic: "unreachable", is: func(err error) bool {
@@ -70,7 +73,8 @@ var rules = []rule{
 	{topic: "plaintext-refused", codes: []fault.Code{fault.TLS}, texts: []string{"no login that suits the credentials"}},
 	{topic: "tampering", codes: []fault.Code{fault.TLS}, texts: []string{"in clear text after", "logged in already",
 		"answers nothing we asked"}},
-	{topic: "tampering", codes: []fault.Code{fault.Protocol}, texts: []string{"can't prove that it knows", "in the middle of a login"}},
+	{topic: "tampering", codes: []fault.Code{fault.Protocol}, texts: []string{"can't prove that it knows",
+		"in the middle of a login"}},
 	{topic: "old-tls", codes: []fault.Code{fault.TLS}}, // what else ends a handshake
 
 	// What it is that answers.

@@ -62,7 +62,8 @@ func newVisits(perHost int) *visits {
 }
 
 func serverOf(e plan.Endpoint) server {
-	s := server{protocol: e.Protocol, address: e.Address(), ca: e.CAFile, pin: e.Pin, mode: e.TLS, from: e.SourceAddress}
+	s := server{protocol: e.Protocol, address: e.Address(), ca: e.CAFile, pin: e.Pin, mode: e.TLS,
+		from: e.SourceAddress}
 	if e.Proxy != nil {
 		s.proxy = e.Proxy.String()
 	}
@@ -128,7 +129,8 @@ func lasting(e plan.Endpoint, err error) bool {
 	greeted := !strings.Contains(err.Error(), "said nothing for")
 	return !greeted || strings.HasPrefix(name, "certificate-") || slices.Contains([]string{
 		"unknown-host", "dns", "connection-refused", "unreachable", "timeout", "self-signed", "pin-changed", "old-tls",
-		"proxy", "source-address", "tls-expected", "tls-not-spoken", "starttls-missing", "web-server", "smtp-port", "other-protocol", "no-mail-server",
+		"proxy", "source-address", "tls-expected", "tls-not-spoken", "starttls-missing", "web-server", "smtp-port",
+		"other-protocol", "no-mail-server",
 	}, name)
 }
 

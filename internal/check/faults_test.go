@@ -1,0 +1,318 @@
+package check_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/mailtest/certs"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/internal/wire"
+)
+
+// TestRefusedLogins: the three lines for what POP3 and IMAP servers say.
+func TestRefusedLogins(t *testing.T) {
+	for name, c := range map[string]struct {
+		pop, imap string
+		code      fault.Code
+		topic     string
+		words     string
+	}{
+		"POP3, app password": {pop: "-ERR [AUTH] Application-specific password required\r\n", code: fault.Credentials,
+			topic: "app-password"},
+		"POP3, switched off": {pop: "-ERR [AUTH] POP3 access is disabled\r\n", code: fault.Credentials,
+			topic: "switched-off"},
+		"POP3, locked":      {pop: "-ERR [IN-USE] lock\r\n", code: fault.Temporary, topic: "maildrop-locked"},
+		"POP3, hostile":     {pop: "-ERR \x1b[2J" + strings.Repeat("x", 400) + "\r\n", code: fault.Credentials, topic: "login-refused", words: `\x1b[2J`},
+		"POP3, too often":   {pop: "-ERR Exceeded the login limit for a 15 minute period\r\n", code: fault.Temporary, topic: "locked-out"},
+		"IMAP, plain no":    {imap: "NO no", code: fault.Credentials, topic: "login-refused"},
+		"IMAP, Exchange":    {imap: "NO User is authenticated but not connected.", code: fault.Credentials, topic: "not-connected"},
+		"IMAP, expired":     {imap: "NO [EXPIRED] old", code: fault.Credentials, topic: "password-expired"},
+		"IMAP, too many":    {imap: "NO [LIMIT] Too many simultaneous connections", code: fault.Temporary, topic: "too-many-connections"},
+		"IMAP, mechanism":   {imap: "BAD Unknown authentication mechanism", code: fault.Protocol, topic: "wrong-auth"},
+		"IMAP, unavailable": {imap: "NO [UNAVAILABLE] backend down", code: fault.Temporary, topic: "server-trouble"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			from, to := popd.Options{}, imapd.Options{}
+			if c.pop != "" {
+				from.Reply = replying(map[string]string{"AUTH": c.pop, "PASS": c.pop})
+			}
+			if c.imap != "" {
+				to.Reply = func(e imapd.Event) imapd.Action {
+					if e.Stage == imapd.AtCommand && e.Command == "AUTHENTICATE" {
+						return imapd.Action{Reply: c.imap}
+					}
+					return imapd.Action{}
+				}
+			}
+			account := newStage(t, from, to).account
+			account.Source.Auth, account.Destination.Auth = "plain", "plain"
+			a := run(t, account).Accounts[0]
+			broken, well := a.Source.Side, a.Destination.Side
+			if c.imap != "" {
+				broken, well = well, broken
+			}
+			wantProblem(t, broken, well, c.code, c.topic, c.words)
+		})
+	}
+}
+
+// TestLoginDelay: the wait that the server wants is told.
+func TestLoginDelay(t *testing.T) {
+	s := newStage(t, popd.Options{LoginDelay: 5 * time.Minute}, imapd.Options{})
+	if a := run(t, s.account).Accounts[0]; a.Source.LoginDelay != 300 || !a.Source.OK {
+		t.Fatalf("%+v", a.Source)
+	}
+	a := run(t, s.account).Accounts[0]
+	wantProblem(t, a.Source.Side, a.Destination.Side, fault.Temporary, "login-delay", "wait 5m")
+}
+
+// listening puts the POP3 server on a real socket: over a pipe, a TLS alert waits for
+// a reader.
+func listening(t *testing.T, s *stage) {
+	t.Helper()
+	address, err := s.pop.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.account.Source.Port, s.account.Source.Dial = address.Port, nil
+}
+
+func secured(t *testing.T, keys *certs.Pair, s *stage) {
+	t.Helper()
+	files, err := keys.WriteFiles(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.account.Source.TLS, s.account.Source.CAFile = wire.Implicit, files.CA
+	listening(t, s)
+}
+
+// TestTrust: certificates of all bad kinds, through real handshakes.
+func TestTrust(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		options certs.Options
+		change  func(*testing.T, *stage)
+		code    fault.Code
+		topic   string
+		words   string
+	}{
+		"expired": {certs.Options{NotAfter: now.Add(-time.Hour)}, nil, fault.TLS, "certificate-expired", "tls_pin: sha256:"},
+		"early": {certs.Options{NotBefore: now.Add(time.Hour), NotAfter: now.Add(48 * time.Hour)}, nil, fault.TLS,
+			"certificate-not-yet-valid", ""},
+		"name": {certs.Options{Hosts: []string{"mail.example.org"}}, nil, fault.TLS, "certificate-name", "mail.example.org"},
+		"unknown": {certs.Options{}, func(t *testing.T, s *stage) {
+			other, err := certs.New(certs.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			secured(t, other, s)
+		}, fault.TLS, "certificate-unknown-ca", "tls_pin: sha256:"},
+		"pin": {certs.Options{}, func(_ *testing.T, s *stage) {
+			s.account.Source.CAFile, s.account.Source.Pin = "", "sha256:"+strings.Repeat("00", 32)
+		}, fault.TLS, "pin-changed", "it is sha256:"},
+		"no CA file": {certs.Options{}, func(t *testing.T, s *stage) {
+			s.account.Source.CAFile = filepath.Join(t.TempDir(), "none")
+		}, fault.Config, "", "check the path"},
+		"old": {certs.Options{}, func(_ *testing.T, s *stage) {
+			s.pop.Configure(func(o *popd.Options) { o.TLS.MaxVersion = tls.VersionTLS11; o.TLS.MinVersion = tls.VersionTLS10 })
+		}, fault.TLS, "old-tls", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keys, err := certs.New(c.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := newStage(t, popd.Options{Mode: popd.Implicit, TLS: keys.Server()}, imapd.Options{})
+			secured(t, keys, s)
+			if c.change != nil {
+				c.change(t, s)
+			}
+			a := run(t, s.account).Accounts[0]
+			wantProblem(t, a.Source.Side, a.Destination.Side, c.code, c.topic, c.words)
+			if n := s.pop.Counters().Logins; n > 0 {
+				t.Errorf("%d logins", n)
+			}
+		})
+	}
+}
+
+// TestSelfSigned: such a certificate has the remedy of its own.
+func TestSelfSigned(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	s := newStage(t, popd.Options{Mode: popd.Implicit, TLS: config}, imapd.Options{})
+	s.account.Source.TLS = wire.Implicit
+	listening(t, s)
+	a := run(t, s.account).Accounts[0]
+	wantProblem(t, a.Source.Side, a.Destination.Side, fault.TLS, "self-signed", "tls_pin: sha256:")
+}
+
+// TestWrongServers: what answers is something else, or speaks TLS at another time.
+func TestWrongServers(t *testing.T) {
+	keys, err := certs.New(certs.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answering := func(text string) wire.DialFunc {
+		return func(context.Context, string, string) (net.Conn, error) {
+			client, server := net.Pipe()
+			go func() {
+				io.WriteString(server, text)
+				io.Copy(io.Discard, server)
+			}()
+			return client, nil
+		}
+	}
+	plain := newStage(t, popd.Options{}, imapd.Options{})
+	listening(t, plain)
+	listener := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, plain.account.Source.Address())
+	}
+	imap := imapd.New(imapd.Options{})
+	implicit := popd.New(popd.Options{Mode: popd.Implicit, TLS: keys.Server()})
+	t.Cleanup(func() { imap.Close(); implicit.Close() })
+	for name, c := range map[string]struct {
+		dial  wire.DialFunc
+		mode  wire.TLSMode
+		code  fault.Code
+		topic string
+	}{
+		"HTTP":             {answering("HTTP/1.1 400 Bad Request\r\n\r\n"), wire.None, fault.Protocol, "web-server"},
+		"SMTP":             {answering("220 mail ESMTP\r\n"), wire.None, fault.Protocol, "smtp-port"},
+		"IMAP":             {imap.Dial, wire.None, fault.Protocol, "other-protocol"},
+		"SSH":              {answering("SSH-2.0-OpenSSH_9\r\n"), wire.None, fault.Protocol, "no-mail-server"},
+		"TLS to plain":     {listener, wire.Implicit, fault.Config, "tls-not-spoken"},
+		"plain to TLS":     {implicit.Dial, wire.None, fault.Config, "tls-expected"},
+		"no STLS":          {popd.New(popd.Options{}).Dial, wire.STARTTLS, fault.TLS, "starttls-missing"},
+		"refused":          {nil, wire.None, fault.Temporary, "connection-refused"},
+		"a greeting of no": {answering("-ERR too busy\r\n"), wire.None, fault.Temporary, "server-trouble"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, popd.Options{}, imapd.Options{})
+			s.account.Source.Dial, s.account.Source.TLS = c.dial, c.mode
+			s.account.Source.Port = 20110
+			s.account.Source.Limits = wire.Limits{Greeting: time.Second, Probe: 20 * time.Second}
+			if c.dial == nil {
+				s.account.Source.Port = closedPort(t)
+			}
+			a := run(t, s.account).Accounts[0]
+			wantProblem(t, a.Source.Side, a.Destination.Side, c.code, c.topic)
+		})
+	}
+}
+
+func closedPort(t *testing.T) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// TestDestinationWarnings: what works now and would not go well.
+func TestDestinationWarnings(t *testing.T) {
+	big := "Subject: big\r\n\r\n" + strings.Repeat("line\r\n", 400)
+	for name, c := range map[string]struct {
+		folder string
+		to     imapd.Options
+		make   []string
+		want   []string
+		words  string
+	}{
+		"not enough room":      {"INBOX", imapd.Options{Quota: 1024}, nil, []string{"quota"}, "2.4 kB are waiting and the destination's quota leaves 1.0 kB"},
+		"just enough messages": {"INBOX", imapd.Options{Quota: 1 << 30, QuotaMessages: 1}, []string{}, nil, ""},
+		"too large":            {"INBOX", imapd.Options{AppendLimit: 300}, nil, []string{"too-large"}, "takes 300 B"},
+		"not subscribed":       {"Old", imapd.Options{}, []string{"Old"}, []string{"not-subscribed"}, "Old is not subscribed"},
+		"another case":         {"old", imapd.Options{}, []string{"Old"}, []string{"folder-case"}, "old is not there, but Old is"},
+		"the server's own folder": {"Sent", imapd.Options{SpecialUse: map[string]string{"Gesendet": `\Sent`}},
+			[]string{"Gesendet"}, []string{"special-folder"}, `set folder: \Sent`},
+		"by use": {`\Sent`, imapd.Options{SpecialUse: map[string]string{"Gesendet": `\Sent`}}, []string{"Gesendet"},
+			[]string{"not-subscribed"}, "Gesendet"},
+		"new": {"New", imapd.Options{Prefix: "INBOX."}, nil, nil, "folder INBOX.New is not there; the first run makes it"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, popd.Options{}, c.to, big)
+			for _, box := range c.make {
+				s.imap.User("alice").Create(box)
+			}
+			s.account.Folder = c.folder
+			s.account.Destination.Secret = secret.New("another")
+			r := run(t, s.account)
+			a := r.Accounts[0]
+			if got := topics(a.Warnings); !slices.Equal(got, c.want) || r.ExitCode != fault.OK {
+				t.Errorf("exit %v, warnings %q, want %q", r.ExitCode, got, c.want)
+			}
+			if all := fmt.Sprint(a.Warnings, a.Notes); !strings.Contains(all, c.words) {
+				t.Errorf("%q is not in %s", c.words, all)
+			}
+		})
+	}
+}
+
+// TestNamespace: a name that the server can't have is a problem of accounts.yaml.
+func TestNamespace(t *testing.T) {
+	s := newStage(t, popd.Options{}, imapd.Options{Prefix: "INBOX."})
+	s.account.Folder = "Old.Mail"
+	a := run(t, s.account).Accounts[0]
+	wantProblem(t, a.Destination.Side, a.Source.Side, fault.Config, "namespace", "separates folders")
+}
+
+// TestReadOnly: access lists say it, before a run finds out.
+func TestReadOnly(t *testing.T) {
+	s := newStage(t, popd.Options{}, imapd.Options{Capabilities: []string{"ACL"}, Reply: func(e imapd.Event) imapd.Action {
+		if e.Stage == imapd.AtCommand && e.Command == "MYRIGHTS" {
+			return imapd.Action{Raw: "* MYRIGHTS INBOX lrs\r\n", Reply: "OK done"}
+		}
+		return imapd.Action{}
+	}})
+	a := run(t, s.account).Accounts[0]
+	wantProblem(t, a.Destination.Side, a.Source.Side, fault.Refused, "read-only", "folder INBOX")
+}
+
+// TestMaildropNotes: what is good to know of a server before the first run.
+func TestMaildropNotes(t *testing.T) {
+	s := newStage(t, popd.Options{NoUIDL: true, LoginDelay: time.Minute}, imapd.Options{}, "Subject: x\r\n\r\n")
+	notes := strings.Join(run(t, s.account).Accounts[0].Notes, "\n")
+	for _, words := range []string{"no names (UIDL)", "wait 1m0s before a run"} {
+		if !strings.Contains(notes, words) {
+			t.Errorf("%q is not in %q", words, notes)
+		}
+	}
+}
+
+// TestEmptyMaildrop leads to what may be the matter.
+func TestEmptyMaildrop(t *testing.T) {
+	a := run(t, newStage(t, popd.Options{}, imapd.Options{}).account).Accounts[0]
+	if !strings.Contains(fmt.Sprint(a.Notes), "--explain nothing-listed") {
+		t.Errorf("notes %q", a.Notes)
+	}
+}

@@ -1,0 +1,80 @@
+package check_test
+
+import (
+	"context"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/internal/secret"
+)
+
+// TestProviders: who is known has words and a page of its own.
+func TestProviders(t *testing.T) {
+	s := newStage(t, popd.Options{Reply: replying(map[string]string{
+		"AUTH": "-ERR [AUTH] Application-specific password required: https://support.example/\r\n"})}, imapd.Options{})
+	s.account.Source.Host, s.account.Source.AllowPlaintext = "pop.gmail.com", true
+	a := run(t, s.account).Accounts[0]
+	wantProblem(t, a.Source.Side, a.Destination.Side, fault.Credentials, "app-password")
+	if p := a.Source.Problem; !strings.HasPrefix(p.Page, "https://") {
+		t.Errorf("%+v", p)
+	}
+	if got := topics(a.Warnings); !slices.Contains(got, "password-in-clear") {
+		t.Errorf("warnings %q", got)
+	}
+	// What one says of itself counts for more than what is true of all.
+	for host, c := range map[string]struct{ says, topic, words string }{
+		"pop.gmail.com":            {"-ERR [SYS/PERM] Your account is not enabled for POP access.", "", "POP"},
+		"outlook.office365.com":    {"-ERR Logon failure: unknown user name or bad password.", "login-refused", ""},
+		"pop.mail.yahoo.com":       {"-ERR [AUTH] Incorrect username or password.", "login-refused", "app password"},
+		"pop3.web.de":              {"-ERR no", "login-refused", "see that POP3 is switched on"},
+		"pop.some-isp.example.org": {"-ERR no", "login-refused", "web mail"},
+	} {
+		s.account.Source.Host = host
+		s.pop.Configure(func(o *popd.Options) {
+			o.Reply = replying(map[string]string{"AUTH": c.says + "\r\n", "PASS": c.says + "\r\n"})
+		})
+		p := run(t, s.account).Accounts[0].Source.Problem
+		if p == nil || c.topic != "" && p.Topic != c.topic || !strings.Contains(p.Check+p.Cause, c.words) ||
+			(p.Page == "") != strings.HasSuffix(host, "example.org") {
+			t.Errorf("%s: %+v", host, p)
+		}
+	}
+	// A host of a provider that is not the one for POP3.
+	s.account.Source.Host, s.account.Source.Dial = "smtp.gmail.com", func(context.Context, string, string) (net.Conn, error) {
+		return nil, &net.DNSError{Err: "no such host", IsNotFound: true}
+	}
+	a = run(t, s.account).Accounts[0]
+	wantProblem(t, a.Source.Side, a.Destination.Side, fault.Temporary, "unknown-host", "pop.gmail.com, port: 995")
+}
+
+// TestLimitsOfProviders: what a provider is known to take, where its server does not
+// say so.
+func TestLimitsOfProviders(t *testing.T) {
+	s := newStage(t, popd.Options{}, imapd.Options{})
+	for range 240 {
+		s.pop.Deliver([]byte("Subject: x\r\n\r\n"))
+	}
+	s.pop.Configure(func(o *popd.Options) { o.SizeOffset = 40_000_000 })
+	s.account.Source.Host, s.account.Source.AllowPlaintext = "pop.gmail.com", true
+	s.account.Destination.Host, s.account.Destination.AllowPlaintext = "imap.gmail.com", true
+	s.account.Destination.Connections, s.account.Destination.Secret = 20, secret.New("another")
+	a := run(t, s.account).Accounts[0]
+	want := []string{"password-in-clear", "password-in-clear", "too-large", "too-many-connections"}
+	if got := topics(a.Warnings); !slices.Equal(got, want) {
+		t.Errorf("warnings %q, want %q", got, want)
+	}
+	notes := strings.Join(a.Notes, "\n")
+	for _, words := range []string{"lists about 250 messages at a time", "takes about 524 MB a day: what is waiting needs 19 days"} {
+		if !strings.Contains(notes, words) {
+			t.Errorf("%q is not in %q", words, notes)
+		}
+	}
+	if a.Source.Provider == "" || len(a.Source.Quirks) == 0 || len(a.Destination.Quirks) == 0 {
+		t.Errorf("%+v", a.Source)
+	}
+}
