@@ -319,7 +319,7 @@ func TestPanic(t *testing.T) {
 			if a.Name == "a0" {
 				panic("a bug")
 			}
-			return ferry.DialSource(ctx, a)
+			return ferry.Dial{}.Source(ctx, a)
 		},
 	}
 	r, err := check.Run(t.Context(), o)
