@@ -98,8 +98,11 @@ func encryption(mode wire.TLSMode) string {
 // ownAuth is how the user signs in, as far as the account tells: not where an
 // administrator does.
 func ownAuth(e plan.Endpoint) string {
-	if e.AuthorizeAs != "" {
+	switch {
+	case e.AuthorizeAs != "", e.OAuth != nil && !e.OAuth.Flow.Interactive():
 		return ""
+	case e.OAuth != nil:
+		return "oauthbearer"
 	}
 	return e.Auth
 }

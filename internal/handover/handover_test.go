@@ -118,6 +118,26 @@ func TestWhatIsOnACard(t *testing.T) {
 	}
 }
 
+// With the user's own OAuth the card says so; an application that an administrator lets
+// in is none of theirs.
+func TestOAuth(t *testing.T) {
+	for flow, want := range map[string]string{"device": "With OAuth", "client-credentials": "With the password"} {
+		config := load(t, `
+accounts:
+  - source: {host: pop.old.example, username: alice, password: x}
+    destination:
+      host: imap.new.example
+      username: alice@example.org
+      oauth: {flow: `+flow+`, client_id: id, client_secret: {env: S}, scopes: [mail],
+        token_url: "https://login.example.org/token"`+map[string]string{
+			"device": `, device_url: "https://login.example.org/device"`}[flow]+`}
+`)
+		if got := handover.New(config.Accounts[0], nil).SignIn; !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %s", flow, got)
+		}
+	}
+}
+
 // A name that comes from somebody else's list stays text in both forms.
 func TestHostileNames(t *testing.T) {
 	for _, user := range []string{
