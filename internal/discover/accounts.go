@@ -26,7 +26,7 @@ type Side struct {
 	Username string
 	// Provider is whose server it is; its ID is empty if nobody knows.
 	Provider provider.Provider
-	// Secret says where the password is.
+	// Secret says where the password is; empty: the provider signs in with OAuth only.
 	Secret Secret
 }
 
@@ -80,18 +80,25 @@ func (s Side) write(b *bytes.Buffer, p Protocol) {
 	for _, hint := range Hints(s.Provider, p) {
 		comment(b, hint)
 	}
-	fmt.Fprintf(b, "      username: %s\n      password: %s\n", quoted(s.Username), s.Secret)
-	if s.Provider.Access.Password == provider.NoPassword {
-		b.WriteString("      auth: xoauth2            # the password is an access token\n")
+	fmt.Fprintf(b, "      username: %s\n", quoted(s.Username))
+	if s.Secret == (Secret{}) {
+		comment(b, "put the id of an application here that is registered with the provider, then popferry login")
+		fmt.Fprintf(b, "      oauth: {provider: %s, client_id: YOUR-APPLICATION-ID}\n",
+			s.Provider.Access.Service)
+		return
 	}
+	fmt.Fprintf(b, "      password: %s\n", s.Secret)
 }
 
 // String is the secret's form in accounts.yaml.
 func (s Secret) String() string {
-	if s.File != "" {
+	switch {
+	case s.File != "":
 		return "{file: " + quoted(s.File) + "}"
+	case s.Env != "":
+		return "{env: " + s.Env + "}"
 	}
-	return "{env: " + s.Env + "}"
+	return ""
 }
 
 // Hints are what the owner of an account has to know of a provider to sign in, and

@@ -98,10 +98,17 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// Where no password works, none is asked for.
 func TestWriteOAuth(t *testing.T) {
-	a := load(t, write(t, draft(t, new(discover.Names), "alice@outlook.com", "alice@gmail.com"))).Accounts[0]
-	if a.Source.Auth != "xoauth2" || a.Destination.Auth != "auto" {
-		t.Errorf("%s, %s", a.Source.Auth, a.Destination.Auth)
+	drafts, err := discover.Finder{}.Drafts(t.Context(), discover.Wish{Addresses: []string{"alice@outlook.com"},
+		To: "alice@gmail.com"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := load(t, write(t, drafts...)).Accounts[0]
+	if a.Source.OAuth == nil || a.Source.OAuth.Provider != plan.Microsoft || a.Destination.OAuth != nil ||
+		a.Destination.Password.String() == "none" {
+		t.Errorf("%+v, %v", a.Source.OAuth, a.Destination.Password)
 	}
 }
 

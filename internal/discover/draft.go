@@ -97,7 +97,8 @@ func (s *sketch) draft(ctx context.Context, address string) (Draft, error) {
 	from, _ := split(address)
 	into, _ := split(to)
 	d.DifferentUser = !strings.EqualFold(from, into)
-	d.Source.Secret, d.Destination.Secret = s.secret(address, POP3), s.secret(address, IMAP)
+	d.Source.Secret = s.secret(address, POP3, d.Source.Provider)
+	d.Destination.Secret = s.secret(address, IMAP, d.Destination.Provider)
 	return d, nil
 }
 
@@ -175,8 +176,11 @@ func (s *sketch) named(p Protocol, address string, at Place) (Findings, error) {
 	return found, nil
 }
 
-func (s *sketch) secret(address string, p Protocol) Secret {
-	if s.wish.Files {
+func (s *sketch) secret(address string, p Protocol, by provider.Provider) Secret {
+	switch {
+	case by.Access.Password == provider.NoPassword && by.Access.Service != "":
+		return Secret{}
+	case s.wish.Files:
 		return Secret{File: s.names.File(address, p)}
 	}
 	return Secret{Env: s.names.Env(address, p)}

@@ -87,6 +87,8 @@ type Access struct {
 	Page string `json:"page"`
 	// OAuth reports whether mail programs may sign in with OAuth.
 	OAuth bool `json:"oauth"`
+	// Service is what oauth.provider in accounts.yaml calls it, or empty.
+	Service string `json:"service"`
 }
 
 // SwitchOn is what a user or an administrator has to allow first.

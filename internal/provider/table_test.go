@@ -90,6 +90,9 @@ func checkAccess(t *testing.T, p Provider) {
 	default:
 		t.Errorf("the password %q is not known", p.Access.Password)
 	}
+	if p.Access.Service != "" && !p.Access.OAuth {
+		t.Error("whose OAuth?")
+	}
 	if s := p.SwitchOn; s != nil && s.Where == "" {
 		t.Error("switched on where?")
 	}
