@@ -87,25 +87,14 @@ func (l *login) loginRefused(s status) *fault.Error {
 	return err.WithHint("%s", sasl.Hint(l.mechanism, l.options.Auth == authAuto, err.Hint))
 }
 
-// ways are how to log in, in the order to try. LOGIN is for servers without PLAIN,
-// which carries any user name and password (RFC 4616 §2).
+// ways are how to log in, in the order to try.
 func (l *login) ways() ([]string, *fault.Error) {
-	c, command := l.options.credentials(), !l.caps.has("LOGINDISABLED")
-	switch auth := l.options.Auth; {
-	case auth == authLogin && (command || !l.caps.has(saslPrefix+sasl.Login)):
-		if command {
-			return []string{wayLogin}, nil
-		}
-	case auth != authAuto:
-		return []string{strings.ToUpper(auth)}, nil
-	default:
-		ways := c.Choose(l.caps.mechanisms())
-		if c.HasPassword() && c.AuthorizeAs == "" && command {
-			ways = append(slices.DeleteFunc(ways, isSASLLogin), wayLogin)
-		}
-		if len(ways) > 0 {
-			return ways, nil
-		}
+	ways := l.named()
+	if l.options.Auth == authAuto {
+		ways = l.suitable()
+	}
+	if len(ways) > 0 {
+		return ways, nil
 	}
 	err := fault.New(fault.Refused, "%s offers no login that suits the credentials; its SASL mechanisms: %s",
 		l.conn.Address(), fault.Escape(l.hide(orNone(l.caps.mechanisms()))))
@@ -113,7 +102,32 @@ func (l *login) ways() ([]string, *fault.Error) {
 		err.Code = fault.TLS
 		return nil, err.WithHint("it wants TLS first; set tls: implicit or starttls")
 	}
-	return nil, err.WithHint("%s", sasl.NoWayHint(c))
+	return nil, err.WithHint("%s", sasl.NoWayHint(l.options.credentials()))
+}
+
+// named is the way that Auth names. LOGIN is the command, and the mechanism of that
+// name where the command is not to be used (RFC 3501 §6.2.3).
+func (l *login) named() []string {
+	switch {
+	case l.options.Auth != authLogin:
+		return []string{strings.ToUpper(l.options.Auth)}
+	case !l.caps.has("LOGINDISABLED"):
+		return []string{wayLogin}
+	case l.caps.has(saslPrefix + sasl.Login):
+		return []string{sasl.Login}
+	}
+	return nil
+}
+
+// suitable are the ways that the server offers and the credentials suit. LOGIN is for
+// servers without PLAIN, which carries any user name and password (RFC 4616 §2).
+func (l *login) suitable() []string {
+	c := l.options.credentials()
+	ways := c.Choose(l.caps.mechanisms())
+	if c.HasPassword() && c.AuthorizeAs == "" && !l.caps.has("LOGINDISABLED") {
+		ways = append(slices.DeleteFunc(ways, isSASLLogin), wayLogin)
+	}
+	return ways
 }
 
 // isSASLLogin: the command does the same in fewer steps.
@@ -164,17 +178,16 @@ func (l *login) authenticateCommand(d *sasl.Dialogue) string {
 // believe refuses an OK that came before the end of the mechanism, and says why we
 // cancelled.
 func (l *login) believe(d *sasl.Dialogue, reply status) error {
-	why := d.Cancelled()
-	if reply.kind != "OK" && why == nil {
+	if reply.kind == "OK" {
+		if err := d.Accepted(); err != nil {
+			return l.conn.Break(fault.New(fault.CodeOf(err), "%s %w", l.conn.Address(), err).
+				WithHint("%s", fault.HintOf(err)))
+		}
 		return nil
 	}
-	if why != nil && reply.kind != "OK" {
+	if why := d.Cancelled(); why != nil {
 		return l.conn.Break(fault.New(why.Code, "%s: login cancelled: %w", l.conn.Address(), why).
 			WithHint("%s", why.Hint))
-	}
-	if err := d.Accepted(); err != nil {
-		return l.conn.Break(fault.New(fault.CodeOf(err), "%s %w", l.conn.Address(), err).
-			WithHint("%s", fault.HintOf(err)))
 	}
 	return nil
 }

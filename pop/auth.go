@@ -67,14 +67,13 @@ func (m *Maildrop) loginRefused(reply status) error {
 
 // notKnown is the refusal of a way to log in, and of no password.
 func (m *Maildrop) notKnown(reply status) error {
-	err := fault.New(fault.Config, "%s does not know a login by %s: \"%s\"", m.conn.Address(), m.mechanism,
-		m.shown(reply.text)).WithHint("set auth: auto; SASL mechanisms that it offers: %s",
-		m.shown(orNone(m.caps.SASL)))
+	code, advice := fault.Config, "set auth: auto"
 	if m.options.Auth == authAuto {
-		err.Code = fault.Refused
-		err.Hint = "it may want TLS first, or OAuth; SASL mechanisms that it offers: " + m.shown(orNone(m.caps.SASL))
+		code, advice = fault.Refused, "it may want TLS first, or OAuth"
 	}
-	return err
+	return fault.New(code, "%s does not know a login by %s: \"%s\"", m.conn.Address(), m.mechanism,
+		m.shown(reply.text)).
+		WithHint("%s; SASL mechanisms that it offers: %s", advice, m.shown(orNone(m.caps.SASL)))
 }
 
 // authenticate returns the last word of the server on who we are. With auto the
@@ -180,7 +179,7 @@ func (m *Maildrop) apopLogin(before []call) (last status, err error) {
 	}
 	digest := md5.Sum([]byte(stamp + m.options.Password.Reveal()))
 	line := fmt.Sprintf("APOP %s %x", m.options.Username, digest)
-	err = m.exchange(append(slices.Clone(before), m.final(line, &last))...)
+	err = m.exchange(append(before, m.final(line, &last))...)
 	return last, err
 }
 

@@ -21,8 +21,8 @@ func Hint(mechanism string, chosen bool, general string) string {
 	return general
 }
 
-const certificateHint = "the server has to know the certificate of tls_cert, and whose it is; some want the " +
-	"user name in authorize_as"
+const certificateHint = "the server has to know the certificate of tls_cert, and whose it is; " +
+	"some want the user name in authorize_as"
 
 // NoWayHint says what to do where a server offers no login that suits the
 // credentials.
