@@ -53,7 +53,7 @@ func TestScripts(t *testing.T) {
 			"closedport": closedPort,
 			"modern":     modern,
 			"arrived":    arrived,
-			"private":    private,
+			"private":    isPrivate,
 			"nosecrets":  noSecrets,
 			"envsubst":   envSubst,
 		},
@@ -187,8 +187,8 @@ func envSubst(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// private fails if others may read a file.
-func private(ts *testscript.TestScript, _ bool, args []string) {
+// isPrivate fails if others may read a file.
+func isPrivate(ts *testscript.TestScript, _ bool, args []string) {
 	for _, name := range args {
 		info, err := os.Stat(ts.MkAbs(name))
 		ts.Check(err)

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -13,6 +15,8 @@ import (
 	"github.com/popferry/popferry/internal/bridge"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/post"
+	"github.com/popferry/popferry/internal/private"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -53,6 +57,11 @@ type keeping struct {
 	session *session
 	fleet   *ferry.Fleet
 	bridge  *bridge.Bridge
+	news    *bridge.Newsroom
+	office  *post.Office
+
+	mu    sync.Mutex
+	after map[string]time.Duration // how long an account may fail before somebody is told
 }
 
 func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error {
@@ -64,21 +73,48 @@ func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error
 	if err != nil {
 		return err
 	}
+	if err := config.ResolveBridge(ctx); err != nil {
+		return err
+	}
 	s, err := a.open(ctx, config, names)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	recorder := bridge.NewRecorder(s.journal, config.Bridge.History)
 	k := &keeping{app: a, names: names, log: log, session: s}
-	k.bridge = bridge.New(bridge.Options{Finished: func(p bridge.Pass) {
-		k.tell(p)
-		if err := recorder.Record(p); err != nil {
-			log.Error("the history can't be written", "error", err)
-		}
-	}})
+	if k.office, err = post.Open(config.Bridge, log); err != nil {
+		return err
+	}
+	defer k.office.Close()
+	memory := &bridge.Memory{Path: filepath.Join(a.state, "bridge-news.json"), Write: private.Write,
+		Failed: func(err error) { log.Error("what was told can't be remembered", "error", err) }}
+	k.news = &bridge.Newsroom{After: k.mayFail, Load: memory.Load, Save: memory.Save}
+	recorder := bridge.NewRecorder(s.journal, config.Bridge.History)
+	k.bridge = bridge.New(bridge.Options{Finished: func(p bridge.Pass) { k.finished(p, recorder) }})
 	k.run(ctx)
 	return recorder.Flush()
+}
+
+// finished has a pass written down, and told to whom it concerns.
+func (k *keeping) finished(p bridge.Pass, recorder *bridge.Recorder) {
+	k.tell(p)
+	if err := recorder.Record(p); err != nil {
+		k.log.Error("the history can't be written", "error", err)
+	}
+	for _, n := range k.news.From(p) {
+		k.log.Warn("news", "kind", n.Kind, "account", n.Account, "text", n.Text)
+		k.office.Send(n)
+	}
+	if k.bridge.Snapshot().Worst() == fault.OK {
+		k.office.Beat()
+	}
+}
+
+// mayFail is how long an account may fail before that is news.
+func (k *keeping) mayFail(account string) time.Duration {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.after[account]
 }
 
 // run keeps the accounts until ctx ends.
@@ -118,7 +154,11 @@ func (k *keeping) newFleet(config *plan.Config) *ferry.Fleet {
 func (k *keeping) accounts(config *plan.Config, fleet *ferry.Fleet) []bridge.Account {
 	chosen, _ := config.Select(k.names) // was checked
 	set := make([]bridge.Account, len(chosen))
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.after = map[string]time.Duration{}
 	for i, account := range chosen {
+		k.after[account.Name] = account.Pace.AlertAfter
 		set[i] = bridge.Account{Name: account.Name, Hash: account.Hash() + account.Pace.String(),
 			Interval: account.Pace.Interval, Fastest: account.Pace.Fastest,
 			Pass: func(ctx context.Context, held bool) ferry.AccountReport {

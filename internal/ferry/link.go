@@ -146,6 +146,7 @@ func (l *link) enter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	l.trip.sawCertificate("IMAP server "+l.address(), conn.TLS)
 	if old, _ := l.get(); old != nil {
 		conn.Distrust(old)
 	}

@@ -156,6 +156,7 @@ func (t *trip) openSource(ctx context.Context) error {
 	if t.oneByOne {
 		source.OneByOne()
 	}
+	t.sawCertificate("POP3 server "+t.account.Source.Address(), source.TLS)
 	loggedIn := time.Now()
 	entries, err := source.List(ctx)
 	// Only now: a delay that differs by user is learned with the listing.

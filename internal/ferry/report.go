@@ -42,10 +42,19 @@ type AccountReport struct {
 	Error    *ErrorReport    `json:"error,omitempty"`
 	Notes    []string        `json:"notes,omitempty"`
 	Messages []MessageReport `json:"messages,omitempty"`
+	// Expiries are the ends of the certificates that were seen.
+	Expiries []Expiry `json:"-"`
 	// NotBefore is when the servers permit another pass; zero: they did not say.
 	NotBefore time.Time `json:"-"`
 	// Estimate is for [Plans] only.
 	Estimate *Estimate `json:"estimate,omitempty"`
+}
+
+// Expiry says when something ends that has to be renewed.
+type Expiry struct {
+	// What names it, Check says what to do.
+	What, Check string
+	At          time.Time
 }
 
 // ErrorReport is an error as the report shows it.

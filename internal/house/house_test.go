@@ -60,6 +60,7 @@ var allowed = map[string][]string{
 		"internal/check", "internal/fault", "internal/ferry", "internal/journal", "internal/message", "plan",
 	},
 	"internal/bridge":   {"internal/fault", "internal/ferry", "internal/journal"},
+	"internal/post":     {"internal/bridge", "internal/fault", "internal/secret", "internal/wire", "plan"},
 	"internal/foreign":  {"internal/fault", "internal/sheet", "plan"},
 	"internal/discover": {"internal/fault", "internal/provider", "internal/wire"},
 	"internal/handover": {"internal/discover", "internal/fault", "internal/provider", "internal/wire", "plan"},

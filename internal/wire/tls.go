@@ -58,6 +58,16 @@ func (c *Conn) handshake(ctx context.Context) error {
 	return nil
 }
 
+// TLSConfig says how the server has to prove who it is, for a protocol that has a client
+// of its own.
+func (e Endpoint) TLSConfig() (*tls.Config, error) {
+	config, err := e.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	return config, nil
+}
+
 func (e Endpoint) tlsConfig() (*tls.Config, *fault.Error) {
 	config := &tls.Config{
 		MinVersion: tls.VersionTLS12,

@@ -1,0 +1,190 @@
+package bridge
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+)
+
+// Kind says what a [News] is about.
+type Kind string
+
+const (
+	// Fails: the account has failed for longer than it may.
+	Fails Kind = "failing"
+	// Recovered: it works again, after somebody was told that it fails.
+	Recovered Kind = "recovered"
+	// Holds: messages are held that were not before.
+	Holds Kind = "held"
+	// Expires: a certificate or a token is about to expire.
+	Expires Kind = "expiring"
+	// Vanishes: the POP3 server will remove mail that is still to be moved.
+	Vanishes Kind = "vanishing"
+)
+
+// expiresSoon is how long before its end a certificate or token is news.
+const expiresSoon = 14 * 24 * time.Hour
+
+// vanishAgain is how long that is told of once.
+const vanishAgain = 7 * 24 * time.Hour
+
+// News is something that somebody has to know. Its JSON is what webhooks and commands
+// get.
+type News struct {
+	Version int       `json:"version"`
+	Kind    Kind      `json:"kind"`
+	Account string    `json:"account"`
+	Time    time.Time `json:"time"`
+	// Text says it in one sentence, Check what to do first.
+	Text  string `json:"text"`
+	Check string `json:"check,omitempty"`
+	// Since is when it began, for what lasts.
+	Since    time.Time             `json:"since,omitzero"`
+	Error    *ferry.ErrorReport    `json:"error,omitempty"`
+	Messages []ferry.MessageReport `json:"messages,omitempty"`
+}
+
+// told is what somebody knows of an account already, so that no news comes twice.
+type told struct {
+	Failing bool                 `json:"failing,omitempty"`
+	Since   time.Time            `json:"since,omitzero"`
+	Held    []string             `json:"held,omitempty"`
+	Expires map[string]time.Time `json:"expires,omitempty"`
+	Vanish  time.Time            `json:"vanishing,omitzero"`
+}
+
+// Newsroom makes news of passes. What it told survives a restart where Load and Save
+// do.
+type Newsroom struct {
+	// After is how long an account may fail before that is news.
+	After func(account string) time.Duration
+	// Load and Save keep a text for an account.
+	Load func(account string) string
+	Save func(account, text string)
+
+	mu    sync.Mutex
+	known map[string]*told
+}
+
+// From returns what is new about a pass.
+func (n *Newsroom) From(p Pass) []News {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r := p.Report
+	t := n.toldOf(r.Name)
+	before, _ := json.Marshal(t)
+	ended := p.Started.Add(time.Duration(r.Seconds * float64(time.Second)))
+	var news []News
+	add := func(item *News) {
+		if item != nil {
+			item.Version, item.Account, item.Time = 1, r.Name, ended.UTC()
+			news = append(news, *item)
+		}
+	}
+	if (outcome{code: r.ExitCode}).ok() {
+		add(t.recovered(ended))
+		add(t.holds(r))
+	} else {
+		add(t.fails(r, p.Started, ended, n.After(r.Name)))
+	}
+	for _, e := range r.Expiries {
+		add(t.expires(e, ended))
+	}
+	add(t.vanishes(r, ended))
+	if after, _ := json.Marshal(t); string(after) != string(before) {
+		n.Save(r.Name, string(after))
+	}
+	return news
+}
+
+func (n *Newsroom) toldOf(account string) *told {
+	if n.known == nil {
+		n.known = map[string]*told{}
+	}
+	if n.known[account] == nil {
+		t := &told{}
+		// What can't be read is not known: news may come twice.
+		_ = json.Unmarshal([]byte(n.Load(account)), t)
+		n.known[account] = t
+	}
+	return n.known[account]
+}
+
+func (t *told) fails(r ferry.AccountReport, started, ended time.Time, after time.Duration) *News {
+	if t.Since.IsZero() {
+		t.Since = started.UTC()
+	}
+	if t.Failing || ended.Sub(t.Since) < after || r.Error == nil {
+		return nil
+	}
+	t.Failing = true
+	return &News{Kind: Fails, Since: t.Since, Error: r.Error, Check: r.Error.Hint,
+		Text: fmt.Sprintf("%s has brought no mail since %s: %s", fault.Escape(r.Name), day(t.Since), r.Error.Message)}
+}
+
+func (t *told) recovered(ended time.Time) *News {
+	since, failing := t.Since, t.Failing
+	t.Since, t.Failing = time.Time{}, false
+	if !failing {
+		return nil
+	}
+	return &News{Kind: Recovered, Since: since, Text: "works again, after " + ended.Sub(since).Round(time.Minute).String()}
+}
+
+// holds compares the messages held with those that were.
+func (t *told) holds(r ferry.AccountReport) *News {
+	var now []string
+	var fresh []ferry.MessageReport
+	for _, m := range r.Messages {
+		if m.State != "held" {
+			continue
+		}
+		id := fmt.Sprintf("%s %d", m.UIDL, m.Size)
+		now = append(now, id)
+		if !slices.Contains(t.Held, id) {
+			fresh = append(fresh, m)
+		}
+	}
+	slices.Sort(now)
+	t.Held = slices.Compact(now)
+	if len(fresh) == 0 {
+		return nil
+	}
+	what := "1 message can't be delivered and stays on POP3: "
+	if len(fresh) > 1 {
+		what = fmt.Sprintf("%d messages can't be delivered and stay on POP3; the first: ", len(fresh))
+	}
+	return &News{Kind: Holds, Messages: fresh[:min(len(fresh), 100)], Text: what + fresh[0].Reason,
+		Check: "popferry status tells of each; popferry run --export-held DIR keeps them as files"}
+}
+
+func (t *told) expires(e ferry.Expiry, now time.Time) *News {
+	if e.At.Sub(now) > expiresSoon || t.Expires[e.What].Equal(e.At) {
+		return nil
+	}
+	if t.Expires == nil {
+		t.Expires = map[string]time.Time{}
+	}
+	t.Expires[e.What] = e.At
+	return &News{Kind: Expires, Since: e.At, Text: e.What + " expires on " + day(e.At), Check: e.Check}
+}
+
+// vanishes looks for what the engine notes of EXPIRE: mail is held, or stays for longer
+// than the server keeps it. Passes that only glance at the source note nothing.
+func (t *told) vanishes(r ferry.AccountReport, now time.Time) *News {
+	i := slices.IndexFunc(r.Notes, func(note string) bool { return strings.Contains(note, "by itself (EXPIRE") })
+	if i < 0 || now.Sub(t.Vanish) < vanishAgain {
+		return nil
+	}
+	t.Vanish = now.UTC()
+	return &News{Kind: Vanishes, Text: r.Notes[i], Check: "move what is held by other means, or raise the server's limit"}
+}
+
+// day writes a moment for people.
+func day(at time.Time) string { return at.Local().Format("2006-01-02 15:04") }

@@ -1,0 +1,194 @@
+package bridge_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/popferry/popferry/internal/bridge"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+)
+
+// room is a newsroom with a memory that can outlive it.
+type room struct {
+	*bridge.Newsroom
+	memory map[string]string
+	saves  int
+	now    time.Time
+}
+
+func newRoom() *room {
+	r := &room{memory: map[string]string{}, now: time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)}
+	r.restart()
+	return r
+}
+
+func (r *room) restart() {
+	r.Newsroom = &bridge.Newsroom{
+		After: func(string) time.Duration { return time.Hour },
+		Load:  func(account string) string { return r.memory[account] },
+		Save:  func(account, text string) { r.memory[account] = text; r.saves++ },
+	}
+}
+
+// pass takes in a pass some minutes later and lists the kinds of its news.
+func (r *room) pass(minutes int, a ferry.AccountReport) (kinds []bridge.Kind, news []bridge.News) {
+	r.now = r.now.Add(time.Duration(minutes) * time.Minute)
+	a.Name = "alice"
+	news = r.From(bridge.Pass{Started: r.now, Report: a})
+	for _, n := range news {
+		kinds = append(kinds, n.Kind)
+	}
+	return kinds, news
+}
+
+func (r *room) want(t *testing.T, minutes int, a ferry.AccountReport, want ...bridge.Kind) []bridge.News {
+	t.Helper()
+	kinds, news := r.pass(minutes, a)
+	if !slices.Equal(kinds, want) {
+		t.Errorf("%v, want %v", kinds, want)
+	}
+	return news
+}
+
+var away = ferry.AccountReport{ExitCode: fault.Temporary, Error: &ferry.ErrorReport{Code: fault.Temporary,
+	Message: "cannot connect to POP3 server pop.example:995", Hint: "check host and port"}}
+
+// TestFailingIsToldOnce, after the time that it may fail, and its recovery too; both
+// across a restart.
+func TestFailingIsToldOnce(t *testing.T) {
+	r := newRoom()
+	ok := ferry.AccountReport{}
+	r.want(t, 0, ok)
+	r.want(t, 5, away)
+	r.want(t, 30, away)
+	r.restart()
+	news := r.want(t, 31, away, bridge.Fails)
+	if n := news[0]; n.Account != "alice" || n.Check != "check host and port" || !n.Since.Equal(r.now.Add(-61*time.Minute)) ||
+		!strings.Contains(n.Text, "has brought no mail since") || n.Version != 1 {
+		t.Errorf("%+v", n)
+	}
+	r.want(t, 5, away)
+	r.restart()
+	r.want(t, 60, away)
+	if news := r.want(t, 5, ok, bridge.Recovered); !strings.Contains(news[0].Text, "after 2h11m") {
+		t.Errorf("%+v", news)
+	}
+	r.want(t, 5, ok)
+	r.want(t, 5, away)
+	r.want(t, 5, ok) // short, and nobody was told
+}
+
+func TestHeldIsToldOnce(t *testing.T) {
+	held := func(names ...string) ferry.AccountReport {
+		a := ferry.AccountReport{ExitCode: fault.Held}
+		for _, name := range names {
+			a.Messages = append(a.Messages, ferry.MessageReport{UIDL: name, Size: 5, State: "held", Reason: "too large: " + name})
+		}
+		return a
+	}
+	r := newRoom()
+	news := r.want(t, 0, held("a"), bridge.Holds)
+	if !strings.Contains(news[0].Text, "1 message can't be delivered and stays on POP3: too large: a") {
+		t.Errorf("%+v", news)
+	}
+	r.want(t, 5, held("a"))
+	r.restart()
+	r.want(t, 5, away)
+	news = r.want(t, 5, held("a", "b", "c"), bridge.Holds)
+	if len(news[0].Messages) != 2 || news[0].Messages[0].UIDL != "b" {
+		t.Errorf("%+v", news)
+	}
+	r.want(t, 5, held("c"))
+	r.want(t, 5, held("c", "a"), bridge.Holds) // it is back
+}
+
+func TestExpiryIsToldOnce(t *testing.T) {
+	r := newRoom()
+	ends := func(days int) ferry.AccountReport {
+		return ferry.AccountReport{Expiries: []ferry.Expiry{{What: "the certificate of POP3 server x", Check: "renew it",
+			At: time.Date(2026, 11, 26+days, 12, 0, 0, 0, time.UTC)}}}
+	}
+	r.want(t, 0, ends(15))
+	r.want(t, 24*60+5, ends(15), bridge.Expires)
+	r.restart()
+	r.want(t, 5, ends(15))
+	r.want(t, 5, ends(100)) // renewed
+	r.want(t, 90*24*60, ends(100), bridge.Expires)
+}
+
+func TestVanishingIsToldOnce(t *testing.T) {
+	r := newRoom()
+	noted := ferry.AccountReport{Notes: []string{"x", "3 messages held, and the POP3 server removes mail after 7 days by itself (EXPIRE 7); run --export-held keeps what is held"}}
+	r.want(t, 0, noted, bridge.Vanishes)
+	r.want(t, 5, noted)
+	r.want(t, 5, ferry.AccountReport{})
+	r.want(t, 5, noted)
+	r.want(t, 7*24*60, noted, bridge.Vanishes)
+}
+
+// TestNothingNewIsNotSaved: a quiet bridge writes nothing.
+func TestNothingNewIsNotSaved(t *testing.T) {
+	r := newRoom()
+	for range 100 {
+		r.want(t, 5, ferry.AccountReport{})
+	}
+	if r.saves != 0 {
+		t.Errorf("saved %d times", r.saves)
+	}
+	r.memory["alice"] = "{nonsense"
+	r.restart()
+	r.want(t, 5, ferry.AccountReport{})
+}
+
+// TestNewsAsJSON is a contract.
+func TestNewsAsJSON(t *testing.T) {
+	r := newRoom()
+	r.want(t, 0, away)
+	_, news := r.pass(60, away)
+	text, err := json.Marshal(news[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(text, &fields); err != nil || fmt.Sprint(fields["version"]) != "1" || fields["kind"] != "failing" ||
+		fields["account"] != "alice" || fields["time"] != "2026-11-26T13:00:00Z" || fields["error"] == nil || fields["check"] == nil {
+		t.Errorf("%s, %v", text, err)
+	}
+}
+
+func TestMemory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "news.json")
+	var failed error
+	open := func() *bridge.Memory {
+		return &bridge.Memory{Path: path, Failed: func(err error) { failed = err },
+			Write: func(path string, data []byte) error { return os.WriteFile(path, data, 0o600) }}
+	}
+	if got := open().Load("alice"); got != "" {
+		t.Errorf("%q", got)
+	}
+	open().Save("alice", "a")
+	open().Save("bob", "b")
+	if m := open(); m.Load("alice") != "a" || m.Load("bob") != "b" || failed != nil {
+		t.Errorf("%q, %q, %v", m.Load("alice"), m.Load("bob"), failed)
+	}
+	if err := os.WriteFile(path, []byte("nonsense"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := open()
+	if m.Load("alice") != "" {
+		t.Error("made something of nonsense")
+	}
+	full := errors.New("full")
+	m.Write = func(string, []byte) error { return full }
+	if m.Save("alice", "x"); !errors.Is(failed, full) || m.Load("alice") != "x" {
+		t.Errorf("%v", failed)
+	}
+}

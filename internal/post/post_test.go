@@ -1,0 +1,311 @@
+package post_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/mail"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/popferry/popferry/internal/bridge"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/mailtest/certs"
+	"github.com/popferry/popferry/internal/post"
+	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/internal/wire"
+	"github.com/popferry/popferry/plan"
+)
+
+var news = bridge.News{Version: 1, Kind: bridge.Fails, Account: "alice", Time: time.Date(2026, 11, 26, 1, 2, 3, 0, time.UTC),
+	Text: "alice has brought no mail: cannot connect – ü\r\nBcc: x@example.org", Check: "check host and port",
+	Messages: []ferry.MessageReport{{UIDL: "uid-1", Size: 5, Reason: "too large"}}}
+
+// log is what an office says.
+type log struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func (l *log) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
+// config reads the bridge of an accounts.yaml with its secrets.
+func config(t *testing.T, lines ...string) plan.Bridge {
+	t.Helper()
+	t.Setenv("P", "x")
+	path := filepath.Join(t.TempDir(), "accounts.yaml")
+	text := "accounts:\n  - {source: {host: a.example, username: a, password: {env: P}}, destination: {host: b.example, username: a, password: {env: P}}}\n" +
+		"bridge:\n  " + strings.Join(lines, "\n  ") + "\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := plan.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.ResolveBridge(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return c.Bridge
+}
+
+func open(t *testing.T, b plan.Bridge) (*post.Office, *log) {
+	t.Helper()
+	said := &log{}
+	o, err := post.Open(b, said.logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o, said
+}
+
+// TestWebhook: JSON, tried again after a 503, and the address in no line of the log.
+func TestWebhook(t *testing.T) {
+	got := make(chan bridge.News, 1)
+	tries := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if tries++; tries == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		var n bridge.News
+		if err := json.NewDecoder(r.Body).Decode(&n); err != nil || r.Method != "POST" || r.Header.Get("Content-Type") != "application/json" {
+			t.Errorf("%v %s %v", err, r.Method, r.Header)
+		}
+		got <- n
+	}))
+	defer server.Close()
+	o, said := open(t, config(t, "alerts: {webhook: '"+server.URL+"/s3cret'}"))
+	o.Send(news)
+	n := <-got
+	o.Close()
+	if n.Kind != bridge.Fails || n.Account != "alice" || !n.Time.Equal(news.Time) || len(n.Messages) != 1 || tries != 2 {
+		t.Errorf("%+v after %d tries", n, tries)
+	}
+	if strings.Contains(said.String(), "s3cret") {
+		t.Errorf("the log shows the address: %s", said)
+	}
+}
+
+// TestHopelessWebhook: refused, redirected, or not there.
+func TestHopelessWebhook(t *testing.T) {
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("followed a redirect") }))
+	defer elsewhere.Close()
+	for _, answer := range []func(http.ResponseWriter, *http.Request){
+		func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) },
+		func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere.URL, http.StatusFound) },
+	} {
+		server := httptest.NewServer(http.HandlerFunc(answer))
+		o, said := open(t, config(t, "alerts: {webhook: '"+server.URL+"/s3cret'}"))
+		o.Send(news)
+		o.Close()
+		server.Close()
+		if !strings.Contains(said.String(), "news could not be brought") || strings.Contains(said.String(), "s3cret") {
+			t.Errorf("%s", said)
+		}
+	}
+}
+
+// TestWebhookThatHangs delays neither the sender nor the other ways, nor the end.
+func TestWebhookThatHangs(t *testing.T) {
+	end := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-end }))
+	defer server.Close()
+	defer close(end)
+	file := filepath.Join(t.TempDir(), "news")
+	o, said := open(t, config(t, "alerts: {webhook: '"+server.URL+"/s3cret', command: [sh, -c, 'cat >>"+file+"']}"))
+	for range 300 {
+		o.Send(news)
+	}
+	for start := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if text, _ := os.ReadFile(file); bytes.Count(text, []byte("\n")) >= 50 {
+			break
+		}
+		if time.Since(start) > time.Minute {
+			t.Fatal("the command gets nothing")
+		}
+	}
+	o.Close()
+	if !strings.Contains(said.String(), "too much news waits") || strings.Contains(said.String(), "s3cret") {
+		t.Errorf("%.500s", said)
+	}
+}
+
+func TestCommand(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "news")
+	o, said := open(t, config(t, "alerts: {command: [sh, -c, 'cat >"+file+"']}"))
+	o.Send(news)
+	o.Close()
+	text, err := os.ReadFile(file)
+	var n bridge.News
+	if err != nil || json.Unmarshal(text, &n) != nil || n.Text != news.Text {
+		t.Errorf("%s, %v; %s", text, err, said)
+	}
+}
+
+func TestHeartbeat(t *testing.T) {
+	beats := make(chan string, 10)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { beats <- r.Method + r.URL.Path }))
+	defer server.Close()
+	o, _ := open(t, config(t, "heartbeat: '"+server.URL+"/ping'"))
+	for range 100 {
+		o.Beat()
+	}
+	if got := <-beats; got != "GET/ping" {
+		t.Errorf("%q", got)
+	}
+	o.Close()
+	if len(beats) > 1 {
+		t.Errorf("%d beats within a minute", 1+len(beats))
+	}
+}
+
+// sink is an SMTP server that keeps what it is given.
+type sink struct {
+	mails chan string
+	lines []string
+}
+
+func (s *sink) serve(listener net.Listener, refuse string) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		s.session(conn, refuse)
+	}
+}
+
+func (s *sink) session(conn net.Conn, refuse string) {
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	fmt.Fprint(conn, "220 sink ESMTP\r\n")
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return
+		}
+		line = strings.TrimRight(line, "\r\n")
+		s.lines = append(s.lines, line)
+		switch verb := strings.ToUpper(strings.Fields(line + " x")[0]); {
+		case refuse != "" && verb == refuse:
+			fmt.Fprintf(conn, "550 no, %s\r\n", line)
+		case verb == "EHLO":
+			fmt.Fprint(conn, "250-sink\r\n250 AUTH PLAIN\r\n")
+		case verb == "AUTH":
+			fmt.Fprint(conn, "235 welcome\r\n")
+		case verb == "DATA":
+			fmt.Fprint(conn, "354 go on\r\n")
+			var text strings.Builder
+			for line, err := in.ReadString('\n'); err == nil && line != ".\r\n"; line, err = in.ReadString('\n') {
+				text.WriteString(line)
+			}
+			fmt.Fprint(conn, "250 taken\r\n")
+			s.mails <- text.String()
+		case verb == "QUIT":
+			fmt.Fprint(conn, "221 bye\r\n")
+			return
+		default:
+			fmt.Fprint(conn, "250 ok\r\n")
+		}
+	}
+}
+
+// smtp starts a sink that speaks TLS, and says how to reach it.
+func smtp(t *testing.T, refuse string) (*sink, plan.Bridge) {
+	t.Helper()
+	keys, err := certs.New(certs.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, keys.CAPEM, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	s := &sink{mails: make(chan string, 10)}
+	go s.serve(tlsListener(listener, keys), refuse)
+	mail := &plan.AlertMail{Endpoint: wire.Endpoint{Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port,
+		TLS: wire.Implicit, CAFile: ca}, Username: "popferry", Password: plan.Value{Secret: secret.New("s3cret")},
+		From: "popferry@example.org", To: []string{"a@example.org", "b@example.org"}}
+	return s, plan.Bridge{Alerts: plan.Alerts{Mail: mail}}
+}
+
+func TestMail(t *testing.T) {
+	s, b := smtp(t, "")
+	o, said := open(t, b)
+	o.Send(news)
+	text := <-s.mails
+	o.Close()
+	m, err := mail.ReadMessage(strings.NewReader(text))
+	if err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+	subject, err := new(mimeWords).DecodeHeader(m.Header.Get("Subject"))
+	if err != nil || !strings.HasPrefix(subject, "popferry: alice: alice has brought no mail: cannot connect – ü") || strings.Contains(subject, "\n") {
+		t.Errorf("%q, %v", subject, err)
+	}
+	if m.Header.Get("Auto-Submitted") != "auto-generated" || m.Header.Get("To") != "a@example.org, b@example.org" ||
+		m.Header.Get("Bcc") != "" || m.Header.Get("Message-Id") == "" {
+		t.Errorf("%v", m.Header)
+	}
+	body, _ := io.ReadAll(quoted(m.Body))
+	for _, want := range []string{"First thing to check: check host and port", "uid-1, 5 bytes: too large"} {
+		if !strings.Contains(string(body), want) {
+			t.Errorf("%s\nlacks %s", body, want)
+		}
+	}
+	if rcpt := strings.Join(s.lines, "\n"); !strings.Contains(rcpt, "RCPT TO:<a@example.org>") || !strings.Contains(rcpt, "RCPT TO:<b@example.org>") {
+		t.Errorf("%s", rcpt)
+	}
+}
+
+// TestMailRefused: for good, and the password in no line of the log although the server
+// repeats it.
+func TestMailRefused(t *testing.T) {
+	for _, verb := range []string{"AUTH", "RCPT"} {
+		_, b := smtp(t, verb)
+		o, said := open(t, b)
+		o.Send(news)
+		o.Close()
+		if !strings.Contains(said.String(), "550") || strings.Contains(said.String(), "AHBvcGZlcnJ5AHMzY3JldA==") ||
+			!strings.Contains(said.String(), "check username and password, and the addresses") {
+			t.Errorf("%s: %s", verb, said)
+		}
+	}
+}
+
+func TestMailWithoutTrust(t *testing.T) {
+	_, b := smtp(t, "")
+	b.Alerts.Mail.CAFile = filepath.Join(t.TempDir(), "none.pem")
+	if _, err := post.Open(b, (&log{}).logger()); err == nil {
+		t.Error("took a CA that is not there")
+	}
+}

@@ -1,0 +1,112 @@
+package post
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"time"
+
+	"github.com/popferry/popferry/internal/bridge"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/secret"
+)
+
+// client follows no redirects: the address may hold a secret, and goes to nobody else.
+var client = &http.Client{
+	Timeout:       each,
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, MaxResponseHeaderBytes: 16 << 10, IdleConnTimeout: time.Minute},
+}
+
+// webhook posts JSON.
+func webhook(address secret.Value) func(context.Context, bridge.News) error {
+	return func(ctx context.Context, n bridge.News) error {
+		text, err := encode(n)
+		if err != nil {
+			return err
+		}
+		return call(ctx, http.MethodPost, address, text)
+	}
+}
+
+// ping calls an address.
+func ping(address secret.Value) func(context.Context) error {
+	return func(ctx context.Context) error { return call(ctx, http.MethodGet, address, nil) }
+}
+
+// call makes a request. Errors never show the address.
+func call(ctx context.Context, method string, address secret.Value, body []byte) error {
+	request, err := http.NewRequestWithContext(ctx, method, address.Reveal(), bytes.NewReader(body))
+	if err != nil {
+		return fault.New(fault.Config, "the web address can't be used").WithHint("check how it is written")
+	}
+	request.Header.Set("User-Agent", "popferry")
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return fault.New(fault.Temporary, "%s did not answer: %s", fault.Escape(request.URL.Hostname()), cause(err)).
+			WithHint("check that the web server is up, and its name")
+	}
+	defer response.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10)) // so that the connection can be used again
+	switch code := response.StatusCode; {
+	case code < 300:
+		return nil
+	case code >= 500, code == http.StatusTooManyRequests, code == http.StatusRequestTimeout:
+		return fault.New(fault.Temporary, "%s answered %d", fault.Escape(request.URL.Hostname()), code).
+			WithHint("it is tried again")
+	default:
+		return fault.New(fault.Refused, "%s answered %d", fault.Escape(request.URL.Hostname()), code).
+			WithHint("check the address: it may have been taken back, or want another form")
+	}
+}
+
+// cause is why a request failed, without the address that http puts in front.
+func cause(err error) string {
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return fault.Escape(err.Error())
+}
+
+// command starts a program, with no shell, and gives it JSON as its input.
+func command(argv []string) func(context.Context, bridge.News) error {
+	return func(ctx context.Context, n bridge.News) error {
+		text, err := encode(n)
+		if err != nil {
+			return err
+		}
+		program := exec.CommandContext(ctx, argv[0], argv[1:]...)
+		program.Stdin = bytes.NewReader(append(text, '\n'))
+		program.WaitDelay = time.Second // for those that it has started
+		var said tail
+		program.Stdout, program.Stderr = &said, &said
+		if err := program.Run(); err != nil {
+			return fault.New(fault.Temporary, "%s: %s%s", fault.Escape(argv[0]), cause(err), said.quoted()).
+				WithHint("check that the command works for the user who runs popferry")
+		}
+		return nil
+	}
+}
+
+// tail keeps the first octets of what a program says.
+type tail struct{ bytes.Buffer }
+
+// Write implements io.Writer.
+func (t *tail) Write(p []byte) (int, error) {
+	t.Buffer.Write(p[:min(len(p), 1024-min(t.Len(), 1024))])
+	return len(p), nil
+}
+
+func (t *tail) quoted() string {
+	if t.Len() == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; it said: %s", fault.Escape(string(bytes.TrimSpace(t.Bytes()))))
+}
