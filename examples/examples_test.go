@@ -50,6 +50,7 @@ func TestExamplesLoad(t *testing.T) {
 		"inline-passwords.yaml":  {"alice"},
 		"accounts.json":          {"alice"},
 		"anchors.yaml":           {"alice", "bob", "carol", "dave"},
+		"routes.yaml":            {"alice"},
 	}
 	files, err := os.ReadDir(".")
 	if err != nil {

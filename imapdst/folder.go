@@ -28,6 +28,8 @@ type Folder struct {
 	Name string
 	// Mailbox is its name on the server, decoded.
 	Mailbox string
+	// Renamed says that the server forbids the name as it is, so that Mailbox is another.
+	Renamed bool
 	// Exists is false when the folder is missing and was not to be made; then all
 	// that follows is zero.
 	Exists bool
@@ -64,7 +66,7 @@ func (c *Conn) Folder(ctx context.Context, name string, create bool) (Folder, er
 	if err != nil {
 		return Folder{}, err
 	}
-	f := Folder{Name: name, Mailbox: mailbox}
+	f := Folder{Name: name, Mailbox: mailbox, Renamed: c.renamed(wanted, mailbox)}
 	switch {
 	case found:
 		return c.open(f, toRead, func() {})
@@ -317,6 +319,13 @@ func (c *Conn) create(f Folder, w wanted) (Folder, error) {
 		return f, c.commandError("create "+quote(f.Mailbox), errCreate)
 	}
 	return f, err
+}
+
+// renamed reports whether a mailbox is called otherwise than its name demands.
+func (c *Conn) renamed(w wanted, mailbox string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return w.use == "" && !c.layout.spelledOut(strings.Join(w.parts, c.layout.delimiter)) && c.layout.plain(w) != mailbox
 }
 
 // createOptions has the server mark a folder of special use (RFC 6154 §3).

@@ -50,6 +50,7 @@ func (d *decoder) decodeAccount(f fields) Account {
 		Source:      d.endpoint(f.sub("source", sourceSpec), sourceSide),
 		Destination: d.endpoint(to, destinationSide),
 		Folder:      f.folder("folder"),
+		Routes:      f.routes("routes"),
 		Keep:        f.keep("keep"),
 		Seen:        f.seen("seen"),
 	}
@@ -59,7 +60,23 @@ func (d *decoder) decodeAccount(f fields) Account {
 	a.Destination.Connections = to.number("connections", defaultConnections, mostAtOnce)
 	a.DifferentUser = to.flag("different_user")
 	a.Name = f.name(a.Source.Mailbox())
+	f.alikeFolders(a)
 	return a
+}
+
+// alikeFolders notes folders that some servers, and no others, take for one
+// (RFC 3501 §5.1).
+func (f fields) alikeFolders(a Account) {
+	seen := map[string]string{strings.ToLower(a.Folder): a.Folder}
+	for _, r := range a.Routes {
+		folded := strings.ToLower(r.Folder)
+		if before, ok := seen[folded]; ok && before != r.Folder {
+			f.problem(f.find("routes"), "routes", "have a folder (line %d) that differs from another one in case only; "+
+				"write it the same way", r.Line)
+			return
+		}
+		seen[folded] = r.Folder
+	}
 }
 
 func (f fields) name(fallback string) string {
@@ -192,13 +209,21 @@ func (f fields) folder(key string) string {
 	case strings.HasPrefix(name, `\`):
 		return f.specialFolder(key, name, node)
 	case strings.ContainsAny(name, "{}"):
-		f.problem(node, key, "with {…} in it is not supported yet; it must be one fixed name")
+		f.problem(node, key, "must be one fixed name; {year} and {month} are for the folders of routes")
+	default:
+		f.levels(key, name, node)
+	}
+	return name
+}
+
+// levels checks the names between the slashes.
+func (f fields) levels(key, name string, node *yaml.Node) {
+	switch {
 	case strings.ContainsFunc(name, isControl):
 		f.problem(node, key, "contains a control character; take it out")
 	case slices.Contains(strings.Split(name, "/"), ""):
 		f.problem(node, key, `has an empty level; "/" stands only between two names`)
 	}
-	return name
 }
 
 func (f fields) specialFolder(key, name string, node *yaml.Node) string {

@@ -27,7 +27,7 @@ func Build(in Input) Plan {
 		if !usable(l.UIDL) {
 			l.UIDL = ""
 		}
-		p.Actions = append(p.Actions, b.decide(l))
+		p.Actions = append(p.Actions, b.direct(b.decide(l)))
 	}
 	p.Warnings = append(slices.Clone(in.Warnings), b.warnings(p)...)
 	return p
@@ -86,6 +86,25 @@ func (b *builder) decide(l Listed) Action {
 		return b.delivered(a, known)
 	}
 	return a.with(Park, "the journal has it in a state that this version does not know")
+}
+
+// direct says where a copy goes.
+func (b *builder) direct(a Action) Action {
+	if !b.in.Routes || a.Verb != Copy {
+		return a
+	}
+	target, known := b.in.Targets[a.Key]
+	switch {
+	case !known || a.Key == "":
+		a.Why += "; its folder is known when it is read"
+		return a
+	case target.Route == 0:
+		a.Why += "; no route matches, so to " + fault.Escape(target.Folder)
+	default:
+		a.Why += fmt.Sprintf("; to %s by route %d", fault.Escape(target.Folder), target.Route)
+	}
+	a.Target = &target
+	return a
 }
 
 // repeated reports whether the UIDL names several messages, now or in the

@@ -81,6 +81,9 @@ func (a Account) Hash() string {
 			strconv.FormatBool(e.AllowPlaintext), e.Username, e.Auth)
 		list = append(list, e.hashOptional()...)
 	}
+	for _, r := range a.Routes {
+		list = append(list, r.String())
+	}
 	return hashTexts(list)
 }
 

@@ -49,6 +49,8 @@ type Account struct {
 	// Folder is where mail goes, with "/" between the levels. INBOX, and
 	// special-use names such as \Archive (RFC 6154 §2), are in their usual case.
 	Folder string
+	// Routes send some of the mail to other folders: the first that matches wins.
+	Routes []Route
 	// Keep says what stays on POP3.
 	Keep Keep
 	// Seen says what arrives already read.

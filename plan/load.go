@@ -148,10 +148,9 @@ var (
 		keys: []string{"accounts", "accounts_from", "template", "defaults", "limits", "settle",
 			"bridge"}}
 	limitsSpec  = &spec{what: "limits", keys: []string{"accounts", "per_host"}}
-	accountSpec = &spec{what: "account", bare: true, later: []string{"routes"},
-		keys: []string{"name", "source", "destination", "folder", "keep", "seen", "repair", "bridge"}}
-	defaultsSpec = &spec{what: "defaults", bare: true,
-		keys: accountSpec.keys[1:], later: accountSpec.later}
+	accountSpec = &spec{what: "account", bare: true,
+		keys: []string{"name", "source", "destination", "folder", "routes", "keep", "seen", "repair", "bridge"}}
+	defaultsSpec = &spec{what: "defaults", bare: true, keys: accountSpec.keys[1:]}
 )
 
 // decode returns what the file means; it is of use only if there are no problems.

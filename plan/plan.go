@@ -39,6 +39,15 @@ type Action struct {
 	// Match is the mail at the destination that makes it a duplicate, or a
 	// possible one.
 	Match *Match `json:"match,omitempty"`
+	// Target is where a copy goes, if the account has routes and the header is known.
+	Target *Target `json:"target,omitempty"`
+}
+
+// Target is the folder of a message, and which route leads there.
+type Target struct {
+	Folder string `json:"folder"`
+	// Route is its number, from 1; 0 means that none matches.
+	Route int `json:"route"`
 }
 
 // Match is mail at the destination that equals a listed message.
@@ -117,6 +126,10 @@ type Input struct {
 	Skip UIDLs
 	// Found is what the destination has, by key.
 	Found map[string]Match
+	// Routes says that the account has routes; Targets are where they lead, by key, as
+	// far as headers are known.
+	Routes  bool
+	Targets map[string]Target
 	// Limit is the largest message that the destination accepts, in octets
 	// (APPENDLIMIT, RFC 7889); 0 means that it states none.
 	Limit int64

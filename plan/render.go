@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -70,14 +72,56 @@ func trimLines(table string) string {
 func (p Plan) notes() string {
 	var b strings.Builder
 	name := fault.Escape(p.Account)
-	if !p.Destination.Exists {
+	if !p.Destination.Exists && p.needsFolder() {
 		fmt.Fprintf(&b, "%s: folder %s will be created on %s\n", name,
 			fault.Escape(p.Destination.Folder), fault.Escape(p.Destination.Host))
+	}
+	for _, line := range p.folders() {
+		fmt.Fprintf(&b, "%s: %s\n", name, line)
 	}
 	for _, warning := range p.Warnings {
 		fmt.Fprintf(&b, "%s: warning: %s\n", name, fault.Escape(warning))
 	}
 	return b.String()
+}
+
+// needsFolder reports whether the account's own folder gets mail, or is made anyway.
+func (p Plan) needsFolder() bool {
+	routed := false
+	for _, a := range p.Actions {
+		if a.Verb == Copy && (a.Target == nil || a.Target.Folder == p.Destination.Folder) {
+			return true
+		}
+		routed = routed || a.Target != nil
+	}
+	return !routed
+}
+
+// folders says how many copies go to each folder, in the order of their names, if the
+// account has routes and a header is known.
+func (p Plan) folders() []string {
+	counts := map[string]*Count{}
+	var unknown Count
+	for _, a := range p.Actions {
+		switch {
+		case a.Verb != Copy:
+		case a.Target == nil:
+			unknown.add(a.Size)
+		default:
+			if counts[a.Target.Folder] == nil {
+				counts[a.Target.Folder] = &Count{}
+			}
+			counts[a.Target.Folder].add(a.Size)
+		}
+	}
+	var lines []string
+	for _, folder := range slices.Sorted(maps.Keys(counts)) {
+		lines = append(lines, "folder "+fault.Escape(folder)+": "+counts[folder].String())
+	}
+	if len(lines) > 0 && unknown.Messages > 0 {
+		lines = append(lines, "folder known when it is read: "+unknown.String())
+	}
+	return lines
 }
 
 // Explain writes one line for each message: account, number, size, UIDL, verb

@@ -77,15 +77,17 @@ func (t *trip) adoptLoosely(ctx context.Context, todo []plan.Listed) ([]plan.Lis
 	if err != nil {
 		return nil, err
 	}
-	byID := map[string][]journal.IndexEntry{}
-	err = t.index.Unclaimed(ctx, journal.Match{}, func(e journal.IndexEntry) error {
-		if e.MessageID != "" && !t.match.spentUID[e.UID] {
-			byID[e.MessageID] = append(byID[e.MessageID], e)
+	byID := map[string][]candidate{}
+	for _, f := range t.match.folders {
+		err = f.index.Unclaimed(ctx, journal.Match{}, func(e journal.IndexEntry) error {
+			if c := (candidate{e, f}); e.MessageID != "" && !t.match.spentAt[c.at()] {
+				byID[e.MessageID] = append(byID[e.MessageID], c)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
 	var rest []plan.Listed
 	var found []foundAs
@@ -102,9 +104,9 @@ func (t *trip) adoptLoosely(ctx context.Context, todo []plan.Listed) ([]plan.Lis
 	return rest, t.recordFound(ctx, found)
 }
 
-func (t *trip) looseRecord(h message.Summary, e journal.IndexEntry) journal.Record {
-	r := t.match.foundRecord(h, e.UID, "message-id")
-	r.Origin, r.Sum.Size, r.DeliveredAt = originLoose, e.Size, t.now()
-	t.match.spentUID[e.UID] = true
+func (t *trip) looseRecord(h message.Summary, c candidate) journal.Record {
+	r := t.match.foundRecord(h, c.at(), "message-id")
+	r.Origin, r.Sum.Size, r.DeliveredAt = originLoose, c.Size, t.now()
+	t.match.spentAt[c.at()] = true
 	return r
 }

@@ -93,25 +93,21 @@ func (m *matcher) altered(ctx context.Context, batch []*parcel) (map[string]jour
 	if err != nil || len(kin) == 0 {
 		return nil, err
 	}
-	var uids []uint32
-	for _, c := range kin {
-		uids = append(uids, c.UID)
-	}
-	likenesses, err := ask(ctx, m.t, uids, (*imapdst.Conn).Likenesses)
+	likenesses, err := ask(ctx, m.t, spotsOf(kin), (*imapdst.Conn).Likenesses)
 	if err != nil {
 		return nil, err
 	}
 	found := map[string]journal.Record{}
 	for _, c := range batch {
-		uid, how, err := m.likest(c, kin, likenesses)
+		at, how, err := m.likest(c, kin, likenesses)
 		if err != nil {
 			return nil, err
 		}
-		if uid == 0 {
+		if at.uid == 0 {
 			continue
 		}
-		m.spentUID[uid] = m.t.isPutOff(c.listed)
-		r := m.foundRecord(c.msg.Summary, uid, how)
+		m.spentAt[at] = m.t.isPutOff(c.listed)
+		r := m.foundRecord(c.msg.Summary, at, how)
 		r.Origin = originAltered
 		found[c.listed.Key] = r
 	}
@@ -120,7 +116,7 @@ func (m *matcher) altered(ctx context.Context, batch []*parcel) (map[string]jour
 
 // kin lists unclaimed mail that shares its Message-ID, its header or its text with a
 // message of the batch: what shares none of these is not worth reading again.
-func (m *matcher) kin(ctx context.Context, batch []*parcel) ([]journal.IndexEntry, error) {
+func (m *matcher) kin(ctx context.Context, batch []*parcel) ([]candidate, error) {
 	sums := make(map[string]message.Summary, len(batch))
 	shared := map[message.Digest]bool{}
 	ids := map[string]bool{}
@@ -130,11 +126,11 @@ func (m *matcher) kin(ctx context.Context, batch []*parcel) ([]journal.IndexEntr
 		shared[s.Header], shared[s.Body] = true, true
 		ids[s.MessageID] = s.MessageID != ""
 	}
-	candidates, err := m.candidates(ctx, sums)
+	candidates, err := m.candidates(ctx, sums, m.folders)
 	if err != nil {
 		return nil, err
 	}
-	var kin []journal.IndexEntry
+	var kin []candidate
 	for _, c := range candidates {
 		if c.Sum != nil && (ids[c.MessageID] || shared[c.Sum.Header] || shared[c.Sum.Body]) {
 			kin = append(kin, c)
@@ -145,37 +141,45 @@ func (m *matcher) kin(ctx context.Context, batch []*parcel) ([]journal.IndexEntr
 
 // likest gives the first mail that is like the message, or what stands for it where
 // the destination seems to do so to all mail: one that has grown, or one of the
-// same name and origin. 0 means that there is none.
-func (m *matcher) likest(c *parcel, kin []journal.IndexEntry, likenesses map[uint32]message.Likeness) (
-	uid uint32, how string, err error) {
+// same name and origin. UID 0 means that there is none.
+func (m *matcher) likest(c *parcel, kin []candidate, likenesses map[spot]message.Likeness) (
+	at spot, how string, err error) {
 	own, err := c.msg.Likeness()
 	if err != nil {
-		return 0, "", err
+		return spot{}, "", err
 	}
-	var grown, namesake uint32
+	var grown, namesake spot
 	for _, k := range kin {
-		l, there := likenesses[k.UID]
-		if !there || m.spentUID[k.UID] {
+		l, there := likenesses[k.at()]
+		if !there || m.spentAt[k.at()] {
 			continue
 		}
 		switch own.In(l) {
 		case message.Alike:
 			m.compared++
-			return k.UID, "likeness", nil
+			return k.at(), "likeness", nil
 		case message.Grown:
-			grown = cmp.Or(grown, k.UID)
+			grown = cmp.Or(grown, k.at())
 		}
 		if c.msg.MessageID != "" && own.Loose == l.Loose && l.CameFrom(own) {
-			namesake = cmp.Or(namesake, k.UID)
+			namesake = cmp.Or(namesake, k.at())
 		}
 	}
 	switch {
-	case grown != 0 && m.always(m.grown, c.listed, someGrown):
+	case grown.uid != 0 && m.always(m.grown, c.listed, someGrown):
 		return grown, "likeness but for added fields", nil
-	case namesake != 0 && m.always(m.namesakes, c.listed, manyNamesakes):
+	case namesake.uid != 0 && m.always(m.namesakes, c.listed, manyNamesakes):
 		return namesake, "Message-ID, Date, From and Subject", nil
 	}
-	return 0, "", nil
+	return spot{}, "", nil
+}
+
+func spotsOf(candidates []candidate) []spot {
+	spots := make([]spot, len(candidates))
+	for i, c := range candidates {
+		spots[i] = c.at()
+	}
+	return spots
 }
 
 // always notes a message whose copy is not what was sent, and reports whether the

@@ -36,6 +36,7 @@ const (
 // parcel is one message between the two servers.
 type parcel struct {
 	listed   plan.Listed
+	to       *folder
 	msg      *message.Message
 	original *message.Message     // when msg is a wrapping of it
 	forms    []message.Attachment // that it was not wrapped in yet
@@ -220,7 +221,7 @@ func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body
 		p.t.resolved(s)
 		return p.t.holdUnread(p.hard, l, cutReason(l, msg.Summary))
 	}
-	parcel := &parcel{listed: l, msg: msg, load: load, session: s, record: p.t.knownAs(l.Key)}
+	parcel := &parcel{listed: l, to: p.t.home, msg: msg, load: load, session: s, record: p.t.knownAs(l.Key)}
 	p.track(parcel)
 	select {
 	case p.parcels <- parcel:

@@ -24,7 +24,7 @@ func (t *trip) deletePass(ctx context.Context) error {
 	if err != nil || len(due) == 0 {
 		return err
 	}
-	if _, box := t.dest.get(); box.NoStickyUIDs {
+	if t.home.now().NoStickyUIDs {
 		return fault.New(fault.Refused, "the destination gives its messages no lasting UIDs, so nothing is deleted from POP3").
 			WithHint("use keep: forever with this destination")
 	}
@@ -140,23 +140,16 @@ func (t *trip) proveAnywhere(ctx context.Context, due []journal.Record) ([]journ
 
 // prove reads the copies back and keeps the records whose content is there.
 func (t *trip) prove(ctx context.Context, due []journal.Record) ([]journal.Record, error) {
-	_, box := t.dest.get()
 	var proven []journal.Record
 	for len(due) > 0 {
 		n := min(len(due), verifyBatch)
-		var uids []uint32
-		for _, r := range due[:n] {
-			if r.UID != 0 && r.UIDValidity == box.UIDValidity {
-				uids = append(uids, r.UID)
-			}
-		}
-		sums, err := t.readBack(ctx, uids)
+		places, sums, err := t.readRecords(ctx, due[:n])
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range due[:n] {
-			s, there := sums[r.UID]
-			if !there || r.UIDValidity != box.UIDValidity || !sameMail(r, s) {
+		for i, r := range due[:n] {
+			s, there := sums[places[i]]
+			if !there || places[i].in.now().NoStickyUIDs || !sameMail(r, s) {
 				continue
 			}
 			r.VerifiedAt = time.Now()
@@ -165,6 +158,25 @@ func (t *trip) prove(ctx context.Context, due []journal.Record) ([]journal.Recor
 		due = due[n:]
 	}
 	return proven, t.ledger.Put(ctx, proven)
+}
+
+// readRecords reads back the mail of records from where the journal has it. A record
+// that has no place has the spot of no message.
+func (t *trip) readRecords(ctx context.Context, records []journal.Record) ([]spot, map[spot]message.Summary, error) {
+	places := make([]spot, len(records))
+	var known []spot
+	for i, r := range records {
+		at, ok, err := t.spotOf(ctx, r)
+		if err != nil {
+			return nil, nil, err
+		}
+		if ok {
+			places[i] = at
+			known = append(known, at)
+		}
+	}
+	sums, err := t.readBack(ctx, known)
+	return places, sums, err
 }
 
 // quitOK is the Reason of a deletion whose QUIT was answered with +OK: once a

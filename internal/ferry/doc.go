@@ -14,9 +14,15 @@
 //	room     what the destination's quotas leave is asked for, if there is work
 //	carry    RETR, digest, match by content, INTENT, APPEND, DELIVERED: fetching
 //	         and appending overlap, bounded by octets in flight; what only a copy
-//	         that the destination altered vouches for comes last
+//	         that the destination altered vouches for comes last. Where an account
+//	         has routes, each batch is parted by folder, and a folder is opened or
+//	         made when the first message goes to it
 //	export   held messages are retrieved once more, for [Options.KeepHeld]
 //	delete   in a POP3 session of its own, what was read back from IMAP
+//
+// An account without routes has one folder. With routes every record says in which
+// folder its message is, and is looked for, read back and taken back there; mail that
+// no record knows is looked for in all folders that the routes can lead to.
 //
 // An account that waits for a server keeps nobody else waiting: while others wait it
 // lends its slot of limits.accounts and its place at the destination, see slots and

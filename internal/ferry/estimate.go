@@ -50,11 +50,12 @@ func (t *trip) roundTrip(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	source := time.Since(start)
-	conn, box, done, err := t.dest.use(ctx)
+	conn, done, err := t.dest.use(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer done()
+	box := t.home.now()
 	if !box.Exists {
 		return source, nil
 	}
@@ -67,7 +68,7 @@ func (t *trip) roundTrip(ctx context.Context) (time.Duration, error) {
 
 // tripsFor is how many round trips n messages need on the slower side.
 func (t *trip) tripsFor(n int) float64 {
-	conn, _ := t.dest.get()
+	conn := t.dest.get()
 	source, dest := float64(n), float64(n)/batchMessages
 	if t.source.Capabilities().Pipelining {
 		source = float64(n) / windowOfRETR

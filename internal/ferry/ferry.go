@@ -94,6 +94,7 @@ type engine struct {
 	folders *hosts
 	whole   map[string]bool // users whose accounts all take turns
 	observe sync.Mutex
+	facts   sync.Mutex // guards facts that several trips change
 	// unproven has when it was last found, by account, that copies can't be proved.
 	unproven sync.Map
 }

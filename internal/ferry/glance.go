@@ -22,7 +22,7 @@ const unasked = 1
 
 // glance looks at the source, and ends the pass there if nothing is to be done: for most
 // passes of a bridge the destination need not be asked, and nothing written. If there is
-// something, the trip takes its folder and goes on as any other does, in the same
+// something, the trip takes its folders and goes on as any other does, in the same
 // session.
 func (t *trip) glance(ctx context.Context) error {
 	if err := t.openLedger(ctx); err != nil {
@@ -44,10 +44,22 @@ func (t *trip) glance(ctx context.Context) error {
 		t.leave(ctx)
 		return nil
 	}
-	if err := t.engine.folders.await(ctx, t.engine.turn(t.account)); err != nil {
+	if err := t.engine.awaitTurns(ctx, t.engine.turns(t.account)); err != nil {
 		return err
 	}
-	t.glances = false // it has its folder now
+	t.glances = false // it has its folders now
+	return nil
+}
+
+// awaitTurns waits for one turn after the other. All do so in the same order, so that no
+// two accounts wait for each other.
+func (e *engine) awaitTurns(ctx context.Context, turns []string) error {
+	for i, turn := range turns {
+		if err := e.folders.await(ctx, turn); err != nil {
+			e.folders.release(turns[:i]...)
+			return err
+		}
+	}
 	return nil
 }
 
@@ -89,7 +101,7 @@ func (t *trip) nothingNew(ctx context.Context) (bool, error) {
 	for _, l := range t.listing {
 		r := known[l.Key]
 		switch {
-		case r.State == journal.Held && r.Listed == l.Size && !t.heldToo && !retriable(r, unasked):
+		case r.State == journal.Held && r.Listed == l.Size && !t.heldToo && (!retriable(r, unasked) || awaitsFolder(r)):
 			held = append(held, l)
 		case r.State == journal.Delivered && r.Listed == l.Size && !(deletes && t.isDue(r)), t.skips(l):
 		default:

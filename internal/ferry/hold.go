@@ -110,10 +110,9 @@ func (t *trip) recordHolds(ctx context.Context, p plan.Plan) error {
 
 // holdUnsendable takes out of a batch what no server would accept.
 func (t *trip) holdUnsendable(ctx context.Context, p *pipeline, batch []*parcel) ([]*parcel, error) {
-	_, box := t.dest.get()
 	rest := batch[:0:0]
 	for i, c := range batch {
-		reason := unsendable(c.msg.Size, box.AppendLimit)
+		reason := unsendable(c.msg.Size, c.to.now().AppendLimit)
 		if reason == "" {
 			rest = append(rest, c)
 			continue

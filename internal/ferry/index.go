@@ -2,43 +2,45 @@ package ferry
 
 import (
 	"context"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
 )
 
-// extendIndex brings the cached index of the destination folder up to date: it
-// asks only for UIDs that were not seen before, and for everything anew when
-// UIDVALIDITY changed (RFC 9051 §2.3.1.1).
-func (t *trip) extendIndex(ctx context.Context) error {
-	_, box := t.dest.get()
-	validity, next, err := t.index.State(ctx)
+// extendIndex brings the cached index of a folder up to date: it asks only for UIDs
+// that were not seen before, and for everything anew when UIDVALIDITY changed (RFC
+// 9051 §2.3.1.1).
+func (t *trip) extendIndex(ctx context.Context, f *folder) error {
+	box := f.now()
+	validity, next, err := f.index.State(ctx)
 	if err != nil {
 		return err
 	}
 	if validity != box.UIDValidity {
-		if err := t.unlocate(ctx); err != nil {
+		if err := t.unlocate(ctx, box.Mailbox); err != nil {
 			return err
 		}
-		if err := t.index.Reset(ctx, box.UIDValidity); err != nil {
+		if err := f.index.Reset(ctx, box.UIDValidity); err != nil {
 			return err
 		}
 		next = 1
 	}
 	if box.Messages == 0 || box.UIDNext != 0 && next >= box.UIDNext {
-		return t.index.Extend(ctx, max(next, box.UIDNext), nil)
+		return f.index.Extend(ctx, max(next, box.UIDNext), nil)
 	}
-	entries, top, err := t.fetchIndex(ctx, next)
+	entries, top, err := t.fetchIndex(ctx, f, next)
 	if err != nil {
 		return err
 	}
-	return t.index.Extend(ctx, max(top+1, box.UIDNext), entries)
+	return f.index.Extend(ctx, max(top+1, box.UIDNext), entries)
 }
 
-func (t *trip) fetchIndex(ctx context.Context, from uint32) (entries []journal.IndexEntry, top uint32, err error) {
-	err = t.dest.do(ctx, func(c *imapdst.Conn, f imapdst.Folder) error {
+func (t *trip) fetchIndex(ctx context.Context, in *folder, from uint32) (entries []journal.IndexEntry, top uint32, err error) {
+	err = t.dest.do(ctx, in, func(c *imapdst.Conn, f imapdst.Folder) error {
 		entries, top = nil, from-1
 		return c.Index(ctx, f, from, func(e imapdst.Entry) error {
 			entries = append(entries, journal.IndexEntry{UID: e.UID, Size: e.Size, MessageID: e.MessageID})
@@ -49,21 +51,34 @@ func (t *trip) fetchIndex(ctx context.Context, from uint32) (entries []journal.I
 	return entries, top, err
 }
 
-// advanceIndex moves the index past the UIDs that this trip appended itself, as
+// advanceIndex moves the indices past the UIDs that this trip appended itself, as
 // far as they follow one another without a gap: the journal claims them, so that
 // nobody needs to read them back to know what they are.
 func (t *trip) advanceIndex(ctx context.Context) error {
-	validity, next, err := t.index.State(ctx)
+	for _, f := range t.folders {
+		if err := f.advance(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *folder) advance(ctx context.Context) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.copied) == 0 {
+		return nil
+	}
+	validity, next, err := f.index.State(ctx)
 	if err != nil {
 		return err
 	}
-	_, box := t.dest.get()
-	if validity != box.UIDValidity || next == 0 {
+	if validity != f.box.UIDValidity || next == 0 {
 		return nil // never read: the first need of it starts from the beginning
 	}
-	slices.Sort(t.copied)
+	slices.Sort(f.copied)
 	after := next
-	for _, uid := range t.copied {
+	for _, uid := range f.copied {
 		if uid == after {
 			after++
 		}
@@ -71,33 +86,42 @@ func (t *trip) advanceIndex(ctx context.Context) error {
 	if after == next {
 		return nil
 	}
-	return t.index.Extend(ctx, after, nil)
+	return f.index.Extend(ctx, after, nil)
 }
 
 // readBack digests messages in the destination.
-func (t *trip) readBack(ctx context.Context, uids []uint32) (map[uint32]message.Summary, error) {
-	return ask(ctx, t, uids, (*imapdst.Conn).Digests)
+func (t *trip) readBack(ctx context.Context, spots []spot) (map[spot]message.Summary, error) {
+	return ask(ctx, t, spots, (*imapdst.Conn).Digests)
 }
 
 // readHeaders digests only the headers of messages in the destination.
-func (t *trip) readHeaders(ctx context.Context, uids []uint32) (map[uint32]message.Summary, error) {
-	return ask(ctx, t, uids, (*imapdst.Conn).Headers)
+func (t *trip) readHeaders(ctx context.Context, spots []spot) (map[spot]message.Summary, error) {
+	return ask(ctx, t, spots, (*imapdst.Conn).Headers)
 }
 
 // query asks the destination something about each of some messages.
 type query[T any] func(*imapdst.Conn, context.Context, imapdst.Folder, []uint32, func(uint32, T) error) error
 
-func ask[T any](ctx context.Context, t *trip, uids []uint32, q query[T]) (map[uint32]T, error) {
-	answers := make(map[uint32]T, len(uids))
-	if len(uids) == 0 {
-		return answers, nil
+// ask puts a query to one folder after the other.
+func ask[T any](ctx context.Context, t *trip, spots []spot, q query[T]) (map[spot]T, error) {
+	answers := make(map[spot]T, len(spots))
+	uids := map[*folder][]uint32{}
+	for _, s := range spots {
+		uids[s.in] = append(uids[s.in], s.uid)
 	}
-	slices.Sort(uids)
-	err := t.dest.do(ctx, func(c *imapdst.Conn, f imapdst.Folder) error {
-		return q(c, ctx, f, uids, func(uid uint32, answer T) error {
-			answers[uid] = answer
-			return nil
+	for _, in := range slices.SortedFunc(maps.Keys(uids), byMailbox) {
+		slices.Sort(uids[in])
+		err := t.dest.do(ctx, in, func(c *imapdst.Conn, f imapdst.Folder) error {
+			return q(c, ctx, f, uids[in], func(uid uint32, answer T) error {
+				answers[spot{in, uid}] = answer
+				return nil
+			})
 		})
-	})
-	return answers, err
+		if err != nil {
+			return answers, err
+		}
+	}
+	return answers, nil
 }
+
+func byMailbox(a, b *folder) int { return strings.Compare(a.now().Mailbox, b.now().Mailbox) }

@@ -109,7 +109,7 @@ func (t *trip) deliveredHere(ctx context.Context, from journal.Scope) (here bool
 	if err != nil {
 		return false, err
 	}
-	mailbox := folderOf(t.boxNow())
+	mailbox := t.dest.home.now().Mailbox
 	err = ledger.Each(ctx, journal.Query{}, func(r journal.Record) error {
 		here = here || r.State != journal.Listed && r.Folder == mailbox
 		return nil

@@ -15,7 +15,7 @@ import (
 	"github.com/popferry/popferry/plan"
 )
 
-// lane is one connection that carries batches. With LITERAL+ (RFC 7888) several
+// lane is one connection that carries batches, each for one folder. With LITERAL+ (RFC 7888) several
 // batches are under way on it at once: the next is written while the server is
 // still busy with the last.
 type lane struct {
@@ -41,7 +41,7 @@ const messagesPerLane = 10
 // need no permission; elsewhere each message costs a round trip, which more
 // connections share, within limits.per_host.
 func (p *pipeline) startLanes(messages int) {
-	conn, _ := p.t.dest.get()
+	conn := p.t.dest.get()
 	first := &lane{p: p, link: p.t.dest, depth: lanesDepth}
 	if !conn.Capabilities().LiteralPlus {
 		first.depth = 1
@@ -108,14 +108,14 @@ func (l *lane) write(under chan<- shipment) error {
 // append writes a batch; nothing was written if nothing is pending. A connection more
 // that gave its place away is done without.
 func (l *lane) append(batch []*parcel) (shipment, error) {
-	conn, box, done, err := l.link.use(l.p.soft)
+	conn, done, err := l.link.use(l.p.soft)
 	if errors.Is(err, errBonus) {
-		conn, box, done, err = l.p.t.dest.use(l.p.soft)
+		conn, done, err = l.p.t.dest.use(l.p.soft)
 	}
 	if err != nil {
 		return shipment{}, err
 	}
-	pending, err := conn.Append(l.p.hard, box, l.items(batch))
+	pending, err := conn.Append(l.p.hard, batch[0].to.now(), l.items(batch))
 	return shipment{batch, pending, done}, err
 }
 
@@ -207,6 +207,10 @@ func (l *lane) refused(batch []*parcel, together bool) error {
 	}
 	var errs error
 	for i, c := range batch {
+		if l.p.t.closes(c) {
+			errs = errors.Join(errs, l.p.t.holdAll(context.WithoutCancel(l.p.hard), l.p, batch[i:i+1]))
+			continue
+		}
 		if fault.CodeOf(c.refusal) != fault.Held {
 			errs = errors.Join(errs, l.setback(c, len(batch) == 1))
 			continue
@@ -216,6 +220,18 @@ func (l *lane) refused(batch []*parcel, together bool) error {
 		}
 	}
 	return errs
+}
+
+// closes reports whether a refusal is about the message's folder, of several, which then
+// is closed.
+func (t *trip) closes(c *parcel) bool {
+	var e *fault.Error
+	about := []string{"NOPERM", "READ-ONLY", "NONEXISTENT", "TRYCREATE"} // RFC 5530 §3, RFC 3501 §7.1
+	if len(t.account.Routes) == 0 || !errors.As(c.refusal, &e) || !slices.Contains(about, e.Response) {
+		return false
+	}
+	c.to.close(c.refusal)
+	return true
 }
 
 // giveUp leaves refused messages to the next round or run.
@@ -344,11 +360,16 @@ func (t *trip) commit(ctx context.Context, done []*parcel) error {
 func (t *trip) noteUnlocated(ctx context.Context, records []journal.Record) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.unlocatedNoted || !slices.ContainsFunc(records, untold) {
-		return nil
+	for _, r := range records {
+		if !untold(r) || t.unlocatedNoted[r.Folder] {
+			continue
+		}
+		t.unlocatedNoted[r.Folder] = true
+		if err := t.engine.unlocated(ctx, t.ledger, r.Folder, true); err != nil {
+			return err
+		}
 	}
-	t.unlocatedNoted = true
-	return t.ledger.SetFact(ctx, factUnlocated, "yes")
+	return nil
 }
 
 func (t *trip) countDelivered(done []*parcel, octets int64) {
@@ -359,12 +380,19 @@ func (t *trip) countDelivered(done []*parcel, octets int64) {
 		c.session.resolved++
 		t.report.Delivered++
 		t.own[c.record.Key] = true
+		t.gotLocked(c.record.Folder, c.msg.Size)
 		if c.record.UID != 0 {
-			t.copied = append(t.copied, c.record.UID)
+			c.to.gained(c.record.UID)
 		}
 	}
 	t.report.Bytes += octets
 	t.room = t.room.Less(plan.Count{Messages: len(done), Bytes: octets})
+}
+
+// gotLocked counts a message by its folder.
+func (t *trip) gotLocked(mailbox string, octets int64) {
+	g := t.got[mailbox]
+	t.got[mailbox] = FolderReport{mailbox, g.Delivered + 1, g.Bytes + octets}
 }
 
 // doubt records that the outcome of appends is unknown and since when, so that

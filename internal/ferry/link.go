@@ -10,11 +10,13 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 )
 
-// link is a connection to the destination with its folder open. It survives the
-// loss of the connection: whoever meets a dead one renews it, once for all. It has a
-// place at the server, which it gives to others while it waits for the source.
+// link is a connection to the destination with the account's own folder open. It
+// survives the loss of the connection: whoever meets a dead one renews it, once for
+// all. It has a place at the server, which it gives to others while it waits for the
+// source.
 type link struct {
 	trip   *trip
+	home   *folder
 	create bool // make the folder if it is missing
 	bonus  bool // do without it once its place is given away
 
@@ -31,7 +33,6 @@ type link struct {
 
 	mu   sync.Mutex // guards what follows
 	conn *imapdst.Conn
-	box  imapdst.Folder
 }
 
 // errGaveWay is the cause when a login was given up in favour of another account.
@@ -39,7 +40,7 @@ var errGaveWay = errors.New("gave way")
 
 // newLink returns a link that has a place already, or none yet.
 func (t *trip) newLink(placed bool) *link {
-	l := &link{trip: t, placed: placed, turn: make(chan struct{}, 1)}
+	l := &link{trip: t, home: &folder{name: t.account.Folder}, placed: placed, turn: make(chan struct{}, 1)}
 	if placed {
 		t.engine.hosts.enlist(l)
 	}
@@ -147,7 +148,7 @@ func (l *link) enter(ctx context.Context) error {
 		return err
 	}
 	l.trip.sawCertificate("IMAP server "+l.address(), conn.TLS)
-	if old, _ := l.get(); old != nil {
+	if old := l.get(); old != nil {
 		conn.Distrust(old)
 	}
 	box, err := conn.Folder(ctx, l.trip.account.Folder, l.create)
@@ -155,9 +156,10 @@ func (l *link) enter(ctx context.Context) error {
 		l.hangUp(conn)
 		return err
 	}
+	l.home.set(box)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.conn, l.box = conn, box
+	l.conn = conn
 	return nil
 }
 
@@ -179,7 +181,7 @@ func (l *link) yield(fresh bool) bool {
 	if !l.tryLock() {
 		return false
 	}
-	if conn, _ := l.get(); l.busy.Load() > 0 || conn == nil || !l.placed ||
+	if l.busy.Load() > 0 || l.get() == nil || !l.placed ||
 		quiet < patience<<min(l.times, maxShift) {
 		l.unlock()
 		return false
@@ -195,8 +197,7 @@ func (l *link) giveAway() {
 	defer l.unlock()
 	defer l.leaving.Store(false)
 	defer l.unplace()
-	conn, _ := l.get()
-	_ = guard(func() error { l.hangUp(conn); return nil }) // whatever happens, it is over
+	_ = guard(func() error { l.hangUp(l.get()); return nil }) // whatever happens, it is over
 }
 
 // errBonus is why a link that is dispensable is not opened again.
@@ -204,28 +205,27 @@ var errBonus = errors.New("dispensable")
 
 // use returns the connection for a question or a batch, a new one if its place was
 // given away; it keeps its place until done is called.
-func (l *link) use(ctx context.Context) (conn *imapdst.Conn, box imapdst.Folder, done func(), err error) {
+func (l *link) use(ctx context.Context) (conn *imapdst.Conn, done func(), err error) {
 	if err := l.lock(ctx); err != nil {
-		return nil, box, nil, err
+		return nil, nil, err
 	}
 	defer l.unlock()
 	if !l.placed {
 		if l.bonus {
-			return nil, box, nil, errBonus
+			return nil, nil, errBonus
 		}
 		if err := l.again(ctx); err != nil {
-			return nil, box, nil, err
+			return nil, nil, err
 		}
 	}
 	l.busy.Add(1)
-	conn, box = l.get()
-	return conn, box, func() { l.busy.Add(-1) }, nil
+	return l.get(), func() { l.busy.Add(-1) }, nil
 }
 
-func (l *link) get() (*imapdst.Conn, imapdst.Folder) {
+func (l *link) get() *imapdst.Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.conn, l.box
+	return l.conn
 }
 
 // renew replaces the connection unless somebody already did: dead is the one
@@ -235,7 +235,7 @@ func (l *link) renew(ctx context.Context, dead *imapdst.Conn) error {
 		return err
 	}
 	defer l.unlock()
-	if conn, _ := l.get(); conn != dead {
+	if l.get() != dead {
 		return nil
 	}
 	l.hangUp(dead)
@@ -245,23 +245,23 @@ func (l *link) renew(ctx context.Context, dead *imapdst.Conn) error {
 
 // again connects once more and looks whether the folder is the same.
 func (l *link) again(ctx context.Context) error {
-	_, before := l.get()
+	before := l.home.now()
 	err := l.trip.engine.retry(ctx, func() error { return l.dial(ctx) })
 	if before.Exists {
 		err = doubted(err)
 	}
-	if _, box := l.get(); err == nil && box.UIDValidity != before.UIDValidity {
+	if box := l.home.now(); err == nil && box.UIDValidity != before.UIDValidity {
 		return fault.New(fault.Temporary, "UIDVALIDITY of %s changed during the run",
 			box.Name).WithHint("somebody recreated the folder; run again")
 	}
 	return err
 }
 
-// do runs a read-only question, and once more on a new connection if the first
-// one breaks. That a server lost the thread counts too: mailutils 3.15 announces
+// do runs a question about a folder, which may be asked again, and once more on a new
+// connection if the first one breaks. That a server lost the thread counts too: mailutils 3.15 announces
 // twice the size when it is asked for some messages a second time in a session.
-func (l *link) do(ctx context.Context, ask func(*imapdst.Conn, imapdst.Folder) error) error {
-	conn, err := l.ask(ctx, ask)
+func (l *link) do(ctx context.Context, f *folder, ask func(*imapdst.Conn, imapdst.Folder) error) error {
+	conn, err := l.ask(ctx, f, ask)
 	code := fault.CodeOf(err)
 	if conn == nil || code != fault.Temporary && code != fault.Protocol || ctx.Err() != nil {
 		return err
@@ -269,45 +269,46 @@ func (l *link) do(ctx context.Context, ask func(*imapdst.Conn, imapdst.Folder) e
 	if err := l.renew(ctx, conn); err != nil {
 		return err
 	}
-	_, err = l.ask(ctx, ask)
+	_, err = l.ask(ctx, f, ask)
 	return err
 }
 
 // ask asks once, and returns the connection, or nil if there was none to be had.
-func (l *link) ask(ctx context.Context, ask func(*imapdst.Conn, imapdst.Folder) error) (*imapdst.Conn, error) {
-	conn, box, done, err := l.use(ctx)
+func (l *link) ask(ctx context.Context, f *folder, ask func(*imapdst.Conn, imapdst.Folder) error) (*imapdst.Conn, error) {
+	conn, done, err := l.use(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	return conn, ask(conn, box)
+	return conn, ask(conn, f.now())
 }
 
 // refresh makes the destination show what arrived since the folder was opened,
 // on a new connection if the old one is dead.
-func (l *link) refresh(ctx context.Context) error {
-	var fresh imapdst.Folder
-	conn, err := l.ask(ctx, func(c *imapdst.Conn, f imapdst.Folder) (err error) {
-		fresh, err = c.Refresh(ctx, f)
+func (l *link) refresh(ctx context.Context, f *folder) error {
+	look := func(c *imapdst.Conn, box imapdst.Folder) error {
+		fresh, err := c.Refresh(ctx, box)
+		if err == nil {
+			f.set(fresh)
+		}
 		return err
-	})
-	if err == nil {
-		l.mu.Lock()
-		l.box = fresh
-		l.mu.Unlock()
-		return nil
 	}
+	conn, err := l.ask(ctx, f, look)
 	if conn == nil || fault.CodeOf(err) != fault.Temporary || ctx.Err() != nil {
 		return err
 	}
-	return l.renew(ctx, conn)
+	if err := l.renew(ctx, conn); err != nil || f == l.home {
+		return err
+	}
+	_, err = l.ask(ctx, f, look)
+	return err
 }
 
 // close ends the connection and gives its place back.
 func (l *link) close() {
 	l.turn <- struct{}{}
 	defer l.unlock()
-	if conn, _ := l.get(); conn != nil && l.placed {
+	if conn := l.get(); conn != nil && l.placed {
 		l.hangUp(conn)
 	}
 	l.unplace()

@@ -121,6 +121,7 @@ func (t *trip) forgetSessionNames() {
 	forgetSession(t.ended)
 	forgetSession(t.later)
 	forgetSession(t.shortened)
+	forgetSession(t.targets)
 }
 
 func forgetSession[V any](noted map[string]V) {

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/popferry/popferry/imapdst"
@@ -12,21 +14,24 @@ import (
 	"github.com/popferry/popferry/internal/message"
 )
 
-// factUnlocated says that records exist whose UID no server told, or told under
-// another UIDVALIDITY.
+// factUnlocated names the folders, one a line, of which records exist whose UID no
+// server told, or told under another UIDVALIDITY.
 const factUnlocated = "unlocated"
 
-// locate gives UIDs to delivered mail of a server without UIDPLUS (RFC 4315), or
-// with a new UIDVALIDITY, for every account that delivers to this destination: what
+// locate gives UIDs to delivered mail in a folder of a server without UIDPLUS (RFC 4315),
+// or with a new UIDVALIDITY, for every account that delivers to this destination: what
 // one of them appended must not look like foreign mail to another, or to itself.
 //
 // It goes by Message-ID, size and order of arrival, and reads no more than headers,
 // where those leave a doubt: it only has to keep each record's claim on one message,
 // so that a second copy of the same mail is not mistaken for the first. What is
 // deleted from POP3 is read back before, whatever is claimed here.
-func (t *trip) locate(ctx context.Context) error {
-	h := &homeless{box: t.boxNow(), byID: map[string][]*claim{}}
+func (t *trip) locate(ctx context.Context, f *folder) error {
+	h := &homeless{in: f, box: f.now(), byID: map[string][]*claim{}}
 	err := t.eachNeighbour(ctx, func(ledger journal.Ledger, own bool) error {
+		if f.past && !own {
+			return nil // its account may be at work there
+		}
 		return h.gather(ctx, ledger, own)
 	})
 	if err != nil || len(h.pending) == 0 {
@@ -36,23 +41,42 @@ func (t *trip) locate(ctx context.Context) error {
 		return err
 	}
 	for _, p := range h.pending {
-		if err := t.settleClaims(ctx, p); err != nil {
+		if err := t.settleClaims(ctx, h.box, p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *trip) boxNow() imapdst.Folder {
-	_, box := t.dest.get()
-	return box
+// unlocate says that the UIDVALIDITY of a folder has changed: no record is where it was.
+func (t *trip) unlocate(ctx context.Context, mailbox string) error {
+	return t.eachNeighbour(ctx, func(ledger journal.Ledger, _ bool) error {
+		return t.engine.unlocated(ctx, ledger, mailbox, true)
+	})
 }
 
-// unlocate says that UIDVALIDITY has changed: no record is where it was.
-func (t *trip) unlocate(ctx context.Context) error {
-	return t.eachNeighbour(ctx, func(ledger journal.Ledger, _ bool) error {
-		return ledger.SetFact(ctx, factUnlocated, "yes")
-	})
+// unlocated notes that a ledger has unlocated records in a folder, or that it has none.
+func (e *engine) unlocated(ctx context.Context, ledger journal.Ledger, mailbox string, has bool) error {
+	e.facts.Lock()
+	defer e.facts.Unlock()
+	folders, err := unlocatedFolders(ctx, ledger)
+	if err != nil || slices.Contains(folders, mailbox) == has {
+		return err
+	}
+	if has {
+		folders = append(folders, mailbox)
+	} else {
+		folders = slices.DeleteFunc(folders, func(f string) bool { return f == mailbox })
+	}
+	return ledger.SetFact(ctx, factUnlocated, strings.Join(folders, "\n"))
+}
+
+func unlocatedFolders(ctx context.Context, ledger journal.Ledger) ([]string, error) {
+	fact, err := ledger.Fact(ctx, factUnlocated)
+	if err != nil || fact == "" {
+		return nil, err
+	}
+	return strings.Split(fact, "\n"), nil
 }
 
 // eachNeighbour goes through the ledgers of this destination that have records.
@@ -79,14 +103,19 @@ func (t *trip) eachNeighbour(ctx context.Context, do func(l journal.Ledger, own 
 
 // locateOwn does so for what this trip appended, before another account's turn.
 func (t *trip) locateOwn(ctx context.Context) error {
-	if !t.unlocatedNoted {
+	if len(t.unlocatedNoted) == 0 {
 		return nil
 	}
-	if err := t.dest.refresh(ctx); err != nil {
-		return err
-	}
-	if err := t.dest.refresh(ctx); err != nil {
-		return err
+	for _, f := range t.folders {
+		if !t.unlocatedNoted[f.now().Mailbox] || f.isHidden() {
+			continue
+		}
+		if err := t.dest.refresh(ctx, f); err != nil {
+			return err
+		}
+		if err := t.dest.refresh(ctx, f); err != nil {
+			return err
+		}
 	}
 	return t.match.prepare(ctx)
 }
@@ -95,12 +124,18 @@ func (t *trip) locateOwn(ctx context.Context) error {
 // would have them give up claims that they do not have yet, and it finds nothing of
 // which only the header is known.
 func (t *trip) locateDue(ctx context.Context, due []journal.Record) error {
-	validity := t.boxNow().UIDValidity
-	stray := func(r journal.Record) bool { return r.UID == 0 || r.UIDValidity != validity }
-	if !slices.ContainsFunc(due, stray) {
+	stray := false
+	for _, r := range due {
+		at, ok, err := t.spotOf(ctx, r)
+		if err != nil {
+			return err
+		}
+		stray = stray || !ok && at.in.now().Exists
+	}
+	if !stray {
 		return nil
 	}
-	if err := t.match.prepare(ctx); err != nil {
+	if err := t.match.prepare(ctx); err != nil { // in all folders that spotOf has met
 		return err
 	}
 	keys := make([]string, len(due))
@@ -117,7 +152,8 @@ func (t *trip) locateDue(ctx context.Context, due []journal.Record) error {
 // homeless are the records without a valid UID, of all accounts together: they lie
 // in one folder in one order.
 type homeless struct {
-	box     imapdst.Folder
+	in      *folder
+	box     imapdst.Folder      // what it was when the search began
 	byID    map[string][]*claim // by Message-ID, in the order of arrival
 	pending []*pending
 }
@@ -127,7 +163,7 @@ type pending struct {
 	ledger journal.Ledger
 	own    bool // it is that of this trip
 	claims []*claim
-	untold int // records of whose UID no server ever told, in any folder
+	untold int // records of whose UID no server ever told
 }
 
 // claim is a record and where it was found; UID 0: nowhere.
@@ -137,19 +173,21 @@ type claim struct {
 }
 
 func (h *homeless) gather(ctx context.Context, ledger journal.Ledger, own bool) error {
-	fact, err := ledger.Fact(ctx, factUnlocated)
-	if err != nil || fact == "" {
+	folders, err := unlocatedFolders(ctx, ledger)
+	if err != nil || !slices.Contains(folders, h.box.Mailbox) {
 		return err
 	}
 	p := &pending{ledger: ledger, own: own}
 	h.pending = append(h.pending, p)
 	states := []journal.State{journal.Delivered, journal.DeleteSent, journal.Gone}
 	return ledger.Each(ctx, journal.Query{States: states}, func(r journal.Record) error {
+		if r.Folder != h.box.Mailbox {
+			return nil
+		}
 		if untold(r) {
 			p.untold++
 		}
-		stale := r.UID != 0 && r.UIDValidity != h.box.UIDValidity
-		if r.Folder == folderOf(h.box) && (stale || r.UID == 0) {
+		if r.UID == 0 || r.UIDValidity != h.box.UIDValidity {
 			c := &claim{record: r}
 			p.claims = append(p.claims, c)
 			h.byID[r.Sum.MessageID] = append(h.byID[r.Sum.MessageID], c)
@@ -181,7 +219,7 @@ func (h *homeless) assign(ctx context.Context, t *trip) error {
 // the header, where others have the Message-ID and the size too.
 func (h *homeless) free(ctx context.Context, t *trip) ([]journal.IndexEntry, error) {
 	var free []journal.IndexEntry
-	err := t.index.Unclaimed(ctx, journal.Match{}, func(e journal.IndexEntry) error {
+	err := h.in.index.Unclaimed(ctx, journal.Match{}, func(e journal.IndexEntry) error {
 		if len(h.byID[e.MessageID]) > 0 {
 			free = append(free, e)
 		}
@@ -192,7 +230,7 @@ func (h *homeless) free(ctx context.Context, t *trip) ([]journal.IndexEntry, err
 	}
 	headers, err := t.readHeaders(ctx, h.doubtful(free))
 	for i := range free {
-		if s, read := headers[free[i].UID]; read {
+		if s, read := headers[spot{h.in, free[i].UID}]; read {
 			free[i].Sum = &s
 		}
 	}
@@ -201,7 +239,7 @@ func (h *homeless) free(ctx context.Context, t *trip) ([]journal.IndexEntry, err
 
 // doubtful picks mail unless there is as much of it as there are records of the same
 // Message-ID and size, which all have one header.
-func (h *homeless) doubtful(free []journal.IndexEntry) []uint32 {
+func (h *homeless) doubtful(free []journal.IndexEntry) []spot {
 	type face struct {
 		id   string
 		size int64
@@ -213,16 +251,16 @@ func (h *homeless) doubtful(free []journal.IndexEntry) []uint32 {
 			headers[f] = append(headers[f], c.record.Sum.Header)
 		}
 	}
-	mail := map[face][]uint32{}
+	mail := map[face][]spot{}
 	for _, e := range free {
 		f := face{e.MessageID, e.Size}
-		mail[f] = append(mail[f], e.UID)
+		mail[f] = append(mail[f], spot{h.in, e.UID})
 	}
-	var doubtful []uint32
-	for f, uids := range mail {
+	var doubtful []spot
+	for f, spots := range mail {
 		wanted := len(headers[f])
-		if wanted > 0 && (wanted != len(uids) || len(slices.Compact(headers[f])) > 1) {
-			doubtful = append(doubtful, uids...)
+		if wanted > 0 && (wanted != len(spots) || len(slices.Compact(headers[f])) > 1) {
+			doubtful = append(doubtful, spots...)
 		}
 	}
 	return doubtful
@@ -249,7 +287,7 @@ func (h *homeless) take(e journal.IndexEntry, exactly bool) bool {
 }
 
 // settleClaims records what was found.
-func (t *trip) settleClaims(ctx context.Context, p *pending) error {
+func (t *trip) settleClaims(ctx context.Context, box imapdst.Folder, p *pending) error {
 	var found []journal.Record
 	for _, c := range p.claims {
 		if c.uid == 0 {
@@ -259,7 +297,7 @@ func (t *trip) settleClaims(ctx context.Context, p *pending) error {
 		if untold(r) {
 			p.untold--
 		}
-		r.UIDValidity, r.UID, r.Changed = t.boxNow().UIDValidity, c.uid, time.Now()
+		r.UIDValidity, r.UID, r.Changed = box.UIDValidity, c.uid, time.Now()
 		found = append(found, r)
 	}
 	if err := p.ledger.Put(ctx, found); err != nil {
@@ -271,13 +309,12 @@ func (t *trip) settleClaims(ctx context.Context, p *pending) error {
 	if p.untold > 0 {
 		return nil // not there yet, or not any more
 	}
-	if !p.own && len(p.claims) == 0 {
-		return nil // its mail is in another folder, or on its way
+	if p.own {
+		t.mu.Lock()
+		delete(t.unlocatedNoted, box.Mailbox)
+		t.mu.Unlock()
 	}
-	t.mu.Lock()
-	t.unlocatedNoted = false
-	t.mu.Unlock()
-	return p.ledger.SetFact(ctx, factUnlocated, "")
+	return t.engine.unlocated(ctx, p.ledger, box.Mailbox, false)
 }
 
 // relearn keeps the trip's view of the journal in step with where mail was found: a
@@ -317,7 +354,7 @@ func (t *trip) relocate(ctx context.Context, due []journal.Record) error {
 			lost[r.Key], at[r.Key] = r.Sum, i
 		}
 	}
-	found, err := t.match.inDestination(ctx, lost, 0)
+	found, err := t.inTheirFolders(ctx, due, lost)
 	for key, f := range found {
 		r := &due[at[key]]
 		r.UIDValidity, r.UID = f.UIDValidity, f.UID
@@ -328,4 +365,34 @@ func (t *trip) relocate(ctx context.Context, due []journal.Record) error {
 		}
 	}
 	return errors.Join(err, t.ledger.Put(context.WithoutCancel(ctx), due))
+}
+
+// inTheirFolders looks for the mail of records in the folder of each.
+func (t *trip) inTheirFolders(ctx context.Context, records []journal.Record,
+	sums map[string]message.Summary) (map[string]journal.Record, error) {
+	wanted := map[*folder]map[string]message.Summary{}
+	for _, r := range records {
+		f, err := t.folderOf(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		if wanted[f] == nil {
+			wanted[f] = map[string]message.Summary{}
+		}
+		if s, ok := sums[r.Key]; ok {
+			wanted[f][r.Key] = s
+		}
+	}
+	found := map[string]journal.Record{}
+	for _, f := range slices.SortedFunc(maps.Keys(wanted), byMailbox) {
+		if !slices.Contains(t.match.folders, f) {
+			continue // it does not exist
+		}
+		there, err := t.match.inDestination(ctx, wanted[f], []*folder{f}, 0)
+		maps.Copy(found, there)
+		if err != nil {
+			return found, err
+		}
+	}
+	return found, nil
 }

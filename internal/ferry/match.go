@@ -23,8 +23,9 @@ type matcher struct {
 	t        *trip
 	mu       sync.Mutex
 	spent    map[string]bool // records that already speak for a message
-	spentUID map[uint32]bool // mail in the destination that does
-	foreign  bool            // the destination has unclaimed mail at all
+	spentAt  map[spot]bool   // mail in the destination that does
+	folders  []*folder       // those whose mail is known and can be a witness
+	foreign  bool            // they have unclaimed mail at all
 	blank    bool            // the journal knew nothing when the round began
 	compared int             // messages whose copy in the destination could be compared
 
@@ -34,7 +35,7 @@ type matcher struct {
 }
 
 func newMatcher(t *trip) *matcher {
-	m := &matcher{t: t, spent: map[string]bool{}, spentUID: map[uint32]bool{},
+	m := &matcher{t: t, spent: map[string]bool{}, spentAt: map[spot]bool{},
 		grown: map[string]bool{}, namesakes: map[string]bool{}}
 	for _, l := range t.listing {
 		// A trusted name in the listing keeps its record for itself, unless it
@@ -57,19 +58,44 @@ func sameListing(r journal.Record, l plan.Listed) bool {
 	return false
 }
 
-// prepare learns whether there is foreign mail to compare with.
+// prepare learns whether there is foreign mail to compare with: in the folders that the
+// trip has opened, or in all that mail can be in.
 func (m *matcher) prepare(ctx context.Context) error {
-	if _, box := m.t.dest.get(); !box.Exists {
+	if err := m.t.reach(ctx); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.folders, m.foreign = nil, false
+	m.mu.Unlock()
+	for _, f := range m.t.folders {
+		if err := m.lookInto(ctx, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookInto makes the mail of a folder known, unless that was done.
+func (m *matcher) lookInto(ctx context.Context, f *folder) error {
+	if slices.Contains(m.folders, f) {
 		return nil
 	}
-	if err := m.t.extendIndex(ctx); err != nil {
+	if err := m.t.freshen(ctx, f); err != nil {
 		return err
 	}
-	if err := m.t.locate(ctx); err != nil {
+	if !f.now().Exists || f.isHidden() {
+		return nil
+	}
+	if err := m.t.extendIndex(ctx, f); err != nil {
 		return err
 	}
-	n, err := m.t.index.UnclaimedCount(ctx)
-	m.foreign = n > 0
+	if err := m.t.locate(ctx, f); err != nil {
+		return err
+	}
+	n, err := f.index.UnclaimedCount(ctx)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.folders, m.foreign = append(m.folders, f), m.foreign || n > 0
 	return err
 }
 
@@ -93,7 +119,7 @@ func (m *matcher) find(ctx context.Context, sums map[string]message.Summary) (ma
 			rest[key] = s
 		}
 	}
-	elsewhere, err := m.inDestination(ctx, rest, 0)
+	elsewhere, err := m.inDestination(ctx, rest, m.folders, 0)
 	for key, r := range elsewhere {
 		found[key] = r
 	}
@@ -140,26 +166,27 @@ func (m *matcher) inJournal(ctx context.Context, sums map[string]message.Summary
 // complete reads the copies of records that were recognised by their header alone
 // and may have to speak about a content now.
 func (m *matcher) complete(ctx context.Context, headers []message.Digest) error {
-	_, box := m.t.dest.get()
-	bare := map[uint32]journal.Record{}
-	var uids []uint32
+	bare := map[spot]journal.Record{}
 	err := m.t.ledger.Each(ctx, journal.Query{Headers: headers}, func(r journal.Record) error {
-		if r.Sum.Content.IsZero() && delivered(r) && r.UID != 0 && r.UIDValidity == box.UIDValidity && !m.spent[r.Key] {
-			bare[r.UID] = r
-			uids = append(uids, r.UID)
+		if !r.Sum.Content.IsZero() || !delivered(r) || r.UID == 0 || m.spent[r.Key] {
+			return nil
 		}
-		return nil
+		at, ok, err := m.t.spotOf(ctx, r)
+		if ok {
+			bare[at] = r
+		}
+		return err
 	})
-	if err != nil || len(uids) == 0 {
+	if err != nil || len(bare) == 0 {
 		return err
 	}
-	sums, err := m.t.readBack(ctx, uids)
+	sums, err := m.t.readBack(ctx, slices.Collect(maps.Keys(bare)))
 	if err != nil {
 		return err
 	}
 	var full []journal.Record
-	for uid, s := range sums {
-		if r := bare[uid]; sameMail(r, s) {
+	for at, s := range sums {
+		if r := bare[at]; sameMail(r, s) {
 			full = append(full, completed(r, s))
 		}
 	}
@@ -242,10 +269,11 @@ func delivered(r journal.Record) bool {
 	return r.State == journal.Delivered || r.State == journal.DeleteSent || r.State == journal.Gone
 }
 
-// inDestination finds unclaimed mail with UIDs from the given one on that is the
-// same mail.
-func (m *matcher) inDestination(ctx context.Context, sums map[string]message.Summary, from uint32) (map[string]journal.Record, error) {
-	candidates, err := m.candidates(ctx, sums)
+// inDestination finds unclaimed mail in some folders, with UIDs from the given one on,
+// that is the same mail.
+func (m *matcher) inDestination(ctx context.Context, sums map[string]message.Summary, where []*folder,
+	from uint32) (map[string]journal.Record, error) {
+	candidates, err := m.candidates(ctx, sums, where)
 	if err != nil {
 		return nil, err
 	}
@@ -257,13 +285,13 @@ func (m *matcher) inDestination(ctx context.Context, sums map[string]message.Sum
 		s := sums[key]
 		for i := range candidates {
 			c := &candidates[i]
-			if c.UID < from || m.spentUID[c.UID] || c.Sum == nil {
+			if c.UID < from || m.spentAt[c.at()] || c.Sum == nil {
 				continue
 			}
 			if how, same := s.Same(*c.Sum); same {
-				m.spentUID[c.UID] = true
+				m.spentAt[c.at()] = true
 				m.compared++
-				found[key] = m.foundRecord(s, c.UID, how)
+				found[key] = m.foundRecord(s, c.at(), how)
 				break
 			}
 		}
@@ -285,13 +313,12 @@ func exactFirst(sums map[string]message.Summary) []string {
 	})
 }
 
-func (m *matcher) foundRecord(s message.Summary, uid uint32, how string) journal.Record {
-	_, box := m.t.dest.get()
-	now := m.t.now()
+func (m *matcher) foundRecord(s message.Summary, at spot, how string) journal.Record {
+	box, now := at.in.now(), m.t.now()
 	return journal.Record{
-		Sum: s, State: journal.Delivered, Folder: folderOf(box), UIDValidity: box.UIDValidity,
-		UID: uid, Origin: m.t.foundOrigin(), DeliveredAt: now, Changed: now,
-		Reason: fmt.Sprintf("%s uid %d by %s", box.Name, uid, how),
+		Sum: s, State: journal.Delivered, Folder: box.Mailbox, UIDValidity: box.UIDValidity,
+		UID: at.uid, Origin: m.t.foundOrigin(), DeliveredAt: now, Changed: now,
+		Reason: fmt.Sprintf("%s uid %d by %s", box.Name, at.uid, how),
 	}
 }
 
@@ -326,9 +353,17 @@ func provable(r journal.Record) bool {
 	return r.Origin != originLoose && r.Origin != originWrapped && r.Origin != originAltered
 }
 
-// candidates lists unclaimed mail that could be the same by Message-ID, or by
-// size where there is none: servers change sizes by a little only.
-func (m *matcher) candidates(ctx context.Context, sums map[string]message.Summary) ([]journal.IndexEntry, error) {
+// candidate is unclaimed mail, and the folder that it is in.
+type candidate struct {
+	journal.IndexEntry
+	in *folder
+}
+
+func (c candidate) at() spot { return spot{c.in, c.UID} }
+
+// candidates lists unclaimed mail of some folders that could be the same by Message-ID,
+// or by size where there is none: servers change sizes by a little only.
+func (m *matcher) candidates(ctx context.Context, sums map[string]message.Summary, where []*folder) ([]candidate, error) {
 	var queries []journal.Match
 	ids := map[string]bool{}
 	for _, key := range inOrder(sums) {
@@ -347,18 +382,21 @@ func (m *matcher) candidates(ctx context.Context, sums map[string]message.Summar
 		}
 		queries = append(queries, byID)
 	}
-	var out []journal.IndexEntry
-	seen := map[uint32]bool{}
-	for _, q := range queries {
-		err := m.t.index.Unclaimed(ctx, q, func(e journal.IndexEntry) error {
-			if !seen[e.UID] && !m.spentUID[e.UID] {
-				seen[e.UID] = true
-				out = append(out, e)
+	var out []candidate
+	seen := map[spot]bool{}
+	for _, f := range where {
+		for _, q := range queries {
+			err := f.index.Unclaimed(ctx, q, func(e journal.IndexEntry) error {
+				c := candidate{e, f}
+				if !seen[c.at()] && !m.spentAt[c.at()] {
+					seen[c.at()] = true
+					out = append(out, c)
+				}
+				return nil
+			})
+			if err != nil {
+				return nil, err
 			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
 		}
 	}
 	return out, nil
@@ -375,13 +413,13 @@ func sizeWindow(size int64) (low, high int64) { return max(0, size-64), size + s
 // digest reads the candidates that nobody has read yet, and remembers them. Those
 // that were read before must still be there: a witness that somebody deleted
 // would keep a mail from being delivered.
-func (m *matcher) digest(ctx context.Context, candidates []journal.IndexEntry) error {
-	var unread, read []uint32
+func (m *matcher) digest(ctx context.Context, candidates []candidate) error {
+	var unread, read []spot
 	for _, c := range candidates {
 		if c.Sum == nil {
-			unread = append(unread, c.UID)
+			unread = append(unread, c.at())
 		} else {
-			read = append(read, c.UID)
+			read = append(read, c.at())
 		}
 	}
 	present, err := m.t.readHeaders(ctx, read)
@@ -389,27 +427,30 @@ func (m *matcher) digest(ctx context.Context, candidates []journal.IndexEntry) e
 		return err
 	}
 	for i := range candidates {
-		if _, there := present[candidates[i].UID]; !there {
+		if _, there := present[candidates[i].at()]; !there {
 			candidates[i].Sum = nil
 		}
 	}
 	return m.digestUnread(ctx, candidates, unread)
 }
 
-func (m *matcher) digestUnread(ctx context.Context, candidates []journal.IndexEntry, unread []uint32) error {
+func (m *matcher) digestUnread(ctx context.Context, candidates []candidate, unread []spot) error {
 	sums, err := m.t.readBack(ctx, unread)
 	if err != nil {
 		return err
 	}
-	var read []journal.IndexEntry
+	read := map[*folder][]journal.IndexEntry{}
 	for i := range candidates {
-		if s, ok := sums[candidates[i].UID]; ok {
-			candidates[i].Sum = &s
-			read = append(read, candidates[i])
+		c := &candidates[i]
+		if s, ok := sums[c.at()]; ok {
+			c.Sum = &s
+			read[c.in] = append(read[c.in], c.IndexEntry)
 		}
 	}
-	if len(read) == 0 {
-		return nil
+	for f, entries := range read {
+		if err := f.index.PutDigests(ctx, entries); err != nil {
+			return err
+		}
 	}
-	return m.t.index.PutDigests(ctx, read)
+	return nil
 }

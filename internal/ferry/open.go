@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
-	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -23,7 +22,9 @@ func (t *trip) open(ctx context.Context, create bool) error {
 	if t.source == nil {
 		both.Go(func() { source = guard(func() error { return t.openBusySource(ctx) }) })
 	}
-	both.Go(func() { dest = guard(func() error { return t.dest.open(ctx, create) }) })
+	both.Go(func() {
+		dest = guard(func() error { return t.dest.open(ctx, create && len(t.account.Routes) == 0) })
+	})
 	both.Wait()
 	if source != nil && dest != nil {
 		t.note("the destination failed as well: %v; %s", dest, fault.HintOf(dest))
@@ -35,20 +36,16 @@ func (t *trip) open(ctx context.Context, create bool) error {
 	if err := t.inherit(ctx, scopeOf(t.account)); err != nil {
 		return err
 	}
-	if err := t.openIndex(ctx); err != nil {
+	if err := t.admitHome(ctx); err != nil {
 		return err
 	}
 	return t.slot.work(ctx)
 }
 
-// openIndex opens the cached index of the folder, under the name that the
-// server has for it: records claim its messages by that name.
-func (t *trip) openIndex(ctx context.Context) (err error) {
-	_, box := t.dest.get()
-	t.index, err = t.engine.Journal.Index(ctx, journal.FolderKey{
-		Host: t.account.Destination.Host, User: t.account.Destination.Mailbox(),
-		Folder: folderOf(box),
-	})
+// admitHome makes the account's own folder the first of the trip's.
+func (t *trip) admitHome(ctx context.Context) (err error) {
+	t.sayRenamed(t.dest.home.now())
+	t.home, err = t.admit(ctx, t.dest.home)
 	return err
 }
 
@@ -60,7 +57,7 @@ func (t *trip) openDestination(ctx context.Context) (err error) {
 	if err := t.dest.open(ctx, false); err != nil {
 		return err
 	}
-	if err := t.openIndex(ctx); err != nil {
+	if err := t.admitHome(ctx); err != nil {
 		return err
 	}
 	return t.slot.work(ctx)

@@ -78,12 +78,19 @@ func suspect(c *parcel) bool { return c.record.Attempts >= suspectAttempts }
 
 // dispatch sends a batch on its way.
 func (p *pipeline) dispatch(batch []*parcel) error {
+	if err := p.t.direct(p.hard, batch); err != nil {
+		p.releaseAll(batch)
+		return err
+	}
 	batch, err := p.t.sift(p.hard, p, batch)
 	if err != nil || len(batch) == 0 {
 		p.releaseAll(batch)
 		return err
 	}
-	parts := apart(batch)
+	var parts [][]*parcel
+	for _, part := range byFolder(batch) {
+		parts = append(parts, apart(part)...)
+	}
 	for i, part := range parts {
 		if err := p.send(part); err != nil {
 			for _, unsent := range parts[i+1:] {
@@ -99,6 +106,14 @@ func (p *pipeline) send(batch []*parcel) error {
 	if p.soft.Err() != nil { // nothing new is begun
 		p.releaseAll(batch)
 		return p.soft.Err()
+	}
+	if to := batch[0].to; to.closed() != nil {
+		return p.t.holdAll(p.hard, p, batch)
+	} else if err := p.t.provide(p.hard, to); isRefusal(err) {
+		return p.t.holdAll(p.hard, p, batch)
+	} else if err != nil {
+		p.releaseAll(batch)
+		return err
 	}
 	if err := p.t.intend(p.hard, batch); err != nil {
 		p.releaseAll(batch)
@@ -201,11 +216,10 @@ func (t *trip) remember(ctx context.Context, p *pipeline, batch []*parcel) ([]*p
 	if err != nil {
 		return batch, err
 	}
-	_, box := t.dest.get()
 	rest := batch[:0:0]
 	for _, c := range batch {
 		if c.record.State != journal.Held || t.heldToo || trusted(c.listed) ||
-			retriable(c.record, box.AppendLimit) && !t.isHeld(c.record.Key) {
+			retriable(c.record, c.to.now().AppendLimit) && !t.isHeld(c.record.Key) {
 			rest = append(rest, c)
 			continue
 		}

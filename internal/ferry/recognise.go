@@ -91,13 +91,16 @@ func (t *trip) topHeaders(ctx context.Context, want []plan.Listed) (map[string]m
 			done++
 			return nil // RETR will tell what is wrong with it
 		}
-		s, err := message.SummarizeHeader(body, now)
-		key := t.numbered(e.Number).Key
+		listed := t.numbered(e.Number)
+		key := listed.Key
+		header := t.newHeader(body)
+		s, err := message.SummarizeHeader(header, now)
 		if fault.CodeOf(err) == fault.Protocol {
 			return t.spoiled(key, err)
 		}
 		if err == nil {
 			headers[key] = s
+			t.aim(listed, header, s)
 			done++
 		}
 		return err
@@ -162,8 +165,10 @@ type look struct {
 // witness vouches for one message: a record or unclaimed mail.
 type witness struct {
 	record journal.Record
-	isMail bool
+	at     spot // where the mail is; of a record: nowhere
 }
+
+func (w witness) isMail() bool { return w.at.uid != 0 }
 
 // matchHeaders pairs messages with witnesses of the same look, but only where
 // their numbers agree, and neither a message whose header is not known nor one that
@@ -263,7 +268,7 @@ func guess(matches map[string]plan.Match, want []plan.Listed, headers map[string
 
 func matchOf(w witness, certain bool) plan.Match {
 	m := plan.Match{How: "header digest", Where: "the journal", Certain: certain}
-	if w.isMail || w.record.UID != 0 {
+	if w.isMail() || w.record.UID != 0 {
 		m.Where = fmt.Sprintf("%s uid %d", w.record.Folder, w.record.UID)
 	}
 	return m
@@ -280,8 +285,8 @@ func certainOnly(matches map[string]plan.Match) map[string]plan.Match {
 }
 
 func (m *matcher) spend(w witness) {
-	if w.isMail {
-		m.spentUID[w.record.UID] = true
+	if w.isMail() {
+		m.spentAt[w.at] = true
 		m.compared++
 		return
 	}
@@ -365,29 +370,25 @@ func (t *trip) unclaimedLooks(ctx context.Context, headers map[string]message.Su
 		s.Size = l.Size // TOP does not tell; LIST's word is near enough
 		sums[key] = s
 	}
-	candidates, err := t.match.candidates(ctx, sums)
+	candidates, err := t.match.candidates(ctx, sums, t.match.folders)
 	if err != nil {
 		return nil, err
 	}
-	var uids []uint32
-	for _, c := range candidates {
-		uids = append(uids, c.UID)
-	}
-	read, err := t.readHeaders(ctx, uids)
+	read, err := t.readHeaders(ctx, spotsOf(candidates))
 	if err != nil {
 		return nil, err
 	}
 	out := map[look][]witness{}
 	for _, c := range candidates {
-		s, ok := read[c.UID]
+		s, ok := read[c.at()]
 		if !ok {
 			continue
 		}
 		k := look{s.Header, c.Size}
-		r := t.match.foundRecord(s, c.UID, "header digest")
+		r := t.match.foundRecord(s, c.at(), "header digest")
 		r.Sum.Size = c.Size
 		r.Origin += byHeader
-		out[k] = append(out[k], witness{record: r, isMail: true})
+		out[k] = append(out[k], witness{record: r, at: c.at()})
 	}
 	return out, nil
 }

@@ -201,10 +201,10 @@ func (t *trip) countFound(found []foundAs) {
 	t.emit(Event{Kind: Skipped, Messages: len(found), Bytes: octets})
 }
 
-// intend records, durably, what is about to be appended and from which UID on it
-// would be found (I3).
+// intend records, durably, what is about to be appended to a folder and from which UID
+// on it would be found (I3).
 func (t *trip) intend(ctx context.Context, batch []*parcel) error {
-	_, box := t.dest.get()
+	box := batch[0].to.now()
 	records := make([]journal.Record, len(batch))
 	for i, c := range batch {
 		if c.record.State == journal.Intent {
@@ -213,7 +213,7 @@ func (t *trip) intend(ctx context.Context, batch []*parcel) error {
 		}
 		r := journal.Record{
 			UIDL: c.listed.UIDL, Listed: c.listed.Size, Sum: c.msg.Summary,
-			State: journal.Intent, Folder: folderOf(box), UIDValidity: box.UIDValidity,
+			State: journal.Intent, Folder: box.Mailbox, UIDValidity: box.UIDValidity,
 			NextUID: box.UIDNext, Changed: time.Now(), Attempts: c.record.Attempts,
 			FirstSeen: c.record.FirstSeen,
 		}

@@ -44,6 +44,8 @@ type AccountReport struct {
 	Messages []MessageReport `json:"messages,omitempty"`
 	// Expiries are the ends of the certificates that were seen.
 	Expiries []Expiry `json:"-"`
+	// Folders are those that got mail, if the account has routes.
+	Folders []FolderReport `json:"folders,omitempty"`
 	// NotBefore is when the servers permit another pass; zero: they did not say.
 	NotBefore time.Time `json:"-"`
 	// Estimate is for [Plans] only.
@@ -55,6 +57,13 @@ type Expiry struct {
 	// What names it, Check says what to do.
 	What, Check string
 	At          time.Time
+}
+
+// FolderReport is what one folder got in this run.
+type FolderReport struct {
+	Folder    string `json:"folder"`
+	Delivered int    `json:"delivered"`
+	Bytes     int64  `json:"bytes"`
 }
 
 // ErrorReport is an error as the report shows it.

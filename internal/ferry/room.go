@@ -16,7 +16,7 @@ func (t *trip) askRoom(ctx context.Context, p *plan.Plan) error {
 		return nil
 	}
 	var left imapdst.Room
-	err := t.dest.do(ctx, func(c *imapdst.Conn, f imapdst.Folder) (err error) {
+	err := t.dest.do(ctx, t.home, func(c *imapdst.Conn, f imapdst.Folder) (err error) {
 		left, err = c.Room(ctx, f)
 		return err
 	})

@@ -2,6 +2,7 @@ package ferry
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -110,17 +111,17 @@ func (e *engine) next(waiting []request) (n int, t *trip) {
 	return 0, nil
 }
 
-// reserve takes the folder and places at both servers for an account. If all that
+// reserve takes the folders and places at both servers for an account. If all that
 // is missing is a place at the destination, it is counted as wanted.
 func (e *engine) reserve(a plan.Account, wanted map[string]int) bool {
 	source, destination := sourcePlace(a), a.Destination.Address()
 	switch {
-	case e.hosts.full(source) || !e.folders.take(e.turn(a)):
+	case e.hosts.full(source) || !e.folders.take(e.turns(a)...):
 		return false
 	case e.hosts.take(source, destination):
 		return true
 	}
-	e.folders.release(e.turn(a))
+	e.folders.release(e.turns(a)...)
 	wanted[destination]++
 	return false
 }
@@ -130,22 +131,29 @@ func (e *engine) reserve(a plan.Account, wanted map[string]int) bool {
 // somebody who never waits for a source.
 func sourcePlace(a plan.Account) string { return "POP3 " + a.Source.Address() }
 
-// turn names what accounts take turns at: a folder, in any case, since servers differ
-// in what case means (RFC 3501 §5.1), or all that a user has where one of the accounts
-// names its folder by its use: that may be any of them (RFC 6154 §2).
-func (e *engine) turn(a plan.Account) string {
+// turns names what accounts take turns at: their folders, in any case, since servers
+// differ in what case means (RFC 3501 §5.1), or all that a user has where one of the
+// accounts names a folder by its use (RFC 6154 §2) or with a date: that may be any of
+// them.
+func (e *engine) turns(a plan.Account) []string {
 	user := mailboxUser(a)
 	if e.whole[user] {
-		return user
+		return []string{user}
 	}
-	return user + "\x00" + strings.ToLower(a.Folder)
+	var turns []string
+	for _, name := range foldersOf(a) {
+		turns = append(turns, user+"\x00"+strings.ToLower(name))
+	}
+	slices.Sort(turns)
+	return slices.Compact(turns) // one that is named twice is one
 }
 
-// wholeUsers names the users of whom an account names a folder by its use.
+// wholeUsers names the users of whom an account has a folder that may be any.
 func wholeUsers(accounts []plan.Account) map[string]bool {
 	users := map[string]bool{}
 	for _, a := range accounts {
-		if strings.HasPrefix(a.Folder, `\`) {
+		open := func(name string) bool { return strings.ContainsAny(name, `\{`) }
+		if slices.ContainsFunc(foldersOf(a), open) {
 			users[mailboxUser(a)] = true
 		}
 	}

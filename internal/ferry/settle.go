@@ -52,13 +52,17 @@ func (t *trip) settle(ctx context.Context, open []journal.Record) error {
 	// time proves anything. What the folder had when it was opened does not: POP3 may
 	// have taken its time since.
 	now, look := t.now(), time.Now()
-	if err := t.dest.refresh(ctx); err != nil {
+	if err := t.lookAgain(ctx); err != nil {
 		return err
 	}
 	if err := t.match.prepare(ctx); err != nil {
 		return err
 	}
 	found, err := t.match.lookup(ctx, open)
+	if err != nil {
+		return err
+	}
+	open, err = t.inOpenFolders(ctx, open)
 	if err != nil {
 		return err
 	}
@@ -130,35 +134,62 @@ func (t *trip) heldSilent(r journal.Record) {
 	t.countHeld(l, r.Reason)
 }
 
-// lookup finds appends of unknown outcome in the UID window that was open when
-// they were sent, or in all of the folder where that window is void.
-func (m *matcher) lookup(ctx context.Context, open []journal.Record) (map[string]journal.Record, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	_, box := m.t.dest.get()
-	found := map[string]journal.Record{}
-	windows := map[uint32]map[string]message.Summary{}
+// inOpenFolders leaves out appends to a folder that can't be looked at: nobody knows
+// what became of these, and they stay as they are.
+func (t *trip) inOpenFolders(ctx context.Context, open []journal.Record) ([]journal.Record, error) {
+	var known []journal.Record
 	for _, r := range open {
-		from := r.NextUID
-		if r.UIDValidity != box.UIDValidity {
-			from = 0
+		f, err := t.folderOf(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		if !f.isHidden() {
+			known = append(known, r)
+			continue
+		}
+		t.awaits(f, r.Key)
+	}
+	return known, nil
+}
+
+// lookup finds appends of unknown outcome in their folders: in the UID window that was
+// open when they were sent, or everywhere where that window is void.
+func (m *matcher) lookup(ctx context.Context, open []journal.Record) (map[string]journal.Record, error) {
+	windows := map[spot]map[string]message.Summary{}
+	for _, r := range open {
+		f, err := m.t.folderOf(ctx, r)
+		if err == nil {
+			err = m.lookInto(ctx, f)
+		}
+		if err != nil {
+			return nil, err
+		}
+		from := spot{f, r.NextUID}
+		if r.UIDValidity != f.now().UIDValidity {
+			from.uid = 0
 		}
 		if windows[from] == nil {
 			windows[from] = map[string]message.Summary{}
 		}
 		windows[from][r.Key] = r.Sum
 	}
-	for _, from := range slices.Sorted(maps.Keys(windows)) {
-		at, err := m.inDestination(ctx, windows[from], from)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found := map[string]journal.Record{}
+	for _, from := range slices.SortedFunc(maps.Keys(windows), inTurn) {
+		if !slices.Contains(m.folders, from.in) {
+			continue // it does not exist, and so they are not there
+		}
+		at, err := m.inDestination(ctx, windows[from], []*folder{from.in}, from.uid)
 		if err != nil {
 			return nil, err
 		}
-		for key, r := range at {
-			found[key] = r
-		}
+		maps.Copy(found, at)
 	}
 	return found, nil
 }
+
+func inTurn(a, b spot) int { return cmp.Or(byMailbox(a.in, b.in), cmp.Compare(a.uid, b.uid)) }
 
 // learn keeps the trip's view of the journal in step with what was just decided.
 func (t *trip) learn(r journal.Record) {
@@ -186,6 +217,7 @@ func (t *trip) arrived(r journal.Record) {
 	defer t.mu.Unlock()
 	t.report.Delivered++
 	t.report.Bytes += r.Sum.Size
+	t.gotLocked(r.Folder, r.Sum.Size)
 	t.room = t.room.Less(plan.Count{Messages: 1, Bytes: r.Sum.Size})
 }
 

@@ -189,11 +189,17 @@ func (t *trip) draw(ctx context.Context, act bool) (plan.Plan, error) {
 	if err != nil {
 		return plan.Plan{}, err
 	}
-	_, box := t.dest.get()
+	if !act {
+		if err := t.foreseeTargets(ctx); err != nil {
+			return plan.Plan{}, err
+		}
+	}
+	box, limit := t.home.now(), t.limit()
 	p := plan.Build(plan.Input{
 		Account: t.account.Name, ConfigHash: t.account.Hash(), Now: t.now(), LastRun: t.lastRun.At,
-		Listing: t.listing, Skip: t.account.Source.Skip, Known: t.knownToPlan(box.AppendLimit), Found: found,
-		Limit: box.AppendLimit, Expire: t.source.Capabilities().Expire, Keep: t.account.Keep, HeldToo: t.heldToo,
+		Listing: t.listing, Skip: t.account.Source.Skip, Known: t.knownToPlan(limit), Found: found,
+		Routes: len(t.account.Routes) > 0, Targets: t.targets,
+		Limit: limit, Expire: t.source.Capabilities().Expire, Keep: t.account.Keep, HeldToo: t.heldToo,
 		Destination: plan.Destination{
 			Host: t.account.Destination.Host, User: t.account.Destination.Mailbox(),
 			Folder: box.Name, Exists: box.Exists, UIDValidity: box.UIDValidity,
@@ -206,6 +212,15 @@ func (t *trip) draw(ctx context.Context, act bool) (plan.Plan, error) {
 	}
 	t.count(p)
 	return p, nil
+}
+
+// limit is the largest message that any folder takes, as far as it is known before one
+// is read: each may have a limit of its own (RFC 7889 §2).
+func (t *trip) limit() int64 {
+	if len(t.account.Routes) > 0 {
+		return t.dest.get().Capabilities().AppendLimit
+	}
+	return t.home.now().AppendLimit
 }
 
 // knownToPlan gives the planner the journal's word on trusted keys.
@@ -231,9 +246,16 @@ func retriable(r journal.Record, limit int64) bool {
 		return false
 	}
 	tooLarge := strings.HasPrefix(r.Reason, reasonTooLarge) && (limit == 0 || r.Listed <= limit)
+	if awaitsFolder(r) {
+		return true
+	}
 	refused := strings.HasPrefix(r.Reason, reasonSource) && r.Attempts < maxAttempts
 	return refused || tooLarge || strings.HasPrefix(r.Reason, reasonSilent)
 }
+
+// awaitsFolder reports held mail whose folder could not be used. Where nothing else is to
+// be done, that is no reason to read it again with every pass of a bridge.
+func awaitsFolder(r journal.Record) bool { return strings.HasPrefix(r.Reason, reasonFolder) }
 
 // count takes the plan's totals into the report and announces the work.
 func (t *trip) count(p plan.Plan) {

@@ -5,12 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
@@ -44,11 +44,16 @@ type trip struct {
 	quit       atomic.Bool    // one of them did in which something was retrieved
 	dest       *link
 
+	home    *folder                // the account's own
+	folders []*folder              // all that were opened or may be; home is the first
+	byName  map[string]*folder     // those of routes, by configured name
+	targets map[string]plan.Target // where messages would go, for a plan, by listing key
+	reached bool                   // all that routes lead to are among them
+
 	ledger  journal.Ledger
 	lastRun LastRun   // the one before
 	opened  time.Time // what the clock said at first
 	clock   plan.Clock
-	index   journal.Index
 
 	listing    []plan.Listed             // what the maildrop holds now
 	byUIDL     []int32                   // indices of the listing, in the order of the UIDLs
@@ -70,8 +75,9 @@ type trip struct {
 	mu             sync.Mutex // guards what follows
 	report         AccountReport
 	room           plan.Room
-	copied         []uint32        // UIDs appended in this trip
 	own            map[string]bool // delivered in it, by key of the record
+	got            map[string]FolderReport
+	shut           []*folder // those that messages could not be delivered to
 	parked         map[string]journal.Record
 	doubts         map[string]doubt           // by key of the record
 	held           map[string]bool            // reported as held in this run, by listing key
@@ -88,7 +94,7 @@ type trip struct {
 	garbled        map[string]bool            // spoil the POP3 session when asked for, by listing key
 	unexplained    int                        // messages in a row refused without a reason
 	off            int                        // messages whose LIST size proved to be wrong
-	unlocatedNoted bool                       // factUnlocated is set
+	unlocatedNoted map[string]bool            // folders that factUnlocated has
 	recognised     map[string]bool            // records counted as known, by key
 	settled        int                        // listed messages whose open append was found to have arrived
 	ordinals       map[string]int             // of content keys given in this trip
@@ -105,7 +111,7 @@ type session struct {
 }
 
 // newTrip makes a trip that has a slot and a place at its source, and unless it glances
-// there first, its folder and a place at the destination.
+// there first, its folders and a place at the destination.
 func newTrip(e *engine, r request, given *slot) *trip {
 	a := r.account
 	a.Source.Wrap, a.Destination.Wrap = given.feel, given.feel
@@ -115,6 +121,8 @@ func newTrip(e *engine, r request, given *slot) *trip {
 		held: map[string]bool{}, heldRow: map[string]int{}, exported: map[string]bool{},
 		garbled: map[string]bool{}, grown: map[string]int64{}, ended: map[string]bool{}, recognised: map[string]bool{},
 		shortened: map[string]message.Summary{}, room: unlimited(),
+		byName: map[string]*folder{}, targets: map[string]plan.Target{}, got: map[string]FolderReport{},
+		unlocatedNoted: map[string]bool{},
 	}
 	t.dest = t.newLink(!r.glance)
 	return t
@@ -123,7 +131,7 @@ func newTrip(e *engine, r request, given *slot) *trip {
 // run is the whole pass.
 func (t *trip) run(ctx context.Context) error {
 	err := t.pass(ctx)
-	return errors.Join(t.concludeExport(err), err)
+	return errors.Join(t.concludeExport(err), err, t.refusals())
 }
 
 // pass carries and deletes. It goes in rounds: a lost connection, or an append whose
@@ -301,13 +309,22 @@ func (t *trip) reopen(ctx context.Context, wait time.Duration) error {
 	if err := sleep(ctx, wait); err != nil {
 		return err
 	}
-	if err := t.dest.refresh(ctx); err != nil {
+	if err := t.lookAgain(ctx); err != nil {
 		return err
 	}
 	if err := t.engine.retry(ctx, func() error { return t.openSource(ctx) }); err != nil {
 		return err
 	}
 	return t.slot.work(ctx)
+}
+
+// lookAgain has the folders seen as they are now: the account's own at once, and others
+// when there is need.
+func (t *trip) lookAgain(ctx context.Context) error {
+	for _, f := range t.folders[1:] {
+		f.age()
+	}
+	return t.dest.refresh(ctx, t.home)
 }
 
 // progress grows with every message that is done with, or known to be garbled, or
@@ -395,7 +412,7 @@ func (t *trip) close() {
 	t.farewell.Wait()
 	t.engine.hosts.release(sourcePlace(t.account))
 	if !t.glances { // else nobody needed it
-		t.engine.folders.release(t.engine.turn(t.account))
+		t.engine.folders.release(t.engine.turns(t.account)...)
 	}
 	t.engine.slots.end(t.slot)
 }
@@ -416,6 +433,11 @@ func (t *trip) finish(err error, took time.Duration) AccountReport {
 	r := &t.report
 	r.Seconds = took.Seconds()
 	r.Waiting = len(t.parked)
+	if len(t.account.Routes) > 0 {
+		r.Folders = slices.SortedFunc(maps.Values(t.got), func(a, b FolderReport) int {
+			return cmp.Compare(a.Folder, b.Folder)
+		})
+	}
 	r.Error = NewErrorReport(err)
 	r.ExitCode = fault.CodeOf(err)
 	if r.Held > 0 {
@@ -469,6 +491,3 @@ func listedOf(p plan.Plan, verb plan.Verb) []plan.Listed {
 	}
 	return out
 }
-
-// folderOf is what the account's folder is called on the server.
-func folderOf(f imapdst.Folder) string { return f.Mailbox }

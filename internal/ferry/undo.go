@@ -3,11 +3,11 @@ package ferry
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
@@ -112,13 +112,13 @@ func (t *trip) settleAll(ctx context.Context) error {
 			return err
 		}
 		if len(t.parked) == 0 {
-			t.report.Totals = Totals{} // nothing was delivered by this
+			t.report.Totals, t.got = Totals{}, map[string]FolderReport{} // nothing was delivered by this
 			return nil
 		}
 		if err := t.waitToSettle(ctx); err != nil {
 			return err
 		}
-		if err := t.dest.refresh(ctx); err != nil {
+		if err := t.lookAgain(ctx); err != nil {
 			return err
 		}
 	}
@@ -138,26 +138,20 @@ func (t *trip) refuseUndo(ctx context.Context) error {
 
 // undoBatch removes those of the records whose mail is where it was put.
 func (t *trip) undoBatch(ctx context.Context, records []journal.Record) error {
-	_, box := t.dest.get()
-	byUID := map[uint32]journal.Record{}
-	var uids []uint32
-	for _, r := range records {
-		if r.UID != 0 && r.UIDValidity == box.UIDValidity {
-			byUID[r.UID] = r
-			uids = append(uids, r.UID)
-		}
-	}
-	sums, err := t.readBack(ctx, uids)
+	places, sums, err := t.readRecords(ctx, records)
 	if err != nil {
 		return err
 	}
-	var remove []uint32
+	remove := map[*folder][]uint32{}
 	var undone []journal.Record
-	for uid, r := range byUID {
-		s, there := sums[uid]
+	for i, r := range records {
+		at := places[i]
+		s, there := sums[at]
 		switch {
+		case at.in == nil:
+			continue
 		case there && sameMail(r, s):
-			remove = append(remove, uid)
+			remove[at.in] = append(remove[at.in], at.uid)
 		case there || r.Reason != takingBack:
 			continue
 		}
@@ -171,29 +165,29 @@ func (t *trip) undoBatch(ctx context.Context, records []journal.Record) error {
 	if err := t.ledger.Put(ctx, undone); err != nil {
 		return err
 	}
-	if len(remove) > 0 {
-		conn, box, done, err := t.dest.use(ctx)
-		if err != nil {
-			return err
-		}
-		defer done()
-		if err := t.removeFrom(ctx, conn, box, remove); err != nil {
+	for _, in := range slices.SortedFunc(maps.Keys(remove), byMailbox) {
+		if err := t.removeFrom(ctx, in, remove[in]); err != nil {
 			return err
 		}
 	}
 	for i := range undone {
 		undone[i].Reason, undone[i].UID = "", 0
 	}
-	t.mu.Lock()
-	t.report.Deleted += len(remove)
-	t.mu.Unlock()
 	return t.ledger.Put(ctx, undone)
 }
 
-func (t *trip) removeFrom(ctx context.Context, conn *imapdst.Conn, box imapdst.Folder, uids []uint32) error {
-	if err := conn.Remove(ctx, box, uids); err != nil {
+func (t *trip) removeFrom(ctx context.Context, in *folder, uids []uint32) error {
+	conn, done, err := t.dest.use(ctx)
+	if err != nil {
 		return err
 	}
+	defer done()
+	if err := conn.Remove(ctx, in.now(), uids); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	t.report.Deleted += len(uids)
+	t.mu.Unlock()
 	t.emit(Event{Kind: Deleted, Messages: len(uids), Text: "taken back"})
 	return nil
 }

@@ -3,7 +3,6 @@ package ferry
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/popferry/popferry/imapdst"
@@ -65,26 +64,13 @@ func (v *verifyAccount) run(ctx context.Context) error {
 // check reads messages back from where the journal says they are and returns the
 // records of those that are not there.
 func (v *verifyAccount) check(ctx context.Context, records []journal.Record) ([]journal.Record, error) {
-	_, box := v.t.dest.get()
-	byUID := map[uint32]journal.Record{}
-	var uids []uint32
-	var lost []journal.Record
-	for _, r := range records {
-		if r.UID == 0 || r.UIDValidity != box.UIDValidity {
-			lost = append(lost, r)
-			continue
-		}
-		byUID[r.UID] = r
-		uids = append(uids, r.UID)
-	}
-	sums, err := v.t.readBack(ctx, uids)
+	places, sums, err := v.t.readRecords(ctx, records)
 	if err != nil {
 		return nil, err
 	}
-	var proven []journal.Record
-	for _, uid := range uids {
-		r := byUID[uid]
-		s, there := sums[uid]
+	var proven, lost []journal.Record
+	for i, r := range records {
+		s, there := sums[places[i]]
 		switch {
 		case there && sameMail(r, s):
 			r.VerifiedAt = time.Now()
@@ -136,23 +122,25 @@ func sameMail(r journal.Record, s message.Summary) bool {
 	return same
 }
 
-// search looks for mail that is not where the journal says: first in the same
+// search looks for mail that is not where the journal says: first elsewhere in its
 // folder, then in all the others.
 func (v *verifyAccount) search(ctx context.Context, strays []journal.Record) error {
 	if len(strays) == 0 {
 		return nil
 	}
-	conn, box, done, err := v.t.dest.use(ctx)
+	conn, done, err := v.t.dest.use(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
+	if strays, err = v.searchOwn(ctx, conn, strays); err != nil {
+		return err
+	}
 	folders, err := conn.Folders(ctx)
 	if err != nil {
 		return err
 	}
-	folders = slices.DeleteFunc(folders, func(name string) bool { return name == box.Name })
-	for _, name := range append([]string{box.Name}, folders...) {
+	for _, name := range folders {
 		if strays, err = v.searchFolder(ctx, conn, name, strays); err != nil {
 			return err
 		}
@@ -165,6 +153,27 @@ func (v *verifyAccount) search(ctx context.Context, strays []journal.Record) err
 		})
 	}
 	return nil
+}
+
+// searchOwn looks for each stray in its own folder. All of them were opened by now.
+func (v *verifyAccount) searchOwn(ctx context.Context, conn *imapdst.Conn, strays []journal.Record) (still []journal.Record, err error) {
+	for _, f := range v.t.folders {
+		var here, elsewhere []journal.Record
+		for _, r := range strays {
+			if r.Folder == f.now().Mailbox {
+				here = append(here, r)
+			} else {
+				elsewhere = append(elsewhere, r)
+			}
+		}
+		if len(here) > 0 && f.now().Exists {
+			if here, err = v.searchIn(ctx, conn, f.now(), here); err != nil {
+				return nil, err
+			}
+		}
+		strays = append(here, elsewhere...)
+	}
+	return strays, nil
 }
 
 func (v *verifyAccount) searchFolder(ctx context.Context, conn *imapdst.Conn, name string,
@@ -182,6 +191,11 @@ func (v *verifyAccount) searchFolder(ctx context.Context, conn *imapdst.Conn, na
 	case !box.Exists:
 		return strays, nil
 	}
+	return v.searchIn(ctx, conn, box, strays)
+}
+
+func (v *verifyAccount) searchIn(ctx context.Context, conn *imapdst.Conn, box imapdst.Folder,
+	strays []journal.Record) ([]journal.Record, error) {
 	candidates, err := v.candidatesIn(ctx, conn, box, strays)
 	if err != nil {
 		return strays, err
@@ -205,7 +219,7 @@ func (v *verifyAccount) searchFolder(ctx context.Context, conn *imapdst.Conn, na
 // place counts a stray that turned up: as found if it is in its folder after all
 // (no UID was known, or UIDVALIDITY changed), which the journal then learns.
 func (v *verifyAccount) place(ctx context.Context, box imapdst.Folder, r journal.Record, uid uint32) error {
-	if folderOf(box) == r.Folder {
+	if box.Mailbox == r.Folder {
 		v.seen.Found++
 		r.UIDValidity, r.UID, r.VerifiedAt = box.UIDValidity, uid, time.Now()
 		return v.t.ledger.Put(ctx, []journal.Record{r})

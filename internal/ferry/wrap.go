@@ -84,7 +84,7 @@ func (m *matcher) seek(ctx context.Context, key string, s message.Summary) (*jou
 	if !m.foreign {
 		return nil, nil
 	}
-	found, err := m.inDestination(ctx, map[string]message.Summary{key: s}, 0)
+	found, err := m.inDestination(ctx, map[string]message.Summary{key: s}, m.folders, 0)
 	if r, ok := found[key]; ok {
 		return &r, err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/internal/mailtest/voyage"
+	"github.com/popferry/popferry/plan"
 )
 
 // event is something that happens at a turn.
@@ -92,10 +93,11 @@ func (h *history) between() {
 		{10, "uidl reused", (*history).reuse},
 		{10, "uidvalidity", (*history).newUIDValidity},
 		{20, "journal lost", (*history).forget},
+		{0, "routes", (*history).turnRoutes},
 		{5, "foreign mail", (*history).prefill},
 		{100, "clock", (*history).resetClock},
 	} {
-		if !h.maybe(e.percent) {
+		if e.percent > 0 && !h.maybe(e.percent) {
 			continue
 		}
 		if what := e.do(h); what != "" {
@@ -290,9 +292,10 @@ func (h *history) take() string {
 }
 
 func (h *history) newUIDValidity() string {
-	v := h.w.Imap.User("").UIDValidity("INBOX") + 1 + uint32(h.rnd.IntN(1000))
-	h.w.Imap.User("").SetUIDValidity("INBOX", v)
-	return fmt.Sprint(v)
+	folder := h.folder()
+	v := h.w.Imap.User("").UIDValidity(folder) + 1 + uint32(h.rnd.IntN(1000))
+	h.w.Imap.User("").SetUIDValidity(folder, v)
+	return fmt.Sprint(folder, " ", v)
 }
 
 // second is another program with the same journal: it is refused.
@@ -318,8 +321,42 @@ func (h *history) strange() string {
 // prefill puts a message into the folder, as others do.
 func (h *history) prefill() string {
 	raw := letter(10_000 + h.rnd.IntN(1000))
-	h.w.Prefill("INBOX", raw)
-	return "one message"
+	folder := h.folder()
+	h.w.Prefill(folder, raw)
+	return "one message into " + folder
+}
+
+// folder is one of the destination's.
+func (h *history) folder() string {
+	if !h.traits.routes {
+		return "INBOX"
+	}
+	all := h.w.Imap.User("").Mailboxes()
+	return all[h.roads.IntN(len(all))]
+}
+
+// turnRoutes puts the routes of an account into another order, and leaves some out where
+// the journal can't be lost: what only it knows to be in a folder is not looked for
+// where no route leads.
+func (h *history) turnRoutes() string {
+	if !h.traits.routes {
+		return ""
+	}
+	bySubject := func(pattern, folder string) plan.Route {
+		return plan.Route{Folder: folder, Match: plan.Criteria{
+			Fields: []plan.FieldMatch{{Key: "subject", Pattern: pattern}}}}
+	}
+	routes := []plan.Route{
+		bySubject("*1", "Lists/One"), bySubject("*2", "Lists/Two"), bySubject("letter*", "Letters"), bySubject("note*", "INBOX"),
+		{Folder: "Archive/{year}", Match: plan.Criteria{OlderThan: 24 * time.Hour}},
+	}
+	h.roads.Shuffle(len(routes), func(i, j int) { routes[i], routes[j] = routes[j], routes[i] })
+	if !h.traits.forgets && !h.traits.stranger && h.roads.IntN(4) == 0 {
+		routes = routes[:h.roads.IntN(len(routes))]
+	}
+	at := h.roads.IntN(len(h.w.Config.Accounts))
+	h.w.Config.Accounts[at].Routes = routes
+	return fmt.Sprintf("of account %d: %v", at, routes)
 }
 
 // renumber gives all messages of a maildrop other UIDLs, unless deletions are in

@@ -25,6 +25,7 @@ import (
 type history struct {
 	*testing.T
 	rnd    *rand.Rand
+	roads  *rand.Rand // for all that is about folders
 	w      *voyage.World
 	traits traits
 	turns  *voyage.Turns
@@ -65,6 +66,7 @@ type traits struct {
 	stranger  bool // somebody with another journal is at the same maildrops
 	clock     clock
 	wraps     bool // mail that is refused is wrapped
+	routes    bool // mail goes to several folders
 	options   voyage.Options
 }
 
@@ -73,11 +75,11 @@ func (t traits) String() string {
 	return fmt.Sprintf("%d maildrops, %d lives, keep %v, clock %v, copies %v, journal may be lost %v, stranger %v; "+
 		"POP3 without UIDL %v, TOP %v, CAPA %v, PIPELINING %v; exclusive %v, twin UIDLs %v; "+
 		"EXPIRE 0 %v, LOGIN-DELAY %v; "+
-		"IMAP without UIDPLUS %v, MULTIAPPEND %v; literals %d, stored at literal %v, quota %d, notes are wrapped %v",
+		"IMAP without UIDPLUS %v, MULTIAPPEND %v; literals %d, stored at literal %v, quota %d, notes are wrapped %v, routes %v",
 		t.drops, t.lives, t.keep, t.clock, t.copies, t.forgets, t.stranger,
 		pop.NoUIDL, pop.NoTOP, pop.NoCAPA, pop.NoPipelining, pop.Exclusive, pop.DuplicateUIDLs,
 		pop.ExpireAtOnce, pop.LoginDelay,
-		imap.NoUIDPlus, imap.NoMultiAppend, imap.Literals, imap.StoreAtLiteral, imap.Quota, t.wraps)
+		imap.NoUIDPlus, imap.NoMultiAppend, imap.Literals, imap.StoreAtLiteral, imap.Quota, t.wraps, t.routes)
 }
 
 func (h *history) maybe(percent int) bool { return h.rnd.IntN(100) < percent }
@@ -95,6 +97,7 @@ func (h *history) draw() traits {
 	if h.maybe(40) {
 		t.clock = wrongOnce + clock(h.rnd.IntN(2))
 	}
+	t.routes = h.roads.IntN(100) < 40
 	o := &t.options
 	o.Keep, o.Maildrops, o.Form = t.keep, t.drops, voyage.Unwrapped
 	h.drawRules(&t)
@@ -126,6 +129,9 @@ func (h *history) begin() {
 	}
 	h.tune(false)
 	h.wrongLife = 1 + h.rnd.IntN(h.traits.lives)
+	if h.traits.routes {
+		h.turnRoutes()
+	}
 	h.stranger = voyage.NewDisk()
 	for range h.rnd.IntN(7) {
 		h.arrive()

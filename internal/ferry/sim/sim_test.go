@@ -113,7 +113,7 @@ func inBubble(t *testing.T, do func(*testing.T)) {
 }
 
 func newHistory(seed uint64) *history {
-	return &history{rnd: rand.New(rand.NewPCG(seed, 0)), trace: fnv.New64a(), figures: map[string]int{}}
+	return &history{rnd: rand.New(rand.NewPCG(seed, 0)), roads: rand.New(rand.NewPCG(seed, 1)), trace: fnv.New64a(), figures: map[string]int{}}
 }
 
 // tellAll plays a history.

@@ -69,7 +69,7 @@ func TestStepKill(t *testing.T) {
 // TestOneRun lets one run do all that there is to do: what is delivered is also
 // deleted in it, and it says that all is well.
 func TestOneRun(t *testing.T) {
-	for _, group := range [][]scenario{amounts(), identities(), abilities()} {
+	for _, group := range [][]scenario{amounts(), identities(), abilities(), routings()} {
 		for _, s := range group {
 			for _, c := range s.combinations() {
 				t.Run(s.name+"/"+c.String(), func(t *testing.T) {

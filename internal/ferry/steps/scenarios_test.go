@@ -14,7 +14,7 @@ func scenarios() []scenario {
 	var all []scenario
 	for _, group := range [][]scenario{
 		amounts(), identities(), names(), changes(), destinations(), abilities(), refusals(),
-		breaks(), expires(), deletions(), losses(),
+		breaks(), expires(), deletions(), losses(), routings(),
 	} {
 		all = append(all, group...)
 	}

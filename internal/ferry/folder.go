@@ -1,0 +1,287 @@
+package ferry
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/popferry/popferry/imapdst"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/plan"
+)
+
+// folder is one folder of the destination that mail of a trip goes to, or may be in.
+// The account's own is opened with the connection; others only when there is mail for
+// them, or when one may hold mail that the journal does not know.
+type folder struct {
+	name  string // as configured, its date filled in
+	index journal.Index
+	past  bool // no route leads to it: other accounts may be at work in it
+
+	waiting map[string]bool // messages that it keeps from being delivered; guarded by the trip
+
+	mu      sync.Mutex // guards what follows
+	box     imapdst.Folder
+	stale   bool     // box is what was true some time ago
+	copied  []uint32 // UIDs appended in this trip
+	refusal error    // why nothing can be delivered to it
+	hidden  bool     // nor can it be looked at
+}
+
+// now is the folder as it was seen last.
+func (f *folder) now() imapdst.Folder {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.box
+}
+
+func (f *folder) set(box imapdst.Folder) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.box, f.stale = box, false
+}
+
+func (f *folder) isStale() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.stale
+}
+
+func (f *folder) age() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stale = true
+}
+
+// close says that nothing can be delivered to the folder in this trip.
+func (f *folder) close(refusal error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refusal = cmp.Or(f.refusal, refusal)
+}
+
+// hide says that it can't even be looked at.
+func (f *folder) hide(refusal error) {
+	f.close(refusal)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hidden = true
+}
+
+func (f *folder) isHidden() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.hidden
+}
+
+func (f *folder) closed() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.refusal
+}
+
+// gained notes a UID that was appended.
+func (f *folder) gained(uid uint32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.copied = append(f.copied, uid)
+}
+
+// spot is the place of one message: UIDs mean something only with their folder.
+type spot struct {
+	in  *folder
+	uid uint32
+}
+
+// admit makes a folder one of the trip's, unless it is one already.
+func (t *trip) admit(ctx context.Context, f *folder) (*folder, error) {
+	mailbox := f.now().Mailbox
+	for _, known := range t.folders {
+		if known.now().Mailbox == mailbox {
+			return known, nil
+		}
+	}
+	index, err := t.engine.Journal.Index(ctx, journal.FolderKey{
+		Host: t.account.Destination.Host, User: t.account.Destination.Mailbox(), Folder: mailbox,
+	})
+	if err != nil {
+		return nil, err
+	}
+	f.index = index
+	t.folders = append(t.folders, f)
+	return f, nil
+}
+
+// folderNamed is the folder of a configured name, which need not exist.
+func (t *trip) folderNamed(ctx context.Context, name string) (*folder, error) {
+	if name == t.account.Folder {
+		return t.home, nil
+	}
+	if f := t.byName[name]; f != nil {
+		return f, nil
+	}
+	f := &folder{name: name}
+	err := t.dest.do(ctx, f, func(c *imapdst.Conn, _ imapdst.Folder) (err error) {
+		f.box, err = c.Folder(ctx, name, false)
+		return err
+	})
+	if isRefusal(err) {
+		f.hide(err)
+		t.byName[name] = f
+		return f, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.sayRenamed(f.box)
+	box := f.box
+	if f, err = t.admit(ctx, f); err != nil {
+		return nil, err
+	}
+	f.set(box)
+	f.past = false
+	t.byName[name] = f
+	return f, nil
+}
+
+// isRefusal reports an error that is about one folder: others may still be open to us.
+func isRefusal(err error) bool {
+	code := fault.CodeOf(err)
+	return err != nil && (code == fault.Refused || code == fault.Config)
+}
+
+func (t *trip) sayRenamed(box imapdst.Folder) {
+	if box.Renamed {
+		t.note("folder %s is called %s on the server, which forbids its name as it is",
+			fault.Escape(box.Name), fault.Escape(box.Mailbox))
+	}
+}
+
+// folderOf is the folder in which a record has its message, or was to have it; that may
+// be one that no route leads to any more. It need not exist.
+func (t *trip) folderOf(ctx context.Context, r journal.Record) (*folder, error) {
+	for _, f := range t.folders {
+		if f.now().Mailbox == r.Folder {
+			return f, nil
+		}
+	}
+	if r.Folder == "" {
+		return t.home, nil
+	}
+	f := &folder{past: true}
+	err := t.dest.do(ctx, f, func(c *imapdst.Conn, _ imapdst.Folder) (err error) {
+		f.box, err = c.Open(ctx, r.Folder)
+		return err
+	})
+	f.box.Mailbox = r.Folder
+	if isRefusal(err) {
+		f.hide(err)
+	} else if err != nil {
+		return nil, err
+	}
+	f.name = f.box.Name
+	return t.admit(ctx, f)
+}
+
+// spotOf is where a record has its message; ok is false if nobody knows.
+func (t *trip) spotOf(ctx context.Context, r journal.Record) (s spot, ok bool, err error) {
+	f, err := t.folderOf(ctx, r)
+	if err == nil {
+		err = t.freshen(ctx, f)
+	}
+	if err != nil {
+		return spot{}, false, err
+	}
+	box := f.now()
+	return spot{f, r.UID}, r.UID != 0 && box.Exists && r.UIDValidity == box.UIDValidity, nil
+}
+
+// freshen opens a folder, or opens it again where what is known of it is old. One that
+// can't be opened is closed to mail; but where any folder may hold what is about to be
+// copied, nobody can know that it does not, and the trip ends (I4).
+func (t *trip) freshen(ctx context.Context, f *folder) error {
+	if !f.isStale() || !f.now().Exists || f.isHidden() {
+		return nil
+	}
+	err := t.dest.refresh(ctx, f)
+	if isRefusal(err) && f != t.home && !t.everywhere() {
+		f.hide(err)
+		return nil
+	}
+	return err
+}
+
+// provide makes a folder if it is missing.
+func (t *trip) provide(ctx context.Context, f *folder) error {
+	if f.closed() != nil || f.now().Exists {
+		return f.closed()
+	}
+	var box imapdst.Folder
+	err := t.dest.do(ctx, f, func(c *imapdst.Conn, _ imapdst.Folder) (err error) {
+		box, err = c.Folder(ctx, f.name, true)
+		return err
+	})
+	if isRefusal(err) {
+		f.close(err)
+	}
+	if err == nil {
+		f.set(box)
+	}
+	return err
+}
+
+// everywhere reports whether mail that the journal does not know may be in any of the
+// account's folders: without a journal that knows all of it, and after a renumbering,
+// since a route may have led elsewhere on another day.
+func (t *trip) everywhere() bool {
+	return len(t.account.Routes) > 0 && (!t.baseline || t.renumbered || t.origin == originAdopted)
+}
+
+// reach makes all folders that the account's routes can lead to known, as far as they
+// exist.
+func (t *trip) reach(ctx context.Context) error {
+	if t.reached || !t.everywhere() {
+		return nil
+	}
+	var boxes []imapdst.Folder
+	err := t.dest.do(ctx, t.home, func(c *imapdst.Conn, _ imapdst.Folder) (err error) {
+		boxes, err = c.Existing(ctx, foldersOf(t.account))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, box := range boxes {
+		box.Exists = true
+		if _, err := t.admit(ctx, &folder{name: box.Name, box: box, stale: true}); err != nil {
+			return err
+		}
+	}
+	t.reached = true
+	return nil
+}
+
+// foldersOf are the folders that an account's mail may go to, as configured.
+func foldersOf(a plan.Account) []string {
+	names := []string{a.Folder}
+	for _, r := range a.Routes {
+		if !slices.Contains(names, r.Folder) {
+			names = append(names, r.Folder)
+		}
+	}
+	return names
+}
+
+// refusals is the error for mail that could not be delivered because of its folder.
+func (t *trip) refusals() error {
+	var errs []error
+	for _, f := range t.shut {
+		refusal := f.closed()
+		errs = append(errs, fault.New(fault.CodeOf(refusal), "%s for folder %s not delivered: %w",
+			count(len(f.waiting), "message"), fault.Escape(f.name), refusal).WithHint("%s", fault.HintOf(refusal)))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,83 @@
+package ferry_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/mailtest/corpus"
+	"github.com/popferry/popferry/internal/mailtest/dovecot"
+	"github.com/popferry/popferry/plan"
+)
+
+// TestDovecotRoutes reads each folder's files: what routes lead there is there, once,
+// after two runs and after one that has lost its journal and has its routes in another
+// order.
+func TestDovecotRoutes(t *testing.T) {
+	for _, o := range []dovecot.Options{{}, {Prefix: "INBOX."}} {
+		t.Run("prefix "+o.Prefix, func(t *testing.T) {
+			s := startDovecot(t, o)
+			want := map[string][][]byte{}
+			deliver := func(folder string, raw []byte) {
+				t.Helper()
+				if err := s.Deliver("alice", raw); err != nil {
+					t.Fatal(err)
+				}
+				want[folder] = append(want[folder], raw)
+			}
+			for i, m := range corpus.Ordinary(40, 11) {
+				if i%2 == 0 {
+					deliver("INBOX", append([]byte("X-Kind: plain\r\n"), m.Raw...))
+					continue
+				}
+				folder := []string{"Entw&APw-rfe/&ZeVnLA-", "Entw&APw-rfe/R&-D"}[i/2%2] // as they are on disk
+				deliver(folder, fmt.Appendf(nil, "X-Kind: =?utf-8?Q?=C3=BC_%d?=\r\n%s", i/2%2, m.Raw))
+			}
+			for year := 2004; year < 2008; year++ {
+				deliver(fmt.Sprintf("Archive/%d", year), from("old", year, year))
+			}
+			config := dovecotConfig(t, s)
+			kind := func(pattern, folder string) plan.Route {
+				return plan.Route{Folder: folder, Match: plan.Criteria{
+					Fields: []plan.FieldMatch{{Key: "header.x-kind", Pattern: pattern}}}}
+			}
+			config.Accounts[0].Routes = []plan.Route{
+				kind("ü 0", "Entwürfe/日本"), kind("ü 1", "Entwürfe/R&D"), kind("plain", "INBOX"), route("", `\Archive/{year}`),
+			}
+			j := openJournal(t, t.TempDir())
+			first := runFerry(t, ferry.Options{Config: config, Journal: j})
+			if first.ExitCode != 0 || first.Totals.Delivered != 44 {
+				t.Fatalf("first run: %+v", first)
+			}
+			inFiles(t, s, want)
+			if again := runFerry(t, ferry.Options{Config: config, Journal: j}); again.Totals.Known != 44 {
+				t.Errorf("second run: %+v", again.Totals)
+			}
+			v := ferry.Verify(t.Context(), ferry.Options{Config: config, Journal: j})
+			if v.Totals.Found != 44 || v.ExitCode != 0 {
+				t.Errorf("verify: %+v", v)
+			}
+			j.Close()
+			slices.Reverse(config.Accounts[0].Routes)
+			blank := openJournal(t, t.TempDir())
+			rebuilt := runFerry(t, ferry.Options{Config: config, Journal: blank})
+			if rebuilt.Totals.Delivered != 0 || rebuilt.Totals.Duplicate != 44 || rebuilt.ExitCode != 0 {
+				t.Errorf("without its journal: %+v", rebuilt)
+			}
+			inFiles(t, s, want)
+			if r := ferry.Undo(t.Context(), ferry.Options{Config: config, Journal: blank}); r.Totals.Deleted != 0 {
+				t.Errorf("took back what it did not bring: %+v", r)
+			}
+		})
+	}
+}
+
+// inFiles compares the files of folders with what was put into the maildrop.
+func inFiles(t *testing.T, s *dovecot.Server, want map[string][][]byte) {
+	t.Helper()
+	for _, folder := range slices.Sorted(maps.Keys(want)) {
+		sameMail(t, messages(t, s, "alice", folder), want[folder])
+	}
+}

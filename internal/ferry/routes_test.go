@@ -1,0 +1,333 @@
+package ferry_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/plan"
+)
+
+// from makes a message of a sender, of a year.
+func from(sender string, year, n int) []byte {
+	return fmt.Appendf(nil, "Message-ID: <%s-%d-%d@example.org>\r\nFrom: %s@example.org\r\n"+
+		"Date: Tue, 03 Mar %d 05:06:07 +0000\r\nSubject: number %d\r\n\r\nText %d.\r\n", sender, year, n, sender, year, n, n)
+}
+
+// route sends mail of a sender, or old mail for "", to a folder.
+func route(sender, folder string) plan.Route {
+	if sender == "" {
+		return plan.Route{Match: plan.Criteria{OlderThan: 24 * time.Hour}, Folder: folder}
+	}
+	return plan.Route{Folder: folder, Match: plan.Criteria{
+		Fields: []plan.FieldMatch{{Key: "from", Pattern: sender + "@example.org"}}}}
+}
+
+// routed is a pair whose account has routes, and mail for three folders.
+func routed(t *testing.T, po popd.Options, io imapd.Options) (p *pair, byFolder map[string][][]byte) {
+	t.Helper()
+	byFolder = map[string][][]byte{}
+	year := time.Now().Year()
+	var mail [][]byte
+	for n := range 6 {
+		for folder, m := range map[string][]byte{
+			"Lists/Go": from("go", 2001, n), "Lists/C": from("c", year+1, n), "Archive/2003": from("x", 2003, n),
+			"Archive/2004": from("y", 2004, n), "INBOX": fmt.Appendf(nil, "Subject: undated %d\r\n\r\nx\r\n", n),
+		} {
+			mail = append(mail, m)
+			byFolder[folder] = append(byFolder[folder], m)
+		}
+	}
+	p = newPair(t, po, io, mail...)
+	p.account().Routes = []plan.Route{route("go", "Lists/Go"), route("c", "Lists/C"), route("", "Archive/{year}")}
+	return p, byFolder
+}
+
+// inFolders compares all folders of the destination with what they should have.
+func (p *pair) inFolders(want map[string][][]byte) {
+	p.t.Helper()
+	got := map[string][]string{}
+	for _, name := range p.imap.User("").Mailboxes() {
+		for _, m := range p.imap.Mailbox(name) {
+			got[name] = append(got[name], string(m.Raw))
+		}
+		slices.Sort(got[name])
+	}
+	all := map[string][]string{}
+	for name, mail := range want {
+		for _, m := range mail {
+			all[name] = append(all[name], string(m))
+		}
+		slices.Sort(all[name])
+	}
+	if diff := cmp.Diff(all, got); diff != "" {
+		p.t.Error(diff)
+	}
+}
+
+// servers are what destinations with routes may be like.
+var servers = map[string]imapd.Options{
+	"plain": {}, "no UIDPLUS": {NoUIDPlus: true}, "prefix": {Prefix: "INBOX."},
+	"singly": {NoMultiAppend: true, Literals: imapd.LiteralSync},
+}
+
+// named gives folders the names that they have on a server.
+func named(io imapd.Options, byFolder map[string][][]byte) map[string][][]byte {
+	out := map[string][][]byte{}
+	for name, mail := range byFolder {
+		if io.Prefix != "" && name != "INBOX" {
+			name = io.Prefix + strings.ReplaceAll(name, "/", ".")
+		}
+		out[name] = mail
+	}
+	return out
+}
+
+// TestRoutes: mail goes where its route leads, and a second run, with the journal or
+// without, copies nothing, even if the routes have changed meanwhile.
+func TestRoutes(t *testing.T) {
+	for pop, po := range map[string]popd.Options{"UIDL": {}, "no UIDL": {NoUIDL: true}, "no TOP": {NoTOP: true}} {
+		for name, io := range servers {
+			t.Run(pop+", "+name, func(t *testing.T) {
+				p, byFolder := routed(t, po, io)
+				want := named(io, byFolder)
+				r := p.run(0, 30)
+				p.inFolders(want)
+				if got := r.Accounts[0].Folders; len(got) != 5 || got[0].Delivered != 6 || got[0].Bytes == 0 {
+					t.Errorf("folders in the report: %+v", got)
+				}
+				p.run(0, 0)
+				slices.Reverse(p.account().Routes)
+				p.run(0, 0)
+				p.forget()
+				p.run(0, 0)
+				p.inFolders(want)
+				p.account().Routes = p.account().Routes[:1] // {year}: what it does not fit is beyond it
+				p.pop.Deliver(from("z", 2003, 77))
+				p.run(0, 1)
+				byFolder["Archive/2003"] = append(byFolder["Archive/2003"], from("z", 2003, 77))
+				p.inFolders(named(io, byFolder))
+				v := ferry.Verify(t.Context(), p.o)
+				if v.ExitCode != 0 || v.Totals.Found != 31 {
+					t.Errorf("verify: %+v", v)
+				}
+			})
+		}
+	}
+}
+
+// TestFoldersThatNothingGoesTo are neither made nor opened.
+func TestFoldersThatNothingGoesTo(t *testing.T) {
+	p, _ := routed(t, popd.Options{}, imapd.Options{})
+	p.account().Routes = append([]plan.Route{route("nobody", "Nothing")}, p.account().Routes...)
+	p.run(0, 30)
+	if boxes := p.imap.User("").Mailboxes(); slices.Contains(boxes, "Nothing") || len(boxes) != 5 {
+		t.Errorf("folders %q", boxes)
+	}
+	before := maps.Clone(p.imap.Counters().Commands)
+	p.run(0, 0)
+	p.pop.Deliver(from("go", 2001, 99))
+	p.run(0, 1)
+	now := p.imap.Counters().Commands
+	// Each run opens INBOX; the second Lists/Go as well, before it looks into it.
+	if n := now["EXAMINE"] - before["EXAMINE"]; n != 3 {
+		t.Errorf("opened %d times", n)
+	}
+	if now["CREATE"] != before["CREATE"] || now["CREATE"] != 4 {
+		t.Errorf("%d folders made", now["CREATE"])
+	}
+}
+
+// TestAFolderThatIsRefused holds what is for it, delivers the rest, and is tried again
+// by every run (I7).
+func TestAFolderThatIsRefused(t *testing.T) {
+	for _, command := range []string{"CREATE", "APPEND"} {
+		for name, io := range servers {
+			t.Run(command+", "+name, func(t *testing.T) {
+				p, byFolder := routed(t, popd.Options{}, io)
+				p.imap.Configure(func(o *imapd.Options) {
+					o.Reply = func(e imapd.Event) imapd.Action {
+						if e.Stage == imapd.AtCommand && e.Command == command && strings.Contains(e.Line, "Go") {
+							return imapd.Action{Reply: "NO [NOPERM] not here"}
+						}
+						return imapd.Action{}
+					}
+				})
+				r := p.run(fault.Refused, 24)
+				e := r.Accounts[0].Error
+				if r.Totals.Held != 6 || !strings.Contains(e.Message, "6 messages for folder Lists/Go not delivered") ||
+					!strings.Contains(e.Message, "NOPERM") || e.Hint == "" {
+					t.Errorf("%+v, %+v", r.Totals, e)
+				}
+				p.run(fault.Refused, 0)
+				p.imap.Configure(func(o *imapd.Options) { o.Reply = nil })
+				p.run(0, 6)
+				p.inFolders(named(io, byFolder))
+			})
+		}
+	}
+}
+
+// TestDeleteAndUndoFollowTheFolder of each message, also of one that no route leads to any
+// more.
+func TestDeleteAndUndoFollowTheFolder(t *testing.T) {
+	for name, io := range servers {
+		t.Run(name, func(t *testing.T) {
+			p, byFolder := routed(t, popd.Options{}, io)
+			p.run(0, 30)
+			p.account().Routes = p.account().Routes[:1]
+			if name != "no UIDPLUS" {
+				if r := ferry.Undo(t.Context(), p.o); r.Totals.Deleted != 30 || r.ExitCode != 0 {
+					t.Fatalf("undo: %+v", r)
+				}
+				p.inFolders(nil)
+				p.account().Routes = append(p.account().Routes, route("c", "Lists/C"), route("", "Archive/{year}"))
+				p.run(0, 30)
+				p.account().Routes = nil
+			}
+			p.account().Keep.Delete = true
+			p.o.ConfirmDelete = true
+			p.run(0, 0)
+			p.kept(0)
+			p.inFolders(named(io, byFolder))
+		})
+	}
+}
+
+// TestVerifyLooksInTheFolderOfEach, and then in the others.
+func TestVerifyLooksInTheFolderOfEach(t *testing.T) {
+	p, _ := routed(t, popd.Options{}, imapd.Options{})
+	p.run(0, 30)
+	user := p.imap.User("")
+	user.SetUIDValidity("Lists/Go", 4711)
+	user.Create("Elsewhere")
+	if _, err := user.Move("Lists/C", user.Mailbox("Lists/C")[0].UID, "Elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	user.Expunge("INBOX", user.Mailbox("INBOX")[0].UID)
+	v := ferry.Verify(t.Context(), p.o)
+	if v.Totals != (ferry.VerifyTotals{Delivered: 30, Found: 28, Moved: 1, Missing: 1}) || v.ExitCode != fault.Held {
+		t.Errorf("%+v", v.Totals)
+	}
+}
+
+// TestPlanTellsTheFolders from headers alone, and writes nothing.
+func TestPlanTellsTheFolders(t *testing.T) {
+	p, _ := routed(t, popd.Options{}, imapd.Options{})
+	plans, r := ferry.Plans(t.Context(), p.o)
+	if r.ExitCode != 0 || p.retrieved() != 0 || len(p.imap.User("").Mailboxes()) != 1 {
+		t.Fatalf("%+v, %d retrieved", r, p.retrieved())
+	}
+	text := plans[0].String()
+	for _, want := range []string{"folder Archive/2003: 6 (", "folder INBOX: 6 (", "folder Lists/Go: 6 ("} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in:\n%s", want, text)
+		}
+	}
+	var b strings.Builder
+	if err := plans[0].Explain(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"new; to Lists/C by route 2\n", "new; no route matches, so to INBOX\n"} {
+		if n := strings.Count(b.String(), want); n != 6 {
+			t.Errorf("%q is there %d times:\n%s", want, n, b.String())
+		}
+	}
+	p.pop.Configure(func(o *popd.Options) { o.NoTOP = true })
+	plans, _ = ferry.Plans(t.Context(), p.o)
+	if why := plans[0].Actions[0].Why; why != "new; its folder is known when it is read" {
+		t.Error(why)
+	}
+}
+
+// TestForbiddenNameIsTold in the plan and in the report.
+func TestForbiddenNameIsTold(t *testing.T) {
+	io := imapd.Options{Prefix: "INBOX."}
+	p := newPair(t, popd.Options{}, io, from("go", 2001, 1))
+	p.account().Routes = []plan.Route{route("go", "Lists/go.org")}
+	r := p.run(0, 1)
+	p.inFolders(map[string][][]byte{"INBOX.Lists.go=2Eorg": {from("go", 2001, 1)}})
+	want := "folder Lists/go.org is called INBOX.Lists.go=2Eorg on the server, which forbids its name as it is"
+	if !slices.Contains(r.Accounts[0].Notes, want) {
+		t.Errorf("notes %q", r.Accounts[0].Notes)
+	}
+}
+
+// TestAccountsThatShareFolders take turns without getting stuck, and neither takes the
+// other's mail for its own.
+func TestAccountsThatShareFolders(t *testing.T) {
+	for name, io := range servers {
+		t.Run(name, func(t *testing.T) {
+			p, byFolder := routed(t, popd.Options{}, io)
+			other := popd.New(popd.Options{}, byFolder["Lists/Go"]...)
+			t.Cleanup(func() { other.Close() })
+			b := *p.account()
+			b.Name, b.Source.Username, b.Source.Dial = "bob", "bob", other.Dial
+			b.Folder, b.Routes = "Lists/C", []plan.Route{route("go", "Lists/Go"), route("c", "INBOX")}
+			p.o.Config.Accounts = append(p.o.Config.Accounts, b)
+			p.run(0, 36)
+			p.run(0, 0)
+			byFolder["Lists/Go"] = append(byFolder["Lists/Go"], byFolder["Lists/Go"]...)
+			p.inFolders(named(io, byFolder))
+		})
+	}
+}
+
+// TestLostAnswerIsLookedForWhereItWent, though the route leads elsewhere by now.
+func TestLostAnswerIsLookedForWhereItWent(t *testing.T) {
+	for name, io := range servers {
+		t.Run(name, func(t *testing.T) {
+			p, byFolder := routed(t, popd.Options{}, io)
+			p.run(0, 30)
+			p.pop.Deliver(from("go", 2001, 99))
+			p.imap.Configure(func(o *imapd.Options) {
+				o.Reply = func(e imapd.Event) imapd.Action {
+					if e.Stage == imapd.AtStore && e.Command == "APPEND" {
+						return imapd.Action{StoreAfter: -1, Cut: imapd.FIN}
+					}
+					return imapd.Action{}
+				}
+			})
+			p.o.NoWait, p.o.Config.Settle = true, time.Hour
+			p.run(fault.Temporary, 0)
+			p.imap.Configure(func(o *imapd.Options) { o.Reply = nil })
+			if n := p.imap.Commit(); n != 1 {
+				t.Fatalf("%d messages arrived late", n)
+			}
+			p.account().Routes = []plan.Route{route("go", "Elsewhere")}
+			p.o.NoWait, p.o.Config.Settle = false, time.Millisecond
+			p.run(0, 1)
+			byFolder["Lists/Go"] = append(byFolder["Lists/Go"], from("go", 2001, 99))
+			p.inFolders(named(io, byFolder))
+		})
+	}
+}
+
+// TestAdoptLooksInAllFolders that the routes can lead to, also where only the content
+// tells, and copies nothing.
+func TestAdoptLooksInAllFolders(t *testing.T) {
+	for name, po := range map[string]popd.Options{"TOP": {}, "no TOP": {NoTOP: true}} {
+		t.Run(name, func(t *testing.T) {
+			p, byFolder := routed(t, po, imapd.Options{})
+			p.run(0, 30)
+			p.forget()
+			p.pop.Deliver(nil, from("new", 2003, 1))
+			slices.Reverse(p.account().Routes)
+			if r := ferry.Adopt(t.Context(), p.o, false); r.Totals.Duplicate != 30 || r.Totals.Delivered != 0 {
+				t.Fatalf("%+v", r)
+			}
+			p.run(fault.Held, 1)
+			byFolder["Archive/2003"] = append(byFolder["Archive/2003"], from("new", 2003, 1))
+			p.inFolders(byFolder)
+		})
+	}
+}

@@ -1,0 +1,114 @@
+package plan
+
+import (
+	"bytes"
+	"io"
+	"mime"
+	"strings"
+	"time"
+
+	"golang.org/x/net/html/charset"
+)
+
+// MaxHeader bounds what routes see of a message's header, in octets. Fields behind it
+// are not looked at.
+const MaxHeader = 1 << 20
+
+// maxValue bounds what is looked at of one header field, in octets.
+const maxValue = 64 << 10
+
+// Mail is what routes look at.
+type Mail struct {
+	// Header is the beginning of the message, of which nothing counts behind the
+	// empty line that ends the header.
+	Header []byte
+	// Date is the INTERNALDATE that it is delivered with; zero where it has none.
+	Date time.Time
+	// Size is in octets.
+	Size int64
+}
+
+// values calls use with the value of each field that has one of the names, in lower
+// case, decoded and folded, until use returns true; it reports whether it did.
+func (m Mail) values(names []string, use func(string) bool) bool {
+	header := m.Header[:min(len(m.Header), MaxHeader)]
+	for len(header) > 0 {
+		line, rest := nextField(header)
+		if len(line) == 0 {
+			return false
+		}
+		header = rest
+		name, value, ok := bytes.Cut(line, []byte{':'})
+		if ok && isOneOf(name, names) && use(decoded(value[:min(len(value), maxValue)])) {
+			return true
+		}
+	}
+	return false
+}
+
+// nextField cuts off the first field with its continuation lines (RFC 5322 §2.2.3);
+// it is empty at the end of the header.
+func nextField(header []byte) (field, rest []byte) {
+	for at := 0; ; {
+		n := bytes.IndexByte(header[at:], '\n')
+		if n < 0 {
+			return header, nil
+		}
+		at += n + 1
+		if len(bytes.Trim(header[:at], "\r\n")) == 0 {
+			return nil, nil
+		}
+		if at == len(header) || header[at] != ' ' && header[at] != '\t' {
+			return header[:at], header[at:]
+		}
+	}
+}
+
+func isOneOf(name []byte, names []string) bool {
+	name = bytes.TrimRight(name, " \t") // RFC 5322 §4.5 allows it before the colon
+	for _, n := range names {
+		if strings.EqualFold(n, string(name)) {
+			return true
+		}
+	}
+	return false
+}
+
+// decoded reads encoded words (RFC 2047); what can't be read stays as it is.
+func decoded(value []byte) string {
+	text := fold(string(value))
+	if !strings.Contains(text, "=?") {
+		return text
+	}
+	words := mime.WordDecoder{CharsetReader: func(label string, in io.Reader) (io.Reader, error) {
+		return charset.NewReaderLabel(label, in)
+	}}
+	// Not of the folded text: base64 tells upper case from lower.
+	plain, err := words.DecodeHeader(strings.Join(strings.Fields(string(value)), " "))
+	if err != nil {
+		return text
+	}
+	return fold(plain)
+}
+
+// identifiers lists what stands in angle brackets in a folded value, and what looks like
+// an address without them.
+func identifiers(value string) []string {
+	var list []string
+	for rest := value; ; {
+		_, after, open := strings.Cut(rest, "<")
+		inner, behind, closed := strings.Cut(after, ">")
+		if !open || !closed {
+			break
+		}
+		list = append(list, strings.TrimSpace(inner))
+		rest = behind
+	}
+	bare := strings.FieldsFuncSeq(value, func(r rune) bool { return strings.ContainsRune(" ,;:<>()\"", r) })
+	for word := range bare {
+		if strings.Contains(word, "@") {
+			list = append(list, word)
+		}
+	}
+	return list
+}
