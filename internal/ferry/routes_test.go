@@ -331,3 +331,27 @@ func TestAdoptLooksInAllFolders(t *testing.T) {
 		})
 	}
 }
+
+// TestWhereNobodyCanLook: without its journal a run copies nothing as long as it can't
+// look into a folder that may have it all (I4).
+func TestWhereNobodyCanLook(t *testing.T) {
+	p, byFolder := routed(t, popd.Options{}, imapd.Options{})
+	p.run(0, 30)
+	p.forget()
+	slices.Reverse(p.account().Routes)
+	p.imap.Configure(func(o *imapd.Options) {
+		o.Reply = func(e imapd.Event) imapd.Action {
+			if e.Stage == imapd.AtCommand && e.Command == "EXAMINE" && strings.Contains(e.Line, "Lists/Go") {
+				return imapd.Action{Reply: "NO [NOPERM] not for you"}
+			}
+			return imapd.Action{}
+		}
+	})
+	r := p.run(fault.Refused, 0)
+	if e := r.Accounts[0].Error; !strings.Contains(e.Message, "Lists/Go") {
+		t.Errorf("%+v", e)
+	}
+	p.imap.Configure(func(o *imapd.Options) { o.Reply = nil })
+	p.run(0, 0)
+	p.inFolders(byFolder)
+}
