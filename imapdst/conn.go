@@ -71,7 +71,7 @@ func newConn(conn *wire.Conn, l *login) *Conn {
 	c := &Conn{
 		wire: conn, guard: newGuard(conn, l.tags, &l.heard), caps: l.caps, lastUID: map[place]uint32{},
 		mechanism: l.mechanism,
-		turn: newLock(), mailbox: newLock(),
+		turn:      newLock(), mailbox: newLock(),
 	}
 	c.trips.Store(int64(l.trips))
 	c.stream = newStream(c.guard)
