@@ -355,3 +355,30 @@ func TestWhereNobodyCanLook(t *testing.T) {
 	p.run(0, 0)
 	p.inFolders(byFolder)
 }
+
+// TestPassesWithRoutes: a bridge does not read again and again what a folder keeps from
+// being delivered, and tries it when there is something else to do.
+func TestPassesWithRoutes(t *testing.T) {
+	p, byFolder := routed(t, popd.Options{}, imapd.Options{})
+	p.imap.Configure(func(o *imapd.Options) {
+		o.Reply = func(e imapd.Event) imapd.Action {
+			if e.Stage == imapd.AtCommand && e.Command == "CREATE" && strings.Contains(e.Line, "Go") {
+				return imapd.Action{Reply: "NO [NOPERM] not here"}
+			}
+			return imapd.Action{}
+		}
+	})
+	pass := p.passes()
+	pass(fault.Refused, 24)
+	read := p.retrieved()
+	pass(fault.Held, 0)
+	if n := p.retrieved() - read; n != 0 {
+		t.Errorf("read %d messages again", n)
+	}
+	p.imap.Configure(func(o *imapd.Options) { o.Reply = nil })
+	p.pop.Deliver(from("c", 2001, 99))
+	pass(0, 7)
+	pass(0, 0)
+	byFolder["Lists/C"] = append(byFolder["Lists/C"], from("c", 2001, 99))
+	p.inFolders(byFolder)
+}
