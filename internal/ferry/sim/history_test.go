@@ -105,7 +105,7 @@ func (h *history) draw() traits {
 		return t
 	}
 	o.Pop.NoUIDL, o.Pop.NoTOP = h.maybe(15), h.maybe(20)
-	o.Pop.NoCAPA = h.maybe(10) && o.Pop.LoginDelay == 0 // which nobody could know then
+	o.Pop.NoCAPA = h.maybe(10) && o.Pop.LoginDelay == 0 && !o.Pop.ExpireAtOnce // which nobody could know then
 	o.Pop.NoPipelining, o.Pop.Exclusive = h.maybe(20), h.maybe(20)
 	o.Pop.DuplicateUIDLs = h.maybe(10)
 	o.Imap.NoUIDPlus, o.Imap.NoMultiAppend = h.maybe(30), h.maybe(40)
