@@ -235,6 +235,38 @@ func TestWrap(t *testing.T) {
 	}
 }
 
+// TestWrapAfterALostAnswer: a wrapping whose answer was lost is known again, also by
+// the run after one in which the message was refused for another reason.
+func TestWrapAfterALostAnswer(t *testing.T) {
+	refusal, cut := "NO [CANNOT] NUL", false
+	p := newPair(t, popd.Options{}, imapd.Options{
+		Refuse: func(msg []byte) string {
+			if bytes.IndexByte(msg, 0) >= 0 {
+				return refusal
+			}
+			return ""
+		},
+		Reply: func(e imapd.Event) imapd.Action {
+			if e.Stage != imapd.AtReply || e.Command != "APPEND" || !strings.HasPrefix(e.Text, "OK") || cut {
+				return imapd.Action{}
+			}
+			cut = true
+			return imapd.Action{Cut: imapd.RST}
+		},
+	}, []byte("Subject: bad\r\n\r\nnul \x00 poison\r\n"))
+	p.account().Repair = "wrap"
+	p.o.NoWait, p.o.Config.Settle = true, time.Hour
+	p.run(fault.Temporary, 0)
+	p.o.NoWait, p.o.Config.Settle = false, time.Nanosecond
+	refusal = "NO [OVERQUOTA] full"
+	p.run(fault.Refused, 0)
+	refusal = "NO [CANNOT] NUL"
+	p.run(0, 0)
+	if n := len(p.imap.Mailbox("INBOX")); n != 1 {
+		t.Errorf("%d messages", n)
+	}
+}
+
 // TestWrapRefused: what would help without `repair: wrap` is no help with it.
 func TestWrapRefused(t *testing.T) {
 	refuse := func([]byte) string { return "NO not here" }

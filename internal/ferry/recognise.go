@@ -21,10 +21,11 @@ import (
 // one name twice. With act set it tells the journal. What headers can't decide
 // is left to carry, which compares contents before it appends anything.
 func (t *trip) recognise(ctx context.Context, act bool) (map[string]plan.Match, error) {
-	if !slices.ContainsFunc(t.listing, t.isUnknown) {
+	unknown := slices.ContainsFunc(t.listing, t.isUnknown)
+	if !unknown && !slices.ContainsFunc(t.listing, t.mayBeWrapped) {
 		return nil, nil
 	}
-	if err := t.match.prepare(ctx); err != nil {
+	if err := t.match.prepare(ctx); err != nil || !unknown {
 		return nil, err
 	}
 	worth, err := t.worthAsking(ctx)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
+	"github.com/popferry/popferry/plan"
 )
 
 // repairWrap is the value of `repair` that asks for wrapping.
@@ -47,6 +48,12 @@ func (l *lane) wrapped(ctx context.Context, c *parcel) (done bool, err error) {
 	}
 	t.countFound([]foundAs{{listed: c.listed, sum: c.record.Sum}})
 	return true, nil
+}
+
+// mayBeWrapped reports a message whose wrapping may be there, although the message is
+// not: the answer to its append was lost.
+func (t *trip) mayBeWrapped(l plan.Listed) bool {
+	return t.account.Repair == repairWrap && t.knownAs(l.Key).State == journal.Listed
 }
 
 // wrapNext wraps the original in the next of the forms that it may have; nil when none
