@@ -225,7 +225,8 @@ var topics = []Topic{
 
 	// The destination.
 	{Name: "namespace", Symptom: "the folder can't be named so on this server",
-		Cause: "the server separates folders with another character, or has no folders in folders",
+		Cause: "the server separates folders with another character, takes some characters for something else, or has " +
+			"no folders in folders",
 		Check: "write the levels of folder: with \"/\" and without the server's prefix: Lists/Go, not INBOX.Lists.Go",
 		Words: "prefix separator delimiter inbox. dot slash courier"},
 	{Name: "special-folder", Symptom: "mail goes to a second Sent, Archive or Junk folder",

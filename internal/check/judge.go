@@ -65,6 +65,10 @@ func (a *Account) judgeFolder(f Folder) {
 	case f.Subscribed != nil && !*f.Subscribed && f.Mailbox != "INBOX": // which every program shows
 		a.warn("not-subscribed", "folder %s is not subscribed, so most mail programs do not show it", f.Mailbox)
 	}
+	if !strings.Contains(f.Configured, "=") && strings.Contains(f.Mailbox, "=") {
+		a.warn("namespace", "folder %s is called %s on this server, which takes a character of it for something else",
+			fault.Escape(f.Configured), f.Mailbox)
+	}
 	a.judgeUse(f)
 }
 

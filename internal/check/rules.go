@@ -145,7 +145,7 @@ var rules = []rule{
 
 	// Folders, and what is left.
 	{topic: "namespace", protocol: wire.IMAP, codes: []fault.Code{fault.Config},
-		texts: []string{"no folders in folders", "separates folders", "not a usable name"}},
+		texts: []string{"no folders in folders", "a level of it has more", "not a usable name"}},
 	{topic: "read-only", protocol: wire.IMAP, texts: []string{"may put nothing into"}},
 	{topic: "folder-refused", protocol: wire.IMAP, texts: []string{"refused to open", "refused to list"}},
 	{topic: "dropped", codes: []fault.Code{fault.Temporary}, texts: []string{"closed the connection", "ended the session",

@@ -146,7 +146,7 @@ func TestRules(t *testing.T) {
 		{says("[AUTH] Authentication failed."), "", "login-refused"},
 
 		{fault.New(fault.Config, "folder \"a/b\": this server has no folders in folders"), wire.IMAP, "namespace"},
-		{fault.New(fault.Config, "folder \"a.b\": \".\" separates folders on this server"), wire.IMAP, "namespace"},
+		{fault.New(fault.Config, "folder \"a\": a level of it has more than 255 octets on this server"), wire.IMAP, "namespace"},
 		{fault.New(fault.Refused, "s says that this user may put nothing into folder Old"), wire.IMAP, "read-only"},
 		{fault.New(fault.Refused, "s refused to open \"Old\": NO [NOPERM]"), wire.IMAP, "folder-refused"},
 		{fault.New(fault.Temporary, "s closed the connection: EOF"), "", "dropped"},
