@@ -25,7 +25,19 @@ what will go wrong soon or is not safe, it says what was seen, the likely cause,
 first thing to check. Warnings alone end it with 0.
 
 What no server shows can be asked for: popferry check --explain "can receive but not
-send" needs no account. --symptoms lists what there is.`
+send" needs no account. --symptoms lists what there is.
+
+Exit status (of several accounts, the most severe):
+   0  both sides of all accounts work; there may be warnings
+  75  try again later: network, busy, throttled, a maildrop in use
+  69  a server refuses until a person acts: permission, POP3 or IMAP switched off
+  76  a server breaks its protocol, or is no mail server
+  77  credentials refused, or a secret that others can read
+  80  no safe connection: TLS refused or not trusted
+  78  the configuration is wrong: a port, a TLS mode, a folder
+  64  the command line is wrong
+  74  the report can't be written
+  70  a bug of popferry`
 
 type checkOptions struct {
 	explain  string
@@ -37,7 +49,7 @@ func (a *app) checkCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check [ACCOUNT...]",
 		Short: "log in everywhere, write nothing, say what is wrong and why",
-		Long:  checkHelp + "\n" + exitHelp,
+		Long:  checkHelp,
 		Example: `  popferry check                            all accounts, a line each
   popferry check alice --verbose            all that is known of one
   popferry check --report check.html        to hand to somebody

@@ -23,7 +23,9 @@ func (c *checker) destination(ctx context.Context, a plan.Account) Destination {
 	}, func() error {
 		defer conn.Close()
 		d.describe(conn, c.Now())
-		return d.look(ctx, conn, a.Folder)
+		err := d.look(ctx, conn, a.Folder)
+		d.notices = conn.Notices()
+		return err
 	})
 	d.ended(ctx, a.Destination, started, err)
 	return d

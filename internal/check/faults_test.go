@@ -303,6 +303,20 @@ func TestReadOnly(t *testing.T) {
 	wantProblem(t, a.Destination.Side, a.Source.Side, fault.Refused, "read-only", "folder INBOX")
 }
 
+// TestAlerts: what an IMAP server wants people to know is passed on (RFC 3501 §7.1).
+func TestAlerts(t *testing.T) {
+	s := newStage(t, popd.Options{}, imapd.Options{Reply: func(e imapd.Event) imapd.Action {
+		if e.Stage == imapd.AtCommand && e.Command == "EXAMINE" {
+			return imapd.Action{Raw: "* OK [ALERT] Closed on Sunday \x1b[2J\r\n"}
+		}
+		return imapd.Action{}
+	}})
+	notes := strings.Join(run(t, s.account).Accounts[0].Notes, "\n")
+	if !strings.Contains(notes, `Closed on Sunday \x1b[2J`) {
+		t.Errorf("notes %q", notes)
+	}
+}
+
 // TestMaildropNotes: what is good to know of a server before the first run.
 func TestMaildropNotes(t *testing.T) {
 	s := newStage(t, popd.Options{NoUIDL: true, LoginDelay: time.Minute}, imapd.Options{}, "Subject: x\r\n\r\n")

@@ -27,6 +27,7 @@ func (a *Account) judge(configured plan.Account, now time.Time) {
 	if a.Source.OK {
 		a.judgeMaildrop()
 	}
+	a.Notes = append(a.Notes, a.Destination.notices...)
 	if f := a.Destination.Folder; f != nil {
 		a.judgeFolder(*f)
 	}

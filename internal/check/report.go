@@ -102,6 +102,8 @@ type Destination struct {
 	AppendLimit int64 `json:"append_limit,omitempty"`
 	// SpecialUse are the folders that the server marks for a use.
 	SpecialUse map[string]string `json:"special_use,omitempty"`
+
+	notices []string // what the server wanted people to know
 }
 
 // Folder is what the account's folder is on the server.
