@@ -62,9 +62,17 @@ var topics = []Topic{
 		Check: "look for a mail or a message of the provider on the owner's phone and approve it; else ask the " +
 			"administrator to register this machine or to exempt the program",
 		Words: "registration conditional access compliant managed new sign-in suspicious verify pending quarantine"},
+	{Name: "not-signed-in", Symptom: "nobody signed in yet for an account with OAuth",
+		Cause: "the first token takes a person with a browser",
+		Check: "popferry login with the name of the account",
+		Words: "token stored oauth first login browser"},
+	{Name: "oauth-provider", Symptom: "no token from the OAuth provider",
+		Cause: "the server that gives tokens can't be reached, or is not set up as oauth: says",
+		Check: "check the addresses, client_id and scope in oauth:, and the network",
+		Words: "oauth token url endpoint"},
 	{Name: "token-expired", Symptom: "the saved authorization is no longer valid",
 		Cause: "a token ends by itself: unused for long, the password was changed, or consent was taken back",
-		Check: "authorize popferry again for this account",
+		Check: "popferry login with the name of the account",
 		Words: "refresh revoked invalid_grant oauth"},
 	{Name: "not-connected", Symptom: "User is authenticated but not connected",
 		Cause: "Exchange accepts the login and can't open the mailbox: no licence, IMAP off for this mailbox, or a " +

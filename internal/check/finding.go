@@ -54,6 +54,9 @@ func (p *Problem) explain(t Topic, err error) {
 	if strings.HasPrefix(t.Name, "certificate-") || t.Name == "self-signed" {
 		p.Check += "; " + fault.HintOf(err) // whose it is, and the pin
 	}
+	if strings.Contains(strings.ToLower(err.Error()), oauthProvider) && fault.HintOf(err) != "" {
+		p.Check = fault.HintOf(err) // names the command, or the setting
+	}
 	// What is known of the mechanism that was chosen.
 	if _, more, ok := strings.Cut(fault.HintOf(err), "; or the server keeps"); ok {
 		p.Check += "; or the server keeps" + more

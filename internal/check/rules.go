@@ -31,12 +31,21 @@ type rule struct {
 // signingIn are the classes that a refused login has.
 var signingIn = []fault.Code{fault.Credentials, fault.Refused, fault.Temporary, fault.Protocol, fault.TLS}
 
+// oauthProvider is in the errors about a server that gives tokens.
+const oauthProvider = "oauth provider"
+
 // rules are in order: the first that fits counts.
 var rules = []rule{
 	// What stands in front of the network.
 	{topic: "proxy", texts: []string{"cannot connect to the proxy", "does not connect to"}},
 	{topic: "source-address", codes: []fault.Code{fault.Config}, texts: []string{"no address of the kind of"}},
 	{topic: "source-address", is: func(err error) bool { return errors.Is(err, syscall.EADDRNOTAVAIL) }},
+
+	// Who gives the tokens is another server, with troubles of its own.
+	{topic: "oauth-provider", codes: []fault.Code{fault.Temporary, fault.TLS, fault.Protocol, fault.Config},
+		texts: []string{oauthProvider}},
+	{topic: "not-signed-in", texts: []string{"no token for " + oauthProvider}},
+	{topic: "oauth-provider", texts: []string{"invalid_client", "unauthorized_client", "invalid_scope"}},
 
 	// The network and TLS, by type.
 	{topic: "unknown-host", is: func(err error) bool {
