@@ -2,6 +2,7 @@ package ferry
 
 import (
 	"context"
+	"errors"
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/secret"
@@ -16,6 +17,23 @@ type Tokens interface {
 	// Tried tells how a login with that token ended, and returns whether a new one is
 	// worth another try: a server took it before, and takes it no more.
 	Tried(side plan.Endpoint, token secret.Value, err error) (again bool)
+}
+
+// NoToken is the error of a side for which no token could be got: it is the provider's,
+// or its person's, and says nothing about the mail server.
+type NoToken struct {
+	// Err is what [Tokens] said.
+	Err error
+}
+
+func (n *NoToken) Error() string { return n.Err.Error() }
+
+// Unwrap returns Err, whose class it has.
+func (n *NoToken) Unwrap() error { return n.Err }
+
+func isNoToken(err error) bool {
+	var missing *NoToken
+	return errors.As(err, &missing)
 }
 
 // Dial logs in as accounts say. Tokens may be nil where no side has OAuth.
@@ -52,8 +70,10 @@ func withToken[C any](tokens Tokens, account string, side plan.Endpoint, dial fu
 	var given secret.Value
 	token := func(ctx context.Context) (secret.Value, error) {
 		var err error
-		given, err = tokens.Token(ctx, account, side)
-		return given, err
+		if given, err = tokens.Token(ctx, account, side); err != nil {
+			return given, &NoToken{err}
+		}
+		return given, nil
 	}
 	conn, err := dial(token)
 	if tokens.Tried(side, given, err) {

@@ -63,5 +63,5 @@ func (g *gates) learn(server string, err error) {
 // aboutAccount reports a refusal that says nothing about other accounts (RFC 2449 §8.1).
 func aboutAccount(err error) bool {
 	var refusal *fault.Error
-	return errors.As(err, &refusal) && slices.Contains([]string{"IN-USE", "LOGIN-DELAY"}, refusal.Response)
+	return isNoToken(err) || errors.As(err, &refusal) && slices.Contains([]string{"IN-USE", "LOGIN-DELAY"}, refusal.Response)
 }

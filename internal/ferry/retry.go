@@ -61,7 +61,7 @@ const loginRest = 15 * time.Minute
 // "Logon failure" after some hundred logins, and means later. It is longer than
 // maxObeyed, since more logins would make it worse.
 func doubted(err error) error {
-	if fault.CodeOf(err) != fault.Credentials {
+	if fault.CodeOf(err) != fault.Credentials || isNoToken(err) {
 		return err
 	}
 	return fault.New(fault.Temporary, "%w; the same login was good earlier in this run", err).
