@@ -39,6 +39,10 @@ func TestNoErrorRepeatsAPassword(t *testing.T) {
 		"password: x\n      allow_plaintext: %s", "password: x\n      host: alice:%s@pop",
 		"password: x\n      unknown: %s", "password: x\n      x%s: y",
 		"password: x\n    keep: %s", "password: x\n    seen: %s", "password: x\n    repair: %s",
+		"oauth: %s", "oauth: [%s]", "oauth: {%s: x}", "oauth: {client_secret: [%s]}",
+		"oauth: {client_secret: {%s}}", "oauth: {client_secret: {env: %s-}}", "oauth: {flow: %s}", "oauth: {store: %s}",
+		"oauth: {provider: %s}", "oauth: {token_url: %s}", "oauth: {token_url: 'https://user:%s@a.example/'}",
+		"oauth: {tenant: 'a/%s'}", "oauth: {scopes: ['%s x']}", "oauth: {scopes: %s}", "oauth: {client_id: {%s: x}}",
 		"password: x\n    seen: {%s}", "password: x\n    folder: /%s", "{%s}",
 	} {
 		for _, password := range []string{"correct-horse1", "123456789"} {

@@ -94,8 +94,6 @@ func (r *request) exchange(ctx context.Context, config *oauth2.Config, verifier 
 		return grant{}, fault.New(class, "%s refuses: %s", r.provider, r.words(refused, http.StatusForbidden)).
 			WithHint("%s", hint)
 	}
-	r.hide(code)
-	r.hide(verifier)
 	return r.do(ctx, func(ctx context.Context) (*oauth2.Token, error) {
 		return config.Exchange(ctx, code, oauth2.VerifierOption(verifier))
 	})

@@ -8,11 +8,13 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/url"
 	"time"
 
 	"golang.org/x/oauth2"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/secret"
 )
 
 const (
@@ -39,6 +41,32 @@ type client struct {
 	transport http.RoundTripper
 	ctx       context.Context // the library forgets it in some requests
 	failure   error           // of the last request: the library flattens some to text
+	sent      []secret.Value  // the secrets in the last request: its answer may repeat them
+}
+
+// confidential are the parameters that nobody but the provider may see (RFC 6749 §10,
+// RFC 7523 §2.1, RFC 7636 §4.5, RFC 8628 §3.4).
+var confidential = []string{"client_secret", "refresh_token", "assertion", "code", "code_verifier", "device_code"}
+
+// remember notes the secrets in a request.
+func (c *client) remember(request *http.Request) error {
+	body, err := request.GetBody()
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return err
+	}
+	form, err := url.ParseQuery(string(text))
+	if err != nil {
+		return err
+	}
+	c.sent = nil
+	for _, name := range confidential {
+		c.sent = append(c.sent, secret.New(form.Get(name)))
+	}
+	return nil
 }
 
 // use returns a context that makes the library ask through c.
@@ -50,6 +78,9 @@ func (c *client) use(ctx context.Context) context.Context {
 // RoundTrip implements http.RoundTripper.
 func (c *client) RoundTrip(request *http.Request) (response *http.Response, err error) {
 	defer func() { c.failure = err }()
+	if err := c.remember(request); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(c.ctx, requestTime)
 	defer cancel()
 	response, err = c.transport.RoundTrip(request.WithContext(ctx))

@@ -31,7 +31,6 @@ func (r *request) device(ctx context.Context, show func(Prompt)) (grant, error) 
 	if err := r.sane(offer); err != nil {
 		return grant{}, err
 	}
-	r.hide(offer.DeviceCode)
 	show(Prompt{URL: fault.Escape(offer.VerificationURI), Code: fault.Escape(offer.UserCode), Until: offer.Expiry})
 	for {
 		g, err := r.do(ctx, func(ctx context.Context) (*oauth2.Token, error) {

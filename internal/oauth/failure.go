@@ -117,7 +117,7 @@ func (r *request) words(answer refusal, status int) string {
 
 // show makes text of the provider's safe to show: it may repeat what it was sent.
 func (r *request) show(text string) string {
-	for _, hidden := range r.hidden {
+	for _, hidden := range r.client.sent {
 		text = hidden.Hide(text, r.username)
 		if escaped := url.QueryEscape(hidden.Reveal()); escaped != "" {
 			text = strings.ReplaceAll(text, escaped, "***")

@@ -2,10 +2,12 @@ package oauth_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -267,6 +269,39 @@ func TestServiceAccount(t *testing.T) {
 	for _, key := range []string{"", "null", "{}", `{"type":"service_account","client_email":"a","private_key":"very-secret"}`} {
 		_, err = b.process().Token(soon(t), "alice", account(key))
 		refused(t, err, fault.Config, "is not the key of a service account")
+	}
+}
+
+// TestEcho: no secret that was sent is shown, whatever the provider repeats.
+func TestEcho(t *testing.T) {
+	file, _, err := oauthd.NewKey("robot@project.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for flow, parameter := range map[plan.Flow]string{
+		plan.ServiceAccount: "assertion", plan.ClientCredentials: "client_secret", plan.DeviceFlow: "refresh_token",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, oauthd.Options{ClientSecret: clientSecret})
+			e := endpoint(flow, withSecret, func(o *plan.OAuth) { o.Key = secret.New(string(file)) })
+			if flow.Interactive() {
+				if err := b.keeper.Login(context.Background(), "alice", e, func(oauth.Prompt) {}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			echoed := ""
+			k := oauth.New(oauth.Options{Dir: b.dir, Transport: direct{oauthd.New(base, oauthd.Options{
+				Reply: func(w http.ResponseWriter, path string, form url.Values) bool {
+					echoed = form.Get(parameter)
+					text, _ := json.Marshal(map[string]string{"error": "invalid_request", "error_description": "not " + echoed + "!"})
+					return instead(path, 400, "application/json", string(text))(w, path, form)
+				}})}})
+			_, err := k.Token(context.Background(), "alice", e)
+			refused(t, err, fault.Config, "not ***!")
+			if echoed == "" || strings.Contains(err.Error(), echoed[:len(echoed)/2]) {
+				t.Errorf("%q in %v", echoed, err)
+			}
+		})
 	}
 }
 

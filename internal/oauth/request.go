@@ -33,14 +33,11 @@ type request struct {
 	provider string
 	pause    time.Duration
 	client   *client
-	// hidden is what must not be shown if the provider repeats it.
-	hidden []secret.Value
 }
 
 func (s *source) request(account string) *request {
 	return &request{oauth: s.oauth, username: s.username, account: account, provider: s.provider(),
-		pause: s.keeper.options.Pause, client: &client{transport: s.keeper.options.Transport},
-		hidden: []secret.Value{s.oauth.Secret}}
+		pause: s.keeper.options.Pause, client: &client{transport: s.keeper.options.Transport}}
 }
 
 // config is the request in the library's words.
@@ -54,7 +51,6 @@ func (r *request) config() *oauth2.Config {
 
 // refresh is RFC 6749 §6.
 func (r *request) refresh(ctx context.Context, token string) (grant, error) {
-	r.hide(token)
 	return r.do(ctx, func(ctx context.Context) (*oauth2.Token, error) {
 		return r.config().TokenSource(ctx, &oauth2.Token{RefreshToken: token}).Token()
 	})
@@ -81,8 +77,6 @@ func (r *request) serviceAccount(ctx context.Context) (grant, error) {
 	}
 	return r.do(ctx, func(ctx context.Context) (*oauth2.Token, error) { return config.TokenSource(ctx).Token() })
 }
-
-func (r *request) hide(text string) { r.hidden = append(r.hidden, secret.New(text)) }
 
 // do asks once and checks what comes.
 func (r *request) do(ctx context.Context, ask func(context.Context) (*oauth2.Token, error)) (grant, error) {
