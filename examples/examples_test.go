@@ -43,6 +43,7 @@ func TestExamplesLoad(t *testing.T) {
 		"accounts-from-csv.yaml": {"alice", "bob"},
 		"oauth.yaml":             {"alice", "bob", "carol", "dave", "erin"},
 		"minimal.yaml":           {"alice"},
+		"limits.yaml":            {"alice", "bob"},
 		"signing-in.yaml":        {"alice@oldisp.example", "bob@oldisp.example", "carol", "dave"},
 		"several-accounts.yaml":  {"alice", "bob", "carol", "dave"},
 		"migration.yaml":         {"a.adams", "b.baker", "c.clark", "d.davis"},

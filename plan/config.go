@@ -29,14 +29,6 @@ type Config struct {
 	Hash string
 }
 
-// Limits bound what is done at once, over all accounts.
-type Limits struct {
-	// Accounts is how many accounts are at work at once.
-	Accounts int
-	// PerHost is how many connections one host gets.
-	PerHost int
-}
-
 // Account is one source and one destination.
 type Account struct {
 	// Name is unique in its file; by default it is the user of the source's mailbox.

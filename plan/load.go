@@ -147,7 +147,6 @@ var (
 	rootSpec = &spec{what: "the file", bare: true,
 		keys: []string{"accounts", "accounts_from", "template", "defaults", "limits", "settle",
 			"bridge"}}
-	limitsSpec  = &spec{what: "limits", keys: []string{"accounts", "per_host"}}
 	accountSpec = &spec{what: "account", bare: true,
 		keys: []string{"name", "source", "destination", "folder", "routes", "keep", "seen", "repair", "bridge"}}
 	defaultsSpec = &spec{what: "defaults", bare: true, keys: accountSpec.keys[1:]}
@@ -168,13 +167,9 @@ func (d *decoder) decode(data []byte) *Config {
 		return nil
 	}
 	top := fields{d: d, at: root, layers: []*mapping{whole}}
-	limits := top.sub("limits", limitsSpec)
 	config := &Config{
-		Path: d.path,
-		Limits: Limits{
-			Accounts: limits.number("accounts", defaultAccounts, mostAtOnce),
-			PerHost:  limits.number("per_host", defaultPerHost, mostAtOnce),
-		},
+		Path:   d.path,
+		Limits: d.limits(top),
 		Settle: top.age("settle", defaultSettle),
 		Bridge: d.bridge(top),
 	}

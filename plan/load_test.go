@@ -215,7 +215,7 @@ func TestUnreadableFile(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	c := parse(t, account())
 	a := c.Accounts[0]
-	if c.Limits != (plan.Limits{Accounts: 8, PerHost: 4}) || c.Settle != 90*time.Second ||
+	if !cmp.Equal(c.Limits, plan.Limits{Accounts: 8, PerHost: 4}) || c.Settle != 90*time.Second ||
 		c.Path != "accounts.yaml" {
 		t.Errorf("file: %+v", c)
 	}

@@ -29,8 +29,8 @@ func schema(t *testing.T) *jsonschema.Schema {
 // specs are what the decoder takes, by the name of their definition in the schema.
 var specs = map[string]*spec{"": rootSpec, "account": accountSpec, "defaults": defaultsSpec, "source": sourceSpec,
 	"destination": destinationSpec, "password": passwordSpec, "keyring": keyringSpec, "oauth": oauthSpec,
-	"limits": limitsSpec, "seen": seenSpec, "bridge": bridgeSpec, "pace": paceSpec, "alerts": alertsSpec, "mail": mailSpec,
-	"route": routeSpec, "match": matchSpec}
+	"limits": limitsSpec, "host_limits": hostLimitsSpec, "seen": seenSpec, "bridge": bridgeSpec, "pace": paceSpec,
+	"alerts": alertsSpec, "mail": mailSpec, "route": routeSpec, "match": matchSpec}
 
 // TestSchemaHasTheKeys: the schema and the decoder take the same keys, and each is
 // described.

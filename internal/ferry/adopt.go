@@ -2,6 +2,7 @@ package ferry
 
 import (
 	"context"
+	"errors"
 
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
@@ -58,7 +59,7 @@ func (t *trip) compareAll(ctx context.Context, todo []plan.Listed) error {
 	p.run(func() error { return p.fetch(todo) })
 	p.run(p.compareOnly)
 	p.parts.Wait()
-	return p.err
+	return errors.Join(p.err, p.later)
 }
 
 // compareOnly takes the place of pack where nothing is to be appended.

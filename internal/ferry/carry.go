@@ -62,6 +62,7 @@ type pipeline struct {
 	parts sync.WaitGroup
 	first sync.Once
 	err   error
+	later error // why the fetcher stopped before all was fetched
 
 	mu      sync.Mutex
 	carried map[*parcel]bool // not released yet
@@ -81,7 +82,7 @@ func (t *trip) carry(ctx context.Context, todo []plan.Listed) error {
 	if ctx.Err() != nil {
 		return ctx.Err() // what else failed, failed because of that
 	}
-	return p.err
+	return errors.Join(p.err, p.later)
 }
 
 // newPipeline returns a pipeline without parts, and what to do when all its parts
@@ -145,12 +146,18 @@ func (p *pipeline) fetch(todo []plan.Listed) error {
 			done++
 			return t.holdUnread(p.hard, listed, refused)
 		}
+		if p.later = t.inHours(); p.later != nil {
+			return p.later
+		}
 		err := p.receive(spool, session, listed, body)
 		if err == nil {
 			done++
 		}
 		return err
 	})
+	if p.later != nil {
+		return nil // what it gave is to arrive all the same
+	}
 	if errors.Is(err, pop.ErrOutOfStep) {
 		err = t.lostCount(err)
 	}
@@ -238,6 +245,9 @@ type load struct{ memory, disk int64 }
 
 // take waits until there is room for a message.
 func (p *pipeline) take(l plan.Listed) (load, error) {
+	if err := p.t.brakeMessage(p.soft); err != nil {
+		return load{}, err
+	}
 	if err := p.t.slot.work(p.soft); err != nil {
 		return load{}, err
 	}

@@ -23,11 +23,20 @@ const (
 	windowOfRETR = 512
 )
 
-// estimate guesses how long the plan's copying takes: at the rate of the last
-// run that carried enough to tell, else from the round trips that these servers
-// demand, measured once on each side.
+// estimate guesses how long the plan's copying takes, which is never less than limits
+// make it.
 func (t *trip) estimate(ctx context.Context, p plan.Plan) (*Estimate, error) {
 	work := p.Totals().Copy
+	guess, err := t.guess(ctx, work)
+	if least := t.braked(work); err == nil && least > guess.Seconds {
+		guess = &Estimate{Seconds: least, Basis: "as limits permit"}
+	}
+	return guess, err
+}
+
+// guess goes by the rate of the last run that carried enough to tell, else by the
+// round trips that these servers demand, measured once on each side.
+func (t *trip) guess(ctx context.Context, work plan.Count) (*Estimate, error) {
 	if last := t.lastRun; last.Totals.Bytes >= rateMinimum && last.Seconds > 0 {
 		rate := float64(last.Totals.Bytes) / last.Seconds
 		return &Estimate{Seconds: float64(work.Bytes) / rate, Basis: fmt.Sprintf(

@@ -88,7 +88,9 @@ type engine struct {
 	slots *slots
 	hosts *hosts
 	gates *gates
-	disk  *semaphore.Weighted // octets of SpoolRoom
+	// brakes keep the rates of limits, by host.
+	brakes map[string]*brake
+	disk   *semaphore.Weighted // octets of SpoolRoom
 	// folders lets accounts with one folder take turns: what one appends must not
 	// look like foreign mail to another.
 	folders *hosts
@@ -119,8 +121,9 @@ func newEngine(o Options) *engine {
 		o.SpoolRoom = message.MaxRoom
 	}
 	return &engine{Options: o, slots: newSlots(o.Config.Limits.Accounts),
-		hosts: newHosts(o.Config.Limits.PerHost), folders: newHosts(1), gates: newGates(),
-		whole: wholeUsers(o.Config.Accounts), disk: semaphore.NewWeighted(o.SpoolRoom)}
+		hosts: newHosts(connections(o.Config.Limits)), folders: newHosts(one), gates: newGates(),
+		brakes: newBrakes(o.Config.Limits),
+		whole:  wholeUsers(o.Config.Accounts), disk: semaphore.NewWeighted(o.SpoolRoom)}
 }
 
 func (e *engine) chosen() []plan.Account {

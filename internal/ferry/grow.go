@@ -26,6 +26,9 @@ type growing struct {
 func (g *growing) Read(b []byte) (int, error) {
 	n, err := g.body.Read(b)
 	g.read += int64(n)
+	if err := g.p.t.brakeOctets(g.p.soft, n); err != nil {
+		return 0, err
+	}
 	if g.read <= max(g.load.disk, spoolMemory) {
 		return n, err
 	}

@@ -2,15 +2,19 @@ package ferry
 
 import (
 	"context"
+	"net"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/popferry/popferry/plan"
 )
 
 // hosts counts the connections to each server over all accounts, so that
 // limits.per_host holds however many accounts run at once.
 type hosts struct {
-	limit int
+	limit func(address string) int
 	mu    sync.Mutex
 	inUse map[string]int
 	// queue holds the demands of accounts that gave a place away and need one again;
@@ -27,9 +31,23 @@ type demand struct {
 	granted chan struct{}
 }
 
-func newHosts(limit int) *hosts {
-	return &hosts{limit: max(1, limit), inUse: map[string]int{}}
+func newHosts(limit func(address string) int) *hosts {
+	return &hosts{limit: limit, inUse: map[string]int{}}
 }
+
+// connections says how many connections an address may have, as sourcePlace and
+// destinations name it.
+func connections(l plan.Limits) func(address string) int {
+	return func(address string) int {
+		host, _, err := net.SplitHostPort(strings.TrimPrefix(address, sourcePrefix))
+		if err != nil {
+			host = address
+		}
+		return l.Host(host).Connections
+	}
+}
+
+func one(string) int { return 1 }
 
 // take takes a place at every one of the addresses if all of them have one: taking
 // them one by one could deadlock accounts that run in opposite directions between
@@ -52,7 +70,7 @@ func (h *hosts) full(address string) bool {
 	return h.fullLocked(address)
 }
 
-func (h *hosts) fullLocked(address string) bool { return h.inUse[address] >= h.limit }
+func (h *hosts) fullLocked(address string) bool { return h.inUse[address] >= h.limit(address) }
 
 // await waits until an address has a place and takes it.
 func (h *hosts) await(ctx context.Context, address string) error {

@@ -150,7 +150,7 @@ func (t *trip) openSource(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if t.oneByOne {
+	if t.oneByOne || t.slowEnough() {
 		source.OneByOne()
 	}
 	t.sawCertificate("POP3 server "+t.account.Source.Address(), source.TLS)

@@ -16,6 +16,20 @@ type pulse struct {
 	mu    sync.Mutex
 	moved int // since mark
 	mark  time.Time
+	held  bool // it is popferry that waits
+}
+
+// hold says that it is for limits of our own that nothing moves, until the returned
+// function is called.
+func (p *pulse) hold() (end func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = true
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.held, p.moved, p.mark = false, 0, time.Now()
+	}
 }
 
 // beat says that the trip is served.
@@ -36,6 +50,9 @@ func (p *pulse) add(n int) {
 func (p *pulse) quiet() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.held {
+		return 0
+	}
 	return time.Since(p.mark)
 }
 

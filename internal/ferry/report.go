@@ -109,7 +109,7 @@ func NewErrorReport(err error) *ErrorReport {
 		message = e.Message
 	}
 	hint := fault.HintOf(err)
-	if pause := fault.AfterOf(err); pause > 0 { // nobody waits for it any more
+	if pause := fault.AfterOf(err); pause > 0 && !errors.Is(err, errLater) { // nobody waits for it any more
 		hint = fmt.Sprintf("run again in %v: the server wants such a pause", pause.Round(time.Second))
 	}
 	return &ErrorReport{Code: fault.CodeOf(err), Message: message, Hint: hint}

@@ -129,7 +129,9 @@ func (e *engine) reserve(a plan.Account, wanted map[string]int) bool {
 // sourcePlace is what a POP3 server is counted under: apart from the IMAP servers, so
 // that whoever has a place at a source and waits for one at a destination waits for
 // somebody who never waits for a source.
-func sourcePlace(a plan.Account) string { return "POP3 " + a.Source.Address() }
+func sourcePlace(a plan.Account) string { return sourcePrefix + a.Source.Address() }
+
+const sourcePrefix = "POP3 "
 
 // turns names what accounts take turns at: their folders, in any case, since servers
 // differ in what case means (RFC 3501 §5.1), or all that a user has where one of the

@@ -35,6 +35,7 @@ type trip struct {
 	glances bool // look at the source first; see glance
 	idle    bool // that was all there was to do
 	heldToo bool // try held messages again
+	brakes  []*brake
 
 	source     *pop.Maildrop
 	session    *session       // of the source
@@ -116,7 +117,7 @@ func newTrip(e *engine, r request, given *slot) *trip {
 	a := r.account
 	a.Source.Wrap, a.Destination.Wrap = given.feel, given.feel
 	t := &trip{
-		slot: given, engine: e, account: a, glances: r.glance, heldToo: e.Held || r.held, opened: e.Clock(), report: AccountReport{Name: a.Name},
+		slot: given, brakes: e.brakesOf(a), engine: e, account: a, glances: r.glance, heldToo: e.Held || r.held, opened: e.Clock(), report: AccountReport{Name: a.Name},
 		parked: map[string]journal.Record{}, doubts: map[string]doubt{}, ordinals: map[string]int{}, own: map[string]bool{},
 		held: map[string]bool{}, heldRow: map[string]int{}, exported: map[string]bool{},
 		garbled: map[string]bool{}, grown: map[string]int64{}, ended: map[string]bool{}, recognised: map[string]bool{},
@@ -138,6 +139,9 @@ func (t *trip) run(ctx context.Context) error {
 // answer was lost, ends a round; the next one lists and looks anew, so that there
 // is one way only in which the state of things is judged.
 func (t *trip) pass(ctx context.Context) error {
+	if err := t.inHours(); err != nil {
+		return err
+	}
 	if t.glances {
 		if err := t.glance(ctx); err != nil || t.idle {
 			return err

@@ -1,0 +1,130 @@
+package ferry
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/plan"
+)
+
+// brake keeps the rates of limits, over all accounts. One that is nil keeps nothing.
+type brake struct{ octets, messages *rate.Limiter }
+
+// leastBurst is what may come at once however little is allowed: connections are read
+// in pieces of this size.
+const leastBurst = 64 << 10
+
+func newBrake(r plan.Rates) *brake {
+	b := &brake{}
+	if r.Bandwidth > 0 {
+		b.octets = rate.NewLimiter(rate.Limit(r.Bandwidth), int(max(r.Bandwidth, leastBurst)))
+	}
+	if r.MessagesPerMinute > 0 {
+		b.messages = rate.NewLimiter(rate.Limit(r.MessagesPerMinute)/60, 1)
+	}
+	return b
+}
+
+// newBrakes makes the brake of all accounts, under "", and those of single hosts.
+func newBrakes(l plan.Limits) map[string]*brake {
+	brakes := map[string]*brake{}
+	add := func(name string, r plan.Rates) {
+		if r != (plan.Rates{}) {
+			brakes[name] = newBrake(r)
+		}
+	}
+	add("", l.Rates)
+	for name, h := range l.Hosts {
+		add(name, h.Rates)
+	}
+	return brakes
+}
+
+// brakesOf returns those that count for an account: none where nothing is limited.
+func (e *engine) brakesOf(a plan.Account) []*brake {
+	var list []*brake
+	names := []string{"", a.Source.Host}
+	if a.Destination.Host != a.Source.Host {
+		names = append(names, a.Destination.Host)
+	}
+	for _, name := range names {
+		if b := e.brakes[name]; b != nil {
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
+// slowEnough reports whether messages are to be asked for one at a time, since there
+// is time for it, and a server is not to be asked for what nobody takes for long.
+func (t *trip) slowEnough() bool {
+	const round = 10 // a second
+	for _, b := range t.brakes {
+		if b.messages != nil && b.messages.Limit() < round {
+			return true
+		}
+	}
+	return false
+}
+
+// brakeMessage waits until one more message may be carried.
+func (t *trip) brakeMessage(ctx context.Context) error {
+	var wait time.Duration
+	for _, b := range t.brakes {
+		if b.messages != nil {
+			wait = max(wait, b.messages.Reserve().Delay())
+		}
+	}
+	return t.brake(ctx, wait)
+}
+
+// brakeOctets waits until so many more octets may be carried.
+func (t *trip) brakeOctets(ctx context.Context, n int) error {
+	var wait time.Duration
+	for _, b := range t.brakes {
+		for left := n; b.octets != nil && left > 0; left -= leastBurst {
+			wait = max(wait, b.octets.ReserveN(time.Now(), min(left, leastBurst)).Delay())
+		}
+	}
+	return t.brake(ctx, wait)
+}
+
+// brake waits without lending anything: nobody else could go on.
+func (t *trip) brake(ctx context.Context, wait time.Duration) error {
+	if wait <= 0 {
+		return nil
+	}
+	defer t.slot.hold()()
+	return sleep(ctx, wait)
+}
+
+// braked is how many seconds the rates make of so much work.
+func (t *trip) braked(work plan.Count) (seconds float64) {
+	for _, b := range t.brakes {
+		if b.messages != nil {
+			seconds = max(seconds, float64(work.Messages)/float64(b.messages.Limit()))
+		}
+		if b.octets != nil {
+			seconds = max(seconds, float64(work.Bytes)/float64(b.octets.Limit()))
+		}
+	}
+	return seconds
+}
+
+// errLater is the cause when what is left to carry is left to another run.
+var errLater = errors.New("left to another run")
+
+// inHours is the error for a time at which limits.hours let nothing be carried.
+func (t *trip) inHours() error {
+	now := t.engine.Clock()
+	open, until := t.engine.Config.Limits.Hours.Open(now)
+	if open {
+		return nil
+	}
+	return fault.New(fault.Temporary, "limits.hours let nothing be carried now: %w", errLater).
+		WithHint("run again after %s", until.Format("Mon 2 Jan 15:04")).WithAfter(until.Sub(now))
+}

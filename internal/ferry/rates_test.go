@@ -1,0 +1,166 @@
+package ferry_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/plan"
+)
+
+// limited is a run of some accounts with limits.
+func limited(t *testing.T, accounts, messages int, l plan.Limits, check func(*fleet, ferry.Report)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		defer f.close()
+		l.Accounts, l.PerHost = 8, 4
+		f.o.Config.Limits = l
+		for i := range accounts {
+			f.add(fmt.Sprintf("account%d", i), ailing{}, ordinary(messages, int64(i))...)
+		}
+		check(f, ferry.Run(t.Context(), f.o))
+		if n := f.imap.Counters().Messages; n > accounts*messages {
+			t.Errorf("%d messages arrived", n)
+		}
+		if v := f.imap.Violations(); len(v) > 0 {
+			t.Errorf("spoke bad IMAP: %v", v)
+		}
+	})
+}
+
+// TestRates: what limits say is kept over minutes and over all accounts, and no more
+// than that is lost.
+func TestRates(t *testing.T) {
+	minute := plan.Rates{MessagesPerMinute: 60}
+	for name, l := range map[string]plan.Limits{
+		"all":         {Rates: minute},
+		"destination": {Hosts: map[string]plan.HostLimits{"imap.example.net": {Rates: minute}}},
+		"both":        {Rates: minute, Hosts: map[string]plan.HostLimits{"imap.example.net": {Rates: plan.Rates{MessagesPerMinute: 90}}}},
+	} {
+		t.Run("messages, "+name, func(t *testing.T) {
+			limited(t, 6, 40, l, func(f *fleet, r ferry.Report) {
+				f.lasted(r, 6*40, 239*time.Second, 241*time.Second)
+			})
+		})
+	}
+	t.Run("messages of a source", func(t *testing.T) {
+		l := plan.Limits{Hosts: map[string]plan.HostLimits{"account0.example.org": {Rates: minute}}}
+		limited(t, 6, 40, l, func(f *fleet, r ferry.Report) {
+			f.lasted(r, 6*40, 39*time.Second, 41*time.Second)
+			if at := f.ended["account1"]; at > 0 {
+				t.Errorf("another source had to wait %v", at)
+			}
+		})
+	})
+	t.Run("octets", func(t *testing.T) {
+		l := plan.Limits{Rates: plan.Rates{Bandwidth: 16 << 10}}
+		limited(t, 6, 40, l, func(f *fleet, r ferry.Report) {
+			whole := time.Duration(float64(r.Totals.Bytes) / (16 << 10) * float64(time.Second))
+			f.lasted(r, 6*40, whole-5*time.Second, whole+time.Second) // 64 KiB may come at once
+		})
+	})
+}
+
+// lasted checks that all arrived, and in which time.
+func (f *fleet) lasted(r ferry.Report, messages int, least, most time.Duration) {
+	f.t.Helper()
+	took := time.Since(f.start)
+	if r.ExitCode != fault.OK || r.Totals.Delivered != messages || took < least || took > most {
+		f.t.Errorf("exit %d, %+v after %v, want %v to %v", r.ExitCode, r.Totals, took, least, most)
+	}
+}
+
+// TestConnectionsOfAHost: a host's own number counts, not that of all.
+func TestConnectionsOfAHost(t *testing.T) {
+	for _, n := range []int{1, 2, 6} {
+		l := plan.Limits{Hosts: map[string]plan.HostLimits{"imap.example.net": {Connections: n}}}
+		limited(t, 20, 30, l, func(f *fleet, r ferry.Report) {
+			if f.most > n || r.Totals.Delivered != 600 {
+				t.Errorf("%d connections, want %d; %+v", f.most, n, r.Totals)
+			}
+		})
+	}
+}
+
+// TestHoursEnd: when the time is over the run delivers what it has in hand, says when
+// to go on, and ends; no session in which something was retrieved ends with QUIT (I2).
+// The next run brings the rest, and nothing twice.
+func TestHoursEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		defer f.close()
+		now := f.start.Local()
+		minute := plan.Clockface(now.Hour()*60 + now.Minute())
+		all := [7]bool{true, true, true, true, true, true, true}
+		f.o.Config.Limits.Hours = plan.Hours{{Days: all, From: minute, To: minute + 2}}
+		f.o.Config.Limits.MessagesPerMinute = 60
+		f.add("alice", ailing{}, ordinary(200, 1)...)
+		r := ferry.Run(t.Context(), f.o)
+		e := r.Accounts[0].Error
+		if r.ExitCode != fault.Temporary || e == nil || !strings.Contains(e.Message, "limits.hours") ||
+			!strings.Contains(e.Hint, now.AddDate(0, 0, 1).Format("Mon 2 Jan 15:04")) {
+			t.Fatalf("exit %d, %+v", r.ExitCode, e)
+		}
+		n := f.imap.Counters().Messages
+		if took := time.Since(f.start); n < 118 || n > 121 || n != r.Totals.Delivered || took > 125*time.Second {
+			t.Errorf("%d messages arrived, %+v, after %v", n, r.Totals, took)
+		}
+		if q := f.drops[0].Counters().Quit; q > 0 {
+			t.Errorf("%d QUIT", q)
+		}
+		sessions := f.drops[0].Counters().Sessions
+		if r := ferry.Run(t.Context(), f.o); r.ExitCode != fault.Temporary || f.drops[0].Counters().Sessions != sessions {
+			t.Errorf("exit %d out of hours, %+v", r.ExitCode, f.drops[0].Counters())
+		}
+		f.o.Config.Limits.Hours = nil
+		if r := ferry.Run(t.Context(), f.o); r.ExitCode != fault.OK || r.Totals.Delivered != 200-n {
+			t.Errorf("exit %d, %+v", r.ExitCode, r.Totals)
+		}
+		if n := f.imap.Counters().Messages; n != 200 {
+			t.Errorf("%d messages arrived", n)
+		}
+	})
+}
+
+// TestVerySlowRate: with a message a minute neither server is kept waiting for longer
+// than servers wait, and all arrives once.
+func TestVerySlowRate(t *testing.T) {
+	for name, po := range map[string]popd.Options{"PIPELINING": {}, "none": {NoPipelining: true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t)
+				defer f.close()
+				f.o.Config.Limits.MessagesPerMinute = 1
+				f.add("alice", ailing{}, ordinary(30, 1)...)
+				f.drops[0].Configure(func(o *popd.Options) { *o = po })
+				f.imap.Configure(func(o *imapd.Options) { o.NoMultiAppend = true })
+				r := ferry.Run(t.Context(), f.o)
+				f.lasted(r, 30, 29*time.Minute, 30*time.Minute)
+				if s := f.drops[0].Counters().Sessions; s != 1 {
+					t.Errorf("%d POP3 sessions", s)
+				}
+			})
+		})
+	}
+}
+
+// TestEstimateKnowsLimits: what limits make of the work is told before it begins.
+func TestEstimateKnowsLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		defer f.close()
+		f.o.Config.Limits.MessagesPerMinute = 60
+		f.add("alice", ailing{}, ordinary(90, 1)...)
+		_, r := ferry.Plans(t.Context(), f.o)
+		if e := r.Accounts[0].Estimate; e == nil || e.Seconds != 90 || e.Basis != "as limits permit" {
+			t.Errorf("%+v", e)
+		}
+	})
+}
