@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -72,7 +73,11 @@ func (m *Maildrop) readSizes(reply status, l *listing) error {
 		}
 		return m.conn.Break(err)
 	}
-	return m.readListing(maxLine, l.addSize)
+	if err := m.readListing(maxLine, l.addSize); err != nil {
+		return err
+	}
+	l.endSizes()
+	return nil
 }
 
 // readUIDLs goes without identifiers when the server has none: UIDL is optional
@@ -102,12 +107,14 @@ func (m *Maildrop) badListing(err error) error {
 }
 
 // listing collects the replies to STAT, LIST and UIDL. Its memory grows with what
-// arrives, never with what is announced.
+// arrives, never with what is announced, and nothing in it is copied to grow.
 type listing struct {
 	limit   int
 	gaps    bool // numbers may be missing: their messages are marked as deleted
 	count   int  // of STAT; -1 when it made no sense
+	sizes   pile // of LIST, until that is complete
 	entries []Entry
+	uidls   texts
 	next    int // index in entries of the next message for UIDL
 	last    int // number of the last line of UIDL
 	found   int // how many lines UIDL had
@@ -134,21 +141,31 @@ func (l *listing) addSize(line []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := l.inOrder(number, l.lastNumber()); err != nil {
+	if err := l.inOrder(number, l.sizes.last().number); err != nil {
 		return err
 	}
-	if len(l.entries) == l.limit {
+	switch {
+	case l.sizes.count == l.limit:
 		return fmt.Errorf("more than %d messages", l.limit)
+	case l.count >= 0 && l.sizes.count >= farBeyond(l.count):
+		return fmt.Errorf("STAT counts %d messages, and LIST goes on after %d", l.count, l.sizes.count)
 	}
-	l.entries = append(l.entries, Entry{Number: number, Size: parseSize(rest)})
+	l.sizes.add(sized{number, parseSize(rest)})
 	return nil
 }
 
-func (l *listing) lastNumber() int {
-	if len(l.entries) == 0 {
-		return 0
+// farBeyond is where a listing that STAT says to be shorter does not end any more.
+func farBeyond(count int) int { return 2*count + 100_000 }
+
+// endSizes makes the entries that UIDL is about.
+func (l *listing) endSizes() {
+	l.entries = slices.Grow(l.entries, l.sizes.count)
+	for _, piece := range l.sizes.pieces {
+		for _, s := range piece {
+			l.entries = append(l.entries, Entry{Number: s.number, Size: s.size})
+		}
 	}
-	return l.entries[len(l.entries)-1].Number
+	l.sizes = pile{}
 }
 
 // inOrder wants 1, 2, 3, …: RFC 1939 §5 numbers messages so, and leaves out only
@@ -193,7 +210,7 @@ func (l *listing) addUIDL(line []byte) error {
 	if l.next == len(l.entries) || l.entries[l.next].Number != number {
 		return fmt.Errorf("message %d has an identifier but no size", number)
 	}
-	l.entries[l.next].UIDL = parseUIDL(rest)
+	l.entries[l.next].UIDL = l.uidls.keep(usableUIDL(rest))
 	return nil
 }
 
@@ -240,16 +257,16 @@ func parseSize(rest []byte) int64 {
 	return size
 }
 
-// parseUIDL takes the rest of the line. RFC 1939 §7 allows 0x21 to 0x7E; a blank
+// usableUIDL takes the rest of the line. RFC 1939 §7 allows 0x21 to 0x7E; a blank
 // inside still tells messages apart. Anything else is no identifier.
-func parseUIDL(rest []byte) string {
+func usableUIDL(rest []byte) []byte {
 	if len(rest) > maxUIDL {
-		return ""
+		return nil
 	}
 	for _, c := range rest {
 		if c < 0x20 || c > 0x7e {
-			return ""
+			return nil
 		}
 	}
-	return string(rest)
+	return rest
 }

@@ -40,7 +40,11 @@ func FuzzListing(f *testing.F) {
 	f.Add([]byte("\t 1\t5 more"), []byte(" 1  /../ x "), false)
 	f.Fuzz(func(t *testing.T, sizes, ids []byte, gaps bool) {
 		l := listing{limit: 20, gaps: gaps, count: -1, hasUIDL: true}
-		if !feed(sizes, l.addSize) || !feed(ids, l.addUIDL) || l.check() != nil {
+		if !feed(sizes, l.addSize) {
+			return
+		}
+		l.endSizes()
+		if !feed(ids, l.addUIDL) || l.check() != nil {
 			return
 		}
 		if len(l.entries) > l.limit {
