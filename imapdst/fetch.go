@@ -72,7 +72,7 @@ func readEach[T any](
 ) error {
 	return c.fetch(ctx, f, fetchPlan{
 		sets: slices.Values(uidSets(uids)), section: section, largest: largest,
-		each: func(m *imapclient.FetchMessageData) error {
+		each: func(_ imap.UIDSet, m *imapclient.FetchMessageData) error {
 			uid, _, made, err := readMessage(m, read)
 			if err != nil || made == nil {
 				return err
@@ -87,7 +87,9 @@ type fetchPlan struct {
 	sets    iter.Seq[imap.UIDSet]
 	section *imap.FetchItemBodySection
 	largest int64
-	each    func(*imapclient.FetchMessageData) error
+	each    func(imap.UIDSet, *imapclient.FetchMessageData) error
+	// done, unless nil, is told of each set that was answered in full.
+	done func(imap.UIDSet) error
 }
 
 // fetch carries out a plan, with some commands sent ahead.
@@ -103,7 +105,7 @@ func (c *Conn) fetch(ctx context.Context, f Folder, plan fetchPlan) error {
 		return err
 	}
 	c.guard.largest.Store(plan.largest)
-	t := &taking{each: plan.each}
+	t := &taking{plan: plan}
 	var takers sync.WaitGroup
 	ahead := semaphore.NewWeighted(fetchAhead)
 	for set := range plan.sets {
@@ -113,7 +115,7 @@ func (c *Conn) fetch(ctx context.Context, f Folder, plan fetchPlan) error {
 		cmd := c.sendFetch(plan, set)
 		takers.Go(func() {
 			defer ahead.Release(1)
-			t.fail(c.drain(cmd, t))
+			t.end(set, c.drain(cmd, set, t))
 		})
 	}
 	takers.Wait()
@@ -133,9 +135,9 @@ func (c *Conn) sendFetch(plan fetchPlan, set imap.UIDSet) (cmd *imapclient.Fetch
 // drain takes all answers to one FETCH. Each command that was sent has somebody who
 // does so: a server may answer several at once in any order (RFC 3501 §5.5), as
 // Dovecot does, and go-imap's reader stands still while nobody takes what it has.
-func (c *Conn) drain(cmd *imapclient.FetchCommand, t *taking) error {
+func (c *Conn) drain(cmd *imapclient.FetchCommand, set imap.UIDSet, t *taking) error {
 	for m := cmd.Next(); m != nil; m = cmd.Next() {
-		t.take(m)
+		t.take(set, m)
 	}
 	if err := cmd.Close(); err != nil {
 		return c.commandError("fetch messages", err)
@@ -147,22 +149,26 @@ func (c *Conn) drain(cmd *imapclient.FetchCommand, t *taking) error {
 // fails.
 type taking struct {
 	mu   sync.Mutex
-	each func(*imapclient.FetchMessageData) error
+	plan fetchPlan
 	err  error // the first
 }
 
-func (t *taking) take(m *imapclient.FetchMessageData) {
+func (t *taking) take(set imap.UIDSet, m *imapclient.FetchMessageData) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.err == nil {
-		t.err = t.each(m)
+		t.err = t.plan.each(set, m)
 	}
 }
 
-func (t *taking) fail(err error) {
+// end notes how one of the FETCHes ended.
+func (t *taking) end(set imap.UIDSet, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.err = cmp.Or(t.err, err)
+	if t.err == nil && t.plan.done != nil {
+		t.err = t.plan.done(set)
+	}
 }
 
 func (t *taking) failed() error {

@@ -18,6 +18,11 @@ import (
 // the largest folder needs, and an end to a server that never stops.
 const maxUntagged = 5_000_000
 
+// maxUnasked is how many FETCH responses there may be between two tagged responses
+// beyond two for each message of the mailbox: one that was asked for, and the change
+// of flags by another client that comes in between (RFC 3501 §7.4.2).
+const maxUnasked = 10_000
+
 // guard is the network connection as go-imap sees it; the package comment says
 // what it does. Read is called by go-imap's reader goroutine only, Write by
 // whoever holds Conn.turn.
@@ -38,6 +43,8 @@ type guard struct {
 	literal  int64       // octets of a literal to pass through behind out
 	fetch    *fetchReply // FETCH response that goes on behind the literal
 	untagged int         // since the last tagged response
+	fetched  int         // those of them that were FETCH
+	exists   int         // messages in the mailbox (RFC 3501 §7.3.1)
 
 	// Owned by the writer.
 	within bool // in the middle of a command line
@@ -178,7 +185,7 @@ func (g *guard) taggedResponse() error {
 	if !ok {
 		return g.nonsense(line)
 	}
-	g.untagged = 0
+	g.untagged, g.fetched = 0, 0
 	if s.kind == "OK" {
 		g.notices.hear(g.conn.Address(), s)
 	}

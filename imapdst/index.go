@@ -1,12 +1,16 @@
 package imapdst
 
 import (
+	"cmp"
 	"context"
+	"io"
 	"iter"
+	"slices"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/message"
 )
 
@@ -23,32 +27,123 @@ type Entry struct {
 }
 
 // Index lists the messages with UIDs of at least from, in ascending order as far
-// as the server keeps to it. Each is given to fn as it comes. After an error of
-// fn, the answers still to come are thrown away.
+// as the server keeps to it. After an error of fn, the answers still to come are
+// thrown away.
+func (c *Conn) Index(ctx context.Context, f Folder, from uint32, fn func(Entry) error) error {
+	return c.IndexParts(ctx, f, from, func(part []Entry, _ uint32) error {
+		for _, e := range part {
+			if err := fn(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// IndexParts is Index with some thousand messages at a time: each part has all that
+// there is below next, and was not in one before.
 //
 // "n:*" includes the last message even if its UID is less than n (RFC 3501
 // §6.4.8); go-imap drops answers with UIDs outside the set.
-func (c *Conn) Index(ctx context.Context, f Folder, from uint32, fn func(Entry) error) error {
+func (c *Conn) IndexParts(
+	ctx context.Context, f Folder, from uint32, fn func(part []Entry, next uint32) error,
+) error {
 	from = max(from, 1)
-	read := at(message.SummarizeHeader)
+	p := &indexParts{address: c.wire.Address(), fn: fn, next: from, end: f.UIDNext,
+		read: at(message.SummarizeHeader)}
 	return c.fetch(ctx, f, fetchPlan{
 		sets: c.indexSets(f, from),
 		section: &imap.FetchItemBodySection{
 			Specifier: imap.PartSpecifierHeader, Peek: true, HeaderFields: []string{"MESSAGE-ID"},
 		},
-		largest: maxHeader,
-		each: func(m *imapclient.FetchMessageData) error {
-			uid, size, sum, err := readMessage(m, read)
-			if err != nil {
-				return err
-			}
-			entry := Entry{UID: uid, Size: size}
-			if sum != nil {
-				entry.MessageID = sum.MessageID
-			}
-			return fn(entry)
-		},
+		largest: maxHeader, each: p.take, done: p.done,
 	})
+}
+
+// indexParts puts the answers to several FETCHes that are on their way back into the
+// order of their sets.
+type indexParts struct {
+	address string // of the server
+	fn      func([]Entry, uint32) error
+	read    func(io.Reader) (message.Summary, error)
+	next    uint32 // all below was handed over
+	end     uint32 // the UIDNEXT that the server told
+	waiting []indexPart
+	octets  int // that wait, about
+}
+
+const (
+	// maxIndexed bounds what is kept of an index until it is handed over.
+	maxIndexed = 128 << 20
+	// entryOctets is about what an entry takes beside its Message-ID.
+	entryOctets = 64
+)
+
+// indexPart is what came of one set.
+type indexPart struct {
+	set      imap.UIDSet
+	entries  []Entry
+	complete bool
+}
+
+func (p *indexParts) take(set imap.UIDSet, m *imapclient.FetchMessageData) error {
+	uid, size, sum, err := readMessage(m, p.read)
+	if err != nil {
+		return err
+	}
+	entry := Entry{UID: uid, Size: size}
+	if sum != nil {
+		entry.MessageID = sum.MessageID
+	}
+	if p.octets += entryOctets + len(entry.MessageID); p.octets > maxIndexed {
+		return fault.New(fault.Protocol, "%s lists more than %d MiB of messages where some thousand were asked for",
+			p.address, maxIndexed>>20).WithHint("%s", brokenHint)
+	}
+	part := p.of(set)
+	part.entries = append(part.entries, entry)
+	return nil
+}
+
+// of finds the part of a set, or makes it.
+func (p *indexParts) of(set imap.UIDSet) *indexPart {
+	at, found := slices.BinarySearchFunc(p.waiting, set, func(p indexPart, set imap.UIDSet) int {
+		return cmp.Compare(p.set[0].Start, set[0].Start)
+	})
+	if !found {
+		p.waiting = slices.Insert(p.waiting, at, indexPart{set: set})
+	}
+	return &p.waiting[at]
+}
+
+// done hands over the parts that have nothing before them any more.
+func (p *indexParts) done(set imap.UIDSet) error {
+	p.of(set).complete = true
+	for len(p.waiting) > 0 && p.waiting[0].complete && uint32(p.waiting[0].set[0].Start) == p.next {
+		part := p.waiting[0]
+		p.waiting = slices.Delete(p.waiting, 0, 1)
+		p.octets -= part.octets()
+		if p.next = uint32(part.set[0].Stop) + 1; p.next == 1 { // to "*"
+			p.next = max(p.end, part.top()+1)
+		}
+		if err := p.fn(part.entries, p.next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *indexPart) octets() (n int) {
+	for _, e := range p.entries {
+		n += entryOctets + len(e.MessageID)
+	}
+	return n
+}
+
+func (p *indexPart) top() (uid uint32) {
+	for _, e := range p.entries {
+		uid = max(uid, e.UID)
+	}
+	return max(uid, uint32(p.set[0].Start)-1)
 }
 
 // minimalLimit keeps a server from making us ask for messages one by one.

@@ -69,8 +69,12 @@ func (g *guard) numbered(number uint64) error {
 	}
 	switch {
 	case word == "FETCH" && number > 0 && number <= math.MaxUint32:
+		if g.fetched++; g.fetched > 2*g.exists+maxUnasked {
+			return fmt.Errorf("%d FETCH responses for a mailbox of %d messages", g.fetched, g.exists)
+		}
 		return g.startFetch(uint32(number))
 	case word == "EXISTS" && number <= math.MaxUint32:
+		g.exists = int(number)
 		g.out = fmt.Appendf(nil, "* %d EXISTS\r\n", number)
 	}
 	return g.scan.skipResponse()

@@ -32,23 +32,16 @@ func (t *trip) extendIndex(ctx context.Context, f *folder) error {
 	if box.Messages == 0 || box.UIDNext != 0 && next >= box.UIDNext {
 		return f.index.Extend(ctx, max(next, box.UIDNext), nil)
 	}
-	entries, top, err := t.fetchIndex(ctx, f, next)
-	if err != nil {
-		return err
-	}
-	return f.index.Extend(ctx, max(top+1, box.UIDNext), entries)
-}
-
-func (t *trip) fetchIndex(ctx context.Context, in *folder, from uint32) (entries []journal.IndexEntry, top uint32, err error) {
-	err = t.dest.do(ctx, in, func(c *imapdst.Conn, f imapdst.Folder) error {
-		entries, top = nil, from-1
-		return c.Index(ctx, f, from, func(e imapdst.Entry) error {
-			entries = append(entries, journal.IndexEntry{UID: e.UID, Size: e.Size, MessageID: e.MessageID})
-			top = max(top, e.UID)
-			return nil
+	return t.dest.do(ctx, f, func(c *imapdst.Conn, box imapdst.Folder) error {
+		return c.IndexParts(ctx, box, next, func(part []imapdst.Entry, upTo uint32) error {
+			entries := make([]journal.IndexEntry, len(part))
+			for i, e := range part {
+				entries[i] = journal.IndexEntry{UID: e.UID, Size: e.Size, MessageID: e.MessageID}
+			}
+			next = upTo
+			return f.index.Extend(ctx, upTo, entries)
 		})
 	})
-	return entries, top, err
 }
 
 // advanceIndex moves the indices past the UIDs that this trip appended itself, as
