@@ -40,6 +40,8 @@ type HostLimits struct {
 	// Connections takes the place of [Limits.PerHost].
 	Connections int
 	Rates
+	// BytesPerDay is how many octets of mail a user of it may have carried in a day.
+	BytesPerDay int64
 }
 
 // Over returns the limits with what they leave open taken from others, such as those
@@ -51,6 +53,7 @@ func (h HostLimits) Over(others HostLimits) HostLimits {
 			Bandwidth:         cmp.Or(h.Bandwidth, others.Bandwidth),
 			MessagesPerMinute: cmp.Or(h.MessagesPerMinute, others.MessagesPerMinute),
 		},
+		BytesPerDay: cmp.Or(h.BytesPerDay, others.BytesPerDay),
 	}
 }
 
@@ -62,7 +65,8 @@ func (l Limits) Host(name string) HostLimits {
 // Bounds of rates: less is not worth a connection, more is no limit.
 const (
 	leastBandwidth = 16 << 10
-	mostBandwidth  = 1 << 40
+	leastADay      = 1 << 20
+	mostOctets     = 1 << 50
 	mostMessages   = 1_000_000
 )
 
@@ -70,7 +74,7 @@ var (
 	limitsSpec = &spec{what: "limits",
 		keys: []string{"accounts", "per_host", "bandwidth", "messages_per_minute", "hours", "hosts"}}
 	hostLimitsSpec = &spec{what: "limits of a host",
-		keys: []string{"connections", "bandwidth", "messages_per_minute"}}
+		keys: []string{"connections", "bandwidth", "messages_per_minute", "bytes_per_day"}}
 )
 
 func (d *decoder) limits(top fields) Limits {
@@ -83,19 +87,20 @@ func (d *decoder) limits(top fields) Limits {
 }
 
 func (f fields) rates() Rates {
-	return Rates{Bandwidth: f.bandwidth("bandwidth"),
+	return Rates{Bandwidth: f.octets("bandwidth", leastBandwidth,
+		"how much in a second, such as 500KiB or 2MiB, and 16KiB at least"),
 		MessagesPerMinute: f.number("messages_per_minute", 0, mostMessages)}
 }
 
-// bandwidth returns octets a second, or 0.
-func (f fields) bandwidth(key string) int64 {
+// octets returns a number of octets, or 0.
+func (f fields) octets(key string, least uint64, wanted string) int64 {
 	node := f.find(key)
 	if node == nil {
 		return 0
 	}
 	n, err := humanize.ParseBytes(node.Value)
-	if node.Kind != yaml.ScalarNode || err != nil || n < leastBandwidth || n > mostBandwidth {
-		f.problem(node, key, "must be how much in a second, such as 500KiB or 2MiB, and 16KiB at least")
+	if node.Kind != yaml.ScalarNode || err != nil || n < least || n > mostOctets {
+		f.problem(node, key, "must be %s", wanted)
 		return 0
 	}
 	return int64(n)
@@ -125,7 +130,8 @@ func (d *decoder) hostLimits(f fields) map[string]HostLimits {
 		}
 		own := d.mapping(node.Content[i+1], hostLimitsSpec)
 		h := fields{d: d, at: key, path: f.path + "hosts." + fault.Escape(name) + ".", layers: []*mapping{own}}
-		hosts[name] = HostLimits{Connections: h.number("connections", 0, mostAtOnce), Rates: h.rates()}
+		hosts[name] = HostLimits{Connections: h.number("connections", 0, mostAtOnce), Rates: h.rates(),
+			BytesPerDay: h.octets("bytes_per_day", leastADay, "how much in a day, such as 500MiB, and 1MiB at least")}
 	}
 	return hosts
 }

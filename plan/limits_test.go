@@ -12,14 +12,15 @@ import (
 
 func TestLimits(t *testing.T) {
 	c := parse(t, account("limits:", "  bandwidth: 2MiB", "  messages_per_minute: 600", "  accounts: 3",
-		"  hosts: {IMAP.example.net: {connections: 10, bandwidth: 100kB}, pop.example.org: {messages_per_minute: 30}}"))
+		"  hosts: {IMAP.example.net: {connections: 10, bandwidth: 100kB}, pop.example.org: {messages_per_minute: 30, bytes_per_day: 500MiB}}"))
 	if want := (plan.Rates{Bandwidth: 2 << 20, MessagesPerMinute: 600}); c.Limits.Rates != want {
 		t.Errorf("%+v", c.Limits)
 	}
 	for host, want := range map[string]plan.HostLimits{
 		"imap.example.net": {Connections: 10, Rates: plan.Rates{Bandwidth: 100_000}},
-		"pop.example.org":  {Connections: 4, Rates: plan.Rates{MessagesPerMinute: 30}},
-		"other.example":    {Connections: 4},
+		"pop.example.org": {Connections: 4, Rates: plan.Rates{MessagesPerMinute: 30},
+			BytesPerDay: 500 << 20},
+		"other.example": {Connections: 4},
 	} {
 		if diff := cmp.Diff(want, c.Limits.Host(host)); diff != "" {
 			t.Errorf("%s: %s", host, diff)

@@ -146,8 +146,11 @@ func (p *pipeline) fetch(todo []plan.Listed) error {
 			done++
 			return t.holdUnread(p.hard, listed, refused)
 		}
-		if p.later = t.inHours(); p.later != nil {
-			return p.later
+		if err := t.mayFetch(p.hard, listed); err != nil {
+			if errors.Is(err, errLater) {
+				p.later = err
+			}
+			return err
 		}
 		err := p.receive(spool, session, listed, body)
 		if err == nil {

@@ -90,7 +90,10 @@ type engine struct {
 	gates *gates
 	// brakes keep the rates of limits, by host.
 	brakes map[string]*brake
-	disk   *semaphore.Weighted // octets of SpoolRoom
+	// budgets are those of users of hosts.
+	budgetsMu sync.Mutex
+	budgets   map[string]*budget
+	disk      *semaphore.Weighted // octets of SpoolRoom
 	// folders lets accounts with one folder take turns: what one appends must not
 	// look like foreign mail to another.
 	folders *hosts
@@ -122,8 +125,8 @@ func newEngine(o Options) *engine {
 	}
 	return &engine{Options: o, slots: newSlots(o.Config.Limits.Accounts),
 		hosts: newHosts(connections(o.Config.Limits)), folders: newHosts(one), gates: newGates(),
-		brakes: newBrakes(o.Config.Limits),
-		whole:  wholeUsers(o.Config.Accounts), disk: semaphore.NewWeighted(o.SpoolRoom)}
+		brakes: newBrakes(o.Config.Limits), budgets: map[string]*budget{},
+		whole: wholeUsers(o.Config.Accounts), disk: semaphore.NewWeighted(o.SpoolRoom)}
 }
 
 func (e *engine) chosen() []plan.Account {

@@ -128,3 +128,11 @@ func (t *trip) inHours() error {
 	return fault.New(fault.Temporary, "limits.hours let nothing be carried now: %w", errLater).
 		WithHint("run again after %s", until.Format("Mon 2 Jan 15:04")).WithAfter(until.Sub(now))
 }
+
+// mayFetch is the error for a message that limits leave to a later run.
+func (t *trip) mayFetch(ctx context.Context, l plan.Listed) error {
+	if err := t.inHours(); err != nil {
+		return err
+	}
+	return t.spend(ctx, t.sizeOf(l))
+}

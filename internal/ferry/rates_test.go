@@ -164,3 +164,48 @@ func TestEstimateKnowsLimits(t *testing.T) {
 		}
 	})
 }
+
+// TestBytesPerDay: two accounts of one user share what it may have in a day, over all
+// runs; what is left comes a day later, and nothing twice.
+func TestBytesPerDay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		defer f.close()
+		const day = 100_000
+		f.o.Config.Limits.Hosts = map[string]plan.HostLimits{"imap.example.net": {BytesPerDay: day}}
+		var all int64
+		for i := range 2 {
+			mail := ordinary(40, int64(i))
+			for _, m := range mail {
+				all += int64(len(m))
+			}
+			f.add(fmt.Sprintf("account%d", i), ailing{}, mail...).Destination.Username = "alice"
+		}
+		f.o.Config.Limits.Accounts = 1
+		days := 0
+		for arrived := int64(0); days < 20; days++ {
+			r := ferry.Run(t.Context(), f.o)
+			if arrived += r.Totals.Bytes; r.Totals.Bytes > day {
+				t.Errorf("%d octets in a day", r.Totals.Bytes)
+			}
+			if r.ExitCode == fault.OK {
+				break
+			}
+			e := r.Accounts[1].Error
+			again := time.Now().Local().Add(24 * time.Hour).Format("Mon 2 Jan 15:04")
+			if r.ExitCode != fault.Temporary || e == nil || !strings.Contains(e.Hint, again) {
+				t.Fatalf("exit %d, %+v, want %s", r.ExitCode, e, again)
+			}
+			if r := ferry.Run(t.Context(), f.o); r.Totals.Delivered > 1 {
+				t.Errorf("%+v in a second run", r.Totals)
+			}
+			time.Sleep(24 * time.Hour)
+		}
+		if least := int(all / day); days < least || days > 2*least {
+			t.Errorf("it took %d days, at least %d are needed", days, least)
+		}
+		if n := f.imap.Counters().Messages; n != 80 {
+			t.Errorf("%d messages arrived", n)
+		}
+	})
+}

@@ -36,6 +36,7 @@ type trip struct {
 	idle    bool // that was all there was to do
 	heldToo bool // try held messages again
 	brakes  []*brake
+	purses  []*purse
 
 	source     *pop.Maildrop
 	session    *session       // of the source
@@ -117,7 +118,7 @@ func newTrip(e *engine, r request, given *slot) *trip {
 	a := r.account
 	a.Source.Wrap, a.Destination.Wrap = given.feel, given.feel
 	t := &trip{
-		slot: given, brakes: e.brakesOf(a), engine: e, account: a, glances: r.glance, heldToo: e.Held || r.held, opened: e.Clock(), report: AccountReport{Name: a.Name},
+		slot: given, brakes: e.brakesOf(a), purses: e.pursesOf(a), engine: e, account: a, glances: r.glance, heldToo: e.Held || r.held, opened: e.Clock(), report: AccountReport{Name: a.Name},
 		parked: map[string]journal.Record{}, doubts: map[string]doubt{}, ordinals: map[string]int{}, own: map[string]bool{},
 		held: map[string]bool{}, heldRow: map[string]int{}, exported: map[string]bool{},
 		garbled: map[string]bool{}, grown: map[string]int64{}, ended: map[string]bool{}, recognised: map[string]bool{},
@@ -412,6 +413,7 @@ func (t *trip) close() {
 	if t.source != nil {
 		t.source.Close()
 	}
+	t.closePurses()
 	t.dest.close()
 	t.farewell.Wait()
 	t.engine.hosts.release(sourcePlace(t.account))
