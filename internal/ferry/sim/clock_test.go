@@ -33,11 +33,11 @@ var jumps = []time.Duration{
 	-voyage.Settle, voyage.Settle, -9 * time.Hour, 9 * time.Hour,
 }
 
-// jump draws one. By some days behind is beyond what can be noticed where no run before
-// has left a time to compare with.
+// jump draws one. A clock that is behind, and yet says more than at the last run that the
+// journal remembers, is beyond what can be noticed (README, Limits).
 func (h *history) jump() time.Duration {
 	by := jumps[h.rnd.IntN(len(jumps))]
-	if by < 0 && h.traits.clock == wrongOnce && !h.remembered {
+	if by < 0 && h.traits.clock == wrongOnce && !time.Now().Add(by).Before(h.remembered) {
 		return jumps[0]
 	}
 	return by

@@ -407,6 +407,6 @@ func (h *history) forget() string {
 	}
 	time.Sleep(voyage.Settle)
 	h.w.Forget()
-	h.remembered = false
+	h.remembered = time.Time{}
 	return "all of it"
 }

@@ -45,7 +45,7 @@ type history struct {
 	skew         atomic.Int64   // by how much the clock is wrong
 	wrongLife    int            // the life in which it is, where it is once
 	lives        int            // that were begun
-	remembered   bool           // the journal has when the last run was
+	remembered   time.Time      // when the last run ended, as far as the journal knows
 	end          func()         // of what a server does wrong
 
 	began   time.Time
@@ -248,7 +248,9 @@ func (h *history) live(n int) {
 	case !slices.Contains(expected, report.ExitCode):
 		h.Errorf("exit status %d", report.ExitCode)
 	}
-	h.remembered = h.remembered || !h.life.Died() && report.ExitCode != fault.State
+	if !h.life.Died() && report.ExitCode != fault.State {
+		h.remembered = time.Now()
+	}
 	h.mu.Unlock()
 	h.others.Wait()
 	h.mu.Lock()
@@ -323,7 +325,7 @@ func (h *history) epilogue() {
 	}
 	h.judge()
 	h.wait()
-	if left := h.w.Left() - h.staying(); h.traits.keep.Delete && h.traits.clock == right && left > 0 {
+	if left := h.w.Left() - h.staying(); h.mustEmpty() && left > 0 {
 		h.figures["left"]++
 		h.Errorf("%d messages are left in the maildrops", left)
 	}

@@ -121,6 +121,14 @@ func (h *history) makeRoom() {
 	h.w.Imap.Configure(func(o *imapd.Options) { o.Quota = 0 })
 }
 
+// mustEmpty reports whether all can be deleted in the end. What has to be read before it
+// is deleted stays where QUIT would remove what was read beside it.
+func (h *history) mustEmpty() bool {
+	pop := h.traits.options.Pop
+	return h.traits.keep.Delete && h.traits.clock == right &&
+		!(pop.ExpireAtOnce && (pop.DuplicateUIDLs || pop.NoUIDL || pop.NoTOP))
+}
+
 // staying is how many messages may not be deleted: what was wrapped.
 func (h *history) staying() int {
 	n := 0
