@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/popferry/popferry/imapdst"
@@ -23,7 +24,7 @@ func (c *checker) destination(ctx context.Context, a plan.Account) Destination {
 	}, func() error {
 		defer conn.Close()
 		d.describe(conn, c.Now())
-		err := d.look(ctx, conn, a.Folder)
+		err := d.look(ctx, conn, a)
 		d.notices = conn.Notices()
 		return err
 	})
@@ -51,16 +52,12 @@ func (d *Destination) describe(conn *imapdst.Conn, now time.Time) {
 }
 
 // look finds the folder and asks what room there is.
-func (d *Destination) look(ctx context.Context, conn *imapdst.Conn, folder string) error {
-	seen, err := conn.Look(ctx, folder)
+func (d *Destination) look(ctx context.Context, conn *imapdst.Conn, a plan.Account) error {
+	seen, err := conn.Look(ctx, a.Folder)
 	if err != nil {
 		return err
 	}
-	d.Folder = &Folder{
-		Configured: folder, Mailbox: fault.Escape(seen.Mailbox), Exists: seen.Exists,
-		Messages: int(seen.Messages), Subscribed: seen.Subscribed, ReadOnly: seen.ReadOnly,
-		namesake: seen.Namesake,
-	}
+	d.Folder = folderOf(seen)
 	d.SpecialUse = seen.Uses
 	for use, name := range seen.Uses {
 		d.SpecialUse[use] = fault.Escape(name)
@@ -73,10 +70,49 @@ func (d *Destination) look(ctx context.Context, conn *imapdst.Conn, folder strin
 		return err
 	}
 	d.QuotaBytes, d.QuotaMessages = told(room.Octets), told(room.Messages)
-	if seen.ReadOnly {
-		return fault.New(fault.Refused, "%s says that this user may put nothing into folder %s",
-			d.Server, d.Folder.Mailbox).
-			WithHint("check that the user may write to this folder")
+	if err := d.mayWrite(*d.Folder); err != nil {
+		return err
+	}
+	return d.lookAtRoutes(ctx, conn, a)
+}
+
+func folderOf(seen imapdst.Sight) *Folder {
+	return &Folder{
+		Configured: seen.Name, Mailbox: fault.Escape(seen.Mailbox), Exists: seen.Exists,
+		Messages: int(seen.Messages), Subscribed: seen.Subscribed, ReadOnly: seen.ReadOnly,
+		namesake: seen.Namesake,
+	}
+}
+
+func (d *Destination) mayWrite(f Folder) error {
+	if !f.ReadOnly {
+		return nil
+	}
+	return fault.New(fault.Refused, "%s says that this user may put nothing into folder %s", d.Server, f.Mailbox).
+		WithHint("check that the user may write to this folder")
+}
+
+// maxRouted bounds how many folders of routes are looked at.
+const maxRouted = 50
+
+// lookAtRoutes looks at the other folders that mail may go to. Those with a date in
+// their name are made as mail needs them.
+func (d *Destination) lookAtRoutes(ctx context.Context, conn *imapdst.Conn, a plan.Account) error {
+	taken := map[string]bool{a.Folder: true}
+	for _, r := range a.Routes {
+		if taken[r.Folder] || strings.Contains(r.Folder, "{") || len(d.Routed) == maxRouted {
+			continue
+		}
+		taken[r.Folder] = true
+		seen, err := conn.Look(ctx, r.Folder)
+		if err != nil {
+			return err
+		}
+		f := folderOf(seen)
+		d.Routed = append(d.Routed, *f)
+		if err := d.mayWrite(*f); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/internal/wire"
+	"github.com/popferry/popferry/plan"
 )
 
 // TestRefusedLogins: the three lines for what POP3 and IMAP servers say.
@@ -288,6 +289,24 @@ func TestNamespace(t *testing.T) {
 	if got := topics(a.Warnings); r.ExitCode != fault.OK || !slices.Equal(got, []string{"namespace"}) ||
 		!strings.Contains(a.Warnings[0].Symptom, "folder Old.Mail is called INBOX.Old=2EMail") {
 		t.Errorf("%v %+v", r.ExitCode, a.Warnings)
+	}
+}
+
+// TestRoutes: every folder that mail may go to is looked at, each once.
+func TestRoutes(t *testing.T) {
+	s := newStage(t, popd.Options{}, imapd.Options{})
+	s.imap.User("alice").Create("Lists")
+	s.account.Destination.Secret = secret.New("another")
+	for _, folder := range []string{"Lists", "INBOX", "Archive/{year}", "New", "Lists"} {
+		s.account.Routes = append(s.account.Routes, plan.Route{Folder: folder})
+	}
+	a := run(t, s.account).Accounts[0]
+	if got := topics(a.Warnings); !slices.Equal(got, []string{"not-subscribed"}) ||
+		!strings.Contains(fmt.Sprint(a.Notes), "folder New is not there") {
+		t.Errorf("warnings %q, notes %q", got, a.Notes)
+	}
+	if d := a.Destination; len(d.Routed) != 2 || d.Folder.Mailbox != "INBOX" || s.imap.Counters().Commands["CREATE"] > 0 {
+		t.Errorf("%+v", d.Routed)
 	}
 }
 

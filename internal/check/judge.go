@@ -31,6 +31,9 @@ func (a *Account) judge(configured plan.Account, now time.Time) {
 	if f := a.Destination.Folder; f != nil {
 		a.judgeFolder(*f)
 	}
+	for _, f := range a.Destination.Routed {
+		a.judgeFolder(f)
+	}
 	if a.Source.OK && a.Destination.OK {
 		a.judgeRoom()
 	}

@@ -95,6 +95,9 @@ type Source struct {
 type Destination struct {
 	Side
 	Folder *Folder `json:"folder,omitempty"`
+	// Routed are the folders of the account's routes, but for those with a date in
+	// their name.
+	Routed []Folder `json:"routed,omitempty"`
 	// QuotaBytes and QuotaMessages are what the quotas leave; nil: none is told.
 	QuotaBytes    *int64 `json:"quota_bytes,omitempty"`
 	QuotaMessages *int64 `json:"quota_messages,omitempty"`

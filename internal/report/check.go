@@ -317,6 +317,9 @@ func destinationLines(d check.Destination) (lines []string) {
 	if f := d.Folder; f != nil {
 		lines = append(lines, "folder "+f.Mailbox+folderState(*f))
 	}
+	for _, f := range d.Routed {
+		lines = append(lines, "folder "+f.Mailbox+folderState(f))
+	}
 	var room []string
 	if d.QuotaBytes != nil {
 		room = append(room, "the quota leaves "+Size(*d.QuotaBytes))
