@@ -64,7 +64,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 		return Report{}, err
 	}
 	started := o.Now()
-	c := &checker{Options: o, visits: newVisits(o.Config.Limits.PerHost)}
+	c := &checker{Options: o, visits: newVisits(o.Config.Limits)}
 	accounts := make([]Account, len(chosen))
 	o.Observe(0, len(chosen), 0)
 	var g errgroup.Group

@@ -333,7 +333,9 @@ func TestPanic(t *testing.T) {
 
 // TestLimits: no more accounts at once, and connections to a server, than allowed.
 func TestLimits(t *testing.T) {
-	for _, perHost := range []int{1, 3} {
+	for _, limits := range []plan.Limits{{Accounts: 10, PerHost: 1}, {Accounts: 10, PerHost: 3},
+		{Accounts: 10, PerHost: 9, Hosts: map[string]plan.HostLimits{"127.0.0.1": {Connections: 2}}}} {
+		perHost := limits.Host("127.0.0.1").Connections
 		s := newStage(t, popd.Options{}, imapd.Options{})
 		var pop, imap counted
 		s.account.Source.Dial, s.account.Destination.Dial = pop.dial(s.pop.Dial), imap.dial(s.imap.Dial)
@@ -343,7 +345,7 @@ func TestLimits(t *testing.T) {
 			a.Name, a.Source.Username, a.Destination.Username = fmt.Sprint("a", i), fmt.Sprint("a", i), fmt.Sprint("a", i%4)
 			accounts = append(accounts, a)
 		}
-		config := &plan.Config{Accounts: accounts, Limits: plan.Limits{Accounts: 10, PerHost: perHost}}
+		config := &plan.Config{Accounts: accounts, Limits: limits}
 		steps := -1
 		r, err := check.Run(t.Context(), check.Options{Config: config, Observe: func(done, all, failed int) {
 			if steps++; done != steps || all != 40 || failed != 0 {

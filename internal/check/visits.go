@@ -20,11 +20,11 @@ import (
 // is known to fail: a password that was refused, or a server that can't be reached,
 // is tried once, however many accounts have it.
 type visits struct {
-	perHost int64
-	mu      sync.Mutex
-	places  map[string]*semaphore.Weighted // by address
-	logins  map[login]*gate
-	failed  map[server]error
+	limits plan.Limits
+	mu     sync.Mutex
+	places map[string]*semaphore.Weighted // by address
+	logins map[login]*gate
+	failed map[server]error
 }
 
 // server is a server, and how it is spoken to.
@@ -56,8 +56,8 @@ type gate struct {
 	refused error // once none is left
 }
 
-func newVisits(perHost int) *visits {
-	return &visits{perHost: int64(max(1, perHost)), places: map[string]*semaphore.Weighted{},
+func newVisits(limits plan.Limits) *visits {
+	return &visits{limits: limits, places: map[string]*semaphore.Weighted{},
 		logins: map[login]*gate{}, failed: map[server]error{}}
 }
 
@@ -77,7 +77,7 @@ func (v *visits) visit(ctx context.Context, e plan.Endpoint, dial, work func() e
 	if err != nil {
 		return err
 	}
-	place := v.place(e.Address())
+	place := v.place(e)
 	if err := place.Acquire(ctx, 1); err != nil {
 		settle(err)
 		return err
@@ -134,11 +134,12 @@ func lasting(e plan.Endpoint, err error) bool {
 	}, name)
 }
 
-func (v *visits) place(address string) *semaphore.Weighted {
+func (v *visits) place(e plan.Endpoint) *semaphore.Weighted {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	address := e.Address()
 	if v.places[address] == nil {
-		v.places[address] = semaphore.NewWeighted(v.perHost)
+		v.places[address] = semaphore.NewWeighted(int64(max(1, v.limits.Host(e.Host).Connections)))
 	}
 	return v.places[address]
 }
