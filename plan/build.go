@@ -61,7 +61,7 @@ func sharedUIDLs(listing []Listed) map[string]bool {
 // decide applies what the journal knows; without that, what the destination has.
 func (b *builder) decide(l Listed) Action {
 	a := Action{Listed: l, Repeated: b.repeated(l)}
-	known, ok := b.in.Known[l.Key]
+	known, ok := b.known(l.Key)
 	switch {
 	case !ok && b.in.Skip.Has(l.UIDL) && !a.Repeated:
 		return a.with(Skip, "another program fetched it before (skip_uidls)")
@@ -105,6 +105,14 @@ func (b *builder) direct(a Action) Action {
 	}
 	a.Target = &target
 	return a
+}
+
+func (b *builder) known(key string) (Known, bool) {
+	known, ok := b.in.Known[key]
+	if !ok && b.in.Delivered != nil {
+		return b.in.Delivered(key)
+	}
+	return known, ok
 }
 
 // repeated reports whether the UIDL names several messages, now or in the

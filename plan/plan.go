@@ -122,6 +122,9 @@ type Input struct {
 	Listing []Listed
 	// Known is what the journal says, by key. It may hold more than the listing.
 	Known map[string]Known
+	// Delivered, unless nil, is the journal's word on what Known lacks: for nearly all
+	// of a large maildrop a table would be larger than the listing.
+	Delivered func(key string) (Known, bool)
 	// Skip holds the UIDLs of messages that another program fetched before.
 	Skip UIDLs
 	// Found is what the destination has, by key.

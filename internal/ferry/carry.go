@@ -306,13 +306,6 @@ func (p *pipeline) release(c *parcel) {
 	}
 }
 
-// knownAs is what the journal knew under a key when the round began.
-func (t *trip) knownAs(key string) journal.Record {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.known[key]
-}
-
 func (t *trip) retrieved(s *session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

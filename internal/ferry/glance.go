@@ -2,11 +2,12 @@ package ferry
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
-	"github.com/popferry/popferry/plan"
 )
 
 // heartbeat is how often the journal is told of passes in which nothing happened.
@@ -81,36 +82,35 @@ func (t *trip) allSettled(ctx context.Context) (bool, error) {
 // nothingNew reports whether the journal knows all that is listed, by a name that can be
 // trusted, and nothing of it is due for anything.
 func (t *trip) nothingNew(ctx context.Context) (bool, error) {
-	keys := make([]string, 0, len(t.listing))
-	for _, l := range t.listing {
-		if !trusted(l) {
-			return false, nil
-		}
-		keys = append(keys, l.Key)
-	}
-	known, err := t.ledger.Get(ctx, keys)
-	if err != nil {
-		return false, err
-	}
 	deletes, err := t.mayDelete(ctx)
 	if err != nil {
 		return false, err
 	}
-	t.known = known
-	var held []plan.Listed
-	for _, l := range t.listing {
-		r := known[l.Key]
-		switch {
-		case r.State == journal.Held && r.Listed == l.Size && !t.heldToo && (!retriable(r, unasked) || awaitsFolder(r)):
-			held = append(held, l)
-		case r.State == journal.Delivered && r.Listed == l.Size && !(deletes && t.isDue(r)), t.skips(l):
-		default:
+	held := map[int]string{} // places in the listing, and reasons
+	first := 0
+	for part := range slices.Chunk(t.listing, deleteBatch) {
+		keys := keysOf(part)
+		if len(keys) < len(part) {
 			return false, nil
 		}
+		if t.known, err = t.ledger.Get(ctx, keys); err != nil {
+			return false, err
+		}
+		for i, l := range part {
+			r := t.known[l.Key]
+			switch {
+			case r.State == journal.Held && r.Listed == l.Size && !t.heldToo && (!retriable(r, unasked) || awaitsFolder(r)):
+				held[first+i] = r.Reason
+			case r.State == journal.Delivered && r.Listed == l.Size && !(deletes && t.isDue(r)), t.skips(l):
+			default:
+				return false, nil
+			}
+		}
+		first += len(part)
 	}
 	t.report.Listed, t.report.Known = len(t.listing), len(t.listing)-len(held)
-	for _, l := range held {
-		t.countHeld(l, known[l.Key].Reason)
+	for _, at := range slices.Sorted(maps.Keys(held)) {
+		t.countHeld(t.listing[at], held[at])
 	}
 	return true, nil
 }

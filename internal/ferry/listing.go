@@ -41,6 +41,7 @@ func (t *trip) setListing(entries []pop.Entry) {
 	if !continues(before, t.listing) {
 		t.forgetSessionNames()
 	}
+	t.keepUnchanged(before)
 }
 
 func indices(n int) func(yield func(int32) bool) {
@@ -73,15 +74,24 @@ func (t *trip) at(key string) (plan.Listed, bool) {
 		l := t.numbered(n)
 		return l, err == nil && l.Key == key
 	}
+	i, found := t.find(key)
+	if !found {
+		return plan.Listed{}, false
+	}
+	return t.listing[i], true
+}
+
+// find finds the place in the listing of a message by its lasting name.
+func (t *trip) find(key string) (int, bool) {
 	uidl, ok := strings.CutPrefix(key, uidlPrefix)
 	i, found := slices.BinarySearchFunc(t.byUIDL, uidl, func(i int32, uidl string) int {
 		return strings.Compare(t.listing[i].UIDL, uidl)
 	})
 	if !ok || !found {
-		return plan.Listed{}, false
+		return 0, false
 	}
-	l := t.listing[t.byUIDL[i]]
-	return l, l.Key == key
+	at := int(t.byUIDL[i])
+	return at, t.listing[at].Key == key
 }
 
 // numbered finds a listed message by its number in this session.

@@ -47,6 +47,9 @@ func newMatcher(t *trip) *matcher {
 	return m
 }
 
+// isSpent reports whether a record speaks for a message already.
+func (m *matcher) isSpent(key string) bool { return m.spent[key] || m.t.isAsBefore(key) }
+
 // sameListing reports whether a record may be believed to be about the listed
 // message: after a deletion, or with another size, the UIDL may name something
 // else (RFC 1939 §7 permits the reuse), and the content has to tell.
@@ -138,7 +141,7 @@ func (m *matcher) taken(key string) {
 func (m *matcher) take(key string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.spent[key] {
+	if m.isSpent(key) {
 		return false
 	}
 	m.spent[key] = true
@@ -168,7 +171,7 @@ func (m *matcher) inJournal(ctx context.Context, sums map[string]message.Summary
 func (m *matcher) complete(ctx context.Context, headers []message.Digest) error {
 	bare := map[spot]journal.Record{}
 	err := m.t.ledger.Each(ctx, journal.Query{Headers: headers}, func(r journal.Record) error {
-		if !r.Sum.Content.IsZero() || !delivered(r) || r.UID == 0 || m.spent[r.Key] {
+		if !r.Sum.Content.IsZero() || !delivered(r) || r.UID == 0 || m.isSpent(r.Key) {
 			return nil
 		}
 		at, ok, err := m.t.spotOf(ctx, r)
@@ -204,7 +207,7 @@ func (m *matcher) testify(ctx context.Context, q journal.Query, sums map[string]
 		}
 	}
 	return m.t.ledger.Each(ctx, q, func(r journal.Record) error {
-		if m.spent[r.Key] {
+		if m.isSpent(r.Key) {
 			return nil
 		}
 		keys := byHeader[r.Sum.Header]

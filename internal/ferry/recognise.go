@@ -45,6 +45,9 @@ func (t *trip) recognise(ctx context.Context, act bool) (map[string]plan.Match, 
 // isUnknown reports a message that the journal can't vouch for by name, and that is to
 // be brought if it is new.
 func (t *trip) isUnknown(l plan.Listed) bool {
+	if t.isAsBefore(l.Key) {
+		return false
+	}
 	r, ok := t.known[l.Key]
 	return !ok && !t.skips(l) || ok && !sameListing(r, l) && !wasRead(r, l)
 }
@@ -346,7 +349,7 @@ func (t *trip) witnesses(ctx context.Context, headers map[string]message.Summary
 	}
 	err := t.ledger.Each(ctx, journal.Query{Headers: digests}, func(r journal.Record) error {
 		inDoubt := r.State == journal.DeleteSent && t.mayBeBack(r)
-		if !t.match.spent[r.Key] && (r.State == journal.Delivered || inDoubt) &&
+		if !t.match.isSpent(r.Key) && (r.State == journal.Delivered || inDoubt) &&
 			(!named(r.Key) || t.renamed(r) || t.repeats[r.UIDL]) {
 			k := look{r.Sum.Header, r.Listed}
 			out[k] = append(out[k], witness{record: r})

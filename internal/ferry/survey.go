@@ -12,17 +12,11 @@ import (
 
 // survey holds the listing against the journal.
 func (t *trip) survey(ctx context.Context) error {
-	var keys []string
-	for _, l := range t.listing {
-		if trusted(l) {
-			keys = append(keys, l.Key)
-		}
-	}
-	known, err := t.ledger.Get(ctx, keys)
+	named, err := t.lookUp(ctx)
 	if err != nil {
 		return err
 	}
-	t.known, t.parked, t.rereads, t.later = known, map[string]journal.Record{}, nil, map[string]bool{}
+	t.parked, t.rereads, t.later = map[string]journal.Record{}, nil, map[string]bool{}
 	if t.rounds == 0 {
 		t.report.Listed = len(t.listing)
 	}
@@ -35,7 +29,7 @@ func (t *trip) survey(ctx context.Context) error {
 	}
 	t.undeleted = false
 	t.countSkipped()
-	if err := t.judgeNames(ctx, len(keys)-t.skipped, len(counts) == 0); err != nil {
+	if err := t.judgeNames(ctx, named-t.skipped, len(counts) == 0); err != nil {
 		return err
 	}
 	if err := t.confirmAnswered(ctx); err != nil {
@@ -66,7 +60,7 @@ func (t *trip) skips(l plan.Listed) bool {
 		return false
 	}
 	_, known := t.known[l.Key]
-	return !known && t.account.Source.Skip.Has(l.UIDL)
+	return !known && !t.isAsBefore(l.Key) && t.account.Source.Skip.Has(l.UIDL)
 }
 
 // judgeNames decides whether UIDLs say anything about old messages. The verdict
@@ -86,6 +80,11 @@ func (t *trip) judgeNames(ctx context.Context, named int, blank bool) error {
 // some name has another message by now.
 func (t *trip) looksRenumbered(named int) bool {
 	known := 0
+	for _, u := range t.unchanged {
+		if u.known {
+			known++
+		}
+	}
 	for key, r := range t.known {
 		l, _ := t.at(key)
 		if delivered(r) && r.State != journal.Gone && r.Listed != l.Size {
@@ -117,7 +116,7 @@ func (t *trip) noteVanished(ctx context.Context) error {
 func (t *trip) confirmGone(ctx context.Context) error {
 	return t.restateAbsent(ctx, journal.DeleteSent, func(r *journal.Record) bool {
 		r.State = journal.Gone
-		return !t.match.spent[r.Key]
+		return !t.match.isSpent(r.Key)
 	})
 }
 
@@ -197,7 +196,8 @@ func (t *trip) draw(ctx context.Context, act bool) (plan.Plan, error) {
 	box, limit := t.home.now(), t.limit()
 	p := plan.Build(plan.Input{
 		Account: t.account.Name, ConfigHash: t.account.Hash(), Now: t.now(), LastRun: t.lastRun.At,
-		Listing: t.listing, Skip: t.account.Source.Skip, Known: t.knownToPlan(limit), Found: found,
+		Listing: t.listing, Skip: t.account.Source.Skip, Known: t.knownToPlan(limit),
+		Delivered: t.deliveredBefore, Found: found,
 		Routes: len(t.account.Routes) > 0, Targets: t.targets,
 		Limit: limit, Expire: t.source.Capabilities().Expire, Keep: t.account.Keep, HeldToo: t.heldToo,
 		Destination: plan.Destination{
@@ -223,7 +223,8 @@ func (t *trip) limit() int64 {
 	return t.home.now().AppendLimit
 }
 
-// knownToPlan gives the planner the journal's word on trusted keys.
+// knownToPlan gives the planner the journal's word on trusted keys, as far as it is not
+// the usual; see deliveredBefore.
 func (t *trip) knownToPlan(limit int64) map[string]plan.Known {
 	known := make(map[string]plan.Known, len(t.known))
 	for key, r := range t.known {

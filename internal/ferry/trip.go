@@ -59,7 +59,8 @@ type trip struct {
 
 	listing    []plan.Listed             // what the maildrop holds now
 	byUIDL     []int32                   // indices of the listing, in the order of the UIDLs
-	known      map[string]journal.Record // the journal's word on trusted keys
+	known      map[string]journal.Record // the journal's word on trusted keys, but for those that are
+	unchanged  []unchanged               // as they were, in the order of the listing
 	baseline   bool                      // a first pass was completed before
 	repeats    map[string]bool           // UIDLs that the listing has more than once
 	renumbered bool                      // (almost) no UIDL of the listing is known, though others are
