@@ -27,8 +27,9 @@ const (
 const saslPrefix = "AUTH="
 
 // authenticate logs in (RFC 3501 §6.2). With auto the next way is taken where the
-// server does not know the one that it announced, and only then: it has judged no
-// credentials. ID goes ahead in the same packet as the first: it is valid in any
+// server does not know the one that it announced: it has judged no credentials. Inside
+// TLS it is taken once after SCRAM, too, of which nobody can tell whether it was the
+// password that was refused. ID goes ahead in the same packet as the first: it is valid in any
 // state (RFC 2971 §3.1).
 func (l *login) authenticate(ctx context.Context) error {
 	if l.options.Endpoint.TLS != wire.None && !l.conn.Secure() {
@@ -53,6 +54,9 @@ func (l *login) authenticate(ctx context.Context) error {
 		case reply.kind == "OK":
 			l.learn(reply)
 			return nil
+		case l.mayBeForm(reply):
+			l.caps = before
+			return l.withoutScram(ctx, ways[i+1:], reply)
 		case i == len(ways)-1 || !unknownWay(reply):
 			return l.conn.Break(l.loginRefused(reply))
 		}
@@ -65,6 +69,34 @@ func (l *login) authenticate(ctx context.Context) error {
 func unknownWay(s status) bool {
 	return !explained(s.code) && containsAny(s.text, "mechanism", "not supported", "unsupported",
 		"unknown command", "unrecognized", "unrecognised", "not implemented", "unimplemented")
+}
+
+// mayBeForm tells of a refusal that it may be about the form in which the server keeps
+// the password.
+func (l *login) mayBeForm(s status) bool {
+	return sasl.IsScram(l.mechanism) && l.options.Auth == authAuto && (s.code == "" || s.code == "AUTHENTICATIONFAILED") &&
+		!unknownWay(s) && (l.conn.Secure() || l.options.Endpoint.Loopback())
+}
+
+// withoutScram tries the first of the ways left that is no SCRAM. If the session ends
+// over it, what was said of SCRAM counts.
+func (l *login) withoutScram(ctx context.Context, ways []string, refused status) error {
+	scram := l.mechanism
+	i := slices.IndexFunc(ways, func(way string) bool { return !sasl.IsScram(way) })
+	if i < 0 {
+		return l.conn.Break(l.loginRefused(refused))
+	}
+	reply, err := l.try(ctx, ways[i], "")
+	switch {
+	case err != nil:
+		l.mechanism = scram
+		return l.conn.Break(l.loginRefused(refused))
+	case reply.kind != "OK":
+		return l.conn.Break(l.loginRefused(reply))
+	}
+	l.refusedScram = scram
+	l.learn(reply)
+	return nil
 }
 
 // loginRefused adds to a refusal what is known of the mechanism.
@@ -126,6 +158,9 @@ func (l *login) suitable() []string {
 	ways := c.Choose(l.caps.mechanisms())
 	if c.HasPassword() && c.AuthorizeAs == "" && !l.caps.has("LOGINDISABLED") {
 		ways = append(slices.DeleteFunc(ways, isSASLLogin), wayLogin)
+	}
+	if l.options.NoScram {
+		ways = sasl.WithoutScram(ways)
 	}
 	return ways
 }

@@ -32,7 +32,7 @@ type Conn struct {
 	client *imapclient.Client
 	trips  atomic.Int64
 	// mechanism is how the session logged in.
-	mechanism string
+	mechanism, refusedScram string
 
 	// turn is held while a command is written, so that none starts in the middle
 	// of another. It is never held while waiting for an answer, other than "+".
@@ -70,8 +70,8 @@ type place struct {
 func newConn(conn *wire.Conn, l *login) *Conn {
 	c := &Conn{
 		wire: conn, guard: newGuard(conn, l.tags, &l.heard), caps: l.caps, lastUID: map[place]uint32{},
-		mechanism: l.mechanism,
-		turn:      newLock(), mailbox: newLock(),
+		mechanism: l.mechanism, refusedScram: l.refusedScram,
+		turn: newLock(), mailbox: newLock(),
 	}
 	c.trips.Store(int64(l.trips))
 	c.stream = newStream(c.guard)
@@ -90,6 +90,10 @@ func (c *Conn) Capabilities() Capabilities {
 // Mechanism is how the session logged in: the name of a SASL mechanism, or "LOGIN
 // command".
 func (c *Conn) Mechanism() string { return c.mechanism }
+
+// RefusedScram is the SCRAM mechanism that the server offered and refused before another
+// one was good, or "".
+func (c *Conn) RefusedScram() string { return c.refusedScram }
 
 // RoundTrips is how often we waited for the server.
 func (c *Conn) RoundTrips() int { return int(c.trips.Load()) }

@@ -32,6 +32,8 @@ type Options struct {
 	// the name of a SASL mechanism in lower case. Auto takes the strongest that is
 	// offered and suits what is given, and LOGIN where there is none.
 	Auth string
+	// NoScram has auto leave out SCRAM; see [Conn.RefusedScram].
+	NoScram bool
 
 	token secret.Value // what Token gave
 }
@@ -103,6 +105,7 @@ type login struct {
 	// mechanism is how we log in, refused what it said about a refusal, and offered
 	// what there was to choose from.
 	mechanism, refused string
+	refusedScram       string // before another way was good
 	offered            []string
 }
 

@@ -77,8 +77,9 @@ func (m *Maildrop) notKnown(reply status) error {
 }
 
 // authenticate returns the last word of the server on who we are. With auto the
-// next way is taken where the server does not know the one that it announced, and
-// only then: it has judged no credentials.
+// next way is taken where the server does not know the one that it announced: it has
+// judged no credentials. Inside TLS it is taken once after SCRAM, too, of which nobody can
+// tell whether it was the password that was refused.
 func (m *Maildrop) authenticate() (status, error) {
 	ways, err := m.ways()
 	if err != nil {
@@ -88,13 +89,49 @@ func (m *Maildrop) authenticate() (status, error) {
 	for i, way := range ways {
 		m.mechanism = way
 		reply, err := m.try(way, before)
-		if err != nil || i == len(ways)-1 || !unknown(reply) {
-			return reply, err
-		}
 		before = nil
+		switch {
+		case err != nil || i == len(ways)-1 || reply.ok:
+			return reply, err
+		case m.mayBeForm(reply):
+			return m.withoutScram(ways[i+1:], reply)
+		case !unknown(reply):
+			return reply, nil
+		}
 	}
 	return status{}, nil // there is a way at least
 }
+
+// mayBeForm tells of a refusal that it may be about the form in which the server keeps
+// the password.
+func (m *Maildrop) mayBeForm(reply status) bool {
+	return sasl.IsScram(m.mechanism) && m.options.Auth == authAuto && (reply.code == "" || reply.code == "AUTH") &&
+		!unknown(reply) && (m.conn.Secure() || m.options.Endpoint.Loopback())
+}
+
+// withoutScram tries the first of the ways left that is no SCRAM. If the session ends
+// over it, what was said of SCRAM counts.
+func (m *Maildrop) withoutScram(ways []string, refused status) (status, error) {
+	scram := m.mechanism
+	i := slices.IndexFunc(ways, func(way string) bool { return !sasl.IsScram(way) })
+	if i < 0 {
+		return refused, nil
+	}
+	m.mechanism = ways[i]
+	reply, err := m.try(ways[i], nil)
+	if err != nil {
+		m.mechanism = scram
+		return refused, nil
+	}
+	if reply.ok {
+		m.refusedScram = scram
+	}
+	return reply, nil
+}
+
+// RefusedScram is the SCRAM mechanism that the server offered and refused before another
+// one was good, or "".
+func (m *Maildrop) RefusedScram() string { return m.refusedScram }
 
 // unknown tells that the server does not know the command or its mechanism.
 func unknown(reply status) bool {
@@ -110,6 +147,9 @@ func (m *Maildrop) ways() ([]string, error) {
 	ways := c.Choose(m.caps.SASL)
 	if c.HasPassword() && c.AuthorizeAs == "" {
 		ways = append(ways, wayUser)
+	}
+	if m.options.NoScram {
+		ways = sasl.WithoutScram(ways)
 	}
 	if len(ways) > 0 {
 		return ways, nil

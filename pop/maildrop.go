@@ -37,6 +37,8 @@ type Options struct {
 	// mechanism in lower case. The default is auto: the strongest that is offered
 	// and suits what is given, USER and PASS where there is none.
 	Auth string
+	// NoScram has auto leave out SCRAM; see [Maildrop.RefusedScram].
+	NoScram bool
 	// MaxMessages bounds a listing (5,000,000).
 	MaxMessages int
 	// Window bounds how many replies may be on their way at a time (512), where
@@ -115,6 +117,7 @@ type Maildrop struct {
 	greeting string
 	// mechanism is how we log in, refused what it said about a refusal.
 	mechanism, refused string
+	refusedScram       string // before another way was good
 }
 
 // Dial connects, secures the connection as the endpoint says, and logs in. Its

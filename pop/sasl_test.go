@@ -186,8 +186,14 @@ func TestAuthRefused(t *testing.T) {
 		"error, then OK": {"xoauth2", "", "", map[string][]string{
 			"AUTH": {"+ " + base64of(`{"status":"401"}`)}, "": {"+OK welcome"}}, fault.Protocol,
 			[]string{"in the middle of a login"}, 2},
-		"auto: one bad login is one": {"auto", "", "SCRAM-SHA-256 PLAIN LOGIN", map[string][]string{
-			"AUTH": {"-ERR authentication failed"}}, fault.Credentials, []string{"set auth: plain"}, 1},
+		"auto: one bad login is one": {"auto", "", "PLAIN LOGIN", map[string][]string{
+			"AUTH": {"-ERR authentication failed"}}, fault.Credentials, []string{"password"}, 1},
+		"auto: after SCRAM one more": {"auto", "", "SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN", map[string][]string{
+			"AUTH": {"-ERR authentication failed"}}, fault.Credentials, []string{"password"}, 2},
+		"auto: SCRAM alone": {"auto", "", "SCRAM-SHA-256", map[string][]string{"AUTH": {"-ERR no"}, "USER": {"-ERR no"}},
+			fault.Credentials, []string{"password"}, 2},
+		"auto: SCRAM, busy": {"auto", "", "SCRAM-SHA-256 PLAIN", map[string][]string{"AUTH": {"-ERR [IN-USE] wait"}},
+			fault.Temporary, []string{"IN-USE"}, 1},
 		"OK to SCRAM at once": {"scram-sha-256", "", "", map[string][]string{"AUTH": {"+OK welcome"}}, fault.Protocol,
 			[]string{"in the middle of a login", "poses"}, 1},
 		"OK to CRAM-MD5 at once": {"cram-md5", "", "", map[string][]string{"AUTH": {"+OK welcome"}}, fault.Protocol,

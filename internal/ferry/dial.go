@@ -3,8 +3,10 @@ package ferry
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"github.com/popferry/popferry/imapdst"
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
@@ -37,25 +39,61 @@ func isNoToken(err error) bool {
 }
 
 // Dial logs in as accounts say. Tokens may be nil where no side has OAuth.
-type Dial struct{ Tokens Tokens }
+type Dial struct {
+	Tokens Tokens
+	// Learned keeps what logins taught; nil learns nothing.
+	Learned *Learned
+}
+
+// Learned knows of which sides SCRAM was refused: it is not tried there again, since
+// each refused login counts against the user.
+type Learned struct{ noScram sync.Map }
+
+func (l *Learned) has(side plan.Endpoint) bool {
+	if l == nil {
+		return false
+	}
+	_, found := l.noScram.Load(side.Address() + "\x00" + side.Username)
+	return found
+}
+
+// learn takes in how a login ended. After a refusal of both SCRAM and another way, that
+// other one alone is worth another try.
+func (l *Learned) learn(side plan.Endpoint, refusedScram string, err error) {
+	if l != nil && (refusedScram != "" || fault.CodeOf(err) == fault.Credentials) {
+		l.noScram.Store(side.Address()+"\x00"+side.Username, true)
+	}
+}
 
 // Source logs in to the maildrop of an account.
 func (d Dial) Source(ctx context.Context, a plan.Account) (*pop.Maildrop, error) {
 	return withToken(d.Tokens, a.Name, a.Source, func(token tokenFunc) (*pop.Maildrop, error) {
-		return pop.Dial(ctx, pop.Options{
+		m, err := pop.Dial(ctx, pop.Options{
 			Endpoint: a.Source.Endpoint, Username: a.Source.Username, AuthorizeAs: a.Source.AuthorizeAs,
-			Password: a.Source.Secret, Token: token, Auth: a.Source.Auth,
+			Password: a.Source.Secret, Token: token, Auth: a.Source.Auth, NoScram: d.Learned.has(a.Source),
 		})
+		if err != nil {
+			d.Learned.learn(a.Source, "", err)
+			return nil, err
+		}
+		d.Learned.learn(a.Source, m.RefusedScram(), nil)
+		return m, nil
 	})
 }
 
 // Destination logs in to the destination of an account.
 func (d Dial) Destination(ctx context.Context, a plan.Account) (*imapdst.Conn, error) {
 	return withToken(d.Tokens, a.Name, a.Destination, func(token tokenFunc) (*imapdst.Conn, error) {
-		return imapdst.Dial(ctx, imapdst.Options{
+		c, err := imapdst.Dial(ctx, imapdst.Options{
 			Endpoint: a.Destination.Endpoint, Username: a.Destination.Username, AuthorizeAs: a.Destination.AuthorizeAs,
-			Password: a.Destination.Secret, Token: token, Auth: a.Destination.Auth,
+			Password: a.Destination.Secret, Token: token, Auth: a.Destination.Auth, NoScram: d.Learned.has(a.Destination),
 		})
+		if err != nil {
+			d.Learned.learn(a.Destination, "", err)
+			return nil, err
+		}
+		d.Learned.learn(a.Destination, c.RefusedScram(), nil)
+		return c, nil
 	})
 }
 

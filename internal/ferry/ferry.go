@@ -105,11 +105,12 @@ type engine struct {
 }
 
 func newEngine(o Options) *engine {
+	dial := Dial{Tokens: o.Tokens, Learned: &Learned{}}
 	if o.DialSource == nil {
-		o.DialSource = Dial{o.Tokens}.Source
+		o.DialSource = dial.Source
 	}
 	if o.DialDestination == nil {
-		o.DialDestination = Dial{o.Tokens}.Destination
+		o.DialDestination = dial.Destination
 	}
 	if o.Clock == nil {
 		o.Clock = func() time.Time { return time.Now().Round(0) } // as it is set, not as time goes on

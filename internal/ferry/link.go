@@ -147,6 +147,7 @@ func (l *link) enter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	l.trip.sayScram("IMAP server "+l.address(), "destination", conn.RefusedScram())
 	l.trip.sawCertificate("IMAP server "+l.address(), conn.TLS)
 	if old := l.get(); old != nil {
 		conn.Distrust(old)

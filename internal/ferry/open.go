@@ -153,6 +153,7 @@ func (t *trip) openSource(ctx context.Context) error {
 	if t.oneByOne || t.slowEnough() {
 		source.OneByOne()
 	}
+	t.sayScram("POP3 server "+t.account.Source.Address(), "source", source.RefusedScram())
 	t.sawCertificate("POP3 server "+t.account.Source.Address(), source.TLS)
 	loggedIn := time.Now()
 	entries, err := source.List(ctx)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -476,6 +477,14 @@ func (t *trip) note(format string, args ...any) {
 	t.report.Notes = append(t.report.Notes, text)
 	t.mu.Unlock()
 	t.emit(Event{Kind: Note, Text: text})
+}
+
+// sayScram tells of a login that cost a refused one.
+func (t *trip) sayScram(server, side, mechanism string) {
+	if mechanism != "" {
+		t.noteOnce(fmt.Sprintf("%s offers %s and refuses it, so that each run costs a refused login: set auth: plain for the %s",
+			server, mechanism, side))
+	}
 }
 
 // noteOnce notes what may be said again and again in one run.

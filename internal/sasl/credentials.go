@@ -56,6 +56,20 @@ func (c Credentials) Hide(text string) string {
 	return c.Password.Hide(c.Token.Hide(text, c.Username), c.Username)
 }
 
+// IsScram tells whether a mechanism is SCRAM. Servers offer it without knowing whether
+// they keep the password of this user in its form, so that a refusal may mean just that
+// (GSASL in mailutils, Cyrus with passwords elsewhere).
+func IsScram(mechanism string) bool { return strings.HasPrefix(mechanism, "SCRAM-") }
+
+// WithoutScram takes SCRAM out of some ways to log in, unless no other is left.
+func WithoutScram(ways []string) []string {
+	rest := slices.DeleteFunc(slices.Clone(ways), IsScram)
+	if len(rest) == 0 {
+		return ways
+	}
+	return rest
+}
+
 // Choose returns which of the offered mechanisms suit the credentials, the
 // strongest first. CRAM-MD5 is not among them: it proves no more than SCRAM, and
 // has servers keep passwords that can be read.
