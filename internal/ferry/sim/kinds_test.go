@@ -5,6 +5,7 @@ package sim_test
 import (
 	"bytes"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -129,12 +130,17 @@ func (h *history) mustEmpty() bool {
 		!(pop.ExpireAtOnce && (pop.DuplicateUIDLs || pop.NoUIDL || pop.NoTOP))
 }
 
-// staying is how many messages may not be deleted: what was wrapped.
+// staying is how many messages may not be deleted: what was wrapped, since it was
+// refused for good or for as long as that took.
 func (h *history) staying() int {
+	if !h.traits.wraps {
+		return 0
+	}
+	there := h.w.InImap()
 	n := 0
 	for _, d := range h.w.Drops {
 		for _, raw := range d.Messages() {
-			if h.traits.wraps && isNote(raw) {
+			if !slices.ContainsFunc(there, func(m []byte) bool { return bytes.Equal(m, raw) }) {
 				n++
 			}
 		}
