@@ -224,6 +224,8 @@ func (k *keeping) tell(p bridge.Pass) {
 		"held", r.Held, "deleted", r.Deleted, "bytes", r.Bytes, "seconds", r.Seconds, "next", p.Next.Format(time.RFC3339)}
 	level := slog.LevelInfo
 	switch {
+	case r.Resting:
+		fields = append(fields, "until", r.NotBefore.Format(time.RFC3339))
 	case r.Error != nil:
 		level = slog.LevelWarn
 		fields = append(fields, "error", r.Error.Message, "check", r.Error.Hint, "parked", p.Parked)

@@ -216,7 +216,7 @@ func (k *keeper) pass(ctx context.Context) time.Duration {
 		return 0 // it was told to stop, which says nothing about the account
 	}
 	now := time.Now()
-	wait := k.pace.next(outcome{r.ExitCode, r.Delivered, r.NotBefore.Sub(now)}, k.bridge.options.Random())
+	wait := k.pace.next(outcomeOf(r, now), k.bridge.options.Random())
 	k.change(func(s *AccountState) { s.after(r, started, now, k.pace.parked()) })
 	k.bridge.options.Finished(Pass{Started: started, Report: r, Next: now.Add(wait), Parked: k.pace.parked()})
 	return wait

@@ -114,6 +114,11 @@ func TestPace(t *testing.T) {
 			[]time.Duration{5 * minute, 10 * minute, 20 * minute, 40 * minute, 60 * minute, 60 * minute}},
 		"credentials refused once": {failing(fault.Credentials, 1), 0, []time.Duration{5 * minute, 5 * minute}},
 		"credentials refused":      {failing(fault.Credentials, 9), 0, []time.Duration{5 * minute, 24 * time.Hour, 24 * time.Hour}},
+		"limits of its own": {func(int) ferry.AccountReport {
+			r := failing(fault.Temporary, 9)(1)
+			r.Resting, r.NotBefore = true, time.Now().Add(8*time.Hour)
+			return r
+		}, 0, []time.Duration{8 * time.Hour, 8 * time.Hour}},
 		"LOGIN-DELAY": {func(int) ferry.AccountReport {
 			return ferry.AccountReport{NotBefore: time.Now().Add(7 * minute)}
 		}, 0, []time.Duration{7 * minute, 7 * minute}},

@@ -87,9 +87,11 @@ func (n *Newsroom) From(p Pass) []News {
 			news = append(news, *item)
 		}
 	}
-	if (outcome{code: r.ExitCode}).ok() {
+	if o := outcomeOf(r, ended); o.ok() {
 		add(t.recovered(ended))
-		add(t.holds(r))
+		if !o.resting { // else it did not see all
+			add(t.holds(r))
+		}
 	} else {
 		add(t.fails(r, p.Started, ended, n.After(r.Name)))
 	}

@@ -86,6 +86,16 @@ func TestFailingIsToldOnce(t *testing.T) {
 	r.want(t, 5, ok) // short, and nobody was told
 }
 
+// TestRestingIsNoFailure: an account outside of its hours is not failing.
+func TestRestingIsNoFailure(t *testing.T) {
+	r := newRoom()
+	resting := away
+	resting.Resting = true
+	for range 100 {
+		r.want(t, 30, resting)
+	}
+}
+
 func TestHeldIsToldOnce(t *testing.T) {
 	held := func(names ...string) ferry.AccountReport {
 		a := ferry.AccountReport{ExitCode: fault.Held}

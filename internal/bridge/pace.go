@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
 )
 
 const (
@@ -24,12 +25,19 @@ const (
 type outcome struct {
 	code      fault.Code
 	delivered int
+	// resting: limits of the account's own ended it.
+	resting bool
 	// notBefore is how long the servers want to be left alone; 0: they did not say.
 	notBefore time.Duration
 }
 
 // ok reports whether nothing failed: held mail is no failure of the account.
-func (o outcome) ok() bool { return o.code == fault.OK || o.code == fault.Held }
+func (o outcome) ok() bool { return o.code == fault.OK || o.code == fault.Held || o.resting }
+
+// outcomeOf reads a report; now is when the pass ended.
+func outcomeOf(r ferry.AccountReport, now time.Time) outcome {
+	return outcome{r.ExitCode, r.Delivered, r.Resting, r.NotBefore.Sub(now)}
+}
 
 // pace decides how long an account waits.
 type pace struct {

@@ -86,7 +86,10 @@ func PassOf(p Pass) journal.Pass {
 	r := p.Report
 	pass := journal.Pass{Account: r.Name, Started: p.Started, Passes: 1, Seconds: r.Seconds, Code: int(r.ExitCode),
 		Delivered: r.Delivered, Duplicate: r.Duplicate, Deleted: r.Deleted, Held: r.Held, Bytes: r.Bytes}
-	if r.Error != nil {
+	switch {
+	case r.Resting:
+		pass.Code = int(fault.OK)
+	case r.Error != nil:
 		pass.Error, pass.Hint = r.Error.Message, r.Error.Hint
 	}
 	return pass

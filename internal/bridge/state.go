@@ -63,7 +63,7 @@ func (s *AccountState) after(r ferry.AccountReport, started, now time.Time, park
 	s.Deleted += r.Deleted
 	s.Bytes += r.Bytes
 	s.Notes = r.Notes
-	if (outcome{code: r.ExitCode}).ok() {
+	if outcomeOf(r, now).ok() {
 		s.Phase, s.Error, s.Failures = Waiting, nil, 0
 		s.Since, s.Success = time.Time{}, now
 		s.Held, s.Waiting, s.Messages = r.Held, r.Waiting, r.Messages

@@ -46,6 +46,8 @@ type AccountReport struct {
 	Expiries []Expiry `json:"-"`
 	// Folders are those that got mail, if the account has routes.
 	Folders []FolderReport `json:"folders,omitempty"`
+	// Resting tells that the account's own limits ended the pass: nothing failed.
+	Resting bool `json:"-"`
 	// NotBefore is when the servers permit another pass; zero: they did not say.
 	NotBefore time.Time `json:"-"`
 	// Estimate is for [Plans] only.

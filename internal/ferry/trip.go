@@ -451,7 +451,7 @@ func (t *trip) finish(err error, took time.Duration) AccountReport {
 	if r.Held > 0 {
 		r.ExitCode = fault.Worst(r.ExitCode, fault.Held)
 	}
-	r.NotBefore = t.notBefore(err)
+	r.NotBefore, r.Resting = t.notBefore(err), errors.Is(err, errLater)
 	if t.ledger == nil || t.silent || t.idle && !t.worthSaying(r.ExitCode) {
 		return *r
 	}
