@@ -150,3 +150,22 @@ func TestNamelessCopyOfANamedMail(t *testing.T) {
 	p.left(raw)
 	p.arrived(raw)
 }
+
+// TestDeleteWhatLostItsName: a message whose UIDL another one has by now is deleted all
+// the same, though the other has to stay.
+func TestDeleteWhatLostItsName(t *testing.T) {
+	good, bad := simple("a", "a", "text"), []byte("Subject: bad\r\n\r\npoison\r\n")
+	p := newPair(t, popd.Options{UIDL: func(int, []byte) string { return "twin" }}, imapd.Options{
+		Refuse: func(raw []byte) string {
+			if bytes.Contains(raw, []byte("Subject: bad\r\n\r\n")) {
+				return "NO [CANNOT] no"
+			}
+			return ""
+		}}, good)
+	p.run(0, 1)
+	p.pop.Deliver(bad)
+	p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
+	p.run(fault.Held, 0)
+	p.left(bad)
+	p.arrived(good)
+}

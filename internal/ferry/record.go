@@ -126,13 +126,14 @@ func changed(f foundAs) bool {
 }
 
 // name gives a record the key that its message has now. A record that keeps a
-// key of its own (its message has no lasting name) stays as it is.
+// key of its own (its message has no lasting name) stays as it is, unless that is a
+// UIDL which others share by now: it would wait for a message of that name.
 func (t *trip) name(ctx context.Context, l plan.Listed, r *journal.Record, sum message.Summary) error {
 	r.FirstSeen = firstSeen(*r)
 	switch {
 	case trusted(l):
 		r.Key = l.Key
-	case r.Key == "":
+	case r.Key == "", r.Key == uidlKey(l.UIDL):
 		key, err := t.contentKey(ctx, sum)
 		r.Key = key
 		return err
