@@ -239,6 +239,9 @@ func (t *trip) deleteProven(ctx context.Context, proven []journal.Record, read m
 	if err = check.run(ctx); err == nil {
 		err = t.deleteSure(ctx, check)
 	}
+	if err == nil {
+		err = check.undelivered()
+	}
 	if errors.Is(err, pop.ErrOutOfStep) {
 		return t.deleteOneByOne(ctx, proven, read, err)
 	}

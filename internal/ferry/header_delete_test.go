@@ -71,3 +71,20 @@ func TestNoQuitAfterStranger(t *testing.T) {
 	p.run(0, 1)
 	p.arrived(append(ordinary(5, 30), monday, friday)...)
 }
+
+// TestAnotherCopyIsStillToCome: of two copies that looked delivered by their headers,
+// one has only a mail with another body. The run that finds this out is not done.
+func TestAnotherCopyIsStillToCome(t *testing.T) {
+	monday, friday := simple("twin", "backup", "of Monday"), simple("twin", "backup", "of Friday")
+	p := newPair(t, popd.Options{}, imapd.Options{}, monday, friday)
+	p.run(0, 2)
+	p.pop.Expunge(1)
+	p.pop.Deliver(friday)
+	p.forget()
+	p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
+	p.run(fault.Held, 0)
+	p.left(friday)
+	p.run(0, 1)
+	p.left()
+	p.arrived(monday, friday, friday)
+}

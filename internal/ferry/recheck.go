@@ -26,6 +26,7 @@ type recheck struct {
 	sure    []pop.Entry                // to be deleted
 	records []journal.Record
 	others  int // retrieved, and not to be deleted
+	anew    int // of these what is to be delivered anew: its copy was another mail's
 }
 
 func newRecheck(t *trip, proven []journal.Record, read map[string]bool) *recheck {
@@ -171,7 +172,7 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 	if err := c.t.ledger.Put(ctx, changed); err != nil {
 		return err
 	}
-	c.others += len(unmatched)
+	c.others, c.anew = c.others+len(unmatched), c.anew+len(changed)
 	strangers, err := c.strangers(ctx, unmatched)
 	if err != nil {
 		return err
@@ -187,6 +188,16 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 			WithHint("run again: what is new is delivered first")
 	}
 	return nil
+}
+
+// undelivered is the error for messages that proved not to be delivered, though others
+// of the same content are.
+func (c *recheck) undelivered() error {
+	if c.anew == 0 {
+		return nil
+	}
+	return fault.New(fault.Held, "%s kept on POP3: delivered was another mail that looks the same", count(c.anew, "message")).
+		WithHint("run again: what is new is delivered first")
 }
 
 // dismiss says of nameless records whose content no listed message has that theirs
