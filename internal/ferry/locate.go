@@ -190,10 +190,18 @@ func (h *homeless) gather(ctx context.Context, ledger journal.Ledger, own bool) 
 		if r.UID == 0 || r.UIDValidity != h.box.UIDValidity {
 			c := &claim{record: r}
 			p.claims = append(p.claims, c)
-			h.byID[r.Sum.MessageID] = append(h.byID[r.Sum.MessageID], c)
+			h.byID[arrivesAs(r)] = append(h.byID[arrivesAs(r)], c)
 		}
 		return nil
 	})
+}
+
+// arrivesAs is the Message-ID that the copy of a record has.
+func arrivesAs(r journal.Record) string {
+	if r.Origin == originWrapped {
+		return r.Sum.WrappedID()
+	}
+	return r.Sum.MessageID
 }
 
 func untold(r journal.Record) bool { return r.UID == 0 && r.State == journal.Delivered }
@@ -270,13 +278,8 @@ func (h *homeless) doubtful(free []journal.IndexEntry) []spot {
 func (h *homeless) take(e journal.IndexEntry, exactly bool) bool {
 	for i, c := range h.byID[e.MessageID] {
 		r := c.record
-		low, high := sizeWindow(r.Sum.Size)
-		if exactly {
-			low, high = r.Sum.Size, r.Sum.Size
-		}
 		old := r.UIDValidity == h.box.UIDValidity && e.UID < r.NextUID
-		other := exactly && e.Sum != nil && e.Sum.Header != r.Sum.Header
-		if old || other || e.Size < low || e.Size > high {
+		if old || !mayBeCopy(e, r, exactly) {
 			continue
 		}
 		c.uid = e.UID
@@ -284,6 +287,19 @@ func (h *homeless) take(e journal.IndexEntry, exactly bool) bool {
 		return true
 	}
 	return false
+}
+
+// mayBeCopy compares size and header of mail that has the Message-ID of a record's copy.
+// That of a wrapping says all that there is to say.
+func mayBeCopy(e journal.IndexEntry, r journal.Record, exactly bool) bool {
+	low, high := sizeWindow(r.Sum.Size)
+	switch {
+	case r.Origin == originWrapped:
+		return true
+	case exactly:
+		return e.Size == r.Sum.Size && (e.Sum == nil || e.Sum.Header == r.Sum.Header)
+	}
+	return low <= e.Size && e.Size <= high
 }
 
 // settleClaims records what was found.

@@ -267,6 +267,31 @@ func TestWrapAfterALostAnswer(t *testing.T) {
 	}
 }
 
+// TestWrapCopies: a refused message that the source has several times is wrapped so many
+// times, also where no server tells what became of the first.
+func TestWrapCopies(t *testing.T) {
+	bad := []byte("Subject: bad\r\n\r\nnul \x00 poison\r\n")
+	for name, uidPlus := range map[string]bool{"UIDPLUS": true, "no UIDPLUS": false} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, popd.Options{}, imapd.Options{NoUIDPlus: !uidPlus, Refuse: func(raw []byte) string {
+				if bytes.IndexByte(raw, 0) >= 0 {
+					return "NO [CANNOT] NUL"
+				}
+				return ""
+			}}, bad, bad, simple("", "bad", "without a Message-ID"))
+			p.account().Repair = "wrap"
+			p.run(0, 3)
+			p.run(0, 0)
+			p.pop.Deliver(bad)
+			p.run(0, 1)
+			p.run(0, 0)
+			if n := len(p.imap.Mailbox("INBOX")); n != 4 {
+				t.Errorf("%d messages", n)
+			}
+		})
+	}
+}
+
 // TestWrapRefused: what would help without `repair: wrap` is no help with it.
 func TestWrapRefused(t *testing.T) {
 	refuse := func([]byte) string { return "NO not here" }

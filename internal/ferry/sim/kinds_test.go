@@ -102,7 +102,7 @@ func (h *history) drawRules(t *traits) {
 	if h.maybe(10) {
 		o.Imap.Quota = int64(200 + h.rnd.IntN(2000))
 	}
-	if t.wraps = h.maybe(15) && !t.forgets && !t.stranger && !t.copies; t.wraps {
+	if t.wraps = h.maybe(15) && !t.forgets && !t.stranger; t.wraps {
 		o.Imap.Refuse = refuseNotes
 	}
 }
