@@ -121,7 +121,7 @@ func plainCell(v any) string {
 	if !isText {
 		return fmt.Sprint(v)
 	}
-	s = harmless(s)
+	s = Harmless(s)
 	if s != "" && strings.ContainsRune("=+-@", rune(s[0])) && s != "-" {
 		return "'" + s
 	}

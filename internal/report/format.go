@@ -39,10 +39,10 @@ func Duration(d time.Duration) string {
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// harmless writes text so that no terminal is moved by it. Unlike what
+// Harmless writes text so that no terminal is moved by it. Unlike what
 // [fault.Escape] is for, the text is long already for good reasons, such as
 // a list of what drifted.
-func harmless(s string) string {
+func Harmless(s string) string {
 	var b strings.Builder
 	for len(s) > 0 {
 		n := headLength(s, 100)

@@ -20,7 +20,7 @@ type htmlFormat struct{}
 
 func (htmlFormat) write(w io.Writer, r Result) error {
 	t, err := template.New("report.html").Funcs(template.FuncMap{
-		"safe": harmless, "tone": tone, "size": Size, "title": title, "when": moment,
+		"safe": Harmless, "tone": tone, "size": Size, "title": title, "when": moment,
 		"name": func(m Message) string { return m.name() }, "cells": cells, "hint": Hint,
 		"gather": gather, "draw": draw,
 		"last": func(bars []drawnBar) int { return len(bars) - 1 },

@@ -102,7 +102,7 @@ func (o *Output) Observe(ev ferry.Event) { o.progress.observe(ev) }
 // Step says how far the work is, in one line that replaces the one before, for work
 // of which there are no events.
 func (o *Output) Step(format string, args ...any) {
-	o.progress.step(harmless(fmt.Sprintf(format, args...)))
+	o.progress.step(Harmless(fmt.Sprintf(format, args...)))
 }
 
 // Say tells the user something beside the progress, unless asked to be quiet.

@@ -52,7 +52,7 @@ func newTally() *tally { return &tally{accounts: map[string]*work{}} }
 func (t *tally) take(ev ferry.Event) *work {
 	w := t.accounts[ev.Account]
 	if w == nil {
-		w = &work{name: harmless(ev.Account)}
+		w = &work{name: Harmless(ev.Account)}
 		t.accounts[ev.Account] = w
 	}
 	switch ev.Kind {
@@ -65,7 +65,7 @@ func (t *tally) take(ev ferry.Event) *work {
 		t.advance(w, ev.Messages, ev.Bytes)
 		w.wait = ""
 	case ferry.Waiting:
-		w.wait, w.until = harmless(ev.Text), ev.Until
+		w.wait, w.until = Harmless(ev.Text), ev.Until
 	case ferry.Finished:
 		t.finish(w)
 		delete(t.accounts, ev.Account)
@@ -113,11 +113,11 @@ func ended(r *ferry.AccountReport) string {
 	case r.Error == nil:
 		return done(r) + took
 	case r.Error.Code == fault.Held: // nothing failed: something awaits a person
-		return done(r) + took + "; " + harmless(r.Error.Message)
+		return done(r) + took + "; " + Harmless(r.Error.Message)
 	case r.Delivered > 0:
-		return Count(r.Delivered, "message") + " delivered" + took + ", then failed: " + harmless(r.Error.Message)
+		return Count(r.Delivered, "message") + " delivered" + took + ", then failed: " + Harmless(r.Error.Message)
 	}
-	return "failed after " + Duration(seconds(r.Seconds)) + ": " + harmless(r.Error.Message)
+	return "failed after " + Duration(seconds(r.Seconds)) + ": " + Harmless(r.Error.Message)
 }
 
 // done is what was done for an account that did not fail.
@@ -150,11 +150,11 @@ func news(ev ferry.Event, w *work, now time.Time) string {
 			return Count(ev.Messages, "message") + " " + ev.Text + ", " + Size(ev.Bytes)
 		}
 	case ferry.Held:
-		return fmt.Sprintf("held, %s: %s", Size(ev.Bytes), harmless(ev.Text))
+		return fmt.Sprintf("held, %s: %s", Size(ev.Bytes), Harmless(ev.Text))
 	case ferry.Waiting:
 		return w.state(now)
 	case ferry.Note:
-		return "note: " + harmless(ev.Text)
+		return "note: " + Harmless(ev.Text)
 	case ferry.Finished:
 		if ev.Result != nil {
 			return ended(ev.Result)

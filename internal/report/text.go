@@ -44,7 +44,7 @@ func (f textFormat) write(w io.Writer, r Result) error {
 	f.notes(&b, s.Notes)
 	if s.Verdict != "" {
 		paragraph(&b)
-		fmt.Fprintln(&b, f.paint(s.ExitCode, harmless(s.Verdict)))
+		fmt.Fprintln(&b, f.paint(s.ExitCode, Harmless(s.Verdict)))
 	}
 	_, err := b.WriteTo(w)
 	return err
@@ -60,9 +60,9 @@ func paragraph(b *bytes.Buffer) {
 // facts write what is good to know, each set off from the next.
 func (f textFormat) facts(b *bytes.Buffer, facts []Facts) {
 	for _, fact := range facts {
-		f.say(b, harmless(fact.Title))
+		f.say(b, Harmless(fact.Title))
 		for _, line := range fact.Lines {
-			f.say(b, "  "+harmless(line))
+			f.say(b, "  "+Harmless(line))
 		}
 		b.WriteByte('\n')
 	}
@@ -164,7 +164,7 @@ func (s Sheet) grid(columns []Column) [][]string {
 		}
 		column := []string{strings.ToUpper(c.Name)}
 		for _, row := range rows {
-			column = append(column, harmless(row[i].Text))
+			column = append(column, Harmless(row[i].Text))
 		}
 		if c.Number {
 			alignRight(column)
@@ -227,13 +227,13 @@ func (f textFormat) issues(b *bytes.Buffer, kind string, issues []Issue) {
 	}
 	paragraph(b)
 	for _, e := range gather(issues) {
-		f.say(b, kind+harmless(e.Account)+": "+harmless(e.Text))
+		f.say(b, kind+Harmless(e.Account)+": "+Harmless(e.Text))
 		if e.Cause != "" {
-			f.say(b, "  cause: "+harmless(e.Cause))
+			f.say(b, "  cause: "+Harmless(e.Cause))
 		}
 		// A hint may have several lines, such as a stack.
 		for i, line := range strings.Split(Hint(e.Hint), "\n") {
-			line = harmless(strings.ReplaceAll(line, "\t", wrapIndent))
+			line = Harmless(strings.ReplaceAll(line, "\t", wrapIndent))
 			switch {
 			case i > 0:
 				f.say(b, wrapIndent+line)
@@ -242,7 +242,7 @@ func (f textFormat) issues(b *bytes.Buffer, kind string, issues []Issue) {
 			}
 		}
 		if e.Page != "" {
-			f.say(b, "  see: "+harmless(e.Page))
+			f.say(b, "  see: "+Harmless(e.Page))
 		}
 	}
 }
@@ -284,7 +284,7 @@ func (f textFormat) messages(b *bytes.Buffer, list []Message) {
 	paragraph(b)
 	shown := list[:min(len(list), maxShown)]
 	for _, m := range shown {
-		f.say(b, fmt.Sprintf("%s: %s: %s, %s%s%s", harmless(m.Account), harmless(m.State), m.name(),
+		f.say(b, fmt.Sprintf("%s: %s: %s, %s%s%s", Harmless(m.Account), Harmless(m.State), m.name(),
 			Size(m.Size), because(m.Reason), kept(m.File)))
 	}
 	if more := len(list) - len(shown); more > 0 {
@@ -299,10 +299,10 @@ func (m Message) name() string {
 		name = fmt.Sprintf("message %d", m.Number)
 	}
 	if m.UIDL != "" {
-		name += " (UIDL " + harmless(m.UIDL) + ")"
+		name += " (UIDL " + Harmless(m.UIDL) + ")"
 	}
 	if m.UID > 0 {
-		name += fmt.Sprintf(", %s uid %d", harmless(m.Folder), m.UID)
+		name += fmt.Sprintf(", %s uid %d", Harmless(m.Folder), m.UID)
 	}
 	return name
 }
@@ -311,14 +311,14 @@ func because(reason string) string {
 	if reason == "" {
 		return ""
 	}
-	return ": " + harmless(reason)
+	return ": " + Harmless(reason)
 }
 
 func kept(file string) string {
 	if file == "" {
 		return ""
 	}
-	return "; kept in " + harmless(file)
+	return "; kept in " + Harmless(file)
 }
 
 func (f textFormat) notes(b *bytes.Buffer, notes []Note) {
@@ -329,9 +329,9 @@ func (f textFormat) notes(b *bytes.Buffer, notes []Note) {
 	for _, n := range notes {
 		text := "note: "
 		if n.Account != "" {
-			text += harmless(n.Account) + ": "
+			text += Harmless(n.Account) + ": "
 		}
-		f.say(b, text+harmless(n.Text))
+		f.say(b, text+Harmless(n.Text))
 	}
 }
 
