@@ -6,8 +6,8 @@
 
 GO          ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
-# Debian packages that the tests against real servers need.
-SERVERS     := dovecot-imapd dovecot-pop3d
+# Debian packages that the tests against real servers, and in a real browser, need.
+SERVERS     := dovecot-imapd dovecot-pop3d chromium
 
 .PHONY: build test lint bench servers fuzz interop interop-servers torture
 
@@ -26,9 +26,9 @@ lint:
 	$(GO) run $(STATICCHECK) ./...
 
 # Installed only when missing, when we may, and where apt-get exists; elsewhere
-# the tests that need a server skip and say so.
+# the tests that need a server or a browser skip and say so.
 servers:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v dovecot >/dev/null; then \
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! { command -v dovecot && command -v chromium; } >/dev/null; then \
 		echo "installing $(SERVERS)"; \
 		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SERVERS); \
 	fi

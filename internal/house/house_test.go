@@ -59,8 +59,12 @@ var allowed = map[string][]string{
 	"internal/report": {
 		"internal/check", "internal/fault", "internal/ferry", "internal/journal", "internal/message", "plan",
 	},
-	"internal/bridge":   {"internal/fault", "internal/ferry", "internal/journal"},
-	"internal/post":     {"internal/bridge", "internal/fault", "internal/secret", "internal/wire", "plan"},
+	"internal/bridge": {"internal/fault", "internal/ferry", "internal/journal"},
+	"internal/post":   {"internal/bridge", "internal/fault", "internal/secret", "internal/wire", "plan"},
+	"internal/page": {
+		"internal/bridge", "internal/fault", "internal/ferry", "internal/journal", "internal/report",
+		"internal/secret", "internal/wire",
+	},
 	"internal/foreign":  {"internal/fault", "internal/sheet", "plan"},
 	"internal/discover": {"internal/fault", "internal/provider", "internal/wire"},
 	"internal/handover": {"internal/discover", "internal/fault", "internal/provider", "internal/wire", "plan"},
@@ -99,6 +103,7 @@ var doors = map[string][]string{
 	"github.com/spf13/cobra":         {"cmd/popferry"},
 	"github.com/zalando/go-keyring":  {"internal/oauth", "plan"},
 	"golang.org/x/oauth2":            {"internal/oauth"},
+	"github.com/prometheus":          {"internal/page"},
 }
 
 type listed struct {

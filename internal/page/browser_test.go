@@ -1,0 +1,281 @@
+package page_test
+
+import (
+	"context"
+	"flag"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/popferry/popferry/internal/bridge"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/journal"
+)
+
+var picturesTo = flag.String("pictures", "", "a `folder` to put pictures of the pages into, such as ../../docs")
+
+// visit is a browser, and what went on in it.
+type visit struct {
+	ctx context.Context
+
+	mu       sync.Mutex
+	requests []string
+	errors   []string
+}
+
+// browse starts Chromium, which reaches nobody but this machine.
+func browse(t *testing.T) *visit {
+	t.Helper()
+	if _, err := exec.LookPath("chromium"); err != nil {
+		t.Skip("chromium is not installed")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"))...)
+	t.Cleanup(cancel)
+	v := &visit{}
+	v.ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	if err := chromedp.Listen(v.ctx, v.note); err != nil {
+		t.Fatal(err)
+	}
+	call(t, v, network.Enable, network.EnableParams{})
+	call(t, v, log.Enable, cdp.Empty{})
+	call(t, v, runtime.Enable, cdp.Empty{})
+	return v
+}
+
+// note keeps every request, and every error that the browser's console has.
+func (v *visit) note(ev any) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	switch ev := ev.(type) {
+	case *network.EventRequestWillBeSent:
+		v.requests = append(v.requests, ev.Request.URL)
+	case *runtime.EventExceptionThrown:
+		v.errors = append(v.errors, ev.ExceptionDetails.Text)
+	case *log.EventEntryAdded:
+		if strings.HasSuffix(ev.Entry.URL, "/nowhere") {
+			return // we know
+		}
+		if ev.Entry.Level == log.EntryLevelError || ev.Entry.Level == log.EntryLevelWarning {
+			v.errors = append(v.errors, ev.Entry.Text+" "+ev.Entry.URL)
+		}
+	case *runtime.EventConsoleAPICalled:
+		v.errors = append(v.errors, "console."+string(ev.Type))
+	}
+}
+
+func (v *visit) do(t *testing.T, actions ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	if err := chromedp.Do(v.ctx, actions...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func call[P, R any](t *testing.T, v *visit, command cdp.Command[P, R], params P) {
+	t.Helper()
+	if _, err := chromedp.Call(v.ctx, command, params); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eval is what an expression of JavaScript is.
+func eval[T any](t *testing.T, v *visit, expression string) T {
+	t.Helper()
+	value, err := chromedp.Run(v.ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// becomes waits until an element has a text.
+func (v *visit) becomes(t *testing.T, selector, want string) {
+	t.Helper()
+	err := chromedp.Do(v.ctx, chromedp.PollFunction[chromedp.Void](
+		`(selector, want) => document.querySelector(selector)?.textContent === want`,
+		chromedp.WithPollingArgs(selector, want), chromedp.WithPollingTimeout(time.Minute)))
+	if err != nil {
+		t.Fatalf("%s does not become %q: %v", selector, want, err)
+	}
+}
+
+// overflows are the elements that stick out of the window, or of their card, to the right.
+const overflows = `[...document.querySelectorAll("body *")].filter((e) => !e.closest(".hidden")
+	&& e.getBoundingClientRect().right > 0.5 + (e.parentElement.closest("tbody, .card, .totals > div") ?? document.documentElement)
+		.getBoundingClientRect().right).map((e) => e.outerHTML.slice(0, 200))`
+
+func (v *visit) fits(t *testing.T, what string) {
+	t.Helper()
+	if !eval[bool](t, v, `document.documentElement.scrollWidth <= document.documentElement.clientWidth`) {
+		t.Errorf("%s is wider than the window", what)
+	}
+	for _, e := range eval[[]string](t, v, overflows) {
+		t.Errorf("%s: this sticks out: %s", what, e)
+	}
+}
+
+// looks shows the page in a window of a size, in light or in dark.
+func (v *visit) looks(t *testing.T, width int64, scheme string) {
+	t.Helper()
+	v.do(t, chromedp.EmulateViewport(width, 800))
+	call(t, v, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+}
+
+// pictures are taken if they are wanted.
+func (v *visit) pictures(t *testing.T) {
+	t.Helper()
+	if *picturesTo == "" {
+		return
+	}
+	for _, scheme := range []string{"light", "dark"} {
+		v.looks(t, 1280, scheme)
+		v.picture(t, "status-desktop-"+scheme)
+		v.looks(t, 360, scheme)
+		v.picture(t, "status-phone-"+scheme)
+	}
+}
+
+func (v *visit) picture(t *testing.T, name string) {
+	t.Helper()
+	png, err := chromedp.Run(v.ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(*picturesTo, name+".png"), png, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestInABrowser looks at the pages as people do. With -pictures ../../docs it keeps
+// what it saw.
+func TestInABrowser(t *testing.T) {
+	v := browse(t)
+	s := newScene()
+	s.token = token
+	home := "http://" + serve(t, s.options())
+
+	v.looks(t, 1280, "light")
+	v.do(t, chromedp.Navigate(home+"/?token="+url.QueryEscape(token)))
+	v.becomes(t, "#live", "live")
+	if at := eval[string](t, v, "location.href"); at != home+"/" {
+		t.Errorf("the token stays in the address: %s", at)
+	}
+	v.figures(t)
+	v.pictures(t)
+	v.changesLive(t, s)
+	s.change(s.stretch)
+	v.everyLook(t, home)
+	v.filters(t, home)
+
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, e := range v.errors {
+		t.Errorf("the browser complains: %s", e)
+	}
+	for _, r := range v.requests {
+		if !strings.HasPrefix(r, home+"/") {
+			t.Errorf("a request leaves for %s", r)
+		}
+	}
+	if len(v.requests) < 10 {
+		t.Errorf("saw only the requests %q", v.requests)
+	}
+}
+
+func (v *visit) figures(t *testing.T) {
+	t.Helper()
+	for selector, want := range map[string]string{
+		"#verdict": "3 of 5 accounts need attention.", "#waiting": "5", "#held": "1", "#passing": "1",
+		`tbody[data-account=bob] td[data-label="waiting"]`:     "5",
+		`tbody[data-account=erin] td[data-label="held"]`:       "1",
+		`tbody[data-account=alice] td[data-label="next pass"]`: "in 2 minutes",
+		`tbody[data-account=dave] .state`:                      "can't sign in",
+	} {
+		v.becomes(t, selector, want)
+	}
+}
+
+// changesLive lets mail arrive: the page shows it, without being loaded again, and
+// leaves alone what its reader is at.
+func (v *visit) changesLive(t *testing.T, s *scene) {
+	t.Helper()
+	eval[chromedp.Void](t, v, `window.stillThere = true; document.querySelector('a[href="/account/alice"]').focus()`)
+	s.change(func() {
+		accounts := append([]bridge.AccountState(nil), s.snapshot.Accounts...)
+		accounts[3].Error, accounts[3].Phase, accounts[3].Success = nil, bridge.Waiting, noon
+		s.snapshot.Accounts = accounts
+		s.passes = append(s.passes, journal.Pass{Account: "dave", Started: noon.Add(-time.Second), Passes: 1, Delivered: 55})
+	})
+	v.becomes(t, `tbody[data-account=dave] .state`, "well")
+	v.becomes(t, "#verdict", "2 of 5 accounts need attention.")
+	v.becomes(t, `tbody[data-account=dave] td[data-label="today"]`, "55")
+	if !eval[bool](t, v, "window.stillThere === true") {
+		t.Error("the page was loaded again")
+	}
+	if got := eval[string](t, v, `document.activeElement.getAttribute("href") ?? ""`); got != "/account/alice" {
+		t.Errorf("the keyboard is at %q", got)
+	}
+	if title := eval[string](t, v, "document.title"); title != "(2) popferry" {
+		t.Errorf("the title is %q", title)
+	}
+}
+
+// stretch gives the page what is hard to lay out.
+func (s *scene) stretch() {
+	accounts := newScene().snapshot.Accounts
+	accounts[2].Error.Message = strings.Repeat("unbreakable", 20)
+	accounts[4].Messages = append(accounts[4].Messages, ferry.MessageReport{
+		UIDL: strings.Repeat("0123456789abcdef", 4), Size: 4096, State: "held", Reason: strings.Repeat("unbreakable", 20)})
+	accounts[4].Notes = []string{strings.Repeat("unbreakable", 20)}
+	s.snapshot.Accounts = append(accounts, bridge.AccountState{
+		Name: "a.very.long.account.name.without.any.space.in.it@subdomain.of.a.long.domain.example.org", Phase: bridge.Waiting,
+		Passes: 1, Success: noon, Next: noon.Add(time.Minute), Waiting: 1234567, Held: 1234567})
+}
+
+// everyLook is all pages in all widths, in light and in dark.
+func (v *visit) everyLook(t *testing.T, home string) {
+	t.Helper()
+	grounds := map[string]bool{}
+	for _, target := range []string{"/", "/account/carol", "/account/erin", "/account/bob", "/nowhere"} {
+		for _, scheme := range []string{"light", "dark"} {
+			for name, width := range map[string]int64{"phone": 360, "tablet": 800, "desktop": 1280} {
+				v.looks(t, width, scheme)
+				if target != "/nowhere" || width == 360 {
+					v.do(t, chromedp.Navigate(home+target))
+				}
+				v.fits(t, target+" at "+name)
+			}
+			grounds[scheme+eval[string](t, v, "getComputedStyle(document.body).backgroundColor")] = true
+		}
+	}
+	if len(grounds) != 2 || grounds["light"+"rgb(18, 22, 28)"] {
+		t.Errorf("light and dark look the same: %v", grounds)
+	}
+}
+
+func (v *visit) filters(t *testing.T, home string) {
+	t.Helper()
+	call(t, v, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	v.do(t, chromedp.Navigate(home+"/"),
+		chromedp.Click(`nav a[href="/?show=attention"]`), chromedp.WaitVisible(`nav a[href="/?show=attention"][aria-current=page]`))
+	if n := eval[int](t, v, `document.querySelectorAll("tbody[data-account]").length`); n != 4 {
+		t.Errorf("%d accounts need attention", n)
+	}
+}

@@ -1,0 +1,7 @@
+package page
+
+// For tests.
+const (
+	MaxStreams = maxStreams
+	StreamFor  = streamFor
+)

@@ -1,0 +1,242 @@
+package page
+
+import (
+	"cmp"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/popferry/popferry/internal/bridge"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/report"
+)
+
+// Tones are classes of the style sheet. None of them is ever alone: words say the same.
+const (
+	well = "well"
+	wait = "wait"
+	bad  = "bad"
+	idle = "idle"
+)
+
+// row is an account as the overview has it.
+type row struct {
+	bridge.AccountState
+	Link, State, Tone string
+	// Day is nil if the history can't be read.
+	Day       *day
+	Attention bool
+	now       time.Time
+}
+
+func newRow(a bridge.AccountState, now time.Time, days map[string]*day) row {
+	r := row{AccountState: a, Link: "/account/" + url.PathEscape(a.Name), now: now, Attention: a.Error != nil || a.Held > 0}
+	r.State, r.Tone = stateOf(a)
+	if days != nil {
+		r.Day = cmp.Or(days[a.Name], &day{})
+	}
+	return r
+}
+
+// stateOf says in words what an account is doing, and how bad that is.
+func stateOf(a bridge.AccountState) (state, tone string) {
+	switch {
+	case a.Phase == bridge.Parked:
+		return "can't sign in", bad
+	case a.Error != nil:
+		state, tone = "failing", toneOf(a.Error.Code)
+		if a.Phase == bridge.Passing {
+			state = "trying again"
+		}
+		return state, tone
+	case a.Phase == bridge.Passing:
+		return "at work", well
+	case a.Passes == 0:
+		return "not tried yet", idle
+	case a.Held > 0:
+		return "mail is held", wait
+	}
+	return "well", well
+}
+
+func toneOf(code fault.Code) string {
+	switch code {
+	case fault.OK:
+		return well
+	case fault.Held, fault.Temporary:
+		return wait
+	}
+	return bad
+}
+
+// Last is when a pass last succeeded.
+func (r row) Last() moment { return moment{r.Success, r.now} }
+
+// Due is when the next pass is, which nobody knows while one is under way.
+func (r row) Due() moment {
+	if r.Phase == bridge.Passing {
+		return moment{}
+	}
+	return moment{r.Next, r.now}
+}
+
+// Failing is since when it does.
+func (r row) Failing() moment { return moment{r.Since, r.now} }
+
+// Refused are the messages that are held.
+func (r row) Refused() (list []ferry.MessageReport) {
+	for _, m := range r.Messages {
+		if m.State == stateHeld {
+			list = append(list, m)
+		}
+	}
+	return list[:min(len(list), messagesShown)]
+}
+
+// Spark is the picture of its day.
+func (r row) Spark() spark { return newSpark(r.Day) }
+
+// moment is a time, and from when it is seen.
+type moment struct{ at, now time.Time }
+
+// Known is false for what did not happen yet.
+func (m moment) Known() bool { return !m.at.IsZero() }
+
+// Stamp is for programs, and Full for people who want to know exactly.
+func (m moment) Stamp() string { return m.at.UTC().Format(time.RFC3339) }
+func (m moment) Full() string  { return m.at.Local().Format("2006-01-02 15:04:05 MST") }
+
+// Span is how far away it is.
+func (m moment) Span() string { return strings.TrimSpace(humanize.RelTime(m.at, m.now, "", "")) }
+
+// String is how long ago it was, or how long until it is.
+func (m moment) String() string {
+	switch d := m.at.Sub(m.now); {
+	case d >= time.Second:
+		return "in " + m.Span()
+	case d <= -time.Second:
+		return m.Span() + " ago"
+	}
+	return "now"
+}
+
+// totals are what stands on top.
+type totals struct {
+	Accounts, Attention, Passing, Waiting, Held, Today int
+	// Known is false if nobody knows what was delivered today.
+	Known bool
+}
+
+// title is that of the window, which people see when they look at something else.
+func (t totals) title() string {
+	if t.Attention == 0 {
+		return "popferry"
+	}
+	return "(" + humanize.Comma(int64(t.Attention)) + ") popferry"
+}
+
+// overview is what the first page shows.
+type overview struct {
+	layout
+	totals
+	Rows []row
+	// Only is set when only those are shown that need attention.
+	Only bool
+}
+
+// newOverview puts first what needs attention.
+func newOverview(s bridge.Snapshot, days map[string]*day, only bool) overview {
+	o := overview{Only: only, totals: totals{Known: days != nil}}
+	for _, a := range s.Accounts {
+		r := newRow(a, s.Now, days)
+		o.count(r)
+		if r.Attention || !only {
+			o.Rows = append(o.Rows, r)
+		}
+	}
+	slices.SortStableFunc(o.Rows, func(a, b row) int { return cmp.Compare(rank(a), rank(b)) })
+	return o
+}
+
+func (t *totals) count(r row) {
+	t.Accounts++
+	t.Waiting += r.Waiting
+	t.Held += r.Held
+	if r.Attention {
+		t.Attention++
+	}
+	if r.Phase == bridge.Passing {
+		t.Passing++
+	}
+	if r.Day != nil {
+		t.Today += r.Day.Today
+	}
+}
+
+func rank(r row) int {
+	switch {
+	case r.Tone == bad:
+		return 0
+	case r.Attention:
+		return 1
+	}
+	return 2
+}
+
+// Verdict is the whole page in a sentence.
+func (t totals) Verdict() string {
+	switch {
+	case t.Accounts == 0:
+		return "There are no accounts."
+	case t.Attention == 0 && t.Accounts == 1:
+		return "The account is well."
+	case t.Attention == 0:
+		return "All " + report.Count(t.Accounts, "account") + " are well."
+	case t.Attention == 1:
+		return "1 of " + report.Count(t.Accounts, "account") + " needs attention."
+	}
+	return humanize.Comma(int64(t.Attention)) + " of " + report.Count(t.Accounts, "account") + " need attention."
+}
+
+// Tone is that of the verdict.
+func (o overview) Tone() string {
+	switch {
+	case o.Attention == 0:
+		return well
+	case len(o.Rows) > 0 && o.Rows[0].Tone == bad:
+		return bad
+	}
+	return wait
+}
+
+// detail is the page of an account.
+type detail struct {
+	layout
+	row
+}
+
+// pass is one of the passes that an account made.
+type pass struct {
+	journal.Pass
+	now time.Time
+}
+
+// Recent are its passes, the latest first.
+func (d detail) Recent() (list []pass) {
+	for _, p := range slices.Backward(d.Day.Passes) {
+		list = append(list, pass{p, d.now})
+	}
+	return list
+}
+
+// When is the time of its start.
+func (p pass) When() moment { return moment{p.Started, p.now} }
+
+// Result and Tone say how it ended.
+func (p pass) Result() string { return fault.Code(p.Code).String() }
+func (p pass) Tone() string   { return toneOf(fault.Code(p.Code)) }
