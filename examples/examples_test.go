@@ -42,6 +42,7 @@ func TestExamplesLoad(t *testing.T) {
 	want := map[string][]string{
 		"accounts-from-csv.yaml": {"alice", "bob"},
 		"oauth.yaml":             {"alice", "bob", "carol", "dave", "erin"},
+		"bridge.yaml":            {"alice", "archive"},
 		"minimal.yaml":           {"alice"},
 		"limits.yaml":            {"alice", "bob"},
 		"signing-in.yaml":        {"alice@oldisp.example", "bob@oldisp.example", "carol", "dave"},

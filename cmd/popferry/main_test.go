@@ -7,6 +7,7 @@ import (
 	"io"
 	"log"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,7 +32,27 @@ import (
 const password = "Zugang-7#geheim"
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"popferry": main})
+	testscript.Main(m, map[string]func(){"popferry": main, "web": web})
+}
+
+// web prints what a web server answers, status first: web URL [TOKEN].
+func web() {
+	r, err := http.NewRequest(http.MethodGet, os.Args[1], nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if len(os.Args) > 2 {
+		r.Header.Set("Authorization", "Bearer "+os.Args[2])
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer answer.Body.Close()
+	fmt.Println(answer.StatusCode)
+	if _, err := io.Copy(os.Stdout, answer.Body); err != nil {
+		log.Fatal(err)
+	}
 }
 
 // TestScripts runs the program as its users do. Each script has its own servers,

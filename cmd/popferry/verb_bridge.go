@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -17,6 +20,7 @@ import (
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/post"
 	"github.com/popferry/popferry/internal/private"
+	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -29,7 +33,11 @@ that stalls or fails delays no other.
 
 SIGTERM or SIGINT finishes what is in hand and ends with 0. SIGHUP reads accounts.yaml
 anew, and keeps the old one if the new one is wrong. While it is at work, run and the
-other verbs that write refuse the same state directory, and say who has it.`
+other verbs that write refuse the same state directory, and say who has it.
+
+bridge: {listen: "127.0.0.1:8325"} in accounts.yaml shows all accounts at
+http://127.0.0.1:8325/, for people, and at /metrics, /healthz and /api/status.json for
+programs. Other machines see it only if a token is set there.`
 
 type bridgeOptions struct{ log string }
 
@@ -59,6 +67,7 @@ type keeping struct {
 	bridge  *bridge.Bridge
 	news    *bridge.Newsroom
 	office  *post.Office
+	token   atomic.Pointer[secret.Value] // of the status page
 
 	mu    sync.Mutex
 	after map[string]time.Duration // how long an account may fail before somebody is told
@@ -91,7 +100,11 @@ func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error
 	k.news = &bridge.Newsroom{After: k.mayFail, Load: memory.Load, Save: memory.Save}
 	recorder := bridge.NewRecorder(s.journal, config.Bridge.History)
 	k.bridge = bridge.New(bridge.Options{Finished: func(p bridge.Pass) { k.finished(p, recorder) }})
-	k.run(ctx)
+	listener, err := k.listen(ctx)
+	if err != nil {
+		return err
+	}
+	k.run(ctx, listener)
 	return recorder.Flush()
 }
 
@@ -117,12 +130,14 @@ func (k *keeping) mayFail(account string) time.Duration {
 	return k.after[account]
 }
 
-// run keeps the accounts until ctx ends.
-func (k *keeping) run(ctx context.Context) {
+// run keeps the accounts until ctx ends, and shows them at a port if there is one.
+func (k *keeping) run(ctx context.Context, port net.Listener) {
 	hangup := make(chan os.Signal, 1)
 	notifyReload(hangup)
 	defer signal.Stop(hangup)
 	k.fleet = k.newFleet(k.session.config)
+	k.token.Store(&k.session.config.Bridge.Token.Secret)
+	shown := k.showPage(ctx, port)
 	k.bridge.Start(ctx, k.accounts(k.session.config, k.fleet))
 	k.log.Info("started", "accounts", len(k.bridge.Snapshot().Accounts), "state", k.app.state)
 	say(daemon.SdNotifyReady)
@@ -141,6 +156,7 @@ func (k *keeping) run(ctx context.Context) {
 	say(daemon.SdNotifyStopping)
 	k.bridge.Wait()
 	k.fleet.Close()
+	<-shown
 	k.log.Info("stopped")
 }
 
@@ -174,7 +190,7 @@ func (k *keeping) reload(ctx context.Context) {
 	defer say(daemon.SdNotifyReady)
 	config, err := k.app.load(k.names)
 	if err == nil {
-		err = config.Resolve(ctx, k.names)
+		err = errors.Join(config.Resolve(ctx, k.names), config.ResolveBridge(ctx))
 	}
 	if err != nil {
 		k.log.Error("accounts.yaml is wrong, and the old one stays in force", "error", err)
@@ -184,6 +200,10 @@ func (k *keeping) reload(ctx context.Context) {
 	k.fleet = k.newFleet(config)
 	k.bridge.Adopt(k.accounts(config, k.fleet))
 	go old.Close()
+	k.token.Store(&config.Bridge.Token.Secret)
+	if before, now := k.session.config.Bridge.Listen, config.Bridge.Listen; now != before {
+		k.log.Warn("bridge.listen changed, which needs a restart", "before", before, "now", now)
+	}
 	k.log.Info("accounts.yaml was read anew", "accounts", len(config.Accounts))
 }
 

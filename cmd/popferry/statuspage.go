@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"net"
+	"runtime/debug"
+
+	"github.com/popferry/popferry/internal/page"
+	"github.com/popferry/popferry/internal/secret"
+)
+
+// listen opens the port of the status page, if there is to be one.
+func (k *keeping) listen(ctx context.Context) (net.Listener, error) {
+	address := k.session.config.Bridge.Listen
+	if address == "" {
+		return nil, nil
+	}
+	return page.Listen(ctx, address)
+}
+
+// showPage answers at a port until ctx ends; done is closed when it no longer does.
+func (k *keeping) showPage(ctx context.Context, l net.Listener) (done chan struct{}) {
+	done = make(chan struct{})
+	if l == nil {
+		close(done)
+		return done
+	}
+	handler := page.New(page.Options{
+		Snapshot: k.bridge.Snapshot, Changed: k.bridge.Changed, Passes: k.session.journal.EachPass,
+		Token:   func() secret.Value { return *k.token.Load() },
+		Address: k.session.config.Bridge.Listen, Build: buildOf(debug.ReadBuildInfo()).Version, Log: k.log,
+	})
+	k.log.Info("status page", "url", "http://"+l.Addr().String()+"/")
+	go func() {
+		defer close(done)
+		if err := page.Serve(ctx, l, handler, k.log); err != nil {
+			k.log.Error("there is no status page any more", "error", err)
+		}
+	}()
+	return done
+}
