@@ -202,6 +202,9 @@ func TestCapaUnanswered(t *testing.T) {
 		if m.Capabilities().Known {
 			t.Error("capabilities are known")
 		}
+		if !m.Capabilities().Unsure {
+			t.Error("of the rest nothing is known, and that passes for certain")
+		}
 		if got := server.Counters().Sessions; got != 3 {
 			t.Errorf("%d connections, want 3", got)
 		}
@@ -212,6 +215,52 @@ func TestCapaUnanswered(t *testing.T) {
 			list(t, dial(t, over(server)))
 		})
 	})
+}
+
+// TestCapaRefused (S12): only a server that does not know CAPA has none.
+func TestCapaRefused(t *testing.T) {
+	for reply, want := range map[string]fault.Code{
+		"-ERR [SYS/TEMP] later\r\n":                     fault.Temporary,
+		"-ERR [IN-USE] locked\r\n":                      fault.Temporary,
+		"-ERR too busy\r\n":                             fault.Temporary,
+		"-ERR [SYS/PERM] never\r\n":                     fault.Refused,
+		"-ERR Unknown command\r\n":                      fault.OK,
+		"-ERR unknown command, try again with HELP\r\n": fault.OK,
+		"-ERR\r\n": fault.OK,
+	} {
+		m, err := pop.Dial(t.Context(), over(serve(t, say("CAPA", reply))))
+		if fault.CodeOf(err) != want {
+			t.Errorf("%q: %v", reply, err)
+		}
+		if err == nil && m.Capabilities().Unsure {
+			t.Errorf("%q leaves a doubt", reply)
+		}
+	}
+}
+
+// TestCapaRefusedAfterLogin: what differs by user is asked again when the user is known.
+func TestCapaRefusedAfterLogin(t *testing.T) {
+	for reply, want := range map[string]fault.Code{
+		"-ERR [SYS/TEMP] later\r\n": fault.Temporary,
+		"-ERR not now\r\n":          fault.OK,
+	} {
+		asked := 0
+		m := dial(t, over(serve(t, popd.Options{
+			Capabilities: []string{"EXPIRE 5 USER"},
+			Reply: func(cmd string, _ int) ([]byte, bool) {
+				if cmd == "CAPA" {
+					asked++
+				}
+				return []byte(reply), cmd == "CAPA" && asked > 1
+			},
+		})))
+		if _, err := m.List(t.Context()); fault.CodeOf(err) != want {
+			t.Errorf("%q: %v", reply, err)
+		}
+		if want == fault.OK && !m.Capabilities().Unsure {
+			t.Errorf("%q leaves no doubt", reply)
+		}
+	}
 }
 
 func TestUnknownAuth(t *testing.T) {

@@ -28,6 +28,9 @@ const (
 type Capabilities struct {
 	// Known tells that the server answered CAPA at all.
 	Known bool
+	// Unsure tells that it may have rules of which nobody knows: it did not answer
+	// CAPA, or did so before the login only, although it differs by user.
+	Unsure bool
 	// Pipelining, Top, UIDL and STLS are the commands and habits of that name.
 	Pipelining, Top, UIDL, STLS bool
 	// UTF8 is the mode of RFC 6856 §2.1; UTF8User allows UTF-8 in credentials.
@@ -56,7 +59,7 @@ func (m *Maildrop) Capabilities() Capabilities {
 	return caps
 }
 
-// askCAPA asks before the login. A refusal is fine: the server is an old one.
+// askCAPA asks before the login.
 func (m *Maildrop) askCAPA(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, capaLimit)
 	defer cancel()
@@ -76,7 +79,7 @@ func (m *Maildrop) askCAPA(ctx context.Context) error {
 // readCAPA reads the rest of the reply (RFC 2449 §5) and replaces what was known.
 func (m *Maildrop) readCAPA(reply status) error {
 	if !reply.ok {
-		return nil
+		return m.capaRefused(reply)
 	}
 	caps := Capabilities{Known: true}
 	lines := 0
@@ -92,6 +95,17 @@ func (m *Maildrop) readCAPA(reply status) error {
 		return err
 	}
 	m.caps, m.recheck = caps, false
+	return nil
+}
+
+// capaRefused tells a server that knows no CAPA from one that is out of sorts, of whose
+// rules nothing is known: with EXPIRE 0 (RFC 2449 §6.7) a QUIT would remove mail.
+func (m *Maildrop) capaRefused(reply status) error {
+	err := m.refusal("CAPA", reply, fault.Held)
+	if (err.Code == fault.Temporary || err.Code == fault.Refused) && !unknown(reply) {
+		return err
+	}
+	m.caps.Unsure = m.recheck
 	return nil
 }
 

@@ -141,7 +141,11 @@ func Dial(ctx context.Context, o Options) (*Maildrop, error) {
 			return m, err
 		}
 	}
-	return open(ctx, o, false)
+	m, err := open(ctx, o, false)
+	if err == nil {
+		m.caps.Unsure = true
+	}
+	return m, err
 }
 
 func open(ctx context.Context, o Options, askCAPA bool) (*Maildrop, error) {

@@ -268,8 +268,8 @@ func (t *trip) deleteSure(ctx context.Context, check *recheck) error {
 	if len(check.sure) == 0 {
 		return nil
 	}
-	if t.source.Capabilities().Expire == expireAtOnce && check.others > 0 {
-		t.note("nothing was deleted from POP3: QUIT would also remove %s that had to be looked at (EXPIRE 0)",
+	if mayExpireAtOnce(t.source) && check.others > 0 {
+		t.note("nothing was deleted from POP3: QUIT might also remove %s that had to be looked at (EXPIRE 0)",
 			count(check.others, "message"))
 		return nil
 	}

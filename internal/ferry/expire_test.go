@@ -91,3 +91,33 @@ func TestExpireAtOncePartly(t *testing.T) {
 	}
 	p.kept(1)
 }
+
+// TestExpireUnseen (S12, I2): a server that is out of sorts when it is asked for its
+// rules is asked again, and one that never answers may have any.
+func TestExpireUnseen(t *testing.T) {
+	poison := []byte("Subject: b\r\n\r\npoison\r\n")
+	for name, reply := range map[string]string{"refused for now": "-ERR [SYS/TEMP] later\r\n", "hangs up": ""} {
+		t.Run(name, func(t *testing.T) {
+			var p *pair
+			asked := 0
+			p = newPair(t, popd.Options{ExpireAtOnce: true, Reply: func(cmd string, _ int) ([]byte, bool) {
+				if cmd != "CAPA" {
+					return nil, false
+				}
+				if asked++; asked > 2 {
+					return nil, false
+				}
+				if reply == "" {
+					p.pop.Cut()
+				}
+				return []byte(reply), true
+			}}, poisonous(imapd.Options{}), poison)
+			if reply != "" {
+				p.run(fault.Temporary, 0)
+				p.run(fault.Temporary, 0)
+			}
+			p.run(fault.Held, 0)
+			p.left(poison)
+		})
+	}
+}

@@ -370,20 +370,24 @@ func (t *trip) establish(ctx context.Context) error {
 }
 
 // mayQuit reports whether the session may end in QUIT: all that it retrieved is
-// delivered or held (I2). A server that announces EXPIRE 0 takes QUIT for the
-// deletion of all that was retrieved (RFC 2449 §6.7), though it is to be kept, or
-// was not read back yet (I1), or can't be delivered; without QUIT nothing goes.
+// delivered or held (I2). A server that announces EXPIRE 0, or may want to, takes QUIT
+// for the deletion of all that was retrieved (RFC 2449 §6.7), though it is to be kept,
+// or was not read back yet (I1), or can't be delivered; without QUIT nothing goes.
 func (t *trip) mayQuit(source *pop.Maildrop) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if source.Capabilities().Expire == expireAtOnce {
+	if mayExpireAtOnce(source) {
 		return t.session.retrieved == 0
 	}
 	return t.session.retrieved == t.session.resolved
 }
 
-// expireAtOnce is the EXPIRE of a server that keeps nothing that was retrieved.
-const expireAtOnce = "0"
+// mayExpireAtOnce reports a server that keeps nothing that was retrieved, as far as
+// anybody knows.
+func mayExpireAtOnce(source *pop.Maildrop) bool {
+	caps := source.Capabilities()
+	return caps.Expire == "0" || caps.Unsure
+}
 
 // leave ends the POP3 session: with QUIT where nothing was retrieved that is not
 // safe by now, else by closing the socket. The answer is waited for in the

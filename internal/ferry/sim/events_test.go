@@ -193,8 +193,8 @@ func (h *history) popMisbehaves() string {
 	switch {
 	case command == "UIDL" && h.traits.copies && h.traits.keep.Delete:
 		return "" // see mayCopy
-	case command == "CAPA" && h.traits.options.Pop.ExpireAtOnce:
-		return "" // then nobody can know what QUIT does
+	case command == "CAPA" && reply == replies[0] && h.traits.options.Pop.ExpireAtOnce:
+		return "" // that is what one says which has no CAPA, and nobody can know what QUIT does
 	}
 	skip, times := int32(h.rnd.IntN(2)), int32(1+h.rnd.IntN(3))
 	var seen atomic.Int32
