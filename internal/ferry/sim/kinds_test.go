@@ -5,7 +5,6 @@ package sim_test
 import (
 	"bytes"
 	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/voyage"
 )
 
 // kinds are what has to happen in the histories that are always played.
@@ -79,7 +79,7 @@ func (h *history) addLife(report ferry.Report) {
 // total is all that happened.
 func (h *history) total() map[string]int {
 	for _, raw := range h.w.InImap() {
-		if bytes.Contains(raw, []byte("original.eml")) {
+		if isWrapping(raw) {
 			h.seen.add("wrapped")
 		}
 	}
@@ -133,17 +133,23 @@ func (h *history) mustEmpty() bool {
 // staying is how many messages may not be deleted: what was wrapped, since it was
 // refused for good or for as long as that took.
 func (h *history) staying() int {
-	if !h.traits.wraps {
-		return 0
+	wrapped := map[string]int{}
+	for _, raw := range h.w.InImap() {
+		if isWrapping(raw) {
+			wrapped[voyage.Unwrapped(raw)]++
+		}
 	}
-	there := h.w.InImap()
 	n := 0
 	for _, d := range h.w.Drops {
 		for _, raw := range d.Messages() {
-			if !slices.ContainsFunc(there, func(m []byte) bool { return bytes.Equal(m, raw) }) {
+			form := voyage.Unwrapped(raw)
+			if wrapped[form] > 0 {
 				n++
 			}
+			wrapped[form]--
 		}
 	}
 	return n
 }
+
+func isWrapping(raw []byte) bool { return bytes.Contains(raw, []byte("original.eml")) }
