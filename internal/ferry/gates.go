@@ -2,7 +2,6 @@ package ferry
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 
@@ -62,6 +61,5 @@ func (g *gates) learn(server string, err error) {
 
 // aboutAccount reports a refusal that says nothing about other accounts (RFC 2449 §8.1).
 func aboutAccount(err error) bool {
-	var refusal *fault.Error
-	return isNoToken(err) || errors.As(err, &refusal) && slices.Contains([]string{"IN-USE", "LOGIN-DELAY"}, refusal.Response)
+	return isNoToken(err) || slices.Contains([]string{"IN-USE", "LOGIN-DELAY"}, responseOf(err))
 }

@@ -125,8 +125,7 @@ func (t *trip) now() time.Time {
 // (RFC 2449 §8.1.1).
 func (t *trip) openBusySource(ctx context.Context) error {
 	err := t.openSource(ctx)
-	var refusal *fault.Error
-	if !errors.As(err, &refusal) || refusal.Response != "IN-USE" {
+	if responseOf(err) != "IN-USE" {
 		return err
 	}
 	return t.engine.retry(ctx, func() error { return t.openSource(ctx) })

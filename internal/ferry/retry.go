@@ -2,6 +2,7 @@ package ferry
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -14,11 +15,12 @@ const maxReconnects = 5
 
 // retry repeats what failed for a temporary reason: after 1 s, then longer, with
 // jitter; a server that said how long to wait is left alone for as long, within
-// reason.
+// reason, and one that wants a pause between logins and never said how long, longer.
 func (e *engine) retry(ctx context.Context, try func() error) error {
 	wait := jitter{e.Random, &backoff.ExponentialBackOff{
 		InitialInterval: time.Second, Multiplier: 2, MaxInterval: time.Minute,
 	}}
+	pause := firstLoginPause
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := try()
 		switch {
@@ -28,10 +30,27 @@ func (e *engine) retry(ctx context.Context, try func() error) error {
 			return struct{}{}, backoff.Permanent(err)
 		case fault.AfterOf(err) > 0:
 			return struct{}{}, &backoff.RetryAfterError{Duration: fault.AfterOf(err)}
+		case responseOf(err) == "LOGIN-DELAY":
+			defer func() { pause *= 2 }()
+			return struct{}{}, &backoff.RetryAfterError{Duration: pause}
 		}
 		return struct{}{}, err
 	}, backoff.WithBackOff(wait), backoff.WithMaxTries(maxReconnects))
 	return err
+}
+
+// firstLoginPause is how long a server is left alone that refuses a login as too early and
+// announced no delay (RFC 2449 §6.5); twice as long each time, which in all is as
+// long as a run waits.
+const firstLoginPause = maxObeyed / (1<<(maxReconnects-1) - 1)
+
+// responseOf is the code of the refusal that an error is about, if it has one.
+func responseOf(err error) string {
+	var refusal *fault.Error
+	if errors.As(err, &refusal) {
+		return refusal.Response
+	}
+	return ""
 }
 
 // jitter makes a wait up to half as long or as long again, so that accounts which

@@ -87,9 +87,27 @@ func logins() []row {
 			cure: func(w *voyage.World) {
 				w.Drops[0].Configure(func(o *popd.Options) { o.LoginDelay = 0 })
 			}},
+		row{id: "S2", name: "LOGIN-DELAY that nobody announced", limit: 6 * time.Minute,
+			only: func(c combination) bool { return c.delete }, fault: hiddenDelay, cure: obedient},
 		row{id: "S2", name: "LOGIN-DELAY in a refusal", code: fault.Temporary, cure: obedient,
 			fault: auth("-ERR [LOGIN-DELAY] once in five minutes")},
 	)
+}
+
+// hiddenDelay refuses logins for four minutes after the last one, and never says so
+// before.
+func hiddenDelay(w *voyage.World) {
+	var last time.Time
+	setReply(w, func(cmd string, _ int) ([]byte, bool) {
+		if cmd != "AUTH" {
+			return nil, false
+		}
+		if !last.IsZero() && time.Since(last) < 4*time.Minute {
+			return []byte("-ERR [LOGIN-DELAY] too early\r\n"), true
+		}
+		last = time.Now()
+		return nil, false
+	})
 }
 
 // delayForUser announces the pause between logins to who is logged in only
