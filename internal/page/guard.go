@@ -117,7 +117,8 @@ func (g *gate) guard(next http.Handler) http.Handler {
 		switch status := g.judge(r.RemoteAddr, given, token); {
 		case status != http.StatusOK:
 			w.Header().Set("WWW-Authenticate", `Bearer realm="popferry"`)
-			refuse(w, status, "To see this page, add ?token=… to its address once, with the bridge's token of accounts.yaml.")
+			refuse(w, status, "To see this page, add ?token=… to its address once, "+
+				"with the bridge's token of accounts.yaml.")
 		case byHeader:
 			next.ServeHTTP(w, r)
 		default:

@@ -50,7 +50,8 @@ var metrics = []metric{
 var (
 	errorsTotal = prometheus.NewDesc("popferry_errors_total", "Passes that failed since the start, by class.",
 		[]string{"account", "class"}, nil)
-	buildInfo = prometheus.NewDesc("popferry_build_info", "The version of popferry; always 1.", []string{"version"}, nil)
+	buildInfo = prometheus.NewDesc("popferry_build_info", "The version of popferry; always 1.",
+		[]string{"version"}, nil)
 	startTime = prometheus.NewDesc("popferry_start_timestamp_seconds", "When the bridge started.", nil, nil)
 )
 

@@ -340,6 +340,15 @@ func TestOverviewHasTheFiguresOfTheSnapshot(t *testing.T) {
 	}
 }
 
+func TestTheDayIsDrawn(t *testing.T) {
+	body := get(page.New(newScene().options()), "/account/carol").Body.String()
+	for _, want := range []string{`aria-label="last 24 hours: 0 messages delivered, 1 failure"`, `class="failed" d="M88 25h3v-3h-3z"`} {
+		if !strings.Contains(body, want) {
+			t.Errorf("the picture lacks %s", want)
+		}
+	}
+}
+
 func TestFilter(t *testing.T) {
 	s := newScene()
 	h := page.New(s.options())

@@ -22,7 +22,7 @@ const (
 	headerIn       = 5 * time.Second
 	requestIn      = 10 * time.Second
 	answerIn       = 20 * time.Second
-	idleFor        = 30 * time.Second
+	idleFor        = 10 * time.Second
 	// goodbye is how long answers under way may take once we stop.
 	goodbye = 2 * time.Second
 )
@@ -36,7 +36,8 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	hint := "check bridge.listen in accounts.yaml: it must be an address of this machine, such as 127.0.0.1:8325"
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		hint = "another program has this port, maybe another popferry: end that, or choose another port in bridge.listen in accounts.yaml"
+		hint = "another program has this port, maybe another popferry: end that, " +
+			"or choose another port in bridge.listen in accounts.yaml"
 	case errors.Is(err, fs.ErrPermission):
 		hint = "this user may not open this port: choose one from 1024 on in bridge.listen in accounts.yaml"
 	}
@@ -62,7 +63,8 @@ func Serve(ctx context.Context, l net.Listener, handler http.Handler, log *slog.
 	})
 	err := server.Serve(netutil.LimitListener(l, maxConnections))
 	if release() { // nobody asked it to stop
-		return fault.New(fault.Temporary, "the status page ended: %w", err).WithHint("check the network of this machine, then start the bridge again")
+		return fault.New(fault.Temporary, "the status page ended: %w", err).
+			WithHint("check the network of this machine, then start the bridge again")
 	}
 	<-stopped
 	return nil

@@ -35,7 +35,8 @@ type row struct {
 }
 
 func newRow(a bridge.AccountState, now time.Time, days map[string]*day) row {
-	r := row{AccountState: a, Link: "/account/" + url.PathEscape(a.Name), now: now, Attention: a.Error != nil || a.Held > 0}
+	r := row{AccountState: a, Link: "/account/" + url.PathEscape(a.Name), now: now}
+	r.Attention = a.Error != nil || a.Held > 0
 	r.State, r.Tone = stateOf(a)
 	if days != nil {
 		r.Day = cmp.Or(days[a.Name], &day{})

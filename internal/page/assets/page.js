@@ -28,6 +28,7 @@
   async function refresh() {
     if (busy) { again = true; return; }
     busy = true;
+    const began = performance.now();
     try {
       const answer = await fetch(location.href);
       if (answer.status === 401) say("needs the token again");
@@ -39,8 +40,11 @@
     } catch {
       say("popferry does not answer; this is how it was");
     }
-    busy = false;
-    if (again) { again = false; refresh(); }
+    // A page with many accounts takes its time, which the server has other use for.
+    setTimeout(() => {
+      busy = false;
+      if (again) { again = false; refresh(); }
+    }, 5 * (performance.now() - began));
   }
 
   function watch() {
