@@ -40,13 +40,24 @@ type HostLimits struct {
 	// Connections takes the place of [Limits.PerHost].
 	Connections int
 	Rates
-	// BytesPerDay is how many octets of mail a user of it may have carried in a day.
+	// BytesPerDay is how many octets of mail a user of it may have carried in a day;
+	// [Unlimited] is any number, whatever is known of the provider.
 	BytesPerDay int64
+	// KnownOf names the provider that BytesPerDay is known of; empty where it is the
+	// user's own.
+	KnownOf string
 }
+
+// Unlimited is no bound, and also none that is known of a provider.
+const Unlimited = -1
 
 // Over returns the limits with what they leave open taken from others, such as those
 // that are known of a provider.
 func (h HostLimits) Over(others HostLimits) HostLimits {
+	knownOf := h.KnownOf
+	if h.BytesPerDay == 0 {
+		knownOf = others.KnownOf
+	}
 	return HostLimits{
 		Connections: cmp.Or(h.Connections, others.Connections),
 		Rates: Rates{
@@ -54,6 +65,7 @@ func (h HostLimits) Over(others HostLimits) HostLimits {
 			MessagesPerMinute: cmp.Or(h.MessagesPerMinute, others.MessagesPerMinute),
 		},
 		BytesPerDay: cmp.Or(h.BytesPerDay, others.BytesPerDay),
+		KnownOf:     knownOf,
 	}
 }
 
@@ -131,9 +143,17 @@ func (d *decoder) hostLimits(f fields) map[string]HostLimits {
 		own := d.mapping(node.Content[i+1], hostLimitsSpec)
 		h := fields{d: d, at: key, path: f.path + "hosts." + fault.Escape(name) + ".", layers: []*mapping{own}}
 		hosts[name] = HostLimits{Connections: h.number("connections", 0, mostAtOnce), Rates: h.rates(),
-			BytesPerDay: h.octets("bytes_per_day", leastADay, "how much in a day, such as 500MiB, and 1MiB at least")}
+			BytesPerDay: h.bytesPerDay()}
 	}
 	return hosts
+}
+
+// bytesPerDay is a number of octets, or "unlimited".
+func (f fields) bytesPerDay() int64 {
+	if node := f.find("bytes_per_day"); node != nil && node.Kind == yaml.ScalarNode && node.Value == "unlimited" {
+		return Unlimited
+	}
+	return f.octets("bytes_per_day", leastADay, `how much in a day, such as 500MiB, and 1MiB at least, or "unlimited"`)
 }
 
 // Hours are times of day, by the clock of this machine. None are all.

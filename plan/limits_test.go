@@ -12,7 +12,8 @@ import (
 
 func TestLimits(t *testing.T) {
 	c := parse(t, account("limits:", "  bandwidth: 2MiB", "  messages_per_minute: 600", "  accounts: 3",
-		"  hosts: {IMAP.example.net: {connections: 10, bandwidth: 100kB}, pop.example.org: {messages_per_minute: 30, bytes_per_day: 500MiB}}"))
+		"  hosts: {IMAP.example.net: {connections: 10, bandwidth: 100kB}, pop.example.org: {messages_per_minute: 30, bytes_per_day: 500MiB},",
+		"    imap.gmail.com: {bytes_per_day: unlimited}}"))
 	if want := (plan.Rates{Bandwidth: 2 << 20, MessagesPerMinute: 600}); c.Limits.Rates != want {
 		t.Errorf("%+v", c.Limits)
 	}
@@ -20,7 +21,8 @@ func TestLimits(t *testing.T) {
 		"imap.example.net": {Connections: 10, Rates: plan.Rates{Bandwidth: 100_000}},
 		"pop.example.org": {Connections: 4, Rates: plan.Rates{MessagesPerMinute: 30},
 			BytesPerDay: 500 << 20},
-		"other.example": {Connections: 4},
+		"imap.gmail.com": {Connections: 4, BytesPerDay: plan.Unlimited},
+		"other.example":  {Connections: 4},
 	} {
 		if diff := cmp.Diff(want, c.Limits.Host(host)); diff != "" {
 			t.Errorf("%s: %s", host, diff)
@@ -34,6 +36,12 @@ func TestHostLimitsOver(t *testing.T) {
 	want := plan.HostLimits{Connections: 2, Rates: plan.Rates{Bandwidth: 5, MessagesPerMinute: 9}}
 	if got := own.Over(known); got != want {
 		t.Errorf("%+v", got)
+	}
+	known = plan.HostLimits{BytesPerDay: 500, KnownOf: "Example"}
+	for bytes, want := range map[int64]plan.HostLimits{0: known, 7: {BytesPerDay: 7}, plan.Unlimited: {BytesPerDay: plan.Unlimited}} {
+		if got := (plan.HostLimits{BytesPerDay: bytes}).Over(known); got != want {
+			t.Errorf("%d: %+v", bytes, got)
+		}
 	}
 }
 

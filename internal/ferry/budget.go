@@ -3,8 +3,11 @@ package ferry
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"sync"
 	"time"
+
+	"github.com/dustin/go-humanize"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/plan"
@@ -34,6 +37,7 @@ func (x expense) over(now time.Time) bool {
 type budget struct {
 	host, user string
 	limit      int64
+	knownOf    string
 	mu         sync.Mutex
 	known      bool // what earlier runs spent was asked for
 	spent      expense
@@ -49,15 +53,15 @@ type purse struct {
 
 // budgetOf returns the budget of an account's user at one of its hosts, or nil.
 func (e *engine) budgetOf(host, user string) *budget {
-	limit := e.Config.Limits.Host(host).BytesPerDay
-	if limit == 0 {
+	limits := e.Config.Limits.Host(host)
+	if limits.BytesPerDay <= 0 { // or plan.Unlimited
 		return nil
 	}
 	e.budgetsMu.Lock()
 	defer e.budgetsMu.Unlock()
 	key := host + "\x00" + user
 	if e.budgets[key] == nil {
-		e.budgets[key] = &budget{host: host, user: user, limit: limit}
+		e.budgets[key] = &budget{host: host, user: user, limit: limits.BytesPerDay, knownOf: limits.KnownOf}
 	}
 	return e.budgets[key]
 }
@@ -135,8 +139,32 @@ func (b *budget) fact() string { return factBudget + b.host + " " + b.user }
 
 func (b *budget) used(now time.Time) error {
 	again := b.spent.From.Add(budgetDay)
-	return fault.New(fault.Temporary, "bytes_per_day of %s are used up for %s: %w", b.host, fault.Escape(b.user), errLater).
-		WithHint("run again after %s", again.Format("Mon 2 Jan 15:04")).WithAfter(again.Sub(now))
+	hint := "run again after " + again.Format("Mon 2 Jan 15:04")
+	if b.knownOf != "" {
+		hint += fmt.Sprintf("; bytes_per_day of limits.hosts.%s takes the place of what is known of %s", b.host, b.knownOf)
+	}
+	return fault.New(fault.Temporary, "%s, used up for %s: %w", b.terms(), fault.Escape(b.user), errLater).
+		WithHint("%s", hint).WithAfter(again.Sub(now))
+}
+
+// terms says how much it is, and who says so.
+func (b *budget) terms() string {
+	size := humanize.IBytes(uint64(b.limit))
+	if b.knownOf != "" {
+		return fmt.Sprintf("%s takes or gives about %s a day", b.knownOf, size)
+	}
+	return fmt.Sprintf("bytes_per_day of %s are %s", b.host, size)
+}
+
+// days is how many days are to pass before so much work is done, if nothing is used
+// up yet, and what makes it so many.
+func (t *trip) days(work plan.Count) (days int64, terms string) {
+	for _, p := range t.purses {
+		if n := (work.Bytes - 1) / p.limit; n > days {
+			days, terms = n, p.terms()
+		}
+	}
+	return days, terms
 }
 
 // recall asks the journal what the account has spent, and, once in a run, what all

@@ -31,6 +31,9 @@ func (t *trip) estimate(ctx context.Context, p plan.Plan) (*Estimate, error) {
 	if least := t.braked(work); err == nil && least > guess.Seconds {
 		guess = &Estimate{Seconds: least, Basis: "as limits permit"}
 	}
+	if days, terms := t.days(work); err == nil && days > 0 {
+		guess = &Estimate{Seconds: max(guess.Seconds, float64(days)*budgetDay.Seconds()), Basis: terms}
+	}
 	return guess, err
 }
 

@@ -209,3 +209,32 @@ func TestBytesPerDay(t *testing.T) {
 		}
 	})
 }
+
+// TestKnownBytesPerDay: the plan says how long it takes with what is known of a provider;
+// the run that this ends says whose limit it is, when to go on, and what switches it off;
+// and with that all arrives at once.
+func TestKnownBytesPerDay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		defer f.close()
+		known := plan.HostLimits{BytesPerDay: 50_000, KnownOf: "Example Mail"}
+		f.o.Config.Limits.Hosts = map[string]plan.HostLimits{"imap.example.net": known}
+		f.add("alice", ailing{}, ordinary(40, 1)...)
+		drawn, plans := ferry.Plans(t.Context(), f.o)
+		days := float64((drawn[0].Totals().Copy.Bytes - 1) / known.BytesPerDay)
+		if e := plans.Accounts[0].Estimate; e == nil || days < 2 || e.Seconds != days*24*60*60 ||
+			e.Basis != "Example Mail takes or gives about 49 KiB a day" {
+			t.Errorf("%+v", e)
+		}
+		r := ferry.Run(t.Context(), f.o)
+		again := time.Now().Local().Add(24 * time.Hour).Format("Mon 2 Jan 15:04")
+		if e := r.Accounts[0].Error; r.ExitCode != fault.Temporary || e == nil || !strings.Contains(e.Message, "Example Mail takes") ||
+			e.Hint != "run again after "+again+"; bytes_per_day of limits.hosts.imap.example.net takes the place of what is known of Example Mail" {
+			t.Fatalf("exit %d, %+v", r.ExitCode, e)
+		}
+		f.o.Config.Limits.Hosts["imap.example.net"] = plan.HostLimits{BytesPerDay: plan.Unlimited}.Over(known)
+		if r := ferry.Run(t.Context(), f.o); r.ExitCode != fault.OK || f.imap.Counters().Messages != 40 {
+			t.Errorf("exit %d, %d messages arrived", r.ExitCode, f.imap.Counters().Messages)
+		}
+	})
+}
