@@ -10,6 +10,7 @@ import (
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
 	"github.com/popferry/popferry/internal/oauth"
+	"github.com/popferry/popferry/internal/provider"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -20,12 +21,14 @@ type session struct {
 	options ferry.Options
 }
 
-// load reads accounts.yaml and checks the accounts that were named.
+// load reads accounts.yaml, checks the accounts that were named, and lays what is known
+// of their providers under the limits.
 func (a *app) load(names []string) (*plan.Config, error) {
 	config, err := plan.Load(a.config, names...)
 	if err != nil {
 		return nil, err
 	}
+	provider.Underlay(config)
 	_, err = config.Select(names)
 	return config, err
 }

@@ -17,15 +17,14 @@ const module = "github.com/popferry/popferry"
 // into it, which is the moment to think about its place.
 var allowed = map[string][]string{
 	// Level 0: vocabulary and ground. They import each other only downwards.
-	"internal/fault":    {},
-	"internal/secret":   {},
-	"internal/house":    {},
-	"internal/wire":     {"internal/fault", "internal/secret"},
-	"internal/message":  {"internal/fault"},
-	"internal/provider": {},
-	"internal/sasl":     {"internal/fault", "internal/secret"},
-	"internal/private":  {},
-	"internal/sheet":    {},
+	"internal/fault":   {},
+	"internal/secret":  {},
+	"internal/house":   {},
+	"internal/wire":    {"internal/fault", "internal/secret"},
+	"internal/message": {"internal/fault"},
+	"internal/sasl":    {"internal/fault", "internal/secret"},
+	"internal/private": {},
+	"internal/sheet":   {},
 
 	// Level 1: the two protocols and the plan. None knows another.
 	"pop": {"internal/fault", "internal/sasl", "internal/secret", "internal/wire"},
@@ -36,6 +35,9 @@ var allowed = map[string][]string{
 		"internal/fault", "internal/message", "internal/sasl", "internal/secret", "internal/sheet",
 		"internal/wire",
 	},
+
+	// What is known of providers is laid under what the plan says.
+	"internal/provider": {"plan"},
 
 	// Level 2: the durable record knows no network.
 	"internal/journal":             {"internal/fault", "internal/message", "internal/private", "plan"},
