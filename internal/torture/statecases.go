@@ -195,18 +195,24 @@ const (
 	programAt = 68
 )
 
-func newer(w *world) error    { return patch(w, versionAt, 9999) }
-func older(w *world) error    { return patch(w, versionAt, 1) }
+// newer and older go to a version that nobody has yet, and back.
+func newer(w *world) error    { return patch(w, versionAt, 9000) }
+func older(w *world) error    { return patch(w, versionAt, -9000) }
 func stranger(w *world) error { return patch(w, programAt, 0x12345678) }
 
-// patch changes a number in the header, and keeps a copy to compare with.
-func patch(w *world, at int64, value uint32) error {
+// patch adds to a number in the header, and keeps a copy to compare with.
+func patch(w *world, at int64, more int32) error {
 	file, err := os.OpenFile(filepath.Join(w.state(), database), os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	if _, err := file.WriteAt(binary.BigEndian.AppendUint32(nil, value), at); err != nil {
+	number := make([]byte, 4)
+	if _, err := file.ReadAt(number, at); err != nil {
+		return err
+	}
+	value := int32(binary.BigEndian.Uint32(number)) + more
+	if _, err := file.WriteAt(binary.BigEndian.AppendUint32(nil, uint32(value)), at); err != nil {
 		return err
 	}
 	data, err := os.ReadFile(file.Name())
