@@ -20,9 +20,11 @@ func (e *engine) retry(ctx context.Context, try func() error) error {
 	wait := jitter{e.Random, &backoff.ExponentialBackOff{
 		InitialInterval: time.Second, Multiplier: 2, MaxInterval: time.Minute,
 	}}
+	var last error // what the library returns says no more than how long to wait
 	pause := firstLoginPause
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := try()
+		last = err
 		switch {
 		case err == nil:
 			return struct{}{}, nil
@@ -36,6 +38,9 @@ func (e *engine) retry(ctx context.Context, try func() error) error {
 		}
 		return struct{}{}, err
 	}, backoff.WithBackOff(wait), backoff.WithMaxTries(maxReconnects))
+	if wait := (*backoff.RetryAfterError)(nil); errors.As(err, &wait) {
+		return last
+	}
 	return err
 }
 

@@ -87,11 +87,28 @@ func logins() []row {
 			cure: func(w *voyage.World) {
 				w.Drops[0].Configure(func(o *popd.Options) { o.LoginDelay = 0 })
 			}},
+		row{id: "S2", name: "LOGIN-DELAY that does not end", limit: 3 * time.Minute, code: fault.Temporary,
+			options: withPop(func(o *popd.Options) { o.LoginDelay = 20 * time.Second }),
+			only:    func(c combination) bool { return c.delete }, fault: endlessDelay,
+			cure: func(w *voyage.World) {
+				w.Drops[0].Configure(func(o *popd.Options) { o.LoginDelay, o.Reply = 0, nil })
+			}},
 		row{id: "S2", name: "LOGIN-DELAY that nobody announced", limit: 6 * time.Minute,
 			only: func(c combination) bool { return c.delete }, fault: hiddenDelay, cure: obedient},
 		row{id: "S2", name: "LOGIN-DELAY in a refusal", code: fault.Temporary, cure: obedient,
 			fault: auth("-ERR [LOGIN-DELAY] once in five minutes")},
 	)
+}
+
+// endlessDelay lets in once.
+func endlessDelay(w *voyage.World) {
+	logins := 0
+	setReply(w, func(cmd string, _ int) ([]byte, bool) {
+		if cmd == "AUTH" {
+			logins++
+		}
+		return []byte("-ERR [LOGIN-DELAY] too early\r\n"), cmd == "AUTH" && logins > 1
+	})
 }
 
 // hiddenDelay refuses logins for four minutes after the last one, and never says so
