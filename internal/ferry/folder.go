@@ -275,6 +275,24 @@ func foldersOf(a plan.Account) []string {
 	return names
 }
 
+// leastShared orders folders by how many other accounts may have mail there. Without the
+// journal nobody knows whose a copy is, and one that others can't find is none of theirs.
+func (t *trip) leastShared(folders []*folder) []*folder {
+	others := map[string]int{}
+	for _, a := range t.engine.Config.Accounts {
+		if a.Name == t.account.Name || a.Destination.Host != t.account.Destination.Host ||
+			a.Destination.Mailbox() != t.account.Destination.Mailbox() {
+			continue
+		}
+		for _, name := range foldersOf(a) {
+			others[name]++
+		}
+	}
+	return slices.SortedStableFunc(slices.Values(folders), func(a, b *folder) int {
+		return others[a.name] - others[b.name]
+	})
+}
+
 // refusals is the error for mail that could not be delivered because of its folder.
 func (t *trip) refusals() error {
 	var errs []error

@@ -122,7 +122,7 @@ func (m *matcher) find(ctx context.Context, sums map[string]message.Summary) (ma
 			rest[key] = s
 		}
 	}
-	elsewhere, err := m.inDestination(ctx, rest, m.folders, 0)
+	elsewhere, err := m.inDestination(ctx, rest, m.t.leastShared(m.folders), 0)
 	for key, r := range elsewhere {
 		found[key] = r
 	}

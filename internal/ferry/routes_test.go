@@ -382,3 +382,17 @@ func TestPassesWithRoutes(t *testing.T) {
 	byFolder["Lists/C"] = append(byFolder["Lists/C"], from("c", 2001, 99))
 	p.inFolders(byFolder)
 }
+
+// TestLeastSharedFolderFirst: without the journal an account knows its mail again in the
+// folder that no other account delivers to, so that the other finds its own, too.
+func TestLeastSharedFolderFirst(t *testing.T) {
+	mail := from("go", 2001, 1)
+	p := newPair(t, popd.Options{}, imapd.Options{}, mail)
+	p.neighbour(mail)
+	p.account().Routes = []plan.Route{route("go", "Lists/Go")}
+	p.o.Config.Limits.Accounts = 1
+	p.run(0, 2)
+	p.forget()
+	p.run(0, 0)
+	p.inFolders(map[string][][]byte{"INBOX": {mail}, "Lists/Go": {mail}})
+}
