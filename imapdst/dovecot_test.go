@@ -296,6 +296,25 @@ func TestDovecotCourierLayout(t *testing.T) {
 	}
 }
 
+// TestDovecotRefusesDots: with "/" between the levels of names it still has dots between
+// those of its files, and refuses a name with one in it.
+func TestDovecotRefusesDots(t *testing.T) {
+	c := dialDovecot(t, dovecot.Options{})
+	f := folder(t, c, "Lists/v1.2")
+	if f.Mailbox != "Lists/v1=2E2" || !f.Renamed || !f.Exists {
+		t.Errorf("made: %+v", f)
+	}
+	again, err := c.Folder(context.Background(), "Lists/v1.2", false)
+	if err != nil || again.Mailbox != f.Mailbox || !again.Renamed || !again.Exists {
+		t.Errorf("found again: %+v, %v", again, err)
+	}
+	folder(t, c, "v2.0/2025")
+	found, err := c.Existing(context.Background(), []string{"Lists/v1.2", "v2.0/{year}"})
+	if err != nil || len(found) != 2 || found[0].Mailbox != f.Mailbox || found[1].Mailbox != "v2=2E0/2025" {
+		t.Errorf("existing: %+v, %v", found, err)
+	}
+}
+
 func TestDovecotSpecialUse(t *testing.T) {
 	c := dialDovecot(t, dovecot.Options{Extra: `
 namespace inbox {

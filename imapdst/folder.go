@@ -176,6 +176,9 @@ func (l *layout) resolve(w wanted, listed []*imap.ListData) (string, error) {
 			return plain, nil // a name that exists is not forbidden
 		}
 	}
+	if dotless, err := l.cautious(w); err == nil && among(listed, mailbox) == nil && among(listed, dotless) != nil {
+		return dotless, nil // the other was refused before
+	}
 	return mailbox, nil
 }
 
@@ -203,7 +206,7 @@ func (c *Conn) Existing(ctx context.Context, names []string) ([]Folder, error) {
 		if err != nil {
 			continue
 		}
-		members := family(mailbox)
+		members := layout.family(w, mailbox)
 		for _, entry := range listed {
 			if !taken[entry.Mailbox] && members.MatchString(entry.Mailbox) && selectable(entry) {
 				taken[entry.Mailbox] = true
@@ -301,8 +304,31 @@ func (l *listing) wait(c *Conn) ([]*imap.ListData, error) {
 // create makes a folder that LIST did not show, subscribes to it, so that mail
 // programs show it, and opens it, all in one go. Whether CREATE was refused does
 // not matter where the folder can be opened: another session may have been
-// faster, or names differ in case only.
+// faster, or names differ in case only. What is refused is tried without dots.
 func (c *Conn) create(f Folder, w wanted) (Folder, error) {
+	created, err := c.createAs(f, w)
+	if err == nil || fault.CodeOf(err) != fault.Refused {
+		return created, err
+	}
+	dotless, errName := c.cautious(w)
+	if errName != nil || dotless == f.Mailbox || w.use != "" {
+		return created, err
+	}
+	f.Mailbox, f.Renamed = dotless, true
+	if created, errDotless := c.createAs(f, w); errDotless == nil {
+		return created, nil
+	}
+	return created, err
+}
+
+// cautious is that of the layout, which is known.
+func (c *Conn) cautious(w wanted) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.layout.cautious(w)
+}
+
+func (c *Conn) createAs(f Folder, w wanted) (Folder, error) {
 	c.guard.takeOpening()
 	var created, subscribed *imapclient.Command
 	var opened *openCommand

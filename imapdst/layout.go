@@ -13,6 +13,7 @@ type layout struct {
 	prefix    string
 	delimiter string // empty: names are flat
 	foreign   []string
+	shunned   string // more characters that the server does not take
 }
 
 // spacesCommand asks for the layout, unless it is known.

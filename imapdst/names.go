@@ -17,7 +17,7 @@ const maxLevel = 255
 // hexadecimal, and so is a "=" that could be mistaken for one of these: two names
 // never become one. The first level may be one with more to it (RFC 3501 §5.1.1, §5.1.2).
 func (l *layout) usable(level string, first bool) string {
-	forbidden := "%*" + l.delimiter // wildcards of LIST, RFC 3501 §6.3.8
+	forbidden := "%*" + l.delimiter + l.shunned // wildcards of LIST, RFC 3501 §6.3.8
 	escapes := forbidden + "=.~#"
 	var b strings.Builder
 	for i := range len(level) {
@@ -71,6 +71,14 @@ func (l *layout) mailbox(w wanted) (string, error) {
 	return l.prefix + name, nil
 }
 
+// cautious is the name in the form for servers that also refuse dots, such as Dovecot
+// where a Maildir has them between its levels and names have another separator.
+func (l *layout) cautious(w wanted) (string, error) {
+	dotless := *l
+	dotless.shunned = "."
+	return dotless.mailbox(w)
+}
+
 // plain is the name as it would be if the server took every character, or "" where
 // that means another folder.
 func (l *layout) plain(w wanted) string {
@@ -88,6 +96,10 @@ func (l *layout) plain(w wanted) string {
 var placeholders = strings.NewReplacer(`\{year\}`, `\d{4}`, `\{month\}`, `\d\d`)
 
 // family matches the mailboxes that a name with placeholders may stand for.
-func family(mailbox string) *regexp.Regexp {
-	return regexp.MustCompile("^" + placeholders.Replace(regexp.QuoteMeta(mailbox)) + "$")
+func (l *layout) family(w wanted, mailbox string) *regexp.Regexp {
+	names := placeholders.Replace(regexp.QuoteMeta(mailbox))
+	if dotless, err := l.cautious(w); err == nil && w.use == "" {
+		names += "|" + placeholders.Replace(regexp.QuoteMeta(dotless))
+	}
+	return regexp.MustCompile("^(" + names + ")$")
 }

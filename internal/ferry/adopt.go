@@ -80,7 +80,7 @@ func (t *trip) adoptLoosely(ctx context.Context, todo []plan.Listed) ([]plan.Lis
 	}
 	byID := map[string][]candidate{}
 	for _, f := range t.match.folders {
-		err = f.index.Unclaimed(ctx, journal.Match{}, func(e journal.IndexEntry) error {
+		err = f.known().Unclaimed(ctx, journal.Match{}, func(e journal.IndexEntry) error {
 			if c := (candidate{e, f}); e.MessageID != "" && !t.match.spentAt[c.at()] {
 				byID[e.MessageID] = append(byID[e.MessageID], c)
 			}

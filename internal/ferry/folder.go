@@ -17,14 +17,14 @@ import (
 // The account's own is opened with the connection; others only when there is mail for
 // them, or when one may hold mail that the journal does not know.
 type folder struct {
-	name  string // as configured, its date filled in
-	index journal.Index
-	past  bool // no route leads to it: other accounts may be at work in it
+	name string // as configured, its date filled in
+	past bool   // no route leads to it: other accounts may be at work in it
 
 	waiting map[string]bool // messages that it keeps from being delivered; guarded by the trip
 
 	mu      sync.Mutex // guards what follows
 	box     imapdst.Folder
+	index   journal.Index
 	stale   bool     // box is what was true some time ago
 	copied  []uint32 // UIDs appended in this trip
 	refusal error    // why nothing can be delivered to it
@@ -42,6 +42,13 @@ func (f *folder) set(box imapdst.Folder) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.box, f.stale = box, false
+}
+
+// known is the journal's index of the folder.
+func (f *folder) known() journal.Index {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.index
 }
 
 func (f *folder) isStale() bool {
@@ -104,15 +111,24 @@ func (t *trip) admit(ctx context.Context, f *folder) (*folder, error) {
 			return known, nil
 		}
 	}
+	if err := t.takeIndex(ctx, f, mailbox); err != nil {
+		return nil, err
+	}
+	t.folders = append(t.folders, f)
+	return f, nil
+}
+
+func (t *trip) takeIndex(ctx context.Context, f *folder, mailbox string) error {
 	index, err := t.engine.Journal.Index(ctx, journal.FolderKey{
 		Host: t.account.Destination.Host, User: t.account.Destination.Mailbox(), Folder: mailbox,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.index = index
-	t.folders = append(t.folders, f)
-	return f, nil
+	return nil
 }
 
 // folderNamed is the folder of a configured name, which need not exist.
@@ -227,9 +243,14 @@ func (t *trip) provide(ctx context.Context, f *folder) error {
 	if isRefusal(err) {
 		f.close(err)
 	}
-	if err == nil {
-		f.set(box)
+	if err != nil {
+		return err
 	}
+	if box.Mailbox != f.now().Mailbox { // what it would have been called was refused
+		t.sayRenamed(box)
+		err = t.takeIndex(ctx, f, box.Mailbox)
+	}
+	f.set(box)
 	return err
 }
 

@@ -16,7 +16,7 @@ import (
 // 9051 §2.3.1.1).
 func (t *trip) extendIndex(ctx context.Context, f *folder) error {
 	box := f.now()
-	validity, next, err := f.index.State(ctx)
+	validity, next, err := f.known().State(ctx)
 	if err != nil {
 		return err
 	}
@@ -24,13 +24,13 @@ func (t *trip) extendIndex(ctx context.Context, f *folder) error {
 		if err := t.unlocate(ctx, box.Mailbox); err != nil {
 			return err
 		}
-		if err := f.index.Reset(ctx, box.UIDValidity); err != nil {
+		if err := f.known().Reset(ctx, box.UIDValidity); err != nil {
 			return err
 		}
 		next = 1
 	}
 	if box.Messages == 0 || box.UIDNext != 0 && next >= box.UIDNext {
-		return f.index.Extend(ctx, max(next, box.UIDNext), nil)
+		return f.known().Extend(ctx, max(next, box.UIDNext), nil)
 	}
 	return t.dest.do(ctx, f, func(c *imapdst.Conn, box imapdst.Folder) error {
 		return c.IndexParts(ctx, box, next, func(part []imapdst.Entry, upTo uint32) error {
@@ -39,7 +39,7 @@ func (t *trip) extendIndex(ctx context.Context, f *folder) error {
 				entries[i] = journal.IndexEntry{UID: e.UID, Size: e.Size, MessageID: e.MessageID}
 			}
 			next = upTo
-			return f.index.Extend(ctx, upTo, entries)
+			return f.known().Extend(ctx, upTo, entries)
 		})
 	})
 }

@@ -227,7 +227,7 @@ func (h *homeless) assign(ctx context.Context, t *trip) error {
 // the header, where others have the Message-ID and the size too.
 func (h *homeless) free(ctx context.Context, t *trip) ([]journal.IndexEntry, error) {
 	var free []journal.IndexEntry
-	err := h.in.index.Unclaimed(ctx, journal.Match{}, func(e journal.IndexEntry) error {
+	err := h.in.known().Unclaimed(ctx, journal.Match{}, func(e journal.IndexEntry) error {
 		if len(h.byID[e.MessageID]) > 0 {
 			free = append(free, e)
 		}

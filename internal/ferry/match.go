@@ -95,7 +95,7 @@ func (m *matcher) lookInto(ctx context.Context, f *folder) error {
 	if err := m.t.locate(ctx, f); err != nil {
 		return err
 	}
-	n, err := f.index.UnclaimedCount(ctx)
+	n, err := f.known().UnclaimedCount(ctx)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.folders, m.foreign = append(m.folders, f), m.foreign || n > 0
@@ -389,7 +389,7 @@ func (m *matcher) candidates(ctx context.Context, sums map[string]message.Summar
 	seen := map[spot]bool{}
 	for _, f := range where {
 		for _, q := range queries {
-			err := f.index.Unclaimed(ctx, q, func(e journal.IndexEntry) error {
+			err := f.known().Unclaimed(ctx, q, func(e journal.IndexEntry) error {
 				c := candidate{e, f}
 				if !seen[c.at()] && !m.spentAt[c.at()] {
 					seen[c.at()] = true
@@ -451,7 +451,7 @@ func (m *matcher) digestUnread(ctx context.Context, candidates []candidate, unre
 		}
 	}
 	for f, entries := range read {
-		if err := f.index.PutDigests(ctx, entries); err != nil {
+		if err := f.known().PutDigests(ctx, entries); err != nil {
 			return err
 		}
 	}

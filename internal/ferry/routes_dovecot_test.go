@@ -74,6 +74,37 @@ func TestDovecotRoutes(t *testing.T) {
 	}
 }
 
+// TestDovecotRefusesDots: a folder that is called otherwise than it was to be has all of
+// its mail, equal mails included, and is found again with a journal and without.
+func TestDovecotRefusesDots(t *testing.T) {
+	s := startDovecot(t, dovecot.Options{})
+	want := map[string][][]byte{"Lists/v1=2E2": {from("twin", 2020, 1), from("twin", 2020, 1), from("other", 2020, 2)}}
+	for _, raw := range want["Lists/v1=2E2"] {
+		if err := s.Deliver("alice", raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := dovecotConfig(t, s)
+	config.Accounts[0].Routes = []plan.Route{{Folder: "Lists/v1.2", Match: plan.Criteria{
+		Fields: []plan.FieldMatch{{Key: "from", Pattern: "*"}}}}}
+	j := openJournal(t, t.TempDir())
+	first := runFerry(t, ferry.Options{Config: config, Journal: j})
+	if first.ExitCode != 0 || first.Totals.Delivered != 3 || len(first.Accounts[0].Notes) != 1 {
+		t.Fatalf("first run: %+v", first)
+	}
+	if again := runFerry(t, ferry.Options{Config: config, Journal: j}); again.Totals.Known != 3 {
+		t.Errorf("second run: %+v", again.Totals)
+	}
+	if v := ferry.Verify(t.Context(), ferry.Options{Config: config, Journal: j}); v.Totals.Found != 3 {
+		t.Errorf("verify: %+v", v)
+	}
+	rebuilt := runFerry(t, ferry.Options{Config: config, Journal: openJournal(t, t.TempDir())})
+	if rebuilt.Totals.Delivered != 0 || rebuilt.Totals.Duplicate != 3 {
+		t.Errorf("without its journal: %+v", rebuilt)
+	}
+	inFiles(t, s, want)
+}
+
 // inFiles compares the files of folders with what was put into the maildrop.
 func inFiles(t *testing.T, s *dovecot.Server, want map[string][][]byte) {
 	t.Helper()
