@@ -47,7 +47,8 @@ type fetchmailrc struct {
 	line   int // of the token taken last
 	// server has what the entry says before its first user, base what defaults say.
 	server, base fetchmailServer
-	user         *Account
+	// user is the one whose options are read, common what defaults say for all.
+	user, common *Account
 }
 
 // fetchmailServer is what is said of a server.
@@ -98,7 +99,7 @@ func (r *fetchmailrc) entry() error {
 		}
 	}
 	if r.server.poll == "" {
-		r.base = r.server
+		r.base, r.common = r.server, r.user
 	}
 	return r.finish()
 }
@@ -153,7 +154,7 @@ func (r *fetchmailrc) option() error {
 		return r.startUser(t.line)
 	case r.user == nil && (t.is(serverOptions...)):
 		return r.serverOption(t)
-	case r.user != nil && t.is("pass", "password", "ssl", "sslcertfile", "sslcert", "sslkey", "keep"):
+	case (r.user != nil || r.server.poll == "") && t.is("pass", "password", "ssl", "sslcertfile", "sslcert", "sslkey", "keep"):
 		return r.userOption(t)
 	}
 	return r.other(t)
@@ -161,6 +162,9 @@ func (r *fetchmailrc) option() error {
 
 func (r *fetchmailrc) negated() error {
 	t := r.next()
+	if t.is("ssl") && r.user != nil {
+		r.user.unset("source.tls")
+	}
 	if t.is(flags...) || t.is("ssl", "keep") {
 		return nil
 	}
@@ -247,11 +251,17 @@ func (r *fetchmailrc) startUser(line int) error {
 	}
 	name, err := r.argument("user")
 	r.user = &Account{Line: line}
+	if r.common != nil {
+		r.user.Values, r.user.Notes = slices.Clone(r.common.Values), slices.Clone(r.common.Notes)
+	}
 	r.user.set("source.username", name)
 	return err
 }
 
 func (r *fetchmailrc) userOption(t token) error {
+	if r.user == nil {
+		r.user = &Account{} // of defaults
+	}
 	if t.is("ssl") {
 		r.user.set("source.tls", "implicit")
 		return nil

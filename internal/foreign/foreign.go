@@ -78,10 +78,16 @@ func (a *Account) has(key string) bool {
 	})
 }
 
+// set gives a key its value; what it had before does not count any more.
 func (a *Account) set(key, text string) {
 	if text != "" {
+		a.unset(key)
 		a.Values = append(a.Values, Value{Key: key, Text: text})
 	}
+}
+
+func (a *Account) unset(key string) {
+	a.Values = slices.DeleteFunc(a.Values, func(v Value) bool { return v.Key == key })
 }
 
 func (a *Account) note(format string, args ...any) {

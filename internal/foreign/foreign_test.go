@@ -72,6 +72,18 @@ lines" is erin here
     source: {host: pop.third.example, tls: starttls, username: erin, password: "two lines", auth: cram-md5}
     destination: {username: erin` + secrets + `erin-destination}}
 `, nil},
+		"fetchmail's defaults": {"fetchmailrc", `
+defaults proto pop3 ssl keep sslcertfile "/etc/ca.pem" pass common
+poll pop.oldisp.example user alice pass own
+   user bob no ssl
+`, `  - name: alice
+    source: {host: pop.oldisp.example, tls: implicit, tls_ca: "/etc/ca.pem", username: alice, password: own}
+    destination: {username: alice` + secrets + `alice-destination}}
+  # fetchmail may have sent this password in clear text; popferry wants STLS
+  - name: bob
+    source: {host: pop.oldisp.example, tls: starttls, tls_ca: "/etc/ca.pem", username: bob, password: common}
+    destination: {username: bob` + secrets + `bob-destination}}
+`, nil},
 		"getmail": {"getmailrc-alice", `
 [retriever]
 type = SimplePOP3SSLRetriever
@@ -104,6 +116,7 @@ user "bob"
 tls_starttls off
 password "it's \ "1""
 killsize 100000
+account default : work
 `, `  - name: work
     source: {host: pop.oldisp.example, tls: starttls, username: alice, password: {command: ["sh", "-c", "gpg -q -d ~/.pw.gpg"]}}
     destination: {username: alice` + secrets + `work-destination}}

@@ -189,6 +189,9 @@ func (r *mpoprc) account(name string) {
 	if from["host"] == "" {
 		return // others inherit from it
 	}
+	if name == "default" && r.named(from["host"], from["user"]) {
+		return // "account default : name" only says which is meant without a name
+	}
 	a := &Account{Line: r.lines[slices.Index(r.order, name)], Hosts: []string{from["host"]}}
 	if name != "default" {
 		a.set("name", name)
@@ -219,4 +222,11 @@ func (r *mpoprc) account(name string) {
 		}
 	}
 	r.list.Accounts = append(r.list.Accounts, a)
+}
+
+// named reports whether this maildrop is that of an account read before.
+func (r *mpoprc) named(host, user string) bool {
+	return slices.ContainsFunc(r.list.Accounts, func(a *Account) bool {
+		return a.Get("source.host") == host && a.Get("source.username") == user
+	})
 }
