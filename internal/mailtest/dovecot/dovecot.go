@@ -2,7 +2,8 @@
 // destination, on loopback ports of its own, with its mail in files that a test can read.
 //
 // [Found] tells whether the program is there. [Start] writes a configuration, starts the server
-// and returns once it answers; [Server.Stop] ends it. Any user name logs in with the one password
+// and returns once it answers; [Server.Stop] ends it, and between [Server.Down] and [Server.Up] it
+// is away. Any user name logs in with the one password
 // ([Options.Password]). POP3 and IMAP are kept apart: what a user has in POP3 and what the same
 // user has in IMAP are two different mail stores, so one server plays both ends.
 //
@@ -135,6 +136,22 @@ func (s *Server) Stop() error {
 	return errors.Join(err, s.cleanUp())
 }
 
+// Down ends the server as [Server.Stop] does, and keeps its mail and its ports for [Server.Up].
+func (s *Server) Down() error { return s.process.stop() }
+
+// Up starts a server again that is down, and waits until it answers. Until then other programs
+// may take its ports, for a moment: it is tried again.
+func (s *Server) Up() error {
+	program, _ := Found() // it was there before
+	for try := 1; ; try++ {
+		err := s.boot(program)
+		if err == nil || try == attempts || !strings.Contains(s.logTail(), "Address already in use") {
+			return err
+		}
+		time.Sleep(time.Second)
+	}
+}
+
 // cleanUp removes the directory if it is the server's own.
 func (s *Server) cleanUp() error {
 	if !s.private {
@@ -201,13 +218,18 @@ func memoryDir() string {
 	return ""
 }
 
-// launch picks ports, writes the configuration and starts the processes.
+// launch picks ports and starts the processes.
 func (s *Server) launch(program string) error {
 	addresses, err := freeAddresses(4)
 	if err != nil {
 		return err
 	}
 	s.POP3, s.POP3S, s.IMAP, s.IMAPS = addresses[0], addresses[1], addresses[2], addresses[3]
+	return s.boot(program)
+}
+
+// boot writes the configuration and starts the processes.
+func (s *Server) boot(program string) error {
 	config := filepath.Join(s.Dir, "dovecot.conf")
 	signIn, err := s.signIn()
 	if err != nil {
@@ -230,7 +252,7 @@ func (s *Server) launch(program string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.awaitGreetings(addresses); err != nil {
+	if err := s.awaitGreetings([]string{s.POP3, s.POP3S, s.IMAP, s.IMAPS}); err != nil {
 		return errors.Join(err, s.process.stop())
 	}
 	return nil

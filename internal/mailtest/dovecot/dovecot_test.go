@@ -293,3 +293,31 @@ func TestRefusedOptions(t *testing.T) {
 		t.Error("a user name with a path was accepted")
 	}
 }
+
+// TestDownAndUp: the same ports, the same certificate and the same mail.
+func TestDownAndUp(t *testing.T) {
+	server := start(t, dovecot.Options{})
+	if err := server.Deliver("alice", []byte("Subject: one\r\n\r\nhere\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	address := server.POP3S
+	if err := server.Down(); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := net.Dial("tcp", address); err == nil {
+		conn.Close()
+		t.Error("it answers while it is down")
+	}
+	if err := server.Up(); err != nil {
+		t.Fatal(err)
+	}
+	config := server.Certs.Client()
+	config.ServerName = "127.0.0.1"
+	s := dial(t, address, config)
+	if line, err := s.r.ReadString('\n'); err != nil || !strings.HasPrefix(line, "+OK") {
+		t.Errorf("%q, %v", line, err)
+	}
+	if files, err := server.Maildrop("alice"); err != nil || len(files) != 1 {
+		t.Errorf("%d messages, %v", len(files), err)
+	}
+}
