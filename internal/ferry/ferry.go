@@ -85,19 +85,25 @@ func Adopt(ctx context.Context, o Options, loose bool) Report {
 // engine is what the trips of one run share.
 type engine struct {
 	Options
-	slots *slots
-	hosts *hosts
-	gates *gates
+	*common
+	whole map[string]bool // users whose accounts all take turns
 	// brakes keep the rates of limits, by host.
 	brakes map[string]*brake
 	// budgets are those of users of hosts.
 	budgetsMu sync.Mutex
 	budgets   map[string]*budget
-	disk      *semaphore.Weighted // octets of SpoolRoom
+}
+
+// common is what a change of the configuration leaves as it is, for the trips that are
+// under way: the places they have, and the turns they take.
+type common struct {
+	slots *slots
+	hosts *hosts
+	gates *gates
+	disk  *semaphore.Weighted // octets of SpoolRoom
 	// folders lets accounts with one folder take turns: what one appends must not
 	// look like foreign mail to another.
 	folders *hosts
-	whole   map[string]bool // users whose accounts all take turns
 	observe sync.Mutex
 	facts   sync.Mutex // guards facts that several trips change
 	// unproven has when it was last found, by account, that copies can't be proved.
@@ -124,10 +130,10 @@ func newEngine(o Options) *engine {
 	if o.SpoolRoom == 0 {
 		o.SpoolRoom = message.MaxRoom
 	}
-	return &engine{Options: o, slots: newSlots(o.Config.Limits.Accounts),
-		hosts: newHosts(connections(o.Config.Limits)), folders: newHosts(one), gates: newGates(),
-		brakes: newBrakes(o.Config.Limits), budgets: map[string]*budget{},
-		whole: wholeUsers(o.Config.Accounts), disk: semaphore.NewWeighted(o.SpoolRoom)}
+	return &engine{Options: o, whole: wholeUsers(o.Config.Accounts), brakes: newBrakes(o.Config.Limits),
+		budgets: map[string]*budget{}, common: &common{
+			slots: newSlots(o.Config.Limits.Accounts), hosts: newHosts(connections(o.Config.Limits)),
+			folders: newHosts(one), gates: newGates(), disk: semaphore.NewWeighted(o.SpoolRoom)}}
 }
 
 func (e *engine) chosen() []plan.Account {

@@ -21,10 +21,23 @@ type Fleet struct {
 }
 
 // NewFleet makes one. Options.Accounts and Stored say nothing here.
-func NewFleet(o Options) *Fleet {
-	f := &Fleet{engine: newEngine(o), requests: make(chan request), ended: make(chan struct{}, 1)}
+func NewFleet(o Options) *Fleet { return startFleet(newEngine(o)) }
+
+func startFleet(e *engine) *Fleet {
+	f := &Fleet{engine: e, requests: make(chan request), ended: make(chan struct{}, 1)}
 	f.over.Go(func() { f.engine.serve(f.requests, f.ended) })
 	return f
+}
+
+// Next makes the fleet for another configuration. Passes of this one may still be under
+// way: limits hold for both together, and who is to carry into a folder into which one
+// of them still carries, perhaps the same account under a new name, waits for it.
+func (f *Fleet) Next(o Options) *Fleet {
+	e := newEngine(o)
+	e.common = f.engine.common
+	e.slots.resize(o.Config.Limits.Accounts)
+	e.hosts.resize(connections(o.Config.Limits))
+	return startFleet(e)
 }
 
 // Pass takes one pass over an account, once limits.accounts and limits.per_host permit

@@ -14,8 +14,8 @@ import (
 // hosts counts the connections to each server over all accounts, so that
 // limits.per_host holds however many accounts run at once.
 type hosts struct {
-	limit func(address string) int
 	mu    sync.Mutex
+	limit func(address string) int
 	inUse map[string]int
 	// queue holds the demands of accounts that gave a place away and need one again;
 	// they come before those that have not begun.
@@ -48,6 +48,14 @@ func connections(l plan.Limits) func(address string) int {
 }
 
 func one(string) int { return 1 }
+
+// resize changes the limits; who is above it keeps the place until it is done.
+func (h *hosts) resize(limit func(address string) int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.limit = limit
+	h.grantLocked()
+}
 
 // take takes a place at every one of the addresses if all of them have one: taking
 // them one by one could deadlock accounts that run in opposite directions between

@@ -31,8 +31,8 @@ const (
 
 // slots are the slots of limits.accounts.
 type slots struct {
-	limit int
 	mu    sync.Mutex
+	limit int
 	begun []*slot
 	queue []*slot // of those that lent theirs and want one back, in turn
 }
@@ -52,6 +52,14 @@ type slot struct {
 }
 
 func newSlots(limit int) *slots { return &slots{limit: max(1, limit)} }
+
+// resize changes the limit; who is above it goes on.
+func (s *slots) resize(limit int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limit = max(1, limit)
+	s.grantLocked()
+}
 
 // begin gives an account that begins a slot, or nil if there is none: those that
 // want theirs back come first.

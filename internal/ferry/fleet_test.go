@@ -1,0 +1,84 @@
+package ferry_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/plan"
+)
+
+// TestRenamedAmidItsPass: the configuration changes while an account is under way, which
+// has another name from then on. Its pass under the new name waits for the one under the
+// old name, and finds that nothing is left to do.
+func TestRenamedAmidItsPass(t *testing.T) {
+	under, free := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	mail := ordinary(20, 5)
+	p := newPair(t, popd.Options{Reply: func(verb string, n int) ([]byte, bool) {
+		if verb == "RETR" && n == 10 {
+			first := false
+			once.Do(func() { first = true })
+			if first {
+				close(under)
+				<-free
+			}
+		}
+		return nil, false
+	}}, imapd.Options{}, mail...)
+	old := ferry.NewFleet(p.o)
+	var passes sync.WaitGroup
+	defer passes.Wait()
+	passes.Go(func() {
+		if r := old.Pass(t.Context(), "alice", false); r.Delivered != 20 {
+			t.Errorf("%+v", r)
+		}
+		old.Close()
+	})
+	<-under
+	o := p.o
+	config := *p.o.Config
+	config.Accounts = []plan.Account{*p.account()}
+	config.Accounts[0].Name = "alice@home"
+	o.Config = &config
+	next := old.Next(o)
+	defer next.Close()
+	renamed := make(chan ferry.AccountReport, 1)
+	passes.Go(func() { renamed <- next.Pass(t.Context(), "alice@home", false) })
+	select {
+	case r := <-renamed:
+		t.Errorf("did not wait: %+v", r)
+		close(free)
+		return
+	case <-time.After(300 * time.Millisecond):
+	}
+	close(free)
+	if r := <-renamed; r.Delivered != 0 || r.Error != nil {
+		t.Errorf("%+v", r)
+	}
+	p.arrived(mail...)
+}
+
+// TestNextHasItsOwnLimits: they hold at once, for more and for less.
+func TestNextHasItsOwnLimits(t *testing.T) {
+	mail := ordinary(5, 6)
+	p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+	fleet := ferry.NewFleet(p.o)
+	for _, limits := range []plan.Limits{{Accounts: 9, PerHost: 9}, {Accounts: 1, PerHost: 1}} {
+		o := p.o
+		config := *p.o.Config
+		config.Limits = limits
+		o.Config = &config
+		next := fleet.Next(o)
+		fleet.Close()
+		if r := next.Pass(t.Context(), "alice", false); r.Error != nil {
+			t.Errorf("%+v: %+v", limits, r)
+		}
+		fleet = next
+	}
+	fleet.Close()
+	p.arrived(mail...)
+}
