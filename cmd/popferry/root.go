@@ -19,6 +19,7 @@ import (
 type app struct {
 	stdout, stderr io.Writer
 
+	verb           string
 	config, state  string
 	json           bool
 	report         string
@@ -144,7 +145,7 @@ func (a *app) prepare(cmd *cobra.Command, _ []string) (err error) {
 		return err
 	}
 	a.output.Store(out)
-	a.understood = true
+	a.understood, a.verb = true, cmd.Name()
 	return nil
 }
 

@@ -39,7 +39,7 @@ func (a *app) open(ctx context.Context, config *plan.Config, names []string) (*s
 	if err := config.Resolve(ctx, names); err != nil {
 		return nil, err
 	}
-	j, err := journal.Open(a.state)
+	j, err := journal.OpenAs(a.state, a.verb)
 	if err != nil {
 		return nil, err
 	}

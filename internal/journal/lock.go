@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -24,8 +25,8 @@ type lock struct {
 	unclean bool
 }
 
-// acquireLock takes the lock of dir, or says who has it.
-func acquireLock(dir string) (*lock, error) {
+// acquireLock takes the lock of dir for a verb, or says who has it.
+func acquireLock(dir, verb string) (*lock, error) {
 	name := filepath.Join(dir, lockName)
 	_, err := os.Lstat(name)
 	fresh := errors.Is(err, os.ErrNotExist)
@@ -42,22 +43,31 @@ func acquireLock(dir string) (*lock, error) {
 		return nil, stateError(dir, "lock", err)
 	}
 	l.unclean = fresh || l.text() != ""
-	if err := l.sign(); err != nil {
+	if err := l.sign(verb); err != nil {
 		file.Close()
 		return nil, stateError(dir, "lock", err)
 	}
 	return l, nil
 }
 
+// bridgeVerb is the verb of who holds the lock for years.
+const bridgeVerb = "bridge"
+
 func (l *lock) taken(dir string) error {
 	var pid int
-	var since string
-	who := ""
-	if n, _ := fmt.Sscanf(l.text(), "pid %d since %s", &pid, &since); n == 2 {
-		who = fmt.Sprintf(" as pid %d since %s", pid, fault.Escape(since))
+	var since, verb string
+	who := "popferry is already running"
+	// Some that signed before there were verbs have none.
+	if n, _ := fmt.Sscanf(l.text(), "pid %d since %s as %s", &pid, &since, &verb); n >= 2 {
+		who = fmt.Sprintf("%s is already running as pid %d since %s", strings.TrimSpace("popferry "+fault.Escape(verb)),
+			pid, fault.Escape(since))
 	}
-	return fault.New(fault.Temporary, "popferry is already running%s with the state in %s",
-		who, dir).WithHint("wait until it is done; another --state is only for other accounts, " +
+	err := fault.New(fault.Temporary, "%s with the state in %s", who, dir)
+	if verb == bridgeVerb {
+		return err.WithHint("the bridge brings the mail by itself; stop it first if something else has to be done, " +
+			"such as with systemctl stop popferry; another --state is only for other accounts")
+	}
+	return err.WithHint("wait until it is done; another --state is only for other accounts, " +
 		"since two runs at the same account can double its mail")
 }
 
@@ -70,8 +80,8 @@ func (l *lock) text() string {
 
 // sign writes who holds the lock. It is synced before the database is touched,
 // since after a power loss it is what says that the end was not clean.
-func (l *lock) sign() error {
-	line := fmt.Sprintf("pid %d since %s\n", os.Getpid(), time.Now().UTC().Format(time.RFC3339))
+func (l *lock) sign(verb string) error {
+	line := fmt.Sprintf("pid %d since %s as %s\n", os.Getpid(), time.Now().UTC().Format(time.RFC3339), verb)
 	// Never empty in between, which would say that the last end was clean.
 	if _, err := l.file.WriteAt([]byte(line), 0); err != nil {
 		return err

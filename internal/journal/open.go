@@ -54,12 +54,15 @@ var writerSettings = [...]string{
 // A damaged journal is renamed to journal.db.corrupt-<UTC time> and a new one is
 // made: see [Journal.Rebuilt]. To find damage the whole database is read, but
 // only if the last writer did not end cleanly.
-func Open(dir string) (Journal, error) {
+func Open(dir string) (Journal, error) { return OpenAs(dir, "run") }
+
+// OpenAs is Open for another verb than run: who finds the journal taken is told of it.
+func OpenAs(dir, verb string) (Journal, error) {
 	dir, err := makeDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	lock, err := acquireLock(dir)
+	lock, err := acquireLock(dir, verb)
 	if err != nil {
 		return nil, err
 	}

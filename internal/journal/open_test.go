@@ -80,6 +80,21 @@ func TestSecondWriterIsRefused(t *testing.T) {
 	shut(t, open(t, dir))
 }
 
+// TestBridgeHasTheJournal: who meets one is not told to wait until it is done.
+func TestBridgeHasTheJournal(t *testing.T) {
+	dir := t.TempDir()
+	j, err := journal.OpenAs(dir, "bridge")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shut(t, j)
+	_, err = journal.Open(dir)
+	wants(t, err, fault.Temporary, fmt.Sprintf("popferry bridge is already running as pid %d since 20", os.Getpid()))
+	if hint := fault.HintOf(err); !strings.Contains(hint, "brings the mail by itself; stop it first") {
+		t.Errorf("hint %q", hint)
+	}
+}
+
 func TestNotADirectory(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
