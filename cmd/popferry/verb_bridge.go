@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,9 @@ other verbs that write refuse the same state directory, and say who has it.
 bridge: {listen: "127.0.0.1:8325"} in accounts.yaml shows all accounts at
 http://127.0.0.1:8325/, for people, and at /metrics, /healthz and /api/status.json for
 programs. Other machines see it only if a token is set there.`
+
+// aliveEvery is how often the log hears, with --verbose, what the process is made of.
+const aliveEvery = time.Minute
 
 type bridgeOptions struct{ log string }
 
@@ -99,7 +103,10 @@ func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error
 		Failed: func(err error) { log.Error("what was told can't be remembered", "error", err) }}
 	k.news = &bridge.Newsroom{After: k.mayFail, Load: memory.Load, Save: memory.Save}
 	recorder := bridge.NewRecorder(s.journal, config.Bridge.History)
-	k.bridge = bridge.New(bridge.Options{Finished: func(p bridge.Pass) { k.finished(p, recorder) }})
+	keeping := &bridge.Memory{Path: filepath.Join(a.state, "bridge-pace.json"), Write: private.Write,
+		Failed: func(err error) { log.Error("refused logins can't be remembered", "error", err) }}
+	k.bridge = bridge.New(bridge.Options{Finished: func(p bridge.Pass) { k.finished(p, recorder) },
+		Load: keeping.Load, Save: keeping.Save})
 	listener, err := k.listen(ctx)
 	if err != nil {
 		return err
@@ -135,13 +142,14 @@ func (k *keeping) run(ctx context.Context, port net.Listener) {
 	hangup := make(chan os.Signal, 1)
 	notifyReload(hangup)
 	defer signal.Stop(hangup)
-	k.fleet = k.newFleet(k.session.config)
+	k.fleet = ferry.NewFleet(k.options(k.session.config))
 	k.token.Store(&k.session.config.Bridge.Token.Secret)
 	shown := k.showPage(ctx, port)
 	k.bridge.Start(ctx, k.accounts(k.session.config, k.fleet))
 	k.log.Info("started", "accounts", len(k.bridge.Snapshot().Accounts), "state", k.app.state)
+	k.tellParked()
 	say(daemon.SdNotifyReady)
-	watch := watchdog()
+	watch, alive := watchdog(), time.Tick(aliveEvery)
 	for going := true; going; {
 		select {
 		case <-ctx.Done():
@@ -151,6 +159,8 @@ func (k *keeping) run(ctx context.Context, port net.Listener) {
 		case <-watch:
 			k.bridge.Snapshot() // it would wait for ever for a keeper that hangs
 			say(daemon.SdNotifyWatchdog)
+		case <-alive:
+			k.log.Debug("alive", "goroutines", runtime.NumGoroutine(), "accounts", len(k.bridge.Snapshot().Accounts))
 		}
 	}
 	say(daemon.SdNotifyStopping)
@@ -160,11 +170,11 @@ func (k *keeping) run(ctx context.Context, port net.Listener) {
 	k.log.Info("stopped")
 }
 
-func (k *keeping) newFleet(config *plan.Config) *ferry.Fleet {
+func (k *keeping) options(config *plan.Config) ferry.Options {
 	options := k.session.options
 	options.Config = config
 	options.Observe = k.observe
-	return ferry.NewFleet(options)
+	return options
 }
 
 func (k *keeping) accounts(config *plan.Config, fleet *ferry.Fleet) []bridge.Account {
@@ -186,7 +196,8 @@ func (k *keeping) accounts(config *plan.Config, fleet *ferry.Fleet) []bridge.Acc
 
 // reload goes over to what accounts.yaml says now; if that is wrong, nothing changes.
 func (k *keeping) reload(ctx context.Context) {
-	say(daemon.SdNotifyReloading)
+	// With the time, as Type=notify-reload wants it.
+	say(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
 	defer say(daemon.SdNotifyReady)
 	config, err := k.app.load(k.names)
 	if err == nil {
@@ -197,7 +208,7 @@ func (k *keeping) reload(ctx context.Context) {
 		return
 	}
 	old := k.fleet
-	k.fleet = k.newFleet(config)
+	k.fleet = old.Next(k.options(config))
 	k.bridge.Adopt(k.accounts(config, k.fleet))
 	go old.Close()
 	k.token.Store(&config.Bridge.Token.Secret)
@@ -253,6 +264,15 @@ func (k *keeping) tell(p bridge.Pass) {
 		level = slog.LevelDebug
 	}
 	k.log.Log(context.Background(), level, "pass", fields...)
+}
+
+// tellParked writes which accounts don't even begin, since they were refused just now.
+func (k *keeping) tellParked() {
+	for _, a := range k.bridge.Snapshot().Accounts {
+		if a.Phase == bridge.Parked {
+			k.log.Warn("parked: its credentials were refused three times within the hour", "account", a.Name)
+		}
+	}
 }
 
 // observe writes what passes have to say.

@@ -3,9 +3,11 @@ package bridge
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
 )
 
@@ -35,6 +37,11 @@ type Options struct {
 	Random func() float64
 	// Finished is told of every pass; nil means nobody is.
 	Finished func(Pass)
+	// Load and Save keep a text for an account, which has to survive a restart: else
+	// each restart is another login with what was refused, and held mail waits for a
+	// day that never comes. Nil means that nothing is kept.
+	Load func(account string) string
+	Save func(account, text string)
 }
 
 // Pass is one pass that is over.
@@ -56,7 +63,8 @@ type Bridge struct {
 	work sync.WaitGroup
 
 	mu      sync.Mutex
-	keepers []*keeper // in the order of the configuration
+	keepers []*keeper          // in the order of the configuration
+	leaving map[string]*keeper // that were told to end, and may not have yet
 	changed chan struct{}
 }
 
@@ -68,7 +76,10 @@ func New(o Options) *Bridge {
 	if o.Finished == nil {
 		o.Finished = func(Pass) {}
 	}
-	return &Bridge{options: o, started: time.Now(), changed: make(chan struct{})}
+	if o.Load == nil || o.Save == nil {
+		o.Load, o.Save = func(string) string { return "" }, func(string, string) {}
+	}
+	return &Bridge{options: o, started: time.Now(), leaving: map[string]*keeper{}, changed: make(chan struct{})}
 }
 
 // Start keeps accounts until ctx ends.
@@ -82,7 +93,8 @@ func (b *Bridge) Start(ctx context.Context, set []Account) {
 func (b *Bridge) Wait() { b.work.Wait() }
 
 // Adopt goes over to another set of accounts: those that are in both as they were go
-// on, others end or begin, and those that were parked are tried again.
+// on, others end or begin, and those for which somebody had to do something are tried
+// again, as far as that is not one bad login too many.
 func (b *Bridge) Adopt(set []Account) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -97,13 +109,20 @@ func (b *Bridge) Adopt(set []Account) {
 			delete(old, account.Name)
 			k.goOn(account)
 		} else {
+			if k == nil {
+				k = b.leaving[account.Name]
+			}
+			delete(b.leaving, account.Name)
 			k = newKeeper(b, account, k)
 			b.work.Go(func() { k.keep(b.ctx, time.Duration(i)*time.Second/stagger) })
 		}
 		b.keepers = append(b.keepers, k)
 	}
-	for _, k := range old {
+	for name, k := range old {
 		k.end()
+		if !slices.ContainsFunc(set, func(a Account) bool { return a.Name == name }) {
+			b.leaving[name] = k
+		}
 	}
 	b.tellLocked()
 }
@@ -136,29 +155,42 @@ type keeper struct {
 	over    chan struct{}
 	wake    chan struct{}
 
-	pace     pace
-	heldLast time.Time // when held mail was tried
+	pace   pace
+	recall *recall
 
 	mu    sync.Mutex
 	state AccountState
 }
 
 func newKeeper(b *Bridge, a Account, before *keeper) *keeper {
-	return &keeper{bridge: b, account: a, before: before, stop: make(chan struct{}), over: make(chan struct{}),
+	k := &keeper{bridge: b, account: a, before: before, stop: make(chan struct{}), over: make(chan struct{}),
 		wake: make(chan struct{}, 1), pace: pace{interval: a.Interval, fastest: a.Fastest},
-		heldLast: time.Now(), state: AccountState{Name: a.Name, Phase: Waiting}}
+		state: AccountState{Name: a.Name, Phase: Waiting}}
+	if before != nil {
+		k.recall = before.recall // which it uses until it is over, and then not any more
+		return k
+	}
+	k.recall = &recall{load: func() string { return b.options.Load(a.Name) },
+		save: func(text string) { b.options.Save(a.Name, text) }}
+	k.recall.read()
+	if k.recall.pause() > 0 {
+		k.state.Phase = Parked
+	}
+	return k
 }
 
 // end makes the keeper finish what is in hand.
 func (k *keeper) end() { close(k.stop) }
 
-// goOn takes over how to pass from now on, and makes a parked account try at once.
+// goOn takes over how to pass from now on, and makes an account try at once that waits
+// for somebody to do something.
 func (k *keeper) goOn(a Account) {
 	k.mu.Lock()
 	k.account = a
-	parked := k.state.Phase == Parked
+	stuck := k.state.Phase == Parked || k.state.Phase == Failing && k.state.Error != nil &&
+		k.state.Error.Code != fault.Temporary
 	k.mu.Unlock()
-	if parked {
+	if stuck {
 		select {
 		case k.wake <- struct{}{}:
 		default: // is awake already
@@ -182,9 +214,20 @@ func (k *keeper) keep(parent context.Context, delay time.Duration) {
 		<-k.before.over
 		k.before = nil
 	}
-	for k.wait(ctx, delay) {
+	k.pace.refusals = len(k.recall.refused)
+	for k.wait(ctx, delay) && k.refrain(ctx) {
 		delay = k.pass(ctx)
 	}
+}
+
+// refrain waits, whoever wakes it, for as long as one more bad login would be too many.
+func (k *keeper) refrain(ctx context.Context) bool {
+	for pause := k.recall.pause(); pause > 0; pause = k.recall.pause() {
+		if !k.wait(ctx, pause) {
+			return false
+		}
+	}
+	return true
 }
 
 // wait returns false when there is no more to wait for.
@@ -203,15 +246,14 @@ func (k *keeper) wait(ctx context.Context, delay time.Duration) bool {
 // pass takes one pass and returns how long to wait.
 func (k *keeper) pass(ctx context.Context) time.Duration {
 	started := time.Now()
-	held := started.Sub(k.heldLast) >= heldEvery
-	if held {
-		k.heldLast = started
-	}
+	held := started.Sub(k.recall.held) >= heldEvery
+	k.recall.begin(started, held)
 	k.change(func(s *AccountState) { s.Phase, s.Started = Passing, started })
 	k.mu.Lock()
 	pass := k.account.Pass
 	k.mu.Unlock()
 	r := pass(ctx, held)
+	k.recall.end(r.ExitCode)
 	if ctx.Err() != nil {
 		return 0 // it was told to stop, which says nothing about the account
 	}

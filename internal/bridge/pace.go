@@ -19,6 +19,8 @@ const (
 	// parkedFor is how long that lasts: one bad login a day locks nobody out, and an
 	// account whose provider came to its senses goes on by itself.
 	parkedFor = 24 * time.Hour
+	// longestPause is the longest that a server is left alone because it asks for it.
+	longestPause = 24 * time.Hour
 )
 
 // outcome is what a pass means for the next one.
@@ -62,7 +64,7 @@ func (p *pace) next(o outcome, random float64) time.Duration {
 	default:
 		wait = p.afterFailure(o.code, random)
 	}
-	return max(wait, o.notBefore)
+	return max(wait, min(o.notBefore, longestPause))
 }
 
 // afterSuccess is the interval at most: mail that arrives has to be there within it. It

@@ -1,0 +1,111 @@
+package bridge
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+)
+
+const (
+	// mostRefusals is how many bad logins an account may have within refusalsIn,
+	// whatever restarts and reloads there are: more would lock it at many providers.
+	mostRefusals = 3
+	refusalsIn   = time.Hour
+)
+
+// recall is what a keeper has to know after a restart. Its times are on the clock that
+// can't be set; only in the text that is kept they are as a wall clock shows them.
+type recall struct {
+	load func() string
+	save func(text string)
+
+	held    time.Time   // when held mail was last tried
+	refused []time.Time // the last logins that were refused, or may have been
+	asking  bool        // the last of these is under way
+}
+
+// recalled is its text.
+type recalled struct {
+	Held    time.Time   `json:"held"`
+	Refused []time.Time `json:"refused,omitempty"`
+}
+
+// read takes up what was kept. What seems to be in the future was written before the
+// clock was set back, and counts as now.
+func (r *recall) read() {
+	now := time.Now()
+	var text recalled
+	// What can't be read is not known.
+	_ = json.Unmarshal([]byte(r.load()), &text)
+	r.held = now
+	if !text.Held.IsZero() {
+		r.held = ago(now, text.Held)
+	}
+	for _, at := range text.Refused[max(0, len(text.Refused)-mostRefusals):] {
+		r.refused = append(r.refused, ago(now, at))
+	}
+	if text.Held.IsZero() {
+		r.write()
+	}
+}
+
+// ago is a moment of the past by the clock that can't be set.
+func ago(now, at time.Time) time.Time { return now.Add(-max(0, now.Sub(at))) }
+
+func (r *recall) write() {
+	text, _ := json.Marshal(recalled{r.held.UTC(), utc(r.refused)}) // times can be encoded
+	r.save(string(text))
+}
+
+func utc(times []time.Time) (out []time.Time) {
+	for _, at := range times {
+		out = append(out, at.UTC())
+	}
+	return out
+}
+
+// pause is how long to wait before another login, lest there be too many bad ones.
+func (r *recall) pause() time.Duration {
+	if len(r.refused) < mostRefusals {
+		return 0
+	}
+	return refusalsIn - time.Since(r.refused[len(r.refused)-mostRefusals])
+}
+
+// begin notes a pass that begins, as far as it has to be known should the process die in
+// it: that held mail is tried, and a login with what was refused before.
+func (r *recall) begin(now time.Time, held bool) {
+	if held {
+		r.held = now
+	}
+	if r.asking = len(r.refused) > 0; r.asking {
+		r.add(now)
+	}
+	if held || r.asking {
+		r.write()
+	}
+}
+
+// end takes in how it ended.
+func (r *recall) end(code fault.Code) {
+	before := len(r.refused)
+	switch {
+	case code == fault.Credentials && !r.asking:
+		r.add(time.Now())
+	case code == fault.Credentials:
+		return // was noted
+	case (outcome{code: code}).ok():
+		r.refused = nil
+	case r.asking:
+		r.refused = r.refused[:before-1]
+	}
+	if len(r.refused) != before {
+		r.write()
+	}
+}
+
+func (r *recall) add(at time.Time) {
+	r.refused = append(r.refused, at)
+	r.refused = r.refused[max(0, len(r.refused)-mostRefusals):]
+}

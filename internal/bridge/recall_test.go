@@ -1,0 +1,228 @@
+package bridge_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/popferry/popferry/internal/bridge"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+)
+
+// shelf keeps texts over restarts.
+type shelf struct {
+	mu    sync.Mutex
+	texts map[string]string
+	saves int
+}
+
+func newShelf() *shelf { return &shelf{texts: map[string]string{}} }
+
+func (s *shelf) load(name string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.texts[name]
+}
+
+func (s *shelf) save(name, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.texts[name] = text
+	s.saves++
+}
+
+// lives runs a bridge for a while and ends it.
+func (s *shelf) lives(how time.Duration, p *played, during func(*bridge.Bridge)) bridge.Snapshot {
+	b := bridge.New(bridge.Options{Random: func() float64 { return 0 }, Load: s.load, Save: s.save})
+	ctx, cancel := context.WithCancel(context.Background())
+	b.Start(ctx, []bridge.Account{p.account("a")})
+	during(b)
+	time.Sleep(how)
+	snapshot := b.Snapshot()
+	cancel()
+	b.Wait()
+	return snapshot
+}
+
+func nothing(*bridge.Bridge) {}
+
+func fourWithinAnHour(at []time.Duration) bool {
+	for i := 3; i < len(at); i++ {
+		if at[i]-at[i-3] < time.Hour {
+			return true
+		}
+	}
+	return false
+}
+
+// TestBadLoginsOverRestarts: neither a service that crashes again and again nor a person
+// who sends SIGHUP makes a fourth bad login within an hour.
+func TestBadLoginsOverRestarts(t *testing.T) {
+	for name, c := range map[string]struct {
+		life   time.Duration
+		during func(*played) func(*bridge.Bridge)
+	}{
+		"crashes": {20 * time.Second, func(*played) func(*bridge.Bridge) { return nothing }},
+		"SIGHUP": {time.Minute, func(p *played) func(*bridge.Bridge) {
+			return func(b *bridge.Bridge) {
+				for range 10 {
+					time.Sleep(time.Second)
+					b.Adopt([]bridge.Account{p.account("a")})
+				}
+			}
+		}},
+		"another account of that name": {time.Minute, func(p *played) func(*bridge.Bridge) {
+			return func(b *bridge.Bridge) {
+				for i := range 10 {
+					time.Sleep(time.Second)
+					other := p.account("a")
+					other.Hash = string(rune('A' + i))
+					b.Adopt([]bridge.Account{other})
+				}
+			}
+		}},
+		"gone and back": {time.Minute, func(p *played) func(*bridge.Bridge) {
+			return func(b *bridge.Bridge) {
+				for range 10 {
+					b.Adopt(nil)
+					time.Sleep(time.Second)
+					b.Adopt([]bridge.Account{p.account("a")})
+				}
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &played{began: time.Now(), answer: failing(fault.Credentials, 1000)}
+				s := newShelf()
+				var last bridge.Snapshot
+				for time.Since(p.began) < 5*time.Hour {
+					last = s.lives(c.life, p, c.during(p))
+				}
+				if at := p.times(); len(at) < 10 || fourWithinAnHour(at) {
+					t.Errorf("logins at %v", at)
+				}
+				if last.Accounts[0].Phase != bridge.Parked {
+					t.Errorf("%+v", last.Accounts[0])
+				}
+			})
+		})
+	}
+}
+
+// TestKilledInABadLogin: it counts although nobody saw its end.
+func TestKilledInABadLogin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf()
+		p := &played{began: time.Now(), answer: failing(fault.Credentials, 1)}
+		s.lives(time.Minute, p, nothing)
+		for range 10 { // each is killed before the server has answered
+			dies := &played{began: p.began, stuck: true, answer: failing(fault.Credentials, 1000)}
+			texts := newShelf()
+			texts.texts["a"] = s.load("a")
+			texts.lives(10*time.Second, dies, func(*bridge.Bridge) {
+				time.Sleep(time.Second)
+				s.save("a", texts.load("a"))
+			})
+			p.at = append(p.at, dies.times()...)
+		}
+		if n := len(p.at); n != 3 {
+			t.Errorf("%d logins within some minutes: %v", n, p.at)
+		}
+	})
+}
+
+// TestSuccessIsForgiven: after it a refusal is the first one, and a healthy account writes
+// nothing but once a day.
+func TestSuccessIsForgiven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf()
+		p := &played{began: time.Now(), answer: failing(fault.Credentials, 2)}
+		s.lives(25*time.Hour, p, nothing) // two refusals, and a day later all is well
+		saves := s.saves
+		well := &played{began: time.Now()}
+		s.lives(23*time.Hour, well, nothing)
+		if s.saves != saves || len(well.times()) < 200 {
+			t.Errorf("%d writes in %d passes", s.saves-saves, len(well.times()))
+		}
+		again := &played{began: time.Now(), answer: failing(fault.Credentials, 1000)}
+		s.lives(30*time.Minute, again, nothing)
+		if at := again.times(); len(at) != 2 {
+			t.Errorf("logins at %v", at)
+		}
+	})
+}
+
+// TestHeldMailOverRestarts: once a day, however often the bridge is started anew, also
+// when it dies of it.
+func TestHeldMailOverRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &played{began: time.Now()}
+		s := newShelf()
+		for time.Since(p.began) < 73*time.Hour {
+			s.lives(5*time.Hour, p, nothing)
+		}
+		if p.held != 3 {
+			t.Errorf("tried %d times in three days", p.held)
+		}
+	})
+}
+
+// TestClockSetBack: what was kept by a clock that was ahead costs an hour at most.
+func TestClockSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf()
+		s.texts["a"] = `{"held":"2050-01-01T00:00:00Z","refused":["2050-01-01T00:00:00Z","2050-01-01T00:01:00Z","2050-01-01T00:02:00Z"]}`
+		p := &played{began: time.Now()}
+		s.lives(25*time.Hour, p, nothing)
+		if at := p.times(); len(at) == 0 || at[0] > time.Hour || p.held != 1 {
+			t.Errorf("passes at %v, held mail tried %d times", at, p.held)
+		}
+	})
+}
+
+// TestDamagedRecall: what can't be read is not known.
+func TestDamagedRecall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf()
+		s.texts["a"] = `{"held":7,"refused":"x`
+		p := &played{began: time.Now()}
+		s.lives(time.Minute, p, nothing)
+		if len(p.times()) != 1 {
+			t.Errorf("passes at %v", p.times())
+		}
+	})
+}
+
+// TestWhatAPersonMended is tried at once after SIGHUP, what only time mends is not.
+func TestWhatAPersonMended(t *testing.T) {
+	for code, want := range map[fault.Code]int{fault.TLS: 2, fault.Refused: 2, fault.Credentials: 2, fault.Temporary: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &played{began: time.Now(), answer: failing(code, 1)}
+			newShelf().lives(0, p, func(b *bridge.Bridge) {
+				time.Sleep(time.Minute)
+				b.Adopt([]bridge.Account{p.account("a")})
+				time.Sleep(time.Minute)
+			})
+			if n := len(p.times()); n != want {
+				t.Errorf("%v: %d passes", code, n)
+			}
+		})
+	}
+}
+
+// TestServerThatAsksForTooMuch gets a day.
+func TestServerThatAsksForTooMuch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &played{began: time.Now(), answer: func(int) ferry.AccountReport {
+			return ferry.AccountReport{ExitCode: fault.Temporary, NotBefore: time.Now().Add(1000 * time.Hour)}
+		}}
+		newShelf().lives(25*time.Hour, p, nothing)
+		if n := len(p.times()); n != 2 {
+			t.Errorf("%d passes", n)
+		}
+	})
+}
