@@ -57,6 +57,9 @@ type told struct {
 	Held    []string             `json:"held,omitempty"`
 	Expires map[string]time.Time `json:"expires,omitempty"`
 	Vanish  time.Time            `json:"vanishing,omitzero"`
+
+	// since is Since by the clock that can't be set; zero: not known yet.
+	since time.Time
 }
 
 // Newsroom makes news of passes. What it told survives a restart where Load and Save
@@ -119,10 +122,13 @@ func (n *Newsroom) toldOf(account string) *told {
 }
 
 func (t *told) fails(r ferry.AccountReport, started, ended time.Time, after time.Duration) *News {
-	if t.Since.IsZero() {
+	if t.Since.IsZero() || t.Since.After(started) { // the clock was set back
 		t.Since = started.UTC()
 	}
-	if t.Failing || ended.Sub(t.Since) < after || r.Error == nil {
+	if t.since.IsZero() {
+		t.since = ago(started, t.Since)
+	}
+	if t.Failing || ended.Sub(t.since) < after || r.Error == nil {
 		return nil
 	}
 	t.Failing = true
@@ -132,11 +138,11 @@ func (t *told) fails(r ferry.AccountReport, started, ended time.Time, after time
 
 func (t *told) recovered(ended time.Time) *News {
 	since, failing := t.Since, t.Failing
-	t.Since, t.Failing = time.Time{}, false
+	t.Since, t.since, t.Failing = time.Time{}, time.Time{}, false
 	if !failing {
 		return nil
 	}
-	return &News{Kind: Recovered, Since: since, Text: "works again, after " + ended.Sub(since).Round(time.Minute).String()}
+	return &News{Kind: Recovered, Since: since, Text: "works again, after " + max(0, ended.Sub(since)).Round(time.Minute).String()}
 }
 
 // holds compares the messages held with those that were.
@@ -181,7 +187,7 @@ func (t *told) expires(e ferry.Expiry, now time.Time) *News {
 // than the server keeps it. Passes that only glance at the source note nothing.
 func (t *told) vanishes(r ferry.AccountReport, now time.Time) *News {
 	i := slices.IndexFunc(r.Notes, func(note string) bool { return strings.Contains(note, "by itself (EXPIRE") })
-	if i < 0 || now.Sub(t.Vanish) < vanishAgain {
+	if age := now.Sub(t.Vanish); i < 0 || age >= 0 && age < vanishAgain { // less than 0: the clock was set back
 		return nil
 	}
 	t.Vanish = now.UTC()

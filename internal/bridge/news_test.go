@@ -202,3 +202,43 @@ func TestMemory(t *testing.T) {
 		t.Errorf("%v", failed)
 	}
 }
+
+// TestNewsWhenTheClockIsSet: no alert is silenced by a clock that is set back.
+func TestNewsWhenTheClockIsSet(t *testing.T) {
+	t.Run("back, over a restart", func(t *testing.T) {
+		r := newRoom()
+		r.want(t, 0, away)
+		r.restart()
+		r.now = r.now.AddDate(-1, 0, 0)
+		r.want(t, 0, away)
+		r.want(t, 61, away, bridge.Fails)
+	})
+	t.Run("back", func(t *testing.T) {
+		r := newRoom()
+		expire := ferry.AccountReport{Notes: []string{"the POP3 server removes mail by itself (EXPIRE 5)"}}
+		r.want(t, 0, expire, bridge.Vanishes)
+		r.want(t, 5, expire)
+		r.now = r.now.AddDate(-1, 0, 0)
+		r.want(t, 0, expire, bridge.Vanishes)
+		r.want(t, 5, expire)
+	})
+	t.Run("moments of two processes", func(t *testing.T) {
+		r := newRoom()
+		now := time.Now()
+		r.memory["alice"] = fmt.Sprintf(`{"since":%q}`, now.Add(-time.Minute).UTC().Format(time.RFC3339Nano))
+		pass := func(at time.Time) []bridge.News {
+			a := away
+			a.Name = "alice"
+			return r.From(bridge.Pass{Started: at, Report: a})
+		}
+		if news := pass(now); len(news) != 0 {
+			t.Errorf("%+v", news)
+		}
+		if news := pass(now.Add(58 * time.Minute)); len(news) != 0 {
+			t.Errorf("%+v", news)
+		}
+		if news := pass(now.Add(60 * time.Minute)); len(news) != 1 {
+			t.Errorf("%+v", news)
+		}
+	})
+}

@@ -131,9 +131,10 @@ func (t *trip) isDue(r journal.Record) bool {
 }
 
 // worthSaying reports whether the journal should hear how an idle pass ended: it says
-// something else than the one before, or was silent for long.
+// something else than the one before, or was silent for long, or the clock was set back.
 func (t *trip) worthSaying(code fault.Code) bool {
-	return t.lastRun.ExitCode != code || t.now().Sub(t.lastRun.At) >= heartbeat
+	silent := t.now().Sub(t.lastRun.At)
+	return t.lastRun.ExitCode != code || silent >= heartbeat || silent < 0
 }
 
 // notBefore is when the servers permit another pass, as far as they said.

@@ -53,6 +53,25 @@ func TestGlance(t *testing.T) {
 	}
 }
 
+// TestHeartbeatWhenTheClockIsSetBack: the journal hears of it at once, and not only when
+// the old time has come again.
+func TestHeartbeatWhenTheClockIsSetBack(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{}, ordinary(3, 3)...)
+	p.passes()(0, 3)
+	before := lastRun(t, p)
+	p.setClock(-365 * day)
+	pass := p.passes()
+	pass(0, 0)
+	after := lastRun(t, p)
+	if after == before {
+		t.Errorf("still %s", after)
+	}
+	pass(0, 0)
+	if lastRun(t, p) != after {
+		t.Errorf("and then %s", lastRun(t, p))
+	}
+}
+
 // lastRun is what the journal says of the last run.
 func lastRun(t *testing.T, p *pair) string {
 	t.Helper()
