@@ -2,14 +2,16 @@
 # make lint    gofmt, go vet, staticcheck
 # make bench   the speed table and picture in docs/
 # make torture kills, cuts, full disks, planted bugs: docs/reliability.md; before a release
+# make soak    a bridge for an hour (DURATION=1h) with all that can go wrong: docs/reliability.md
 # make interop real servers, every pair of them, against the matrix in docs/; needs root
 
 GO          ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # Debian packages that the tests against real servers, and in a real browser, need.
 SERVERS     := dovecot-imapd dovecot-pop3d chromium
+DURATION    ?= 1h
 
-.PHONY: build test lint bench servers fuzz interop interop-servers torture
+.PHONY: build test lint bench servers fuzz interop interop-servers torture soak
 
 build:
 	$(GO) build -trimpath -o popferry ./cmd/popferry
@@ -41,6 +43,10 @@ bench: servers
 # it needs root and strace, and is left out without them. TORTURE names parts, and flags.
 torture: servers
 	$(GO) run ./internal/torture -out docs $(TORTURE)
+
+# By hand: as long as it is told to, and some minutes to catch up.
+soak: servers
+	$(GO) run ./internal/torture -out docs -duration $(DURATION) soak
 
 # Compares with docs/interop.json; "make interop KEEP=-keep" writes it anew.
 interop: servers interop-servers

@@ -1,6 +1,6 @@
 // Command torture tries to make popferry lose mail, double it or alter it.
 //
-// It has nine parts, and each is about another way in which a transfer can go wrong:
+// It has ten parts, and each is about another way in which a transfer can go wrong:
 //
 //	kills      the program is killed (SIGKILL) at random moments, between real servers, with mail
 //	           arriving all the while ([kills])
@@ -13,6 +13,7 @@
 //	runners    two runners of that world meet at every step, and at every two ([runners])
 //	mutants    the engine itself is broken, in ways that would lose or double mail, and the tests
 //	           have to notice ([mutants])
+//	soak       a bridge lives for an hour with all that can go wrong ([soak]); only when it is named
 //
 // What was put into a maildrop is remembered here ([truth]), what became of it is read from the
 // servers' own files and never through popferry's code ([oracle]), and the two are compared by
@@ -76,6 +77,7 @@ type options struct {
 	Disk      int
 	Histories int
 	Only      string
+	Duration  time.Duration
 	Seed      uint64
 	Parallel  int
 	Popferry  string // a binary, "" to build one
@@ -86,10 +88,12 @@ type options struct {
 var parts = []struct {
 	name string
 	run  func(context.Context, *bench) (part, error)
+	long bool // runs only when it is named
 }{
-	{"state", states}, {"disk", disks}, {"zombie", zombies},
-	{"histories", histories}, {"model", model}, {"runners", runners},
-	{"kills", kills}, {"cuts", cuts}, {"mutants", mutants},
+	{name: "state", run: states}, {name: "disk", run: disks}, {name: "zombie", run: zombies},
+	{name: "histories", run: histories}, {name: "model", run: model}, {name: "runners", run: runners},
+	{name: "kills", run: kills}, {name: "cuts", run: cuts}, {name: "mutants", run: mutants},
+	{name: "soak", run: soak, long: true},
 }
 
 func parse(args []string) (options, error) {
@@ -101,6 +105,7 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.Zombies, "zombies", 1000, "how many appends arrive late")
 	flags.IntVar(&o.Disk, "disk", 400, "at how many calls at most each kind of disk failure begins")
 	flags.IntVar(&o.Histories, "histories", 20_000, "how many histories are invented")
+	flags.DurationVar(&o.Duration, "duration", time.Hour, "how long the soak lasts")
 	flags.StringVar(&o.Only, "only", "", "only cases whose name begins so (state, disk, mutants)")
 	flags.Uint64Var(&o.Seed, "seed", 1, "where all that is random begins")
 	flags.IntVar(&o.Parallel, "parallel", runtime.NumCPU(), "how much is done at once")
@@ -116,6 +121,9 @@ func parse(args []string) (options, error) {
 	}
 	if o.Kills < 1 || o.Stride < 0 || o.Zombies < 1 || o.Disk < 1 || o.Histories < 1 || o.Parallel < 1 {
 		return o, errors.New("a number is too small")
+	}
+	if o.Duration < minDuration {
+		return o, fmt.Errorf("a soak of less than %v shows nothing", minDuration)
 	}
 	o.Parts = flags.Args()
 	if o.Only != "" && o.Out != "" {
@@ -188,7 +196,7 @@ func (b *bench) build(ctx context.Context) (string, error) {
 func (b *bench) all(ctx context.Context) ([]part, error) {
 	var did []part
 	for _, p := range parts {
-		if len(b.Parts) > 0 && !slices.Contains(b.Parts, p.name) {
+		if !slices.Contains(b.Parts, p.name) && (p.long || len(b.Parts) > 0) {
 			continue
 		}
 		b.say("== %s", p.name)
