@@ -69,7 +69,7 @@ type place struct {
 
 func newConn(conn *wire.Conn, l *login) *Conn {
 	c := &Conn{
-		wire: conn, guard: newGuard(conn, l.tags, &l.heard), caps: l.caps, lastUID: map[place]uint32{},
+		wire: conn, guard: newGuard(conn, l), caps: l.caps, lastUID: map[place]uint32{},
 		mechanism: l.mechanism, refusedScram: l.refusedScram,
 		turn: newLock(), mailbox: newLock(),
 	}

@@ -33,6 +33,7 @@ type guard struct {
 	start    time.Time
 	moved    atomic.Int64 // when an octet last moved, as time since start
 	notices  *notices
+	hide     func(string) string // takes what is secret out of a text
 
 	// largest is the longest FETCH literal that is accepted now.
 	largest atomic.Int64
@@ -67,10 +68,10 @@ type opening struct {
 // of a server that needs no login (RFC 3501 §7.1.4). It is told of no extension:
 // once it sees IMAP4rev2 it writes mailbox names in UTF-8, which needs ENABLE
 // first (RFC 9051 §5.1, RFC 6855 §3).
-func newGuard(conn *wire.Conn, tags string, heard *notices) *guard {
+func newGuard(conn *wire.Conn, l *login) *guard {
 	g := &guard{
-		Conn: conn, conn: conn, router: newRouter(tags),
-		scan: scanner{r: conn.Reader()}, start: time.Now(), notices: heard,
+		Conn: conn, conn: conn, router: newRouter(l.tags),
+		scan: scanner{r: conn.Reader()}, start: time.Now(), notices: &l.heard, hide: l.hide,
 		out: []byte("* PREAUTH [CAPABILITY IMAP4rev1] ready\r\n"),
 	}
 	g.touch()
@@ -181,7 +182,7 @@ func (g *guard) taggedResponse() error {
 		return nil
 	}
 	tag, rest, _ := strings.Cut(string(line), " ")
-	s, ok := parseStatus(rest)
+	s, ok := g.status(rest)
 	if !ok {
 		return g.nonsense(line)
 	}
@@ -202,17 +203,23 @@ func (g *guard) taggedResponse() error {
 	return nil
 }
 
+// status is parseStatus without the password, which a server may echo at any time.
+func (g *guard) status(line string) (status, bool) {
+	s, ok := parseStatus(line)
+	s.text = g.hide(s.text)
+	return s, ok
+}
+
 // nonsense is a line that is no response, or answers a command that was never
 // sent. Servers that quote a refused message in their answer produce it too:
 // then the connection is out of step, and a new one is all that is needed.
 func (g *guard) nonsense(line []byte) error {
-	text := fault.Escape(string(line))
-	if g.router.refusedBefore() {
-		return fault.New(fault.Temporary, "%s broke the connection after refusing a message (%q)",
-			g.conn.Address(), text).WithHint("a new connection goes on; the refused message stays on POP3")
+	if g.router.refusedBefore() { // and what it says may be mail, which nobody is to see
+		return fault.New(fault.Temporary, "%s broke the connection after refusing a message",
+			g.conn.Address()).WithHint("a new connection goes on; the refused message stays on POP3")
 	}
 	return fault.New(fault.Protocol, "%s sent %q, which answers no command of ours",
-		g.conn.Address(), text).
+		g.conn.Address(), fault.Escape(g.hide(string(line)))).
 		WithHint("%s", strangerHint)
 }
 

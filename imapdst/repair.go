@@ -87,7 +87,7 @@ func (g *guard) untaggedStatus(kind string) error {
 	if err != nil {
 		return err
 	}
-	s, _ := parseStatus(kind + " " + line)
+	s, _ := g.status(kind + " " + line)
 	if kind == "BYE" {
 		return g.ended(s)
 	}
