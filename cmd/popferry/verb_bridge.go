@@ -121,12 +121,17 @@ func (k *keeping) finished(p bridge.Pass, recorder *bridge.Recorder) {
 	if err := recorder.Record(p); err != nil {
 		k.log.Error("the history can't be written", "error", err)
 	}
-	for _, n := range k.news.From(p) {
-		k.log.Warn("news", "kind", n.Kind, "account", n.Account, "text", n.Text)
-		k.office.Send(n)
-	}
+	k.publish(k.news.From(p))
 	if k.bridge.Snapshot().Worst() == fault.OK {
 		k.office.Beat()
+	}
+}
+
+// publish has news written down and brought to everybody.
+func (k *keeping) publish(news []bridge.News) {
+	for _, n := range news {
+		k.log.Warn("news", "kind", n.Kind, "account", n.Account, "text", n.Text)
+		k.office.Send(n)
 	}
 }
 
@@ -241,9 +246,9 @@ func (a *app) logger(form string) (*slog.Logger, error) {
 	o := &slog.HandlerOptions{Level: level}
 	switch form {
 	case "text":
-		return slog.New(slog.NewTextHandler(a.stderr, o)), nil
+		return slog.New(bridge.Calm(slog.NewTextHandler(a.stderr, o))), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(a.stderr, o)), nil
+		return slog.New(bridge.Calm(slog.NewJSONHandler(a.stderr, o))), nil
 	}
 	return nil, fault.New(fault.Usage, "--log must be text or json").WithHint("text is for people, json for programs")
 }

@@ -1,0 +1,126 @@
+package bridge
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	// linesAMinute is how much the log hears of one account, however much its servers
+	// or a bug of ours have to say.
+	linesAMinute = 100
+	// againAfter is when a line that says what was said before is written again.
+	againAfter = time.Hour
+	// remembered is of how many lines of an account that is known.
+	remembered = 100
+)
+
+// Calm makes a log that can be left alone for years: of each account it writes at most a
+// hundred lines a minute, and one that says what was said before only once an hour, with
+// how often it came. Lines are of an account if they have it as an attribute.
+func Calm(h slog.Handler) slog.Handler {
+	return &calm{Handler: h, speakers: &speakers{of: map[string]*speaker{}}}
+}
+
+type calm struct {
+	slog.Handler
+	*speakers
+}
+
+type speakers struct {
+	mu sync.Mutex
+	of map[string]*speaker
+}
+
+// speaker is what is known of an account.
+type speaker struct {
+	minute time.Time // when the present one began
+	lines  int       // written in it
+	lost   int       // not written in it
+	said   map[string]*saying
+}
+
+// saying is a line that was written.
+type saying struct {
+	at    time.Time
+	again int // since then
+}
+
+// Handle implements [slog.Handler].
+func (c *calm) Handle(ctx context.Context, r slog.Record) error {
+	account := ""
+	var text strings.Builder
+	text.WriteString(r.Level.String() + r.Message)
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "account" {
+			account = a.Value.String()
+		}
+		text.WriteString("\x00" + a.String())
+		return true
+	})
+	if account == "" {
+		return c.Handler.Handle(ctx, r)
+	}
+	lost, again, ok := c.admit(account, text.String())
+	if lost > 0 {
+		more := slog.NewRecord(r.Time, slog.LevelWarn, "there was more to say than is written here", 0)
+		more.AddAttrs(slog.String("account", account), slog.Int("lines", lost))
+		if err := c.Handler.Handle(ctx, more); err != nil {
+			return err
+		}
+	}
+	if !ok {
+		return nil
+	}
+	if again > 0 {
+		r = r.Clone()
+		r.AddAttrs(slog.Int("again", again))
+	}
+	return c.Handler.Handle(ctx, r)
+}
+
+// admit decides on a line: whether it is written, how often it came since it was, and how
+// many of the account were lost in a minute that is over.
+func (s *speakers) admit(account, text string) (lost, again int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	a := s.of[account]
+	if a == nil {
+		a = &speaker{minute: now, said: map[string]*saying{}}
+		s.of[account] = a
+	}
+	if now.Sub(a.minute) >= time.Minute {
+		lost = a.lost
+		a.minute, a.lines, a.lost = now, 0, 0
+	}
+	before := a.said[text]
+	if before != nil && now.Sub(before.at) < againAfter {
+		before.again++
+		return lost, 0, false
+	}
+	if a.lines >= linesAMinute-1 { // one is for telling so
+		a.lost++
+		return lost, 0, false
+	}
+	a.lines++
+	if before != nil {
+		again = before.again
+	} else if len(a.said) >= remembered {
+		clear(a.said)
+	}
+	a.said[text] = &saying{at: now}
+	return lost, again, true
+}
+
+// WithAttrs and WithGroup implement [slog.Handler].
+func (c *calm) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return &calm{c.Handler.WithAttrs(attrs), c.speakers}
+}
+
+func (c *calm) WithGroup(name string) slog.Handler {
+	return &calm{c.Handler.WithGroup(name), c.speakers}
+}
