@@ -1,0 +1,334 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/popferry/popferry/internal/mailtest/corpus"
+	"github.com/popferry/popferry/internal/mailtest/dovecot"
+)
+
+// wide is more than anything here takes on the slowest machine.
+const wide = 2 * time.Minute
+
+// station is a Dovecot with accounts, and the configuration for them.
+type station struct {
+	t      *testing.T
+	server *dovecot.Server
+	dir    string
+	sent   map[string]map[string]int // by user and canonical content
+}
+
+func newStation(t *testing.T, users ...string) *station {
+	t.Helper()
+	if _, ok := dovecot.Found(); !ok {
+		t.Skip("dovecot is not installed")
+	}
+	server, err := dovecot.Start(dovecot.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	s := &station{t: t, server: server, dir: t.TempDir(), sent: map[string]map[string]int{}}
+	s.configure(server.Password, users...)
+	return s
+}
+
+func home(user string) string { return user + "-at-home" }
+
+// configure writes accounts.yaml.
+func (s *station) configure(password string, users ...string) {
+	s.t.Helper()
+	side := func(address, user string) string {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return fmt.Sprintf("{host: %s, port: %s, tls_ca: %s, username: %s, password: '%s'}", host, port,
+			s.server.Files.CA, user, password)
+	}
+	text := "bridge: {interval: 10s}\nsettle: 1s\naccounts:\n"
+	for _, user := range users {
+		text += fmt.Sprintf("  - {name: %s, source: %s, destination: %s}\n", user, side(s.server.POP3S, user),
+			side(s.server.IMAPS, home(user)))
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "accounts.yaml"), []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *station) deliver(user string, mails ...[]byte) {
+	s.t.Helper()
+	if s.sent[user] == nil {
+		s.sent[user] = map[string]int{}
+	}
+	for _, raw := range mails {
+		if err := s.server.Deliver(user, raw); err != nil {
+			s.t.Fatal(err)
+		}
+		s.sent[user][string(corpus.Canonical(raw))]++
+	}
+}
+
+// missing compares the server's files with what was sent: how many mails are not there, and
+// whether one is there too often or was never sent.
+func (s *station) missing(user string) (missing int) {
+	s.t.Helper()
+	files, err := s.server.Messages(home(user), "INBOX")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	got := map[string]int{}
+	for _, f := range files {
+		got[string(corpus.Canonical(f.Raw))]++
+	}
+	for content, n := range got {
+		if n > s.sent[user][content] {
+			s.t.Fatalf("%s has %d of what was sent %d times: %.80q", home(user), n, s.sent[user][content], content)
+		}
+	}
+	for content, n := range s.sent[user] {
+		missing += n - got[content]
+	}
+	return missing
+}
+
+// until waits for something.
+func (s *station) until(what string, happened func() bool) {
+	s.t.Helper()
+	for deadline := time.Now().Add(wide); !happened(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("never happened: %s\n%s", what, s.log())
+		}
+	}
+}
+
+func (s *station) log() string {
+	text, _ := os.ReadFile(filepath.Join(s.dir, "log")) // none yet
+	return string(text)
+}
+
+func (s *station) logged(text string) func() bool {
+	return func() bool { return strings.Contains(s.log(), text) }
+}
+
+func (s *station) arrived(user string) func() bool {
+	return func() bool { return s.missing(user) == 0 }
+}
+
+// command prepares popferry, whose output goes into the log.
+func (s *station) command(args ...string) *exec.Cmd {
+	s.t.Helper()
+	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { log.Close() })
+	cmd := exec.Command("popferry", append(args, "--config", filepath.Join(s.dir, "accounts.yaml"),
+		"--state", filepath.Join(s.dir, "state"))...)
+	cmd.Stdout, cmd.Stderr = log, log
+	return cmd
+}
+
+// bridge starts one.
+func (s *station) bridge(env ...string) *exec.Cmd {
+	s.t.Helper()
+	cmd := s.command("bridge", "--verbose")
+	cmd.Env = append(os.Environ(), env...)
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		_ = cmd.Process.Kill() // mostly it has ended
+		_ = cmd.Wait()
+	})
+	return cmd
+}
+
+// ends tells a bridge to, and wants it to do so with 0 within half a minute.
+func (s *station) ends(bridge *exec.Cmd) {
+	s.t.Helper()
+	send(s.t, bridge, syscall.SIGTERM)
+	killer := time.AfterFunc(30*time.Second, func() { _ = bridge.Process.Kill() })
+	defer killer.Stop()
+	if err := bridge.Wait(); err != nil {
+		s.t.Fatalf("it ended with: %v\n%s", err, s.log())
+	}
+}
+
+func send(t *testing.T, cmd *exec.Cmd, sig syscall.Signal) {
+	t.Helper()
+	if err := cmd.Process.Signal(sig); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func ordinary(n int, seed int64) (mails [][]byte) {
+	for _, m := range corpus.Ordinary(n, seed) {
+		mails = append(mails, m.Raw)
+	}
+	return mails
+}
+
+// TestBridgeIsKilled amid what it carries, and started again: nothing is lost or doubled.
+func TestBridgeIsKilled(t *testing.T) {
+	s := newStation(t, "alice", "bob")
+	for round := range 5 {
+		s.deliver("alice", ordinary(150, int64(round))...)
+		s.deliver("bob", ordinary(20, int64(100+round))...)
+		before := s.missing("alice")
+		bridge := s.bridge()
+		s.until("something arrives", func() bool { return s.missing("alice") < before })
+		send(t, bridge, syscall.SIGKILL)
+		_ = bridge.Wait() // was killed
+	}
+	bridge := s.bridge()
+	s.until("all of alice's mail arrives", s.arrived("alice"))
+	s.until("all of bob's mail arrives", s.arrived("bob"))
+	s.ends(bridge)
+	if err := s.command("run").Run(); err != nil {
+		t.Fatalf("%v\n%s", err, s.log())
+	}
+	if n := s.missing("alice") + s.missing("bob"); n != 0 {
+		t.Errorf("%d mails are lost", n)
+	}
+}
+
+// TestBridgeStopsAmidALargeTransfer: what is in hand is finished and written down, and the
+// rest comes later.
+func TestBridgeStopsAmidALargeTransfer(t *testing.T) {
+	s := newStation(t, "alice")
+	s.deliver("alice", ordinary(1500, 9)...)
+	bridge := s.bridge()
+	s.until("something arrives", func() bool { return s.missing("alice") < 1500 })
+	s.ends(bridge)
+	there := 1500 - s.missing("alice")
+	var out bytes.Buffer
+	status := s.command("status", "--json")
+	status.Stdout = &out
+	if err := status.Run(); err != nil {
+		t.Fatal(err)
+	}
+	var told struct {
+		Accounts []struct{ States map[string]int }
+	}
+	if err := json.Unmarshal(out.Bytes(), &told); err != nil {
+		t.Fatal(err)
+	}
+	states := told.Accounts[0].States
+	if states["delivered"] != there || states["intent"] != 0 || there == 1500 {
+		t.Errorf("%d are there, and the journal says %v", there, states)
+	}
+	if err := s.command("run").Run(); err != nil {
+		t.Fatalf("%v\n%s", err, s.log())
+	}
+	if n := s.missing("alice"); n != 0 {
+		t.Errorf("%d mails are lost", n)
+	}
+}
+
+// TestBridgeReloads: a password that was wrong is right, and there is another account.
+func TestBridgeReloads(t *testing.T) {
+	s := newStation(t)
+	s.configure("wrong", "alice")
+	s.deliver("alice", ordinary(5, 1)...)
+	s.deliver("bob", ordinary(5, 2)...)
+	bridge := s.bridge()
+	s.until("alice is refused", s.logged("result=credentials"))
+	s.configure(s.server.Password, "alice", "bob")
+	send(t, bridge, syscall.SIGHUP)
+	s.until("alice's mail arrives", s.arrived("alice"))
+	s.until("bob's mail arrives", s.arrived("bob"))
+	s.ends(bridge)
+	if text := s.log(); strings.Contains(text, "'"+s.server.Password+"'") {
+		t.Errorf("the log has a password:\n%s", text)
+	}
+}
+
+// TestBadLoginsOfACrashLoop: a bridge that is killed again and again has a password refused
+// three times, and then says that it waits.
+func TestBadLoginsOfACrashLoop(t *testing.T) {
+	s := newStation(t)
+	s.configure("wrong", "alice")
+	for n := 1; n <= 3; n++ {
+		bridge := s.bridge()
+		s.until("alice is refused", func() bool { return strings.Count(s.log(), "result=credentials") == n })
+		send(t, bridge, syscall.SIGKILL)
+		_ = bridge.Wait() // was killed
+	}
+	bridge := s.bridge()
+	s.until("it waits", s.logged("msg=\"parked: its credentials were refused three times within the hour\" account=alice"))
+	s.ends(bridge)
+	server, err := os.ReadFile(s.server.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := regexp.MustCompile(`(?m)pop3-login: .*auth failed, (\d+) attempts.*user=<alice>`).FindAllSubmatch(server, -1)
+	for _, m := range refused {
+		if string(m[1]) != "1" {
+			t.Errorf("%s", m[0])
+		}
+	}
+	if len(refused) != 3 {
+		t.Errorf("%d bad logins:\n%s", len(refused), server)
+	}
+}
+
+// TestBridgeTellsSystemd when it is ready, alive, reloading and stopping.
+func TestBridgeTellsSystemd(t *testing.T) {
+	s := newStation(t, "alice")
+	address := &net.UnixAddr{Name: filepath.Join(t.TempDir(), "notify"), Net: "unixgram"}
+	socket, err := net.ListenUnixgram("unixgram", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	next := func(want string) {
+		t.Helper()
+		buffer := make([]byte, 1024)
+		if err := socket.SetReadDeadline(time.Now().Add(wide)); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			n, err := socket.Read(buffer)
+			if err != nil {
+				t.Fatalf("no %s: %v\n%s", want, err, s.log())
+			}
+			text := string(buffer[:n])
+			if regexp.MustCompile("^" + want + "$").MatchString(text) {
+				return
+			}
+			if text != "WATCHDOG=1" {
+				t.Fatalf("%q instead of %s", text, want)
+			}
+		}
+	}
+	bridge := s.bridge("NOTIFY_SOCKET="+address.Name, "WATCHDOG_USEC=200000")
+	next("READY=1")
+	next("WATCHDOG=1")
+	next("WATCHDOG=1")
+	send(t, bridge, syscall.SIGHUP)
+	next(`RELOADING=1\nMONOTONIC_USEC=[1-9]\d*\n`)
+	next("READY=1")
+	send(t, bridge, syscall.SIGTERM)
+	next("STOPPING=1")
+	if err := bridge.Wait(); err != nil {
+		t.Error(err)
+	}
+}
