@@ -7,6 +7,7 @@ import (
 
 	"github.com/popferry/popferry/internal/page"
 	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/plan"
 )
 
 // listen opens the port of the status page, if there is to be one.
@@ -16,6 +17,17 @@ func (k *keeping) listen(ctx context.Context) (net.Listener, error) {
 		return nil, nil
 	}
 	return page.Listen(ctx, address)
+}
+
+// reloadPage goes over to another token. One for another address may be none, and says
+// nothing about who may see this one.
+func (k *keeping) reloadPage(config *plan.Config) {
+	before, now := k.session.config.Bridge.Listen, config.Bridge.Listen
+	if before != now {
+		k.log.Warn("bridge.listen changed, which needs a restart", "before", before, "now", now)
+		return
+	}
+	k.token.Store(&config.Bridge.Token.Secret)
 }
 
 // showPage answers at a port until ctx ends; done is closed when it no longer does.

@@ -216,10 +216,7 @@ func (k *keeping) reload(ctx context.Context) {
 	k.fleet = old.Next(k.options(config))
 	k.bridge.Adopt(k.accounts(config, k.fleet))
 	go old.Close()
-	k.token.Store(&config.Bridge.Token.Secret)
-	if before, now := k.session.config.Bridge.Listen, config.Bridge.Listen; now != before {
-		k.log.Warn("bridge.listen changed, which needs a restart", "before", before, "now", now)
-	}
+	k.reloadPage(config)
 	k.log.Info("accounts.yaml was read anew", "accounts", len(config.Accounts))
 }
 
