@@ -244,6 +244,8 @@ func (s *scene) stretch() {
 	accounts[4].Messages = append(accounts[4].Messages, ferry.MessageReport{
 		UIDL: strings.Repeat("0123456789abcdef", 4), Size: 4096, State: "held", Reason: strings.Repeat("unbreakable", 20)})
 	accounts[4].Notes = []string{strings.Repeat("unbreakable", 20)}
+	s.passes = append(s.passes, journal.Pass{Account: "carol", Started: noon.Add(-time.Second), Passes: 1234567, Code: 77,
+		Seconds: 1e6, Delivered: 1234567, Deleted: 1234567, Error: strings.Repeat("unbreakable", 20)})
 	s.snapshot.Accounts = append(accounts, bridge.AccountState{
 		Name: "a.very.long.account.name.without.any.space.in.it@subdomain.of.a.long.domain.example.org", Phase: bridge.Waiting,
 		Passes: 1, Success: noon, Next: noon.Add(time.Minute), Waiting: 1234567, Held: 1234567})
