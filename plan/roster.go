@@ -255,7 +255,9 @@ func (r *roster) fill(node *yaml.Node, row sheet.Row) *yaml.Node {
 	}
 	for i := 0; i+step <= len(node.Content); i += step {
 		value := r.fill(node.Content[i+step-1], row)
-		if value == nil {
+		if value == nil { // what is missing then is missing in the row
+			filled.Line, filled.Column = row.Line, 1
+			r.d.cells[&filled] = true
 			continue
 		}
 		filled.Content = append(append(filled.Content, node.Content[i:i+step-1]...), value)

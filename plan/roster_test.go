@@ -105,6 +105,8 @@ func TestRosterMistakes(t *testing.T) {
 			`users.csv:4:7: account "c": source.port must be a whole number`}},
 		"nothing where something must be": {rosterDefaults, "name,source.username\nalice,alice\n", []string{
 			`users.csv:2:1: account "alice": destination.username is missing`}},
+		"an empty cell of a template": {rosterDefaults + "template: {name: '{n}', source: {username: '{u}', auth: plain}, destination: {username: '{n}'}}\n",
+			"n,u\na,a\nb,\n", []string{`users.csv:3:1: account "b": source.username is missing`}},
 		"twice": {rosterDefaults + "accounts: [{source: {username: a}, destination: {username: a}}]\n",
 			header + "x,b,b,\nx,B,c,\ny,a,d,\n", []string{
 				`users.csv:3:1: account "x": the name is taken by the account in line 2 of the CSV file`,
