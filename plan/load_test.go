@@ -35,6 +35,18 @@ func golden(t *testing.T, path, got string) {
 	}
 }
 
+// write makes a file with exactly this mode.
+func write(t *testing.T, path, text string, mode os.FileMode) string {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil { // whatever the umask is
+		t.Fatal(err)
+	}
+	return path
+}
+
 // account is a file with one complete account; extra lines are added to it.
 func account(extra ...string) string {
 	return strings.Join(append([]string{

@@ -16,18 +16,6 @@ import (
 	"github.com/popferry/popferry/plan"
 )
 
-// write makes a file with exactly this mode.
-func write(t *testing.T, path, text string, mode os.FileMode) string {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), mode); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(path, mode); err != nil { // whatever the umask is
-		t.Fatal(err)
-	}
-	return path
-}
-
 // load writes accounts.yaml with one password reference for the source.
 func load(t *testing.T, dir, password string) *plan.Config {
 	t.Helper()
