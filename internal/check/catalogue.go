@@ -53,7 +53,8 @@ var topics = []Topic{
 	{Name: "modern-auth", Symptom: "modern authentication or consent is wanted (AADSTS…)",
 		Cause: "the organisation asks for multi-factor login or for an administrator's consent, or has switched " +
 			"passwords off for mail programs",
-		Check: "ask the administrator to consent to the program for POP and IMAP, and to allow it for this user; " +
+		Check: "give the side oauth: in place of password:, and sign in with popferry login; else ask the " +
+			"administrator to consent to the program for POP and IMAP, and to allow it for this user; " +
 			"the AADSTS number in the message names the rule",
 		Words: "microsoft office 365 exchange online oauth consent admin mfa basic authentication blocked token"},
 	{Name: "device-approval", Symptom: "a new device or program waits to be approved",
@@ -64,7 +65,7 @@ var topics = []Topic{
 		Words: "registration conditional access compliant managed new sign-in suspicious verify pending quarantine"},
 	{Name: "not-signed-in", Symptom: "nobody signed in yet for an account with OAuth",
 		Cause: "the first token takes a person with a browser",
-		Check: "popferry login with the name of the account",
+		Check: "popferry login with the name of the account; where password: is the token, renew what gives it",
 		Words: "token stored oauth first login browser"},
 	{Name: "oauth-provider", Symptom: "no token from the OAuth provider",
 		Cause: "the server that gives tokens can't be reached, or is not set up as oauth: says",
@@ -72,7 +73,7 @@ var topics = []Topic{
 		Words: "oauth token url endpoint"},
 	{Name: "token-expired", Symptom: "the saved authorization is no longer valid",
 		Cause: "a token ends by itself: unused for long, the password was changed, or consent was taken back",
-		Check: "popferry login with the name of the account",
+		Check: "popferry login with the name of the account; where password: is the token, renew what gives it",
 		Words: "refresh revoked invalid_grant oauth"},
 	{Name: "not-connected", Symptom: "User is authenticated but not connected",
 		Cause: "Exchange accepts the login and can't open the mailbox: no licence, IMAP off for this mailbox, or a " +
@@ -143,7 +144,7 @@ var topics = []Topic{
 	{Name: "tls-not-spoken", Symptom: "the port speaks clear text where TLS was expected",
 		Cause: "tls: implicit (the default) on the port for STARTTLS",
 		Check: "set tls: starttls for it, or leave port: out so that the port for TLS is used",
-		Words: "ssl 110 143 record plain clear text first record does not look like"},
+		Words: "ssl 110 143 record plain clear text first record does not look like wrong version number unknown protocol"},
 	{Name: "starttls-missing", Symptom: "the server offers no STARTTLS",
 		Cause: "it has TLS on another port only, or somebody on the way hides it",
 		Check: "set tls: implicit; on a network that is not yours, try another one before anything else",

@@ -6,7 +6,9 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -148,9 +150,13 @@ func (l *linter) take(a plan.Account) {
 
 func (l *linter) judge(found *Account) {
 	a := l.byName[found.Name]
-	switch n := max(l.owners(a.Source), l.owners(a.Destination)); {
-	case n > 1:
-		found.warn("password-reused", "one password opens the mail of %d users", n)
+	users := l.owners(a.Source)
+	if others := l.owners(a.Destination); len(others) > len(users) {
+		users = others
+	}
+	switch {
+	case len(users) > 1:
+		found.warn("password-reused", "one password opens the mail of %d users: %s", len(users), someOf(users))
 	case a.Source.Secret.Mark() == a.Destination.Secret.Mark() && !a.Source.Secret.Empty():
 		found.warn("password-reused", "both sides have the same password")
 	}
@@ -165,15 +171,25 @@ func (l *linter) judge(found *Account) {
 	}
 }
 
-// owners counts the users that a password opens something for. One person's two
-// sides are told of in a way of their own.
-func (l *linter) owners(e plan.Endpoint) int {
+// owners are the users that a password opens something for. One person's two sides are
+// told of in a way of their own.
+func (l *linter) owners(e plan.Endpoint) []string {
 	users := map[string]bool{}
 	for m := range l.passwords[e.Secret.Mark()] {
 		local, _, _ := strings.Cut(m.user, "@")
 		users[local] = true
 	}
-	return len(users)
+	return slices.Sorted(maps.Keys(users))
+}
+
+// someOf names the first of many, so that two lists are told from one another.
+func someOf(users []string) string {
+	const shown = 3
+	text := strings.Join(users[:min(len(users), shown)], ", ")
+	if rest := len(users) - shown; rest > 0 {
+		text += fmt.Sprintf(" and %d more", rest)
+	}
+	return fault.Escape(text)
 }
 
 // authority looks at the certificates in a tls_ca file, each file once.

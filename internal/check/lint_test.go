@@ -42,6 +42,11 @@ func TestLint(t *testing.T) {
 			[3][]string{nil, {"password-reused"}, nil}, "both sides have the same password"},
 		"two users": {func(a []plan.Account) { a[2].Source.Secret = secret.New("to0") },
 			[3][]string{{"password-reused"}, nil, {"password-reused"}}, "the mail of 2 users"},
+		"two passwords, two users each": {func(a []plan.Account) {
+			a[0].Destination.Username, a[1].Destination.Username = "admin", "root"
+			a[0].Destination.Secret, a[1].Destination.Secret = a[0].Source.Secret, a[1].Source.Secret
+			a[0].DifferentUser, a[1].DifferentUser = true, true
+		}, [3][]string{{"password-reused"}, {"password-reused"}, nil}, "the mail of 2 users: root, user1"},
 		"one person's two addresses": {func(a []plan.Account) {
 			a[2].Source.Secret, a[2].Destination.Username = secret.New("to2"), "user2@example.org"
 		}, [3][]string{nil, nil, {"password-reused"}}, "both sides have"},

@@ -108,6 +108,7 @@ func TestRules(t *testing.T) {
 			"device-approval"},
 		{says("AADSTS700082: The refresh token has expired due to inactivity."), "", "token-expired"},
 		{says("invalid_grant: Token has been expired or revoked."), "", "token-expired"},
+		{says("[AUTH] Authentication failed; token: status 401, scope mail"), "", "token-expired"},
 		{says("AADSTS50053: The account is locked, you've tried to sign in too many times."), "", "locked-out"},
 		{says("AADSTS50055: The password is expired."), "", "password-expired"},
 		{says("AADSTS50057: The user account is disabled."), "", "account-disabled"},
