@@ -81,6 +81,8 @@ func TestCompletion(t *testing.T) {
 		"run --config " + config + " ":   "bob b\ta.example to b.example",
 		"plan --config nowhere ":         ":4",
 		"run --config " + config + " b ": "alice\t",
+		"login --side ":                  "source\ndestination\n:4",
+		"check --explain ":               "quota\tthe destination is full",
 	} {
 		var out, talk bytes.Buffer
 		args := append([]string{"__complete"}, strings.Split(line, " ")...)

@@ -99,11 +99,23 @@ func (a *app) root() *cobra.Command {
 		return fault.New(fault.Usage, "%w", err).WithHint("%s --help", cmd.CommandPath())
 	})
 	a.commonFlags(root)
-	root.AddCommand(a.demoCommand(), a.initCommand(), a.importCommand(), a.loginCommand(), a.checkCommand(),
-		a.planCommand(), a.runCommand(), a.bridgeCommand(), a.statusCommand(), a.reportCommand(), a.verifyCommand(),
-		a.adoptCommand(), a.undoCommand(), a.handoverCommand(), a.schemaCommand(), a.versionCommand())
+	addGroup(root, "Before the first run:", a.demoCommand(), a.initCommand(), a.importCommand(), a.loginCommand(),
+		a.checkCommand())
+	addGroup(root, "Carrying mail:", a.planCommand(), a.runCommand(), a.bridgeCommand(), a.adoptCommand(), a.undoCommand())
+	addGroup(root, "Afterwards:", a.statusCommand(), a.reportCommand(), a.verifyCommand(), a.handoverCommand())
+	root.AddCommand(a.schemaCommand(), a.versionCommand())
 	a.completeAccounts(root)
+	completeFlags(root)
 	return root
+}
+
+// addGroup adds verbs that the help shows together.
+func addGroup(root *cobra.Command, title string, verbs ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: title, Title: title})
+	for _, verb := range verbs {
+		verb.GroupID = title
+		root.AddCommand(verb)
+	}
 }
 
 // unknownVerb refuses what cobra found no command for.

@@ -49,7 +49,7 @@ func (a *app) bridgeCommand() *cobra.Command {
 	var o bridgeOptions
 	cmd := &cobra.Command{
 		Use:   "bridge [ACCOUNT...]",
-		Short: "keep doing it, unattended",
+		Short: "keep bringing new mail, unattended",
 		Long:  bridgeHelp,
 		Example: `  popferry bridge
   popferry bridge --log json`,
