@@ -55,7 +55,9 @@ func keysOf(table *sheet.Sheet) ([][]string, error) {
 		default:
 			return nil, &Mistake{Line: column.Line, Column: column.Column, Text: "unknown column " +
 				ordinal(i+1) + "; name the columns like keys (name, source.host, source.username, " +
-				"source.password, destination.username), or as Microsoft does (EmailAddress, UserName, Password)"}
+				"source.password, destination.username), or as Microsoft does (EmailAddress, UserName, Password); " +
+				"or leave the file as it is, and say what its columns are for with accounts_from: and template: " +
+				"in accounts.yaml"}
 		}
 	}
 	return keys, nil
