@@ -155,7 +155,7 @@ func (e Endpoint) handshakeError(ctx context.Context, err error) *fault.Error {
 			WithHint("use tls: starttls on this port, or port %d with tls: implicit", secure)
 	case errors.As(err, &verify):
 		return fault.New(fault.TLS, "%s: certificate not trusted: %w", e, verify.Err).
-			WithHint("%s", certificateHint(verify.UnverifiedCertificates))
+			WithHint("%s", certificateHint(verify))
 	case errors.Is(err, errPin):
 		return fault.New(fault.TLS, "%s: %w", e, err).
 			WithHint("the server's key changed, or this is not the server; ask its operator before changing tls_pin")
@@ -220,12 +220,17 @@ func isReset(err error) bool {
 
 // certificateHint shows what a person needs to tell a wrong certificate from an
 // attack, and the pin to use if the certificate is right after all.
-func certificateHint(chain []*x509.Certificate) string {
+func certificateHint(failed *tls.CertificateVerificationError) string {
+	chain := failed.UnverifiedCertificates
 	if len(chain) == 0 {
 		return "check the server's certificate"
 	}
-	leaf := chain[0]
-	return fmt.Sprintf("it is for %s, by %s, valid %s to %s; if it is right, set tls_ca to its CA, or tls_pin: %s%x",
+	leaf, advice := chain[0], "if it is right, set tls_ca to its CA, or tls_pin: %s%x"
+	var invalid x509.CertificateInvalidError
+	if errors.As(failed.Err, &invalid) && invalid.Reason == x509.Expired {
+		advice = "if the server is yours, tls_pin: %s%x takes it whatever its date"
+	}
+	return fmt.Sprintf("it is for %s, by %s, valid %s to %s; "+advice,
 		fault.Escape(strings.Join(leaf.DNSNames, ", ")), fault.Escape(leaf.Issuer.String()),
 		leaf.NotBefore.UTC().Format(time.DateOnly), leaf.NotAfter.UTC().Format(time.DateOnly),
 		pinPrefix, keyDigest(leaf))
