@@ -148,7 +148,7 @@ func (s *sketch) look(
 		return s.named(p, address, named)
 	}
 	_, domain := split(address)
-	if _, known := provider.ByDomain(domain); !known && s.Resolver != nil && s.wish.Tell != nil {
+	if _, known := provider.ByDomain(domain); !known && domain != "" && s.Resolver != nil && s.wish.Tell != nil {
 		s.wish.Tell(p, domain)
 	}
 	found, err := s.Find(ctx, address, p)
