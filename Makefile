@@ -4,6 +4,7 @@
 # make torture kills, cuts, full disks, planted bugs: docs/reliability.md; before a release
 # make soak    a bridge for an hour (DURATION=1h) with all that can go wrong: docs/reliability.md
 # make interop real servers, every pair of them, against the matrix in docs/; needs root
+# make fuzz    each parser of what servers and files say, FUZZTIME (20s) long
 
 GO          ?= go
 STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
@@ -47,6 +48,12 @@ torture: servers
 # By hand: as long as it is told to, and some minutes to catch up.
 soak: servers
 	$(GO) run ./internal/torture -out docs -duration $(DURATION) soak
+
+# One target at a time: go test takes no more. What it finds is kept in testdata/fuzz.
+FUZZTIME    ?= 20s
+fuzz:
+	@git grep -o 'func Fuzz[A-Za-z]*' -- '*_test.go' | sed 's/:func / /' | while read -r file target; do \
+		echo "$$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$${file%/*}" || exit 1; done
 
 # Compares with docs/interop.json; "make interop KEEP=-keep" writes it anew.
 interop: servers interop-servers
