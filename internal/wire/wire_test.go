@@ -310,8 +310,9 @@ func TestC3OutOfTime(t *testing.T) {
 			}
 			e := wire.Endpoint{Host: "localhost", Port: 995, TLS: wire.Implicit, CAFile: files.CA,
 				Dial: serveTLS(t, pair.Server())}
-			if _, err := e.Connect(t.Context()); fault.CodeOf(err) != fault.TLS {
-				t.Errorf("got %v", err)
+			_, err = e.Connect(t.Context())
+			if hint := fault.HintOf(err); fault.CodeOf(err) != fault.TLS || strings.Contains(hint, "tls_ca") {
+				t.Errorf("got %v; %s", err, hint)
 			}
 			e.Dial, e.Pin = serveTLS(t, pair.Server()), "sha256:"+pair.Pin()
 			c, err := e.Connect(t.Context())
