@@ -13,8 +13,6 @@ type spec struct {
 	// what names the mapping in messages.
 	what string
 	keys []string
-	// later are keys whose feature is not built yet.
-	later []string
 	// bare leaves out what in front of messages about keys: it says nothing new.
 	bare bool
 	// secret forbids to repeat even the keys: they may be parts of a password.
@@ -113,16 +111,11 @@ func (d *decoder) merge(m *mapping, node *yaml.Node, s *spec) {
 // unknownKey notes a key that has no place here and returns the one that was
 // probably meant, or "".
 func (d *decoder) unknownKey(key, value *yaml.Node, s *spec) string {
-	if slices.Contains(s.later, key.Value) {
-		d.problem(key, "%s%s is not supported yet; supported are %s", s.prefix(), key.Value,
-			strings.Join(s.keys, ", "))
-		return ""
-	}
 	text := s.prefix() + "unknown key"
 	if !s.secret && harmless(key.Value) && !isNull(value) {
 		text += fmt.Sprintf(" %q", key.Value)
 	}
-	near := suggestKey(key.Value, slices.Concat(s.keys, s.later))
+	near := suggestKey(key.Value, s.keys)
 	if near != "" {
 		text += fmt.Sprintf("; did you mean %q?", near)
 	} else {
