@@ -239,11 +239,17 @@ func (s *session) keep(store *Store, name string, items []appended) (uint32, []u
 		return 0, nil, err
 	}
 	uids := make([]uint32, len(items))
+	kept := 0
 	for i, item := range items {
+		if s.options.DropDuplicates && store.has(item.raw) {
+			uids[i] = box.skip()
+			continue
+		}
 		uids[i] = box.put(item.raw, item.flags, item.date)
+		kept++
 	}
 	counters := &s.server.counters
-	counters.Messages += len(items)
+	counters.Messages += kept
 	if len(items) > 1 {
 		counters.MultiAppends++
 	}

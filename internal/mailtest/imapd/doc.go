@@ -12,11 +12,14 @@
 // every stage of an APPEND as an [Event] and may answer with an [Action]: another reply, a cut
 // before or after storing, silence, a farewell, or a store that happens when the client has gone.
 //
+// [Gmail], [Exchange] and [Yahoo] are options for servers that have the ways of these providers.
+//
 // The truth about what is stored comes from [Server.Mailbox], what clients did from
 // [Server.Counters], and what they must not do but did from [Server.Violations].
 //
 // Supported beside RFC 3501: LITERAL+ and LITERAL- (RFC 7888), MULTIAPPEND (RFC 3502), UIDPLUS
 // (RFC 4315), SASL-IR (RFC 4959), NAMESPACE (RFC 2342), ID (RFC 2971), ENABLE (RFC 5161), UNSELECT
-// (RFC 3691), APPENDLIMIT (RFC 7889), QUOTA (RFC 9208), SPECIAL-USE (RFC 6154) and response codes
-// (RFC 5530). Not supported: MIME parts, ENVELOPE and BODYSTRUCTURE, COPY, IDLE.
+// (RFC 3691), MESSAGELIMIT (RFC 9738, FETCH only), APPENDLIMIT (RFC 7889), QUOTA (RFC 9208),
+// SPECIAL-USE (RFC 6154) and response codes (RFC 5530). Not supported: MIME parts, ENVELOPE and
+// BODYSTRUCTURE, COPY, IDLE.
 package imapd

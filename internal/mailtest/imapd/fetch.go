@@ -29,14 +29,19 @@ func (s *session) fetch(c *command, args []arg) (string, error) {
 	if byUID && !hasFlag(items, "UID") {
 		items = append([]string{"UID"}, items...)
 	}
-	for _, m := range s.pick(numbers, byUID) {
+	picked, reply := s.pick(numbers, byUID), "OK "+c.name+" completed"
+	if limit := s.options.MessageLimit; limit > 0 && len(picked) > limit {
+		reply = fmt.Sprintf("OK [MESSAGELIMIT %d %d] these were too many", limit, picked[limit-1].UID)
+		picked = picked[:limit]
+	}
+	for _, m := range picked {
 		values, err := s.fetchItems(m, items)
 		if err != nil {
 			return "", err
 		}
 		s.untagged("%d FETCH (%s)", m.number, strings.Join(values, " "))
 	}
-	return "OK " + c.name + " completed", nil
+	return reply, nil
 }
 
 func (s *session) fetchItems(m numbered, items []string) ([]string, error) {

@@ -34,6 +34,7 @@ func (s *session) capabilities() string {
 		add("QUOTA", o.Quota > 0)
 		add(fmt.Sprintf("APPENDLIMIT=%d", o.AppendLimit), o.AppendLimit > 0)
 	}
+	add(fmt.Sprintf("MESSAGELIMIT=%d", o.MessageLimit), o.MessageLimit > 0)
 	list = append(list, o.Capabilities...)
 	list = slices.DeleteFunc(list, func(name string) bool { return hasFlag(o.Hide, name) })
 	return strings.Join(list, " ")

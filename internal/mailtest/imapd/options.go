@@ -76,6 +76,12 @@ type Options struct {
 	// returns, such as "NO [CANNOT] Message contains NUL characters". "" takes it. One refused
 	// message fails a whole MULTIAPPEND (RFC 3502 §6.3.11).
 	Refuse func(msg []byte) string
+	// DropDuplicates answers OK, with an APPENDUID, to a message with a Message-ID that the user
+	// has already, in whichever mailbox, and throws it away.
+	DropDuplicates bool
+	// MessageLimit is how many messages one FETCH gives, and is announced (RFC 9738); 0: any
+	// number.
+	MessageLimit int
 	// StoreAtLiteral stores each message as soon as its last byte has arrived and not when the
 	// command is complete. It makes a MULTIAPPEND store one by one.
 	StoreAtLiteral bool

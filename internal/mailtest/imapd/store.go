@@ -1,6 +1,7 @@
 package imapd
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -200,6 +201,30 @@ func (b *mailbox) put(raw []byte, flags []string, date time.Time) uint32 {
 		UID: uid, Raw: raw, Flags: slices.Clone(flags), InternalDate: date,
 	})
 	return uid
+}
+
+// skip gives a UID to no message.
+func (b *mailbox) skip() uint32 {
+	uid := b.next
+	b.next++
+	return uid
+}
+
+// has tells whether some mailbox has this message, which must have a Message-ID.
+func (st *Store) has(raw []byte) bool {
+	header, _ := split(raw)
+	named := slices.ContainsFunc(fields(header), func(field []byte) bool {
+		return strings.EqualFold(fieldName(field), "Message-ID")
+	})
+	if !named {
+		return false
+	}
+	for _, box := range st.boxes {
+		if slices.ContainsFunc(box.messages, func(m *Stored) bool { return bytes.Equal(m.Raw, raw) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // byUID returns nil if there is no such message.

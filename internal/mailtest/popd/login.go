@@ -100,6 +100,9 @@ func (c *session) auth(rest string, said []byte) {
 		c.sasl = true
 	case c.options.NoSASL || !slices.Contains(c.options.mechanisms(), strings.ToUpper(mechanism)):
 		c.fail("unsupported authentication mechanism")
+	case initial && c.options.TwoLineAuth:
+		c.fail("Protocol error. 14")
+		c.done = true
 	case !initial:
 		c.sasl, c.mechanism = true, strings.ToUpper(mechanism)
 		c.line("+ ")
@@ -195,12 +198,15 @@ func (c *session) enter() (refusal string) {
 	if o.InUse || o.Exclusive && s.locked {
 		return "[IN-USE] the maildrop is locked by another session"
 	}
+	if o.MaxLogins > 0 && s.counters.Logins >= o.MaxLogins {
+		return "Logon failure: unknown user name or bad password."
+	}
 	if !s.lastLogin.IsZero() && time.Since(s.lastLogin) < o.LoginDelay {
 		return "[LOGIN-DELAY] wait before logging in again"
 	}
 	s.lastLogin, s.locked, c.loggedIn = time.Now(), true, true
 	s.counters.Logins++
-	c.list = slices.Clone(s.drop)
+	c.list = s.view()
 	return ""
 }
 

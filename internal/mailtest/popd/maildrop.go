@@ -7,11 +7,13 @@ import (
 	"slices"
 )
 
-// stored is one message. Its name and gone change, under the server's lock.
+// stored is one message. Its name gone and hidden change, under the server's lock.
 type stored struct {
 	raw  []byte
 	uidl string
 	gone bool
+	// hidden are those that Options.HideFetched keeps from later sessions.
+	hidden bool
 }
 
 // Deliver appends messages to the maildrop. Sessions that are logged in do not
@@ -81,6 +83,37 @@ func (s *Server) Rename(n int, uidl string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drop[n-1].uidl = uidl
+}
+
+// view returns what a session sees. It is called with the server's lock held.
+func (s *Server) view() []*stored {
+	seen := slices.DeleteFunc(slices.Clone(s.drop), func(m *stored) bool { return m.hidden })
+	if page := s.options.Page; page > 0 && len(seen) > page {
+		seen = seen[:page]
+	}
+	return seen
+}
+
+// hide keeps messages from later sessions.
+func (s *Server) hide(given map[*stored]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for m := range given {
+		m.hidden = true
+	}
+}
+
+// Hidden returns how many messages no session sees any more.
+func (s *Server) Hidden() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, m := range s.drop {
+		if m.hidden {
+			n++
+		}
+	}
+	return n
 }
 
 // commit removes what a session marked (RFC 1939 §6).

@@ -56,6 +56,16 @@ type Options struct {
 	// ExpireAtOnce announces EXPIRE 0, and QUIT removes what the session has retrieved
 	// with RETR (RFC 2449 §6.7).
 	ExpireAtOnce bool
+	// Page is how many messages a session sees at most, the oldest first; 0: all.
+	Page int
+	// HideFetched hides from later sessions what one that ended with QUIT has retrieved
+	// with RETR.
+	HideFetched bool
+	// TwoLineAuth ends a session that sends AUTH with an initial response.
+	TwoLineAuth bool
+	// MaxLogins is how many logins succeed; then each is refused as if the password were
+	// wrong, until [Server.Configure] raises it. 0: any number.
+	MaxLogins int
 	// KeepDeleted makes QUIT say +OK and remove nothing.
 	KeepDeleted bool
 	// BareLF ends every reply line, and every line of a message, with LF alone.

@@ -177,6 +177,9 @@ func (c *session) quit() {
 	if c.loggedIn && c.options.ExpireAtOnce {
 		maps.Copy(c.marked, c.given)
 	}
+	if c.loggedIn && c.options.HideFetched {
+		c.server.hide(c.given)
+	}
 	if c.loggedIn {
 		c.server.commit(c.marked)
 	}
