@@ -25,6 +25,7 @@ import (
 // Options.SpoolRoom bounds what is on disk.
 const (
 	batchMessages = 100
+	leastBatch    = 4 // where the destination wants pauses
 	batchOctets   = 8 << 20
 	flightOctets  = 24 << 20
 	spoolMemory   = 1 << 20

@@ -170,6 +170,7 @@ func (l *lane) record(batch []*parcel, outcomes []imapdst.Outcome) error {
 			}
 		case imapdst.Refused:
 			c.refusal, together = o.Err, o.Batch
+			l.p.t.noteRefusal(o.Err)
 		default:
 			lost = o.Err
 		}
@@ -206,6 +207,12 @@ func (l *lane) refused(batch []*parcel, together bool) error {
 		return l.deliver(batch[half:])
 	}
 	var errs error
+	for _, c := range batch {
+		// Should the connection end first, over too many refusals: these come last then.
+		if fault.CodeOf(c.refusal) == fault.Held {
+			c.record.Attempts = max(c.record.Attempts, suspectAttempts)
+		}
+	}
 	for i, c := range batch {
 		if l.p.t.closes(c) {
 			errs = errors.Join(errs, l.p.t.holdAll(context.WithoutCancel(l.p.hard), l.p, batch[i:i+1]))
@@ -248,12 +255,22 @@ func (l *lane) giveUp(batch []*parcel) error {
 func (l *lane) setback(c *parcel, alone bool) error {
 	t, ctx := l.p.t, context.WithoutCancel(l.p.hard)
 	defer l.p.release(c)
+	if fault.AfterOf(c.refusal) > 0 { // no message is to blame for a pause
+		t.wantsPause()
+		return errors.Join(c.refusal, t.unsent(ctx, []*parcel{c}))
+	}
 	if alone && c.record.Attempts >= maxAttempts && t.anyDelivered() && !overQuota(c.refusal) {
 		t.resolved(c.session)
 		return t.hold(ctx, c.listed, c.record, refusalReason(c))
 	}
 	c.record.Attempts++
 	return errors.Join(c.refusal, t.unsent(ctx, []*parcel{c}))
+}
+
+func (t *trip) wantsPause() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.paused = true
 }
 
 // overQuota reports a refusal for want of room (RFC 5530 §3).
@@ -395,12 +412,25 @@ func (t *trip) gotLocked(mailbox string, octets int64) {
 	t.got[mailbox] = FolderReport{mailbox, g.Delivered + 1, g.Bytes + octets}
 }
 
+// noteRefusal notes that a message was refused: some servers end a session in which
+// that happens too often (Exchange: ten times).
+func (t *trip) noteRefusal(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.refusing = t.refusing || fault.CodeOf(err) == fault.Held
+}
+
 // doubt records that the outcome of appends is unknown and since when, so that
-// the next round looks for them.
+// the next round looks for them. Where refusals may be why, they are not blamed.
 func (t *trip) doubt(ctx context.Context, batch []*parcel) error {
+	t.mu.Lock()
+	refusing := t.refusing
+	t.mu.Unlock()
 	return t.restate(ctx, batch, func(r *journal.Record) {
 		r.Ended = t.now()
-		r.Attempts++
+		if !refusing {
+			r.Attempts++
+		}
 		t.doubted(r.Key, doubt{time.Now(), true})
 	})
 }

@@ -45,7 +45,7 @@ func (p *pipeline) gather() (batch []*parcel, open bool) {
 	var octets int64
 	pause := time.NewTimer(lull)
 	defer pause.Stop()
-	for len(batch) < batchMessages && octets < batchOctets {
+	for len(batch) < p.t.batch && octets < batchOctets {
 		select {
 		case c, ok := <-p.parcels:
 			if !ok {

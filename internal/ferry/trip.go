@@ -72,6 +72,7 @@ type trip struct {
 	rounds     int                       // rounds completed before this one
 	match      *matcher
 	roomAsked  bool
+	batch      int   // how many messages one has at most
 	oneByOne   bool  // the source lost count of its answers
 	ungiven    error // why the source gave a held message not to be exported
 	unkept     error // why it could not be kept
@@ -96,6 +97,8 @@ type trip struct {
 	unread         bool                       // the source refused messages: nobody knows what they are
 	grown          map[string]int64           // at least as large, whatever LIST said, by listing key
 	garbled        map[string]bool            // spoil the POP3 session when asked for, by listing key
+	refusing       bool                       // messages were refused in this round
+	paused         bool                       // the destination wanted a pause in this round
 	unexplained    int                        // messages in a row refused without a reason
 	off            int                        // messages whose LIST size proved to be wrong
 	unlocatedNoted map[string]bool            // folders that factUnlocated has
@@ -129,7 +132,19 @@ func newTrip(e *engine, r request, given *slot) *trip {
 		unlocatedNoted: map[string]bool{},
 	}
 	t.dest = t.newLink(!r.glance)
+	t.batch = batchMessages
 	return t
+}
+
+// adapt begins a round. A destination that wanted a pause in the one before gets less at
+// once: all that it refuses in one go was sent in vain.
+func (t *trip) adapt() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.paused {
+		t.batch = max(leastBatch, t.batch/4)
+	}
+	t.refusing, t.paused = false, false
 }
 
 // run is the whole pass.
@@ -184,6 +199,7 @@ func (t *trip) pass(ctx context.Context) error {
 
 // round carries all that can be carried now.
 func (t *trip) round(ctx context.Context) error {
+	t.adapt()
 	if err := t.survey(ctx); err != nil {
 		return err
 	}
