@@ -275,6 +275,9 @@ func TestBadLoginsOfACrashLoop(t *testing.T) {
 	bridge := s.bridge()
 	s.until("it waits", s.logged("msg=\"parked: its credentials were refused three times within the hour\" account=alice"))
 	s.ends(bridge)
+	if err := s.command("status").Run(); err != nil || !s.logged("alice is parked: its credentials were refused, last at 20")() {
+		t.Errorf("%v\n%s", err, s.log())
+	}
 	server, err := os.ReadFile(s.server.Log)
 	if err != nil {
 		t.Fatal(err)

@@ -43,6 +43,9 @@ programs. Other machines see it only if a token is set there.`
 // aliveEvery is how often the log hears, with --verbose, what the process is made of.
 const aliveEvery = time.Minute
 
+// paceFile is where a bridge keeps which logins were refused.
+const paceFile = "bridge-pace.json"
+
 type bridgeOptions struct{ log string }
 
 func (a *app) bridgeCommand() *cobra.Command {
@@ -103,7 +106,7 @@ func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error
 		Failed: func(err error) { log.Error("what was told can't be remembered", "error", err) }}
 	k.news = &bridge.Newsroom{After: k.mayFail, Load: memory.Load, Save: memory.Save}
 	recorder := bridge.NewRecorder(s.journal, config.Bridge.History)
-	keeping := &bridge.Memory{Path: filepath.Join(a.state, "bridge-pace.json"), Write: private.Write,
+	keeping := &bridge.Memory{Path: filepath.Join(a.state, paceFile), Write: private.Write,
 		Failed: func(err error) { log.Error("refused logins can't be remembered", "error", err) }}
 	k.bridge = bridge.New(bridge.Options{Finished: func(p bridge.Pass) { k.finished(p, recorder) },
 		Load: keeping.Load, Save: keeping.Save})

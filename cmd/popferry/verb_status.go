@@ -3,12 +3,16 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/popferry/popferry/internal/bridge"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/report"
@@ -60,7 +64,20 @@ func (a *app) status(ctx context.Context, names []string) (report.StatusReport, 
 		}
 		r.Accounts = append(r.Accounts, report.NewStatusAccount(s, held))
 	}
+	r.Notes = append(r.Notes, a.parkedNotes(r.Accounts)...)
 	return r, nil
+}
+
+// parkedNotes say which accounts a bridge leaves alone.
+func (a *app) parkedNotes(accounts []report.StatusAccount) (notes []string) {
+	pace := bridge.Memory{Path: filepath.Join(a.state, paceFile)}
+	for _, account := range accounts {
+		if last, parked := bridge.RefusedIn(pace.Load(account.Name)); parked {
+			notes = append(notes, fmt.Sprintf("%s is parked: its credentials were refused, last at %s; a bridge tries them "+
+				"once a day, and at once when it gets SIGHUP", fault.Escape(account.Name), last.Local().Format(time.RFC3339)))
+		}
+	}
+	return notes
 }
 
 // checkNames refuses the name of an account that the journal does not have.

@@ -31,6 +31,18 @@ type recalled struct {
 	Refused []time.Time `json:"refused,omitempty"`
 }
 
+// RefusedIn tells of a text that a bridge kept whether the account was refused so often
+// that it is left alone, and when that was last.
+func RefusedIn(text string) (last time.Time, parked bool) {
+	var known recalled
+	// What can't be read is not known.
+	_ = json.Unmarshal([]byte(text), &known)
+	if p := (pace{refusals: len(known.Refused)}); !p.parked() {
+		return time.Time{}, false
+	}
+	return known.Refused[len(known.Refused)-1], true
+}
+
 // read takes up what was kept. What seems to be in the future was written before the
 // clock was set back, and counts as now.
 func (r *recall) read() {
