@@ -10,7 +10,8 @@ const pageHead = `# Reliability
 
 What was done to popferry to make it lose mail, double it or alter it, and what came of it.
 ` + "`make torture`" + ` does it again, in under an hour on two cores, and writes this page and
-` + "`reliability.json`" + `; ` + "`make soak`" + ` adds the bridge that lives for hours. What was sent is compared with the servers' own files by content;
+` + "`reliability.json`" + `; ` + "`make soak`" + ` adds the bridge that keeps going. What was sent
+is compared with the servers' own files by content;
 *lost* mail is not there, or not as often as it was sent, *doubled* mail is there too often,
 *altered* mail differs from all that was sent, and mail *deleted too early* was gone from POP3
 at a moment when it was not in IMAP.

@@ -45,16 +45,7 @@ type soaking struct {
 }
 
 func soak(ctx context.Context, b *bench) (part, error) {
-	s := &soaking{bench: b, random: rand.New(rand.NewPCG(b.Seed, seedOf("soak"))), figures: part{
-		Title: "A bridge for hours",
-		About: "`popferry bridge` keeps " + fmt.Sprint(soakAccounts) + " accounts on Dovecot, half of them with `keep: delivered`,\n" +
-			"while mail arrives in all of them. One connection in six is cut or falls silent somewhere, and\n" +
-			"every half minute Dovecot is restarted, all connections are reset, or SIGHUP makes the bridge\n" +
-			"read its configuration anew. When the time is over the faults end, and all has to be there once;\n" +
-			"SIGTERM has to end it with 0 within 30 seconds, and one more `run` must copy nothing. Memory,\n" +
-			"goroutines and file descriptors must not grow once the first quarter of the time is over.",
-		Command: fmt.Sprintf("go run ./internal/torture -seed %d -duration %v soak", b.Seed, b.Duration),
-	}}
+	s := &soaking{bench: b, random: rand.New(rand.NewPCG(b.Seed, seedOf("soak"))), figures: soakFigures(b)}
 	var err error
 	if s.server, err = dovecot.Start(dovecot.Options{}); err != nil {
 		return s.figures, err
@@ -67,6 +58,20 @@ func soak(ctx context.Context, b *bench) (part, error) {
 		err = errors.Join(err, p.Close())
 	}
 	return s.figures, errors.Join(err, s.server.Stop())
+}
+
+// soakFigures are those of a soak that has not begun.
+func soakFigures(b *bench) part {
+	return part{
+		Title: "A bridge that keeps going",
+		About: "`popferry bridge` keeps " + fmt.Sprint(soakAccounts) + " accounts on Dovecot, half of them with `keep: delivered`,\n" +
+			"while mail arrives in all of them. One connection in six is to be cut or to fall silent somewhere,\n" +
+			"if it gets that far, and every half minute Dovecot is restarted, all connections are reset, or SIGHUP makes\n" +
+			"the bridge read its configuration anew. When the time is over the faults end, and all has to be there once;\n" +
+			"SIGTERM has to end it with 0 within 30 seconds, and one more `run` must copy nothing. Memory,\n" +
+			"goroutines and file descriptors must not grow once the first quarter of the time is over.",
+		Command: fmt.Sprintf("go run ./internal/torture -seed %d -duration %v soak", b.Seed, b.Duration),
+	}
 }
 
 // prepare makes the accounts, and the lines between the bridge and the servers.
