@@ -47,11 +47,13 @@ func (l *List) Write(from string, settings []Setting) Text {
 	}
 	b.WriteString("accounts:\n")
 	text := Text{}
+	line, counted := 1, 0 // the line that is written next, and how much of the text it is behind
 	for _, a := range l.Accounts {
 		for _, note := range a.Notes {
 			fmt.Fprintf(&b, "  # %s\n", comment(note))
 		}
-		text.first = append(text.first, 1+strings.Count(b.String(), "\n"))
+		line, counted = line+strings.Count(b.String()[counted:], "\n"), b.Len()
+		text.first = append(text.first, line)
 		a.write(&b, "  - ", "    ")
 	}
 	text.YAML = b.String()
