@@ -201,7 +201,7 @@ func TestExchangeThrottles(t *testing.T) {
 }
 
 // TestExchangeDislikes: what it refuses without a reason is held, however many sessions
-// that ends, and all else arrives once; deletions are of what it stored as it was sent.
+// that ends, and all else arrives once.
 func TestExchangeDislikes(t *testing.T) {
 	mail := ordinary(100, 8)
 	var all [][]byte
@@ -212,7 +212,9 @@ func TestExchangeDislikes(t *testing.T) {
 		}
 	}
 	dislikes := func(msg []byte) bool { return bytes.Contains(msg, []byte("poison")) }
-	between(t, popd.Options{}, imapd.Exchange(100_000, dislikes), all, func(f *fleet) {
+	io := imapd.Exchange(100_000, dislikes)
+	io.Transform = nil // answers are lost here: mail is looked for by its content
+	between(t, popd.Options{}, io, all, func(f *fleet) {
 		r := f.ran(fault.Held, 100)
 		if r.Totals.Held != 25 {
 			f.t.Errorf("%+v", r.Totals)
