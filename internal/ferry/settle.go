@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
@@ -73,7 +74,9 @@ func (t *trip) settle(ctx context.Context, open []journal.Record) error {
 		case there:
 			r.State, r.UIDValidity, r.UID = journal.Delivered, at.UIDValidity, at.UID
 			r.DeliveredAt, r.Changed, r.Attempts = now, now, 0
-			r.Origin = cmp.Or(r.Origin, originAppended)
+			if r.Origin = cmp.Or(r.Origin, originAppended); at.Origin == originAltered {
+				r.Origin = originAltered
+			}
 		case look.Sub(t.doubtOf(r, now, look).since) < t.engine.Config.Settle:
 			t.park(r)
 			continue
@@ -185,6 +188,54 @@ func (m *matcher) lookup(ctx context.Context, open []journal.Record) (map[string
 			return nil, err
 		}
 		maps.Copy(found, at)
+		maps.DeleteFunc(windows[from], func(key string, _ message.Summary) bool { return found[key].UID != 0 })
+	}
+	if m.compared > 0 {
+		return found, nil // the destination stores what it is sent
+	}
+	for _, from := range slices.SortedFunc(maps.Keys(windows), inTurn) {
+		if from.uid == 0 || !slices.Contains(m.folders, from.in) {
+			continue
+		}
+		altered, err := m.inWindow(ctx, windows[from], from)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(found, altered)
+	}
+	return found, nil
+}
+
+// inWindow finds appends in what came since they were sent, as a destination that
+// rewrites mail has it: by Message-ID and text, or by Message-ID, Date, From and Subject.
+// Elsewhere that proves nothing; there it is enough to not send them again, and never to
+// delete one from POP3.
+func (m *matcher) inWindow(ctx context.Context, sums map[string]message.Summary, from spot) (map[string]journal.Record, error) {
+	candidates, err := m.candidates(ctx, sums, []*folder{from.in})
+	if err != nil {
+		return nil, err
+	}
+	candidates = slices.DeleteFunc(candidates, func(c candidate) bool { return c.UID < from.uid })
+	likenesses, err := ask(ctx, m.t, spotsOf(candidates), (*imapdst.Conn).Likenesses)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]journal.Record{}
+	for _, key := range inOrder(sums) {
+		s := sums[key]
+		for _, c := range candidates {
+			l, there := likenesses[c.at()]
+			sameText := c.Sum != nil && s.Body == c.Sum.Body && !s.Body.IsZero()
+			sameOrigin := s.MessageID != "" && s.Loose == l.Loose
+			if c.MessageID != s.MessageID || !there || m.spentAt[c.at()] || !sameText && !sameOrigin {
+				continue
+			}
+			m.spentAt[c.at()] = true
+			r := m.foundRecord(s, c.at(), "Message-ID, behind an append whose answer was lost")
+			r.Origin = originAltered
+			found[key] = r
+			break
+		}
 	}
 	return found, nil
 }
