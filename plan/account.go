@@ -206,10 +206,11 @@ func (f fields) folder(key string) string {
 	switch {
 	case node == nil, strings.EqualFold(name, defaultFolder): // RFC 9051 §5.1
 		return defaultFolder
-	case strings.HasPrefix(name, `\`):
-		return f.specialFolder(key, name, node)
 	case strings.ContainsAny(name, "{}"):
 		f.problem(node, key, "must be one fixed name; {year} and {month} are for the folders of routes")
+	case strings.HasPrefix(name, `\`):
+		name = f.specialFolder(key, name, node)
+		f.levels(key, name, node)
 	default:
 		f.levels(key, name, node)
 	}
@@ -226,14 +227,21 @@ func (f fields) levels(key, name string, node *yaml.Node) {
 	}
 }
 
+// specialFolder reads a name that begins with a special use (RFC 6154 §2), and may go on
+// with levels below it.
 func (f fields) specialFolder(key, name string, node *yaml.Node) string {
+	first, rest, levels := strings.Cut(name, "/")
 	for _, use := range specialUse {
-		if strings.EqualFold(name, use) {
+		switch {
+		case !strings.EqualFold(first, use):
+		case levels:
+			return use + "/" + rest
+		default:
 			return use
 		}
 	}
 	f.problem(node, key, `must be %s if it starts with "\"%s`, orList(specialUse),
-		didYouMean(name, specialUse))
+		didYouMean(first, specialUse))
 	return name
 }
 

@@ -342,6 +342,7 @@ func TestHosts(t *testing.T) {
 func TestFolders(t *testing.T) {
 	for in, want := range map[string]string{
 		"inbox": "INBOX", `'\archive'`: `\Archive`, `\Junk`: `\Junk`, "INBOX/Old": "INBOX/Old",
+		`\archive/2024/alt`: `\Archive/2024/alt`,
 		"Entwürfe/2024 alt": "Entwürfe/2024 alt",
 	} {
 		c := parse(t, account("    folder: "+in))

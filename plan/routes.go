@@ -163,13 +163,8 @@ func (f fields) routeFolder(key string) string {
 	if node == nil {
 		return ""
 	}
-	first, rest, levels := strings.Cut(name, "/")
-	if strings.HasPrefix(first, `\`) {
-		first = f.specialFolder(key, first, node)
-		if levels {
-			first += "/" + rest
-		}
-		name = first
+	if strings.HasPrefix(name, `\`) {
+		name = f.specialFolder(key, name, node)
 	}
 	plain := strings.NewReplacer("{year}", "2000", "{month}", "01").Replace(name)
 	if strings.ContainsAny(plain, "{}") {
