@@ -100,8 +100,8 @@ var topics = []Topic{
 		Words: "resolver lookup timeout network down"},
 	{Name: "connection-refused", Symptom: "the connection is refused",
 		Cause: "nothing listens on that port, or a firewall turns this machine away",
-		Check: "compare port: with the provider's settings (POP3 995 or 110, IMAP 993 or 143), then ask whether POP3 " +
-			"is offered at all",
+		Check: "compare port: with the provider's settings (POP3 995 or 110, IMAP 993 or 143), then ask whether " +
+			"the provider offers that protocol at all",
 		Words: "port closed refused down firewall"},
 	{Name: "timeout", Symptom: "the server does not answer: time-out",
 		Cause: "a firewall drops the connection silently, or the host or port is wrong",
