@@ -36,6 +36,10 @@ const (
 	Google    = "google"
 )
 
+// clientPlaceholder is what popferry init writes where the id of an application belongs,
+// which only the user can know. A config that still has it is refused.
+const clientPlaceholder = "YOUR-APPLICATION-ID"
+
 // OAuth says how an endpoint gets tokens (RFC 6749). All that the provider
 // determines is filled in.
 type OAuth struct {
@@ -134,7 +138,10 @@ func (f *oauthFields) decode() *OAuth {
 		flow, _ := f.choice("flow", flows)
 		o.Flow = Flow(flow)
 	}
-	o.ClientID = f.optional("client_id")
+	if o.ClientID = f.optional("client_id"); o.ClientID == clientPlaceholder {
+		f.problem(f.find("client_id"), "client_id", "is a placeholder; put the id of an application "+
+			"there that is registered with the provider")
+	}
 	if f.find("client_secret") != nil {
 		o.ClientSecret = f.password("client_secret", o.ClientID)
 	}

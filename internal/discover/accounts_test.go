@@ -105,7 +105,11 @@ func TestWriteOAuth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := load(t, write(t, drafts...)).Accounts[0]
+	text := write(t, drafts...)
+	if _, err := plan.Parse("accounts.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), "placeholder") {
+		t.Errorf("without the id of an application: %v", err)
+	}
+	a := load(t, strings.Replace(text, "YOUR-APPLICATION-ID", "0000-1111", 1)).Accounts[0]
 	if a.Source.OAuth == nil || a.Source.OAuth.Provider != plan.Microsoft || a.Destination.OAuth != nil ||
 		a.Destination.Password.String() == "none" {
 		t.Errorf("%+v, %v", a.Source.OAuth, a.Destination.Password)
