@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -159,7 +158,10 @@ func farBeyond(count int) int { return 2*count + 100_000 }
 
 // endSizes makes the entries that UIDL is about.
 func (l *listing) endSizes() {
-	l.entries = slices.Grow(l.entries, l.sizes.count)
+	if l.sizes.count == 0 {
+		return
+	}
+	l.entries = make([]Entry, 0, l.sizes.count)
 	for _, piece := range l.sizes.pieces {
 		for _, s := range piece {
 			l.entries = append(l.entries, Entry{Number: s.number, Size: s.size})
