@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,6 +31,7 @@ type station struct {
 	server *dovecot.Server
 	dir    string
 	sent   map[string]map[string]int // by user and canonical content
+	more   string                    // of the bridge, in accounts.yaml
 }
 
 func newStation(t *testing.T, users ...string) *station {
@@ -63,7 +66,7 @@ func (s *station) configure(password string, users ...string) {
 		return fmt.Sprintf("{host: %s, port: %s, tls_ca: %s, username: %s, password: '%s'}", host, port,
 			s.server.Files.CA, user, password)
 	}
-	text := "bridge: {interval: 10s}\nsettle: 1s\naccounts:\n"
+	text := "bridge: {interval: 10s" + s.more + "}\nsettle: 1s\naccounts:\n"
 	for _, user := range users {
 		text += fmt.Sprintf("  - {name: %s, source: %s, destination: %s}\n", user, side(s.server.POP3S, user),
 			side(s.server.IMAPS, home(user)))
@@ -243,16 +246,22 @@ func TestBridgeStopsAmidALargeTransfer(t *testing.T) {
 	}
 }
 
-// TestBridgeReloads: a password that was wrong is right, and there is another account.
+// TestBridgeReloads: a password that was wrong is right, there is another account, and a
+// heartbeat.
 func TestBridgeReloads(t *testing.T) {
+	beats := make(chan bool, 100)
+	monitor := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { beats <- true }))
+	defer monitor.Close()
 	s := newStation(t)
 	s.configure("wrong", "alice")
 	s.deliver("alice", ordinary(5, 1)...)
 	s.deliver("bob", ordinary(5, 2)...)
 	bridge := s.bridge()
 	s.until("alice is refused", s.logged("result=credentials"))
+	s.more = ", heartbeat: '" + monitor.URL + "'"
 	s.configure(s.server.Password, "alice", "bob")
 	send(t, bridge, syscall.SIGHUP)
+	s.until("the heart beats", func() bool { return len(beats) > 0 })
 	s.until("alice's mail arrives", s.arrived("alice"))
 	s.until("bob's mail arrives", s.arrived("bob"))
 	s.ends(bridge)

@@ -74,6 +74,7 @@ type keeping struct {
 	bridge  *bridge.Bridge
 	news    *bridge.Newsroom
 	office  *post.Office
+	history *bridge.Recorder
 	token   atomic.Pointer[secret.Value] // of the status page
 
 	mu    sync.Mutex
@@ -105,23 +106,22 @@ func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error
 	memory := &bridge.Memory{Path: filepath.Join(a.state, "bridge-news.json"), Write: private.Write,
 		Failed: func(err error) { log.Error("what was told can't be remembered", "error", err) }}
 	k.news = &bridge.Newsroom{After: k.mayFail, Load: memory.Load, Save: memory.Save}
-	recorder := bridge.NewRecorder(s.journal, config.Bridge.History)
+	k.history = bridge.NewRecorder(s.journal, config.Bridge.History)
 	keeping := &bridge.Memory{Path: filepath.Join(a.state, paceFile), Write: private.Write,
 		Failed: func(err error) { log.Error("refused logins can't be remembered", "error", err) }}
-	k.bridge = bridge.New(bridge.Options{Finished: func(p bridge.Pass) { k.finished(p, recorder) },
-		Load: keeping.Load, Save: keeping.Save})
+	k.bridge = bridge.New(bridge.Options{Finished: k.finished, Load: keeping.Load, Save: keeping.Save})
 	listener, err := k.listen(ctx)
 	if err != nil {
 		return err
 	}
 	k.run(ctx, listener)
-	return recorder.Flush()
+	return k.history.Flush()
 }
 
 // finished has a pass written down, and told to whom it concerns.
-func (k *keeping) finished(p bridge.Pass, recorder *bridge.Recorder) {
+func (k *keeping) finished(p bridge.Pass) {
 	k.tell(p)
-	if err := recorder.Record(p); err != nil {
+	if err := k.history.Record(p); err != nil {
 		k.log.Error("the history can't be written", "error", err)
 	}
 	k.publish(k.news.From(p))
@@ -211,6 +211,9 @@ func (k *keeping) reload(ctx context.Context) {
 	if err == nil {
 		err = errors.Join(config.Resolve(ctx, k.names), config.ResolveBridge(ctx))
 	}
+	if err == nil {
+		err = k.office.Adopt(config.Bridge)
+	}
 	if err != nil {
 		k.log.Error("accounts.yaml is wrong, and the old one stays in force", "error", err)
 		return
@@ -219,6 +222,7 @@ func (k *keeping) reload(ctx context.Context) {
 	k.fleet = old.Next(k.options(config))
 	k.bridge.Adopt(k.accounts(config, k.fleet))
 	go old.Close()
+	k.history.Keep(config.Bridge.History)
 	k.reloadPage(config)
 	k.log.Info("accounts.yaml was read anew", "accounts", len(config.Accounts))
 }

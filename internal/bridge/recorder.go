@@ -22,15 +22,22 @@ type History interface {
 // others summed up.
 type Recorder struct {
 	history History
-	keep    time.Duration
 
 	mu    sync.Mutex
+	keep  time.Duration
 	quiet map[string]journal.Pass
 }
 
 // NewRecorder makes one that forgets what is longer ago than keep.
 func NewRecorder(h History, keep time.Duration) *Recorder {
 	return &Recorder{history: h, keep: keep, quiet: map[string]journal.Pass{}}
+}
+
+// Keep changes for how long passes are remembered.
+func (r *Recorder) Keep(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keep = d
 }
 
 // Record takes in a pass.

@@ -15,11 +15,13 @@ import (
 type kept struct {
 	passes []journal.Pass
 	writes int
+	keep   time.Duration
 }
 
-func (k *kept) RecordPasses(_ context.Context, passes []journal.Pass, _ time.Duration) error {
+func (k *kept) RecordPasses(_ context.Context, passes []journal.Pass, keep time.Duration) error {
 	k.passes = append(k.passes, passes...)
 	k.writes++
+	k.keep = keep
 	return nil
 }
 
@@ -56,7 +58,14 @@ func TestRecorder(t *testing.T) {
 	record(2000, ferry.AccountReport{})
 	record(2005, ferry.AccountReport{ExitCode: fault.Temporary, Error: &ferry.ErrorReport{Message: "away", Hint: "wait"}})
 	record(2010, ferry.AccountReport{Totals: ferry.Totals{Delivered: 2}})
-	if len(k.passes) != 3 || k.passes[0].Passes != 1 || k.passes[1].Error != "away" || k.passes[1].Code != 75 || k.passes[2].Delivered != 2 {
+	if r.Keep(2 * time.Hour); k.keep != time.Hour {
+		t.Errorf("kept for %v", k.keep)
+	}
+	record(2015, ferry.AccountReport{Totals: ferry.Totals{Delivered: 1}})
+	if k.keep != 2*time.Hour {
+		t.Errorf("then kept for %v", k.keep)
+	}
+	if len(k.passes) != 4 || k.passes[0].Passes != 1 || k.passes[1].Error != "away" || k.passes[1].Code != 75 || k.passes[2].Delivered != 2 {
 		t.Errorf("%+v", k.passes)
 	}
 }

@@ -41,6 +41,12 @@ func mail(m plan.AlertMail) (func(context.Context, bridge.News) error, error) {
 	}, nil
 }
 
+// partsOf is what decides how mail is sent, wherever in the file it stands.
+func partsOf(m plan.AlertMail) []any {
+	ca, _ := os.ReadFile(m.CAFile) // mail says what is wrong with it
+	return []any{m.Endpoint, ca, m.Username, m.Password.Secret, m.From, m.To}
+}
+
 // submit is one session (RFC 5321, RFC 8314 §3.3).
 func submit(ctx context.Context, m plan.AlertMail, config *tls.Config, text []byte) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", m.Address())

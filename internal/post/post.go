@@ -12,6 +12,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -38,20 +40,25 @@ const (
 type way struct {
 	name string
 	send func(context.Context, bridge.News) error
-	news chan bridge.News
+	as   any // what it was made of: one of equal parts is the same way
+
+	news   chan bridge.News
+	ctx    context.Context
+	cancel context.CancelFunc
 }
 
 // Office sends news.
 type Office struct {
 	log  *slog.Logger
-	ways []*way
+	work sync.WaitGroup
+	beat chan struct{}
 
 	ctx    context.Context
 	cancel context.CancelFunc
-	work   sync.WaitGroup
 
+	mu    sync.Mutex
+	ways  []*way
 	heart func(context.Context) error // nil for none
-	beat  chan struct{}
 }
 
 // Open makes an office with all the ways that a configuration names; its secrets have
@@ -59,35 +66,78 @@ type Office struct {
 func Open(b plan.Bridge, log *slog.Logger) (*Office, error) {
 	o := &Office{log: log, beat: make(chan struct{}, 1)}
 	o.ctx, o.cancel = context.WithCancel(context.Background())
-	if b.Alerts.Webhook.Given() {
-		o.add("webhook", webhook(b.Alerts.Webhook.Secret))
+	if err := o.Adopt(b); err != nil {
+		o.cancel()
+		return nil, err
 	}
-	if len(b.Alerts.Command) > 0 {
-		o.add("command", command(b.Alerts.Command))
-	}
-	if b.Alerts.Mail != nil {
-		send, err := mail(*b.Alerts.Mail)
-		if err != nil {
-			o.cancel()
-			return nil, err
-		}
-		o.add("mail", send)
-	}
-	if b.Heartbeat.Given() {
-		o.heart = ping(b.Heartbeat.Secret)
-		o.work.Go(o.beats)
-	}
+	o.work.Go(o.beats)
 	return o, nil
 }
 
-func (o *Office) add(name string, send func(context.Context, bridge.News) error) {
-	w := &way{name, send, make(chan bridge.News, queued)}
-	o.ways = append(o.ways, w)
+// Adopt goes over to another configuration. What waits for a way that is in both waits
+// on; one that is gone gets a moment for it. After an error nothing has changed.
+func (o *Office) Adopt(b plan.Bridge) error {
+	next, err := waysOf(b.Alerts)
+	if err != nil {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	before := o.ways
+	o.ways = nil
+	for _, w := range next {
+		i := slices.IndexFunc(before, func(old *way) bool { return old.name == w.name && reflect.DeepEqual(old.as, w.as) })
+		if i >= 0 {
+			w = before[i]
+			before = slices.Delete(before, i, i+1)
+		} else {
+			o.start(w)
+		}
+		o.ways = append(o.ways, w)
+	}
+	for _, w := range before {
+		w.end()
+	}
+	o.heart = nil
+	if b.Heartbeat.Given() {
+		o.heart = ping(b.Heartbeat.Secret)
+	}
+	return nil
+}
+
+func waysOf(a plan.Alerts) (ways []*way, err error) {
+	if a.Webhook.Given() {
+		ways = append(ways, &way{name: "webhook", send: webhook(a.Webhook.Secret), as: a.Webhook.Secret})
+	}
+	if len(a.Command) > 0 {
+		ways = append(ways, &way{name: "command", send: command(a.Command), as: a.Command})
+	}
+	if a.Mail != nil {
+		send, err := mail(*a.Mail)
+		if err != nil {
+			return nil, err
+		}
+		ways = append(ways, &way{name: "mail", send: send, as: partsOf(*a.Mail)})
+	}
+	return ways, nil
+}
+
+func (o *Office) start(w *way) {
+	w.news = make(chan bridge.News, queued)
+	w.ctx, w.cancel = context.WithCancel(o.ctx)
 	o.work.Go(func() { o.deliver(w) })
+}
+
+// end gives what waits a moment to leave. Nothing may be sent after it.
+func (w *way) end() {
+	close(w.news)
+	time.AfterFunc(5*time.Second, w.cancel)
 }
 
 // Send has news brought to everybody.
 func (o *Office) Send(n bridge.News) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for _, w := range o.ways {
 		select {
 		case w.news <- n:
@@ -107,9 +157,12 @@ func (o *Office) Beat() {
 
 // Close gives what waits a moment to leave, and ends the office.
 func (o *Office) Close() {
+	o.mu.Lock()
 	for _, w := range o.ways {
-		close(w.news)
+		w.end()
 	}
+	o.ways = nil
+	o.mu.Unlock()
 	timer := time.AfterFunc(5*time.Second, o.cancel)
 	defer timer.Stop()
 	close(o.beat)
@@ -119,20 +172,21 @@ func (o *Office) Close() {
 
 // deliver brings one after the other.
 func (o *Office) deliver(w *way) {
+	defer w.cancel()
 	for n := range w.news {
-		if err := o.persist(func(ctx context.Context) error { return w.send(ctx, n) }); err != nil {
+		if err := w.persist(func(ctx context.Context) error { return w.send(ctx, n) }); err != nil {
 			o.log.Error("news could not be brought", "by", w.name, "account", n.Account, "text", n.Text,
 				"error", err, "check", fault.HintOf(err))
 		}
 	}
 }
 
-// persist tries until it succeeds, it is hopeless, or the office closes.
-func (o *Office) persist(try func(context.Context) error) error {
+// persist tries until it succeeds, it is hopeless, or the way ends.
+func (w *way) persist(try func(context.Context) error) error {
 	wait := &backoff.ExponentialBackOff{InitialInterval: 2 * time.Second, RandomizationFactor: 0.3, Multiplier: 3,
 		MaxInterval: 15 * time.Minute}
-	_, err := backoff.Retry(o.ctx, func() (struct{}, error) {
-		ctx, cancel := context.WithTimeout(o.ctx, each)
+	_, err := backoff.Retry(w.ctx, func() (struct{}, error) {
+		ctx, cancel := context.WithTimeout(w.ctx, each)
 		defer cancel()
 		err := try(ctx)
 		if err != nil && fault.CodeOf(err) != fault.Temporary {
@@ -147,8 +201,14 @@ func (o *Office) persist(try func(context.Context) error) error {
 // that fails is no matter: the next follows, and who waits for it notices.
 func (o *Office) beats() {
 	for range o.beat {
+		o.mu.Lock()
+		heart := o.heart
+		o.mu.Unlock()
+		if heart == nil {
+			continue
+		}
 		ctx, cancel := context.WithTimeout(o.ctx, each)
-		if err := o.heart(ctx); err != nil {
+		if err := heart(ctx); err != nil {
 			o.log.Warn("the heartbeat was not taken", "error", err)
 		}
 		cancel()

@@ -110,6 +110,58 @@ func TestWebhook(t *testing.T) {
 	}
 }
 
+// TestAdopt: what waits for a way that is as before waits on; a new one, and a new
+// heartbeat, get what comes then.
+func TestAdopt(t *testing.T) {
+	refused, got := make(chan bool, 1), make(chan string, 20)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var n bridge.News
+		if r.Method == "POST" {
+			if err := json.NewDecoder(r.Body).Decode(&n); err != nil {
+				t.Error(err)
+			}
+		}
+		if r.URL.Path == "/one" && len(refused) == 0 {
+			refused <- true
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		got <- r.URL.Path + " " + n.Account
+	}))
+	defer server.Close()
+	o, _ := open(t, config(t, "alerts: {webhook: '"+server.URL+"/one'}"))
+	defer o.Close()
+	adopt := func(lines ...string) {
+		t.Helper()
+		if err := o.Adopt(config(t, lines...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	await := func(want string) {
+		t.Helper()
+		if found := <-got; found != want {
+			t.Errorf("%q came, want %q", found, want)
+		}
+	}
+	o.Send(news)
+	for len(refused) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	adopt("interval: 1h", "alerts:", "  webhook: '"+server.URL+"/one'")
+	await("/one alice")
+	wrong := config(t, "alerts: {mail: {host: 127.0.0.1, tls_ca: '"+os.DevNull+"', from: a@example.org, to: b@example.org}}")
+	if err := o.Adopt(wrong); err == nil {
+		t.Error("a certificate authority that is none was taken")
+	}
+	o.Send(news)
+	await("/one alice")
+	adopt("alerts: {webhook: '"+server.URL+"/two'}", "heartbeat: '"+server.URL+"/beat'")
+	o.Send(news)
+	await("/two alice")
+	o.Beat()
+	await("/beat ")
+}
+
 // TestHopelessWebhook: refused, redirected, or not there.
 func TestHopelessWebhook(t *testing.T) {
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("followed a redirect") }))
