@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
@@ -41,17 +42,41 @@ func TestLostAnswerOfAServerThatRewrites(t *testing.T) {
 				p := newPair(t, popd.Options{}, io, all...)
 				p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
 				r := p.run(fault.OK, len(all))
-				if cuts == 0 || len(p.imap.Mailbox("INBOX")) != len(all) {
+				copies := len(all)
+				if name != "fields added" && plus == "one by one" {
+					copies++ // one is too few to tell from another version of the mail
+				}
+				if cuts == 0 || len(p.imap.Mailbox("INBOX")) != copies {
 					t.Errorf("%d cuts, %d of %d messages arrived", cuts, len(p.imap.Mailbox("INBOX")), len(all))
 				}
 				if r.Totals.Deleted > 0 && name != "fields added" || len(p.pop.Messages())+r.Totals.Deleted != len(all) {
 					t.Errorf("%+v, %d are left", r.Totals, len(p.pop.Messages()))
 				}
 				p.run(fault.OK, 0)
-				if n := len(p.imap.Mailbox("INBOX")); n != len(all) {
+				if n := len(p.imap.Mailbox("INBOX")); n != copies {
 					t.Errorf("%d messages after a second run", n)
 				}
 			})
 		}
 	}
+}
+
+// TestAnotherVersionInTheWindow: mail that never arrived is sent again, whatever a mailing
+// list has made of it in the meantime.
+func TestAnotherVersionInTheWindow(t *testing.T) {
+	mail := ordinary(1, 8)
+	version := append(bytes.Clone(mail[0]), "-- \r\nthe list\r\n"...)
+	cuts := 0
+	var p *pair
+	io := imapd.Options{Reply: func(e imapd.Event) imapd.Action {
+		if e.Stage == imapd.AtStore && e.Command == "APPEND" && cuts == 0 {
+			cuts++
+			p.imap.User("").Deliver("INBOX", version, nil, time.Time{})
+			return imapd.Action{Cut: imapd.RST}
+		}
+		return imapd.Action{}
+	}}
+	p = newPair(t, popd.Options{}, io, mail...)
+	p.run(fault.OK, 1)
+	p.arrived(mail[0], version)
 }

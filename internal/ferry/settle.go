@@ -207,9 +207,9 @@ func (m *matcher) lookup(ctx context.Context, open []journal.Record) (map[string
 }
 
 // inWindow finds appends in what came since they were sent, as a destination that
-// rewrites mail has it: by Message-ID and text, or by Message-ID, Date, From and Subject.
-// Elsewhere that proves nothing; there it is enough to not send them again, and never to
-// delete one from POP3.
+// rewrites mail has it: by Message-ID and text, or, where that goes for many, by
+// Message-ID, Date, From and Subject. Fewer may be versions that others put there, such as
+// mailing lists. It is enough to not send them again, and never to delete one from POP3.
 func (m *matcher) inWindow(ctx context.Context, sums map[string]message.Summary, from spot) (map[string]journal.Record, error) {
 	candidates, err := m.candidates(ctx, sums, []*folder{from.in})
 	if err != nil {
@@ -220,24 +220,47 @@ func (m *matcher) inWindow(ctx context.Context, sums map[string]message.Summary,
 	if err != nil {
 		return nil, err
 	}
-	found := map[string]journal.Record{}
+	texts := m.pair(sums, candidates, func(s message.Summary, c candidate) bool {
+		l, there := likenesses[c.at()]
+		return there && c.Sum != nil && s.Body == c.Sum.Body && !s.Body.IsZero() &&
+			(s.MessageID != "" || s.Loose == l.Loose)
+	})
+	for key, r := range texts {
+		m.spentAt[spot{from.in, r.UID}] = true
+		delete(sums, key)
+	}
+	origins := m.pair(sums, candidates, func(s message.Summary, c candidate) bool {
+		l, there := likenesses[c.at()]
+		return there && s.MessageID != "" && s.Loose == l.Loose
+	})
+	if len(origins) < manyNamesakes {
+		return texts, nil
+	}
+	for key, r := range origins {
+		m.spentAt[spot{from.in, r.UID}] = true
+		texts[key] = r
+	}
+	return texts, nil
+}
+
+// pair gives each message the first free candidate of its Message-ID that is like it.
+func (m *matcher) pair(sums map[string]message.Summary, candidates []candidate,
+	alike func(message.Summary, candidate) bool) map[string]journal.Record {
+	found, taken := map[string]journal.Record{}, map[spot]bool{}
 	for _, key := range inOrder(sums) {
 		s := sums[key]
 		for _, c := range candidates {
-			l, there := likenesses[c.at()]
-			sameText := c.Sum != nil && s.Body == c.Sum.Body && !s.Body.IsZero()
-			sameOrigin := s.MessageID != "" && s.Loose == l.Loose
-			if c.MessageID != s.MessageID || !there || m.spentAt[c.at()] || !sameText && !sameOrigin {
+			if c.MessageID != s.MessageID || m.spentAt[c.at()] || taken[c.at()] || !alike(s, c) {
 				continue
 			}
-			m.spentAt[c.at()] = true
+			taken[c.at()] = true
 			r := m.foundRecord(s, c.at(), "Message-ID, behind an append whose answer was lost")
 			r.Origin = originAltered
 			found[key] = r
 			break
 		}
 	}
-	return found, nil
+	return found
 }
 
 func inTurn(a, b spot) int { return cmp.Or(byMailbox(a.in, b.in), cmp.Compare(a.uid, b.uid)) }
