@@ -1,0 +1,114 @@
+package ferry
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/pop"
+)
+
+// mayQuit reports whether the session may end in QUIT: all that it retrieved is
+// delivered or held (I2). A server that announces EXPIRE 0, or may want to, takes QUIT
+// for the deletion of all that was retrieved (RFC 2449 §6.7), though it is to be kept,
+// or was not read back yet (I1), or can't be delivered; without QUIT nothing goes.
+func (t *trip) mayQuit(source *pop.Maildrop) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if mayExpireAtOnce(source) {
+		return t.session.retrieved == 0
+	}
+	return t.session.retrieved == t.session.resolved
+}
+
+// mayExpireAtOnce reports a server that keeps nothing that was retrieved, as far as
+// anybody knows.
+func mayExpireAtOnce(source *pop.Maildrop) bool {
+	caps := source.Capabilities()
+	return caps.Expire == "0" || caps.Unsure
+}
+
+// leave ends the POP3 session: with QUIT where nothing was retrieved that is not
+// safe by now, else by closing the socket. The answer is waited for in the
+// background, since nothing depends on it but the next session.
+func (t *trip) leave(ctx context.Context) {
+	source := t.source
+	if source == nil {
+		return
+	}
+	t.source = nil
+	quit := t.mayQuit(source)
+	if quit && t.session.retrieved > 0 {
+		t.quit.Store(true)
+	}
+	t.farewell.Go(func() {
+		defer source.Close()
+		if !quit {
+			return
+		}
+		// Nothing is marked for deletion: a QUIT that fails changes nothing.
+		if err := guard(func() error { return source.Quit(ctx) }); err != nil {
+			t.note("the POP3 server did not say goodbye: %v", err)
+		}
+	})
+}
+
+// close gives everything back, whatever state the trip is in.
+func (t *trip) close() {
+	if t.source != nil {
+		t.source.Close()
+	}
+	t.closePurses()
+	t.dest.close()
+	t.farewell.Wait()
+	t.engine.hosts.release(sourcePlace(t.account))
+	if !t.glances { // else nobody needed it
+		t.engine.folders.release(t.engine.turns(t.account)...)
+	}
+	t.engine.slots.end(t.slot)
+}
+
+// LastRun is how an account's last run ended, as `status` shows it.
+type LastRun struct {
+	At       time.Time    `json:"at"`
+	Seconds  float64      `json:"seconds"`
+	ExitCode fault.Code   `json:"exit_code"`
+	Totals   Totals       `json:"totals"`
+	Error    *ErrorReport `json:"error,omitempty"`
+}
+
+// finish completes the report and lets the journal remember how it ended.
+func (t *trip) finish(err error, took time.Duration) AccountReport {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	r := &t.report
+	r.Seconds = took.Seconds()
+	r.Waiting = len(t.parked)
+	if len(t.account.Routes) > 0 {
+		r.Folders = slices.SortedFunc(maps.Values(t.got), func(a, b FolderReport) int {
+			return cmp.Compare(a.Folder, b.Folder)
+		})
+	}
+	r.Error = NewErrorReport(err)
+	r.ExitCode = fault.CodeOf(err)
+	if r.Held > 0 {
+		r.ExitCode = fault.Worst(r.ExitCode, fault.Held)
+	}
+	r.NotBefore, r.Resting = t.notBefore(err), errors.Is(err, errLater)
+	if t.ledger == nil || t.silent || t.idle && !t.worthSaying(r.ExitCode) {
+		return *r
+	}
+	_ = t.learnClock(context.Background(), t.clock.Next(t.opened, t.now())) // as below
+	last, encodeErr := json.Marshal(LastRun{t.now().UTC(), r.Seconds, r.ExitCode, r.Totals, r.Error})
+	if encodeErr == nil {
+		// The run is over and its context may be too; the fact is a courtesy to
+		// `status`, so that its loss changes no exit status.
+		_ = t.ledger.SetFact(context.Background(), factLastRun, string(last))
+	}
+	return *r
+}
