@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"net/netip"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -88,18 +87,7 @@ func (v *visits) visit(ctx context.Context, e plan.Endpoint, dial, work func() e
 	if err != nil {
 		return err
 	}
-	return guard(work)
-}
-
-// guard turns a panic into an error: one account never stops the others.
-func guard(work func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fault.New(fault.Internal, "internal error: %v", v).
-				WithHint("please report this:\n%s", debug.Stack())
-		}
-	}()
-	return work()
+	return fault.Guard(work)
 }
 
 // dial tries a server that is not known to fail.
@@ -107,7 +95,7 @@ func (v *visits) dial(e plan.Endpoint, dial func() error) error {
 	if err := v.failure(e); err != nil {
 		return err
 	}
-	err := guard(dial)
+	err := fault.Guard(dial)
 	if err != nil && lasting(e, err) {
 		v.mu.Lock()
 		defer v.mu.Unlock()

@@ -106,7 +106,7 @@ func (t *trip) newPipeline(ctx context.Context) (p *pipeline, end func()) {
 // run starts a part of the pipeline.
 func (p *pipeline) run(part func() error) {
 	p.parts.Go(func() {
-		if err := guard(part); err != nil {
+		if err := fault.Guard(part); err != nil {
 			p.fail(err)
 		}
 	})

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -166,18 +165,7 @@ func (t *trip) one(ctx context.Context, work func(*trip, context.Context) error)
 // safely makes a panic an error of this account: the others go on.
 func (t *trip) safely(ctx context.Context, work func(*trip, context.Context) error) (err error) {
 	defer t.close()
-	return guard(func() error { return work(t, ctx) })
-}
-
-// guard turns a panic into an error. Every goroutine of a trip runs under it.
-func guard(work func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = fault.New(fault.Internal, "internal error: %v", v).
-				WithHint("please report this:\n%s", debug.Stack())
-		}
-	}()
-	return work()
+	return fault.Guard(func() error { return work(t, ctx) })
 }
 
 // spool is where the messages of a trip rest.

@@ -52,7 +52,7 @@ func (t *trip) leave(ctx context.Context) {
 			return
 		}
 		// Nothing is marked for deletion: a QUIT that fails changes nothing.
-		if err := guard(func() error { return source.Quit(ctx) }); err != nil {
+		if err := fault.Guard(func() error { return source.Quit(ctx) }); err != nil {
 			t.note("the POP3 server did not say goodbye: %v", err)
 		}
 	})

@@ -77,7 +77,7 @@ func (l *lane) run() error {
 	var g errgroup.Group
 	g.Go(func() error {
 		defer close(under)
-		return guard(func() error { return l.write(under) })
+		return fault.Guard(func() error { return l.write(under) })
 	})
 	g.Go(func() error { return l.conclude(under) })
 	return g.Wait()
@@ -137,7 +137,7 @@ func (l *lane) items(batch []*parcel) []imapdst.Item {
 func (l *lane) conclude(under <-chan shipment) error {
 	var first error
 	for s := range under {
-		err := guard(func() error {
+		err := fault.Guard(func() error {
 			defer s.done()
 			return l.record(s.batch, s.pending.Wait(l.p.hard))
 		})

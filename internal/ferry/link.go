@@ -198,7 +198,7 @@ func (l *link) giveAway() {
 	defer l.unlock()
 	defer l.leaving.Store(false)
 	defer l.unplace()
-	_ = guard(func() error { l.hangUp(l.get()); return nil }) // whatever happens, it is over
+	_ = fault.Guard(func() error { l.hangUp(l.get()); return nil }) // whatever happens, it is over
 }
 
 // errBonus is why a link that is dispensable is not opened again.

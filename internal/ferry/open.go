@@ -20,10 +20,10 @@ func (t *trip) open(ctx context.Context, create bool) error {
 	var source, dest error
 	var both sync.WaitGroup
 	if t.source == nil {
-		both.Go(func() { source = guard(func() error { return t.openBusySource(ctx) }) })
+		both.Go(func() { source = fault.Guard(func() error { return t.openBusySource(ctx) }) })
 	}
 	both.Go(func() {
-		dest = guard(func() error { return t.dest.open(ctx, create && len(t.account.Routes) == 0) })
+		dest = fault.Guard(func() error { return t.dest.open(ctx, create && len(t.account.Routes) == 0) })
 	})
 	both.Wait()
 	if source != nil && dest != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
 )
@@ -19,7 +20,7 @@ func (p *pipeline) pack() error {
 // eachBatch calls fn with one batch after the other. Its failure ends the fetcher
 // first, and then what that still hands over is released.
 func (p *pipeline) eachBatch(fn func([]*parcel) error) error {
-	err := guard(func() error {
+	err := fault.Guard(func() error {
 		for open := true; open; {
 			var batch []*parcel
 			batch, open = p.gather()
