@@ -76,6 +76,9 @@ func (a *app) handover(ctx context.Context, names []string, o handoverOptions) e
 		if r.files, err = o.write(cards); err != nil {
 			return err
 		}
+	case !a.json && a.report != "":
+		return fault.New(fault.Usage, "--report tells where each card is, and without --out there are no files").
+			WithHint("add --out DIR, or leave --report out")
 	case !a.json:
 		return o.writer()(a.stdout, cards)
 	}

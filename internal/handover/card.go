@@ -3,6 +3,7 @@ package handover
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/popferry/popferry/internal/discover"
@@ -29,6 +30,9 @@ type Card struct {
 	FirstPage string `json:"first_page"`
 	// Folder is where the mail is, if it is not the inbox.
 	Folder string `json:"folder"`
+	// Sorted are the folders that some of the mail is sorted into, without the parts of
+	// their names that depend on its date.
+	Sorted []string `json:"sorted,omitempty"`
 	// Old is the POP3 server that the mail came from, and Kept what stays there.
 	Old  string `json:"old"`
 	Kept string `json:"kept"`
@@ -51,7 +55,8 @@ func New(a plan.Account, outgoing *Server) Card {
 	by := providerOf(a)
 	c := Card{Account: a.Name, Address: Address(a), Outgoing: outgoing, Page: by.Access.Page,
 		Incoming: Server{to.Host, to.Port, encryption(to.TLS), to.Mailbox()},
-		SignIn:   signIn(ownAuth(to), by), Old: a.Source.Host, Kept: kept(a.Keep)}
+		SignIn:   signIn(ownAuth(to), by), Old: a.Source.Host, Kept: kept(a.Keep),
+		Sorted: sorted(a)}
 	if on := by.SwitchOn; on != nil && on.IMAP {
 		c.First = "IMAP has to be switched on for the account: " + on.Where + "."
 		c.FirstPage = on.Page
@@ -60,6 +65,18 @@ func New(a plan.Account, outgoing *Server) Card {
 		c.Folder = strings.TrimPrefix(a.Folder, `\`)
 	}
 	return c
+}
+
+// sorted lists where routes send mail, other than the account's own folder.
+func sorted(a plan.Account) (folders []string) {
+	own := strings.TrimPrefix(a.Folder, `\`)
+	for _, r := range a.Routes {
+		folder, _, _ := strings.Cut(strings.TrimPrefix(r.Folder, `\`), "{")
+		if folder = strings.TrimRight(folder, "/-. "); folder != "" && folder != own && !slices.Contains(folders, folder) {
+			folders = append(folders, folder)
+		}
+	}
+	return folders
 }
 
 // providerOf is whose IMAP server an account has; its ID is empty if nobody knows. Two
@@ -139,6 +156,9 @@ func kept(k plan.Keep) string {
 
 func days(k plan.Keep) string {
 	n, _ := strings.CutSuffix(k.String(), "d")
+	if n == "1" {
+		return "1 day"
+	}
 	return n + " days"
 }
 

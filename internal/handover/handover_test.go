@@ -10,8 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/net/html"
 
@@ -36,6 +38,10 @@ accounts:
     destination: {host: imap.gmail.com, username: bob@gmail.com}
     keep: 30d
     folder: \Archive
+    routes:
+      - {match: {from: "*@lists.example"}, folder: Lists/Go}
+      - {match: {older_than: 365d}, folder: '\Archive/{year}'}
+      - {match: {older_than: 30d}, folder: 'Old {year}'}
   - source: {username: carol}
     destination: {host: imap.gmx.net, username: carol@gmx.de, port: 143, tls: starttls}
     keep: delivered
@@ -105,7 +111,7 @@ func TestWhatIsOnACard(t *testing.T) {
 		t.Errorf("alice: %+v", got)
 	}
 	if got := list[1]; *got.Outgoing != (handover.Server{"smtp.gmail.com", 465, "SSL/TLS", "bob@gmail.com"}) ||
-		got.Folder != "Archive" || !strings.Contains(got.Kept, "removed 30 days after") ||
+		got.Folder != "Archive" || !slices.Equal(got.Sorted, []string{"Lists/Go", "Old"}) || !strings.Contains(got.Kept, "removed 30 days after") ||
 		!strings.Contains(got.SignIn, "app password") || !strings.HasPrefix(got.Page, "https://") {
 		t.Errorf("bob: %+v", got)
 	}
@@ -205,7 +211,11 @@ func TestSharedLogin(t *testing.T) {
 	a := plan.Account{Name: "alice",
 		Source:      plan.Endpoint{Username: "admin@old.example", AuthorizeAs: "alice@old.example"},
 		Destination: plan.Endpoint{Username: "admin@new.example", AuthorizeAs: "alice@new.example", Auth: "xoauth2"}}
+	a.Keep = plan.Keep{Delete: true, For: 24 * time.Hour}
 	c := handover.New(a, nil)
+	if !strings.Contains(c.Kept, " 1 day after") {
+		t.Errorf("%s", c.Kept)
+	}
 	if c.Address != "alice@new.example" || c.Incoming.Username != "alice@new.example" || strings.Contains(c.SignIn, "OAuth") {
 		t.Errorf("%+v", c)
 	}

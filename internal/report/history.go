@@ -52,14 +52,20 @@ type HistoryDay struct {
 	HistoryCounts
 }
 
+// maxDays bounds the days that a report tells apart: the last ten years.
+const maxDays = 3660
+
 // NewHistory starts a report on a span of time.
 func NewHistory(since, until time.Time) *HistoryReport {
 	r := &HistoryReport{Version: HistoryVersion, Since: since.UTC(), Until: until.UTC(), Accounts: []HistoryAccount{},
 		Days: []HistoryDay{}}
-	last := until.Local()
-	for day := since.Local(); ; day = day.AddDate(0, 0, 1) {
+	last, day := until.Local(), since.Local()
+	if first := last.AddDate(0, 0, 1-maxDays); day.Before(first) {
+		day = first
+	}
+	for ; ; day = day.AddDate(0, 0, 1) {
 		r.Days = append(r.Days, HistoryDay{Day: day.Format(time.DateOnly)})
-		if day.Format(time.DateOnly) >= last.Format(time.DateOnly) || len(r.Days) > 3660 {
+		if day.Format(time.DateOnly) >= last.Format(time.DateOnly) {
 			return r
 		}
 	}

@@ -24,6 +24,15 @@ func week() *report.HistoryReport {
 	return r
 }
 
+// The last days are those that a long span has room for.
+func TestLongHistory(t *testing.T) {
+	r := report.NewHistory(started.AddDate(-25, 0, 0), started)
+	r.Add(journal.Pass{Account: "alice", Started: started, Passes: 1})
+	if last := r.Days[len(r.Days)-1]; last.Passes != 1 || len(r.Days) != 3660 {
+		t.Errorf("%d days, the last is %+v", len(r.Days), last)
+	}
+}
+
 func TestHistory(t *testing.T) {
 	r := week()
 	if len(r.Days) != 7 || r.Days[6].Delivered != 18 || r.Days[6].Failed != 1 || r.Totals.Passes != 79 || r.Totals.Delivered != 63 {
