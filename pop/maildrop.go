@@ -113,6 +113,8 @@ type Maildrop struct {
 	// a message; see dots.go.
 	plainFirst bool
 	turns      int
+	// named is the message that the last answer to LIST was about.
+	named int
 	// greeting is what the server said first; APOP needs it.
 	greeting string
 	// mechanism is how we log in, refused what it said about a refusal.

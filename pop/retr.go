@@ -48,9 +48,8 @@ type fetch struct {
 	// body is the message being read; settled tells that it left the queue.
 	body    *body
 	settled bool
-	// last is the message before, and lastBody what was read of it, if it was. Seed
-	// is for comparing two bodies.
-	last     Entry
+	// lastBody is what was read of the message before, if it was. Seed is for comparing
+	// two bodies.
 	lastBody *body
 	seed     maphash.Seed
 }
@@ -62,7 +61,7 @@ func (f *fetch) run(ctx context.Context) error {
 		if err := f.one(ctx, e); err != nil {
 			return err
 		}
-		f.last, f.lastBody = e, f.body
+		f.lastBody = f.body
 	}
 	defer f.m.conn.Begin(ctx)()
 	return f.queue.finish()

@@ -29,11 +29,12 @@ func whose(reply status) (number int, bare bool) {
 	return number, len(text) == 0
 }
 
-// strays reports whether the answer to a LIST came in the place of that to RETR: its
-// own was left out, or that of the message before came twice.
+// strays reports whether the answer to a LIST came in the place of that to RETR or TOP:
+// its own was left out, or one before came twice, be it in an earlier call. With text
+// behind the size it is only taken for one of this message or the last one named.
 func (f *fetch) strays(e Entry, reply status) bool {
 	number, bare := whose(reply)
-	return f.queue.named && bare && (number == e.Number || number == f.last.Number)
+	return f.queue.named && number > 0 && (bare || number == e.Number || number == f.m.named)
 }
 
 // named reads the answer to the LIST behind a message.
@@ -43,6 +44,7 @@ func (f *fetch) named(e Entry, refused bool) error {
 		return err
 	}
 	number, _ := whose(reply)
+	f.m.named = number
 	if number != e.Number && !(refused && !reply.ok) { // no such message, it may say twice
 		return f.outOfStep(e, fmt.Sprintf("LIST %d", e.Number), reply)
 	}

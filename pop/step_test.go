@@ -76,6 +76,45 @@ func miscounted(t *testing.T, o popd.Options, window int, top bool) {
 	}
 }
 
+// M10: the answer to a LIST comes once more when the next call has begun, or has words
+// behind the size. No message may begin with it.
+func TestM10LateNames(t *testing.T) {
+	for _, words := range []string{"", " octets"} {
+		for twice := 1; twice <= 4; twice++ {
+			o := popd.Options{Reply: func(cmd string, n int) ([]byte, bool) {
+				raw := fmt.Appendf(nil, "+OK %d %d%s\r\n", n, 37, words)
+				if n == twice {
+					raw = append(raw, raw...)
+				}
+				return raw, cmd == "LIST" && n > 0
+			}}
+			for split := range 5 {
+				t.Run(fmt.Sprintf("%q/%d/%d", words, twice, split), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { calledTwice(t, o, split) })
+				})
+			}
+		}
+	}
+}
+
+func calledTwice(t *testing.T, o popd.Options, split int) {
+	m := dial(t, over(serve(t, o, five()...)))
+	entries := list(t, m)
+	var headers, got []fetched
+	err := m.Top(t.Context(), entries[:split], 100, collect(&headers))
+	if err == nil {
+		err = m.Retrieve(t.Context(), entries[split:], collect(&got))
+	}
+	for _, g := range append(headers, got...) {
+		if text := five()[g.number-1]; g.err != nil || g.text != text {
+			t.Errorf("message %d is %q, error %v", g.number, g.text, g.err)
+		}
+	}
+	if !errors.Is(err, pop.ErrOutOfStep) {
+		t.Errorf("%v", err)
+	}
+}
+
 // With several commands on their way it is noticed at once, and said.
 func TestM10Said(t *testing.T) {
 	for name, test := range map[string]struct {
