@@ -75,11 +75,16 @@ func unknownWay(s status) bool {
 // the password.
 func (l *login) mayBeForm(s status) bool {
 	return sasl.IsScram(l.mechanism) && l.options.Auth == authAuto && (s.code == "" || s.code == "AUTHENTICATIONFAILED") &&
-		!unknownWay(s) && (l.conn.Secure() || l.options.Endpoint.Loopback())
+		!unknownWay(s) && l.mayLeaveScram()
 }
 
-// withoutScram tries the first of the ways left that is no SCRAM. If the session ends
-// over it, what was said of SCRAM counts.
+// mayLeaveScram tells that nobody listens to what the other ways say of the password.
+func (l *login) mayLeaveScram() bool {
+	return l.conn.Secure() || l.options.Endpoint.StaysHere()
+}
+
+// withoutScram tries the first of the ways left that is no SCRAM. If the server ends the
+// session over it, what was said of SCRAM counts.
 func (l *login) withoutScram(ctx context.Context, ways []string, refused status) error {
 	scram := l.mechanism
 	i := slices.IndexFunc(ways, func(way string) bool { return !sasl.IsScram(way) })
@@ -88,9 +93,13 @@ func (l *login) withoutScram(ctx context.Context, ways []string, refused status)
 	}
 	reply, err := l.try(ctx, ways[i], "")
 	switch {
+	case err != nil && (ctx.Err() != nil || fault.CodeOf(err) == fault.Protocol):
+		return err
 	case err != nil:
 		l.mechanism = scram
-		return l.conn.Break(l.loginRefused(refused))
+		fail := l.loginRefused(refused)
+		l.conn.Break(fail) // has a reason of its own, if the server ended it
+		return fail
 	case reply.kind != "OK":
 		return l.conn.Break(l.loginRefused(reply))
 	}
@@ -159,7 +168,7 @@ func (l *login) suitable() []string {
 	if c.HasPassword() && c.AuthorizeAs == "" && !l.caps.has("LOGINDISABLED") {
 		ways = append(slices.DeleteFunc(ways, isSASLLogin), wayLogin)
 	}
-	if l.options.NoScram {
+	if l.options.NoScram && l.mayLeaveScram() {
 		ways = sasl.WithoutScram(ways)
 	}
 	return ways

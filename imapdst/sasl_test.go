@@ -211,3 +211,48 @@ func TestM1NothingBeforeTLS(t *testing.T) {
 		}
 	}
 }
+
+// TestScramInClearText: who listens never hears the password, also where SCRAM was
+// refused before.
+func TestScramInClearText(t *testing.T) {
+	for _, noScram := range []bool{false, true} {
+		server := &fake{caps: "IMAP4rev1 SASL-IR AUTH=SCRAM-SHA-256 AUTH=PLAIN",
+			on: map[string]handler{"AUTHENTICATE": say("TAG NO [AUTHENTICATIONFAILED] no")}}
+		o := server.start(t)
+		o.Auth, o.NoScram = "auto", noScram
+		o.Endpoint.Host, o.Endpoint.AllowPlaintext = "imap.example.org", true
+		if _, err := imapdst.Dial(t.Context(), o); fault.CodeOf(err) != fault.Credentials {
+			t.Errorf("%v", err)
+		}
+		if sent := logins(server); len(sent) != 1 || !strings.HasPrefix(sent[0], "AUTHENTICATE SCRAM-SHA-256") {
+			t.Errorf("no SCRAM: %v, sent %q", noScram, sent)
+		}
+	}
+}
+
+// TestAfterRefusedScram: if the server hangs up on the second way, the password was refused;
+// if we stop there, nobody knows.
+func TestAfterRefusedScram(t *testing.T) {
+	for _, stop := range []bool{false, true} {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		tries := 0
+		server := &fake{caps: "IMAP4rev1 SASL-IR AUTH=SCRAM-SHA-256 AUTH=PLAIN"}
+		server.on = map[string]handler{"AUTHENTICATE": func(f *fake, tag, args string) {
+			switch tries++; {
+			case tries == 1:
+				say("TAG NO [AUTHENTICATIONFAILED] wrong")(f, tag, args)
+			case stop:
+				cancel()
+			default:
+				hangUp("")(f, tag, args)
+			}
+		}}
+		o := server.start(t)
+		o.Auth = "auto"
+		_, err := imapdst.Dial(ctx, o)
+		if got := fault.CodeOf(err) == fault.Credentials; got == stop || tries != 2 {
+			t.Errorf("stopped: %v, %d tries, error %v", stop, tries, err)
+		}
+	}
+}

@@ -29,7 +29,7 @@ const maxInitial = 255
 // login goes from the AUTHORIZATION to the TRANSACTION state (RFC 1939 §4).
 func (m *Maildrop) login(ctx context.Context) error {
 	defer m.conn.Begin(ctx)()
-	reply, err := m.authenticate()
+	reply, err := m.authenticate(ctx)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (m *Maildrop) notKnown(reply status) error {
 // next way is taken where the server does not know the one that it announced: it has
 // judged no credentials. Inside TLS it is taken once after SCRAM, too, of which nobody can
 // tell whether it was the password that was refused.
-func (m *Maildrop) authenticate() (status, error) {
+func (m *Maildrop) authenticate(ctx context.Context) (status, error) {
 	ways, err := m.ways()
 	if err != nil {
 		return status{}, err
@@ -94,7 +94,7 @@ func (m *Maildrop) authenticate() (status, error) {
 		case err != nil || i == len(ways)-1 || reply.ok:
 			return reply, err
 		case m.mayBeForm(reply):
-			return m.withoutScram(ways[i+1:], reply)
+			return m.withoutScram(ctx, ways[i+1:], reply)
 		case !unknown(reply):
 			return reply, nil
 		}
@@ -106,12 +106,17 @@ func (m *Maildrop) authenticate() (status, error) {
 // the password.
 func (m *Maildrop) mayBeForm(reply status) bool {
 	return sasl.IsScram(m.mechanism) && m.options.Auth == authAuto && (reply.code == "" || reply.code == "AUTH") &&
-		!unknown(reply) && (m.conn.Secure() || m.options.Endpoint.Loopback())
+		!unknown(reply) && m.mayLeaveScram()
 }
 
-// withoutScram tries the first of the ways left that is no SCRAM. If the session ends
-// over it, what was said of SCRAM counts.
-func (m *Maildrop) withoutScram(ways []string, refused status) (status, error) {
+// mayLeaveScram tells that nobody listens to what the other ways say of the password.
+func (m *Maildrop) mayLeaveScram() bool {
+	return m.conn.Secure() || m.options.Endpoint.StaysHere()
+}
+
+// withoutScram tries the first of the ways left that is no SCRAM. If the server ends the
+// session over it, what was said of SCRAM counts.
+func (m *Maildrop) withoutScram(ctx context.Context, ways []string, refused status) (status, error) {
 	scram := m.mechanism
 	i := slices.IndexFunc(ways, func(way string) bool { return !sasl.IsScram(way) })
 	if i < 0 {
@@ -119,6 +124,9 @@ func (m *Maildrop) withoutScram(ways []string, refused status) (status, error) {
 	}
 	m.mechanism = ways[i]
 	reply, err := m.try(ways[i], nil)
+	if ctx.Err() != nil || fault.CodeOf(err) == fault.Protocol {
+		return reply, err
+	}
 	if err != nil {
 		m.mechanism = scram
 		return refused, nil
@@ -148,7 +156,7 @@ func (m *Maildrop) ways() ([]string, error) {
 	if c.HasPassword() && c.AuthorizeAs == "" {
 		ways = append(ways, wayUser)
 	}
-	if m.options.NoScram {
+	if m.options.NoScram && m.mayLeaveScram() {
 		ways = sasl.WithoutScram(ways)
 	}
 	if len(ways) > 0 {
