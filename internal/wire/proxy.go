@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/proxy"
@@ -63,6 +64,10 @@ func (p *Proxy) String() string { return "proxy " + p.Kind + "://" + p.Address }
 // dial connects to the endpoint through its proxy.
 func (p *Proxy) dial(ctx context.Context, e Endpoint) (net.Conn, error) {
 	raw, err := e.dialer()(ctx, "tcp", p.Address)
+	if err != nil && e.SourceAddress.IsValid() && notFrom(err) {
+		return nil, fault.New(fault.Config, "cannot connect to the %s of %s from %s: %w", p, e, e.SourceAddress, err).
+			WithHint("check source_address: it must be an address of this machine, of the same kind as the proxy's")
+	}
 	if err != nil {
 		return nil, fault.New(fault.Temporary, "cannot connect to the %s of %s: %w", p, e, err).
 			WithHint("check proxy: in accounts.yaml, that the proxy is up, and that no firewall is in between")
@@ -77,6 +82,12 @@ func (p *Proxy) dial(ctx context.Context, e Endpoint) (net.Conn, error) {
 		return nil, p.explain(e, err)
 	}
 	return conn, nil
+}
+
+// notFrom tells that a source address is not this machine's, or can't reach an address of
+// another kind, for which package net has no error to compare with.
+func notFrom(err error) bool {
+	return errors.Is(err, syscall.EADDRNOTAVAIL) || strings.Contains(err.Error(), "no suitable address")
 }
 
 // opened is a connection that is there already, for a library that wants to dial.

@@ -194,6 +194,19 @@ func TestNoProxy(t *testing.T) {
 	}
 }
 
+// TestProxySourceAddress: what is wrong is source_address, and no other try helps.
+func TestProxySourceAddress(t *testing.T) {
+	p := startGateway(t, gateway.Options{})
+	for _, from := range []string{"192.0.2.7", "::1"} {
+		e := through(wire.SOCKS5, p.Addr())
+		e.SourceAddress = netip.MustParseAddr(from)
+		_, err := e.Connect(t.Context())
+		if fault.CodeOf(err) != fault.Config || !strings.Contains(fault.HintOf(err), "source_address") {
+			t.Errorf("%s: %v (%v)", from, err, fault.HintOf(err))
+		}
+	}
+}
+
 func TestProxyWrongPassword(t *testing.T) {
 	for _, kind := range []string{wire.SOCKS5, wire.HTTPConnect} {
 		p := startGateway(t, gateway.Options{Username: "alice", Password: "open sesame"})
