@@ -56,7 +56,7 @@ remembers: such mail is left alone on POP3, so that changing over copies nothing
 	f.StringArrayVar(&o.seen, "seen", nil, "a `FILE` in which the other program remembers what it fetched")
 	f.StringVar(&o.out, "out", "accounts.yaml", "the `FILE` to make; - is standard output")
 	f.BoolVar(&o.skipBad, "skip-bad", false, "leave out accounts that can't be used, instead of making nothing")
-	f.BoolVar(&o.force, "force", false, "replace the file if it exists")
+	f.BoolVar(&o.force, "force", false, "replace the file, and lists of what was fetched, if they exist")
 	return cmd
 }
 
@@ -87,6 +87,9 @@ func (a *app) importLists(o importOptions, files []string) error {
 	if err != nil {
 		return err
 	}
+	if err := noneSeen(list, o); err != nil {
+		return err
+	}
 	if err := a.writeImport(o.out, text, list); err != nil {
 		return err
 	}
@@ -113,6 +116,24 @@ func notThere(out string, force bool) error {
 	}
 	return fault.New(fault.Usage, "%s exists", fault.Escape(out)).
 		WithHint("name another file with --out, or replace it with --force")
+}
+
+// noneSeen refuses to replace what another import took over: without those lists, its
+// accounts would copy again what was fetched before.
+func noneSeen(list *foreign.List, o importOptions) error {
+	for _, account := range list.Accounts {
+		file := seenFile(o.out, account)
+		if len(account.Seen) > 0 && notThere(file, o.force) != nil {
+			return fault.New(fault.Usage, "%s exists", fault.Escape(file)).
+				WithHint("another accounts.yaml may need it: name --out in another folder, or replace it with --force")
+		}
+	}
+	return nil
+}
+
+// seenFile is where the new file looks for what was fetched of an account.
+func seenFile(out string, account *foreign.Account) string {
+	return filepath.Join(filepath.Dir(out), account.Get("source.skip_uidls"))
 }
 
 func (a *app) readLists(o importOptions, files []string) (*foreign.List, error) {
@@ -197,7 +218,7 @@ func (a *app) writeImport(out string, text foreign.Text, list *foreign.List) err
 		if len(account.Seen) == 0 {
 			continue
 		}
-		path := filepath.Join(filepath.Dir(out), account.Get("source.skip_uidls"))
+		path := seenFile(out, account)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 			return fault.New(fault.State, "%w", err).WithHint("check that the folder may be written to")
 		}
