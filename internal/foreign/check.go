@@ -19,7 +19,7 @@ func (l *List) Check(text Text) (bad []Bad) {
 	for _, p := range wrong.Problems {
 		b := Bad{Mistake: Mistake{Text: p.Text}}
 		if a := text.Account(l, p.Line); a != nil {
-			b.File, b.Line = a.File, a.Line
+			b = a.bad(p.Text)
 		}
 		if !slices.Contains(bad, b) {
 			bad = append(bad, b)
@@ -28,12 +28,19 @@ func (l *List) Check(text Text) (bad []Bad) {
 	return bad
 }
 
-// Drop takes the accounts with mistakes off the list.
+// bad says what is wrong with an account, with the line that it is in.
+func (a *Account) bad(text string) Bad {
+	return Bad{File: a.File, Mistake: Mistake{Line: a.Line, Text: text}, account: a}
+}
+
+// Drop takes the accounts with mistakes off the list. Others may be in the same lines.
 func (l *List) Drop(bad []Bad) {
 	l.Bad = append(l.Bad, bad...)
-	l.Accounts = slices.DeleteFunc(l.Accounts, func(a *Account) bool {
-		return slices.ContainsFunc(bad, func(b Bad) bool { return b.File == a.File && b.Line == a.Line })
-	})
+	wrong := map[*Account]bool{}
+	for _, b := range bad {
+		wrong[b.account] = true
+	}
+	l.Accounts = slices.DeleteFunc(l.Accounts, func(a *Account) bool { return wrong[a] })
 }
 
 // refuseOtherLetters takes off accounts with values that are no UTF-8: accounts.yaml
@@ -43,7 +50,7 @@ func (l *List) refuseOtherLetters() {
 	for _, a := range l.Accounts {
 		for _, v := range a.Values {
 			if !utf8.ValidString(v.Text) || slices.ContainsFunc(v.Words, func(w string) bool { return !utf8.ValidString(w) }) {
-				bad = append(bad, Bad{a.File, Mistake{Line: a.Line, Text: "has letters that are not UTF-8; save the file as UTF-8"}})
+				bad = append(bad, a.bad("has letters that are not UTF-8; save the file as UTF-8"))
 				break
 			}
 		}

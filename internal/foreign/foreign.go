@@ -102,6 +102,8 @@ type Bad struct {
 	// File is the list; empty for what all accounts share.
 	File string
 	Mistake
+
+	account *Account // nil for what is no account yet, or all of them
 }
 
 // Error gives "users.csv:7: text".
@@ -137,7 +139,7 @@ func (l *List) bad(line int, format string, args ...any) {
 	l.add(&Mistake{Line: line, Text: fmt.Sprintf(format, args...)})
 }
 
-func (l *List) add(m *Mistake) { l.Bad = append(l.Bad, Bad{l.name, *m}) }
+func (l *List) add(m *Mistake) { l.Bad = append(l.Bad, Bad{File: l.name, Mistake: *m}) }
 
 // Join adds what another list holds.
 func (l *List) Join(other *List) {

@@ -203,6 +203,8 @@ func TestBadAccounts(t *testing.T) {
 			[]string{"users.csv:3: the row has 2 columns", "users.csv:4: source.port must be a whole number", "users.csv:5: the name is taken"}, 1},
 		"fetchmail": {"fetchmailrc", "poll a.example proto pop3 user a pass a sowhat\npoll b.example proto pop3 user b pass b\npoll c.example proto pop3 user \"d\ne\" pass c\n",
 			[]string{"fetchmailrc:1: there is an unknown option", "fetchmailrc:3: source.username contains a line break"}, 1},
+		"one line": {"fetchmailrc", "poll a.example proto pop3 user \"d\\ne\" pass c user f pass c\n",
+			[]string{"fetchmailrc:1: source.username contains a line break"}, 1},
 		"imapsync": {"list", "a;b;c;d;e;f\na;b;c\n", []string{"list:2: needs six values"}, 1},
 		"letters":  {"mpoprc", "account a\nhost a.example\nuser a\npassword \xe9\naccount b\nhost b.example\nuser b\n", []string{"mpoprc:1: has letters that are not UTF-8"}, 1},
 		"YAML":     {"users.csv", "source.host,source.username,\"source.x}: y\"\na.example,a,b\nb.example,b,\n", []string{"users.csv:2: source: unknown key"}, 1},
