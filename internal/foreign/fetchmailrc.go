@@ -106,10 +106,13 @@ func (r *fetchmailrc) entry() error {
 
 // global passes over a setting of the whole program.
 func (r *fetchmailrc) global() error {
+	if r.done() {
+		return fmt.Errorf("nothing follows set")
+	}
 	name := r.next()
 	if name.is("no") {
-		r.next()
-		return nil
+		_, err := r.argument("set no")
+		return err
 	}
 	switch {
 	case name.is("daemon", "postmaster", "logfile", "pidfile", "idfile", "properties"):

@@ -205,6 +205,8 @@ func TestBadAccounts(t *testing.T) {
 			[]string{"fetchmailrc:1: there is an unknown option", "fetchmailrc:3: source.username contains a line break"}, 1},
 		"one line": {"fetchmailrc", "poll a.example proto pop3 user \"d\\ne\" pass c user f pass c\n",
 			[]string{"fetchmailrc:1: source.username contains a line break"}, 1},
+		"set":      {"fetchmailrc", "poll a.example proto pop3 user a pass a\nset", []string{"fetchmailrc:2: nothing follows set"}, 1},
+		"set no":   {"fetchmailrc", "poll a.example proto pop3 user a pass a\nset no", []string{"fetchmailrc:2: set no has no value"}, 1},
 		"imapsync": {"list", "a;b;c;d;e;f\na;b;c\n", []string{"list:2: needs six values"}, 1},
 		"letters":  {"mpoprc", "account a\nhost a.example\nuser a\npassword \xe9\naccount b\nhost b.example\nuser b\n", []string{"mpoprc:1: has letters that are not UTF-8"}, 1},
 		"YAML":     {"users.csv", "source.host,source.username,\"source.x}: y\"\na.example,a,b\nb.example,b,\n", []string{"users.csv:2: source: unknown key"}, 1},
@@ -317,7 +319,7 @@ func TestParseSetting(t *testing.T) {
 // FuzzRead: whatever comes, it ends in a mistake, or in a list whose accounts with
 // mistakes can be left out, and whose values are in the new file as they were.
 func FuzzRead(f *testing.F) {
-	for _, seed := range []string{"poll a proto pop3 user b pass 'c'", "[retriever]\ntype=SimplePOP3Retriever\nserver=a\n",
+	for _, seed := range []string{"poll a proto pop3 user b pass 'c'", "set", "set no", "[retriever]\ntype=SimplePOP3Retriever\nserver=a\n",
 		"account a\nhost b\nuser c\n", "a;b;c;d;e;f", "source.host,source.username\na,b\n"} {
 		for i := range foreign.Formats {
 			f.Add(i, seed)
