@@ -80,7 +80,7 @@ func (a *app) importLists(o importOptions, files []string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.remember(list, o.seen); err != nil {
+	if err := a.remember(list, o.seen, settings); err != nil {
 		return err
 	}
 	text, err := a.settle(list, o, strings.Join(files, ", "), settings)
@@ -172,15 +172,15 @@ func readInput[T any](name string, read func(io.Reader) (T, error)) (value T, er
 	return value, nil
 }
 
-func (a *app) remember(list *foreign.List, files []string) error {
+func (a *app) remember(list *foreign.List, files []string, settings []foreign.Setting) error {
 	for _, name := range files {
 		seen, err := readInput(name, func(r io.Reader) ([]foreign.Seen, error) { return foreign.ReadSeen(name, r) })
 		if err != nil {
 			return err
 		}
-		for _, other := range list.Remember(seen) {
-			a.say("note: %s: %s of %s at %s, which is in no account", fault.Escape(name), count(len(other.UIDLs), "UIDL"),
-				fault.Escape(other.User), fault.Escape(other.Host))
+		for _, other := range list.Remember(seen, settings...) {
+			a.say("note: %s: %s of %s, which is in no account", fault.Escape(name), count(len(other.UIDLs), "UIDL"),
+				fault.Escape(other.Place()))
 		}
 	}
 	return nil

@@ -240,7 +240,7 @@ func TestBadAccounts(t *testing.T) {
 func TestSeen(t *testing.T) {
 	for file, want := range map[string]foreign.Seen{
 		"fetchids": {Host: "localhost", UIDLs: []string{"000000a1.uid,", "UID%41#;=[x]", "plain-3", "99fc1ae52349d05a-4"}},
-		"oldmail-127.0.0.1-41261-alice@oldisp.example": {Host: "127.0.0.1",
+		"oldmail-127.0.0.1-41261-alice@oldisp.example": {Host: "127.0.0.1", Port: "41261",
 			UIDLs: []string{"000000a1.uid, \"odd\"", "99fc1ae52349d05a-4", "UID%41#;=[x]", "plain-3"}},
 		"uidls": {Host: "127.0.0.1", UIDLs: []string{"000000a1.uid, \"odd\"", "99fc1ae52349d05a-4", "UID%41#;=[x]", "plain-3"}},
 	} {
@@ -256,6 +256,9 @@ func TestSeen(t *testing.T) {
 		}
 		if got := seen[0]; got.User != "alice@oldisp.example" || got.Host != want.Host {
 			t.Errorf("%s: %+v", file, got)
+		}
+		if seen[0].Port != want.Port {
+			t.Errorf("%s: port %q", file, seen[0].Port)
 		}
 		slices.Sort(seen[0].UIDLs)
 		slices.Sort(want.UIDLs)
@@ -288,6 +291,72 @@ func TestRemember(t *testing.T) {
 	var b strings.Builder
 	if err := list.Accounts[0].WriteSeen(&b); err != nil || b.String() != "1\n2\n" {
 		t.Errorf("%q, %v", b.String(), err)
+	}
+}
+
+// TestRememberWhose: of accounts that differ in little, each gets its own.
+func TestRememberWhose(t *testing.T) {
+	const table = "source.host,source.port,source.tls,source.username\n" +
+		"localhost,9951,,alice\n" +
+		"localhost,9952,,alice\n" +
+		"pop.example,,implicit,b/c\n" +
+		"pop.example,,implicit,b:c\n" +
+		"pop.example,,implicit,b-c\n" +
+		"pop.example,,,d\n" +
+		"pop.example,110,starttls,d\n"
+	for name, c := range map[string]struct {
+		of   foreign.Seen
+		want int // the account, or -1
+	}{
+		"port":                {foreign.Seen{Host: "localhost", Port: "9952", User: "alice"}, 1},
+		"no port":             {foreign.Seen{Host: "localhost", User: "alice"}, 0},
+		"another port":        {foreign.Seen{Host: "localhost", Port: "995", User: "alice"}, -1},
+		"the user exactly":    {foreign.Seen{Host: "pop.example", Port: "995", User: "b-c"}, 4},
+		"a user of fetchmail": {foreign.Seen{Host: "pop.example", User: "b:c"}, 3},
+		"what tls means":      {foreign.Seen{Host: "pop.example", Port: "995", User: "d"}, 5},
+		"the other, exactly":  {foreign.Seen{Host: "pop.example", Port: "110", User: "d"}, 6},
+		"TLS came since":      {foreign.Seen{Host: "pop.example", Port: "110", User: "b/c"}, 2},
+		"a port for itself":   {foreign.Seen{Host: "pop.example", Port: "1995", User: "d"}, -1},
+	} {
+		list, err := foreign.Read("users.csv", "", strings.NewReader(table))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.of.UIDLs = []string{"1"}
+		list.Remember([]foreign.Seen{c.of})
+		got := slices.IndexFunc(list.Accounts, func(a *foreign.Account) bool { return len(a.Seen) > 0 })
+		if got != c.want {
+			t.Errorf("%s: account %d, want %d", name, got, c.want)
+		}
+	}
+}
+
+// TestRememberWithSettings: what --set says for all is known of each.
+func TestRememberWithSettings(t *testing.T) {
+	list, err := foreign.Read("users.csv", "", strings.NewReader("source.username\nalice\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []foreign.Seen{{Host: "pop.example", Port: "9951", User: "alice"}, {Host: "pop.example", Port: "9952", User: "alice"}}
+	unknown := list.Remember(all, foreign.Setting{Key: "source.host", Value: "pop.example"}, foreign.Setting{Key: "source.port", Value: "9951"})
+	if len(unknown) != 1 || unknown[0].Place() != "alice at pop.example:9952" {
+		t.Errorf("%+v", unknown)
+	}
+}
+
+// TestFetchmailNamesUsersAsTheyAre: only getmail changes them, for the name of a file.
+func TestFetchmailNamesUsersAsTheyAre(t *testing.T) {
+	for _, c := range []struct {
+		of    foreign.Seen
+		known bool
+	}{{foreign.Seen{Host: "a.example", User: "b-c"}, false}, {foreign.Seen{Host: "a.example", Port: "995", User: "b-c"}, true}} {
+		list, err := foreign.Read("users.csv", "", strings.NewReader("source.host,source.username\na.example,b/c\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if unknown := list.Remember([]foreign.Seen{c.of}); (len(unknown) == 0) != c.known {
+			t.Errorf("%+v: %v", c.of, unknown)
+		}
 	}
 }
 

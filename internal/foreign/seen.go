@@ -3,8 +3,10 @@ package foreign
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,7 +22,17 @@ const (
 // Seen is what a program remembers of one maildrop: the UIDLs of mail that it fetched.
 type Seen struct {
 	User, Host string
+	Port       string // of getmail, whose User is as inFileName writes it; else empty
 	UIDLs      []string
+}
+
+// Place says where it was: "alice at pop.example".
+func (s Seen) Place() string {
+	host := s.Host
+	if s.Port != "" {
+		host = net.JoinHostPort(s.Host, s.Port)
+	}
+	return s.User + " at " + host
 }
 
 // ReadSeen reads a file in which fetchmail (.fetchids), getmail (oldmail-HOST-PORT-USER)
@@ -53,7 +65,7 @@ func oldmail(base string, data []byte) ([]Seen, error) {
 		next := strings.SplitN(parts[1], "-", 2)
 		if next[0] != "" && strings.Trim(next[0], "0123456789") == "" && len(next) == 2 {
 			uidls, err := oldmailUIDLs(data)
-			return []Seen{{Host: host, User: next[1], UIDLs: uidls}}, err
+			return []Seen{{Host: host, Port: next[0], User: next[1], UIDLs: uidls}}, err
 		}
 		host += "-" + next[0]
 		parts = next
@@ -146,25 +158,71 @@ func eachLine(data []byte, fn func(string) error) error {
 }
 
 // Remember gives the accounts of a list what was seen of their maildrops, and returns
-// the user and host of those that are in no account.
-func (l *List) Remember(all []Seen) (unknown []Seen) {
+// what is of no account. Settings count where they are the same for all.
+func (l *List) Remember(all []Seen, settings ...Setting) (unknown []Seen) {
+	defaults := defaultsOf(settings)
 	for _, s := range all {
-		i := slices.IndexFunc(l.Accounts, func(a *Account) bool { return s.isOf(a) })
-		if i < 0 {
+		a := s.of(l.Accounts, defaults)
+		if a == nil {
 			unknown = append(unknown, s)
 			continue
 		}
-		l.Accounts[i].Seen = append(l.Accounts[i].Seen, s.UIDLs...)
+		a.Seen = append(a.Seen, s.UIDLs...)
 	}
 	return unknown
 }
 
-func (s Seen) isOf(a *Account) bool {
-	hosts := append([]string{a.Get("source.host")}, a.Hosts...)
-	user := a.Get("source.username")
-	return (user == s.User || inFileName(user) == s.User) && slices.ContainsFunc(hosts, func(h string) bool {
-		return strings.EqualFold(strings.TrimSuffix(h, "."), strings.TrimSuffix(s.Host, "."))
-	})
+// of returns the account that fits best, of several the first; nil if none does.
+func (s Seen) of(accounts []*Account, defaults *Account) (of *Account) {
+	best := 0
+	for _, a := range accounts {
+		if fit := s.fit(a, defaults); fit > best {
+			of, best = a, fit
+		}
+	}
+	return of
+}
+
+// fit says how well an account is the one whose mail was seen; 0 means that it is another.
+func (s Seen) fit(a, defaults *Account) int {
+	get := func(key string) string { return cmp.Or(a.Get(key), defaults.Get(key)) }
+	hosts := append([]string{get("source.host")}, a.Hosts...)
+	user, port := get("source.username"), cmp.Or(get("source.port"), portOf(get("source.tls")))
+	if !slices.ContainsFunc(hosts, s.isHost) || !samePort(s.Port, port) {
+		return 0
+	}
+	fit := 0
+	switch {
+	case user == s.User:
+		fit = 3
+	case s.Port != "" && inFileName(user) == s.User:
+		fit = 1
+	default:
+		return 0
+	}
+	if s.Port == port {
+		fit++
+	}
+	return fit
+}
+
+func (s Seen) isHost(host string) bool {
+	return strings.EqualFold(strings.TrimSuffix(host, "."), strings.TrimSuffix(s.Host, "."))
+}
+
+// portOf is the port that source.tls means.
+func portOf(tls string) string {
+	if tls == "" || tls == "implicit" {
+		return "995"
+	}
+	return "110"
+}
+
+// samePort reports whether two ports may be those of one maildrop. 110 and 995 are: one
+// is with TLS, which an account may have got since. Empty is not known.
+func samePort(a, b string) bool {
+	standard := []string{"", "110", "995"}
+	return a == b || a == "" || slices.Contains(standard, a) && slices.Contains(standard, b)
 }
 
 // inFileName is a user as getmail writes it into the name of a file.

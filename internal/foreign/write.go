@@ -34,12 +34,7 @@ func (l *List) Write(from string, settings []Setting) Text {
 		b.WriteString("# Put each password that is missing into its file below secrets/, readable by you alone.\n")
 	}
 	b.WriteString("\n")
-	defaults := &Account{}
-	for _, s := range settings {
-		if s.shared() {
-			defaults.set(s.Key, s.Value)
-		}
-	}
+	defaults := defaultsOf(settings)
 	if len(defaults.Values) > 0 {
 		b.WriteString("defaults:\n")
 		defaults.write(&b, "  ", "  ")
@@ -58,6 +53,17 @@ func (l *List) Write(from string, settings []Setting) Text {
 	}
 	text.YAML = b.String()
 	return text
+}
+
+// defaultsOf has the settings that are the same for all accounts.
+func defaultsOf(settings []Setting) *Account {
+	defaults := &Account{}
+	for _, s := range settings {
+		if s.shared() {
+			defaults.set(s.Key, s.Value)
+		}
+	}
+	return defaults
 }
 
 // Account says which account of the list a line of the text is about; nil for none.
