@@ -54,6 +54,7 @@ type fetchmailrc struct {
 // fetchmailServer is what is said of a server.
 type fetchmailServer struct {
 	poll, via, protocol, service, auth string
+	skip                               bool
 	line                               int
 }
 
@@ -88,7 +89,7 @@ func (r *fetchmailrc) entry() error {
 			return err
 		}
 		r.server = r.base
-		r.server.poll, r.server.line = name, t.line
+		r.server.poll, r.server.skip, r.server.line = name, t.is("skip"), t.line
 	default:
 		return fmt.Errorf("here should be poll, skip, defaults or set")
 	}
@@ -290,6 +291,9 @@ func (r *fetchmailrc) finish() error {
 	r.user = nil
 	switch {
 	case a == nil || s.poll == "":
+		return nil
+	case s.skip:
+		r.list.Skipped = append(r.list.Skipped, fmt.Sprintf("line %d: fetchmail did not poll this one (skip)", a.Line))
 		return nil
 	case s.protocol != "" && s.protocol != "pop3" && s.protocol != "apop" && s.protocol != "auto":
 		r.list.Skipped = append(r.list.Skipped, fmt.Sprintf("line %d: the protocol is not POP3", a.Line))

@@ -53,7 +53,8 @@ poll pop.oldisp.example via "real.oldisp.example" service 995:
    user bob there password bobpw is bob lists here nokeep limit 50000
 poll apop.oldisp.example protocol APOP user carol password 'c"d' sslproto ''
 poll mail.other.example proto IMAP user dave password x
-skip pop.third.example auth cram-md5 user erin password "two \
+skip pop.fourth.example proto pop3 user frank password x
+poll pop.third.example auth cram-md5 user erin password "two \
 lines" is erin here
 `, `  - name: alice@oldisp.example
     source: {host: real.oldisp.example, tls: implicit, username: alice@oldisp.example, password: "s3 A\\b#;"}
@@ -163,6 +164,19 @@ pop.oldisp.example;bob;b b;imap.example.net;bob@example.net;true;--automap;
 				t.Errorf("left out: %v", list.Skipped)
 			}
 		})
+	}
+}
+
+// TestSkippedEntries: what fetchmail left alone is no account, and that is said.
+func TestSkippedEntries(t *testing.T) {
+	list, err := foreign.Read("fetchmailrc", "", strings.NewReader(
+		"skip a.example proto pop3 user a pass a\n  user b pass b\npoll c.example proto pop3 user c pass c\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"line 1: fetchmail did not poll this one (skip)", "line 2: fetchmail did not poll this one (skip)"}
+	if len(list.Accounts) != 1 || !slices.Equal(list.Skipped, want) {
+		t.Errorf("%d accounts, left out: %v", len(list.Accounts), list.Skipped)
 	}
 }
 
