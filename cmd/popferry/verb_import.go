@@ -193,19 +193,35 @@ func (a *app) settle(list *foreign.List, o importOptions, from string, settings 
 	}
 	text := list.Write(from, settings)
 	bad := list.Check(text)
-	if o.skipBad {
-		list.Drop(bad)
+	for o.skipBad && list.Drop(bad) {
 		text = list.Write(from, settings)
 		bad = list.Check(text)
 	}
-	for _, b := range append(list.Bad, bad...) {
+	return text, a.judge(list, bad, o.skipBad)
+}
+
+// judge tells the mistakes, and whether they leave something to make; bad are those of
+// accounts that are still on the list, and of what all share.
+func (a *app) judge(list *foreign.List, bad []foreign.Bad, skipBad bool) error {
+	all := slices.Concat(list.Bad, bad)
+	for _, b := range all {
 		fmt.Fprintln(a.stderr, b.Error())
 	}
-	if len(bad) > 0 || len(list.Bad) > 0 && !o.skipBad || len(list.Accounts) == 0 {
-		return text, fault.New(fault.Config, "%s can't be used; nothing was made", count(len(list.Bad)+len(bad), "account")).
+	atLeast := ""
+	if list.More > 0 {
+		fmt.Fprintf(a.stderr, "and %s\n", count(list.More, "more mistake"))
+		atLeast = "at least "
+	}
+	shared := slices.ContainsFunc(bad, func(b foreign.Bad) bool { return b.File == "" })
+	switch left := len(list.Accounts) - foreign.CountBad(bad); {
+	case left == 0 || shared:
+		return fault.New(fault.Config, "no account can be used; nothing was made").
+			WithHint("mend what is said above; --set KEY=VALUE gives what the list does not have")
+	case len(all) > 0 && !skipBad:
+		return fault.New(fault.Config, "%s%s can't be used; nothing was made", atLeast, count(foreign.CountBad(all), "account")).
 			WithHint("give what is missing with --set KEY=VALUE, or leave such accounts out with --skip-bad")
 	}
-	return text, nil
+	return nil
 }
 
 // writeImport writes the new file, and the lists of what was fetched before it.
@@ -243,7 +259,7 @@ func (a *app) sayImported(out string, list *foreign.List) {
 		where = "standard output"
 	}
 	a.say("%s: %s, %d left out, %s of mail fetched before", where, count(len(list.Accounts), "account"),
-		len(list.Bad), count(seen, "UIDL"))
+		foreign.CountBad(list.Bad), count(seen, "UIDL"))
 	if n := list.Secrets(); n > 0 {
 		a.say("%s not in the list: put each into its file below secrets/, readable by you alone", count(n, "password"))
 	}

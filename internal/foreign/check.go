@@ -9,21 +9,28 @@ import (
 )
 
 // Check reads a new file back and returns what is wrong with it, in the lines of the
-// list.
+// list. A file tells only so many mistakes; more may come up when these are gone.
 func (l *List) Check(text Text) (bad []Bad) {
+	l.More = 0
+	if len(l.Accounts) == 0 {
+		return nil
+	}
 	_, err := plan.Parse("accounts.yaml", []byte(text.YAML))
 	var wrong *plan.Errors
 	if !errors.As(err, &wrong) {
 		return nil
 	}
+	l.More = wrong.More
+	told := map[Bad]bool{}
 	for _, p := range wrong.Problems {
 		b := Bad{Mistake: Mistake{Text: p.Text}}
 		if a := text.Account(l, p.Line); a != nil {
 			b = a.bad(p.Text)
 		}
-		if !slices.Contains(bad, b) {
+		if !told[b] {
 			bad = append(bad, b)
 		}
+		told[b] = true
 	}
 	return bad
 }
@@ -33,14 +40,33 @@ func (a *Account) bad(text string) Bad {
 	return Bad{File: a.File, Mistake: Mistake{Line: a.Line, Text: text}, account: a}
 }
 
-// Drop takes the accounts with mistakes off the list. Others may be in the same lines.
-func (l *List) Drop(bad []Bad) {
-	l.Bad = append(l.Bad, bad...)
+// Drop takes the accounts with mistakes off the list, and reports whether there were
+// any. Others may be in the same lines, and what all share is of none.
+func (l *List) Drop(bad []Bad) bool {
 	wrong := map[*Account]bool{}
 	for _, b := range bad {
-		wrong[b.account] = true
+		if b.account != nil {
+			wrong[b.account] = true
+			l.Bad = append(l.Bad, b)
+		}
 	}
 	l.Accounts = slices.DeleteFunc(l.Accounts, func(a *Account) bool { return wrong[a] })
+	return len(wrong) > 0
+}
+
+// CountBad counts the accounts that mistakes are about; one may have several.
+func CountBad(bad []Bad) (n int) {
+	counted := map[*Account]bool{}
+	for _, b := range bad {
+		switch {
+		case b.File == "" || counted[b.account]:
+			continue
+		case b.account != nil:
+			counted[b.account] = true
+		}
+		n++
+	}
+	return n
 }
 
 // refuseOtherLetters takes off accounts with values that are no UTF-8: accounts.yaml

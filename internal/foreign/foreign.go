@@ -123,6 +123,8 @@ type List struct {
 	Accounts []*Account
 	// Bad are accounts that can't be used.
 	Bad []Bad
+	// More is how many mistakes the last Check found and did not tell.
+	More int
 	// Skipped says of what else was there why it is not in Accounts.
 	Skipped []string
 }

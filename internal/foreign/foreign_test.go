@@ -250,6 +250,24 @@ func TestBadAccounts(t *testing.T) {
 	}
 }
 
+// TestManyBad: a file tells only so many mistakes at once.
+func TestManyBad(t *testing.T) {
+	list, err := foreign.Read("users.csv", "", strings.NewReader("source.host,source.username,source.port,source.tls\na.example,a,,\n"+
+		strings.Repeat("b.example,b,x,y\n", 2500)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := list.Settle(toExample); err != nil {
+		t.Fatal(err)
+	}
+	for list.Drop(list.Check(list.Write("x", toExample))) {
+		t.Log(len(list.Accounts), "accounts are left")
+	}
+	if n := foreign.CountBad(list.Bad); n != 2500 || len(list.Accounts) != 1 {
+		t.Errorf("%d accounts, %d bad", len(list.Accounts), n)
+	}
+}
+
 // TestSeen reads what the programs themselves have written.
 func TestSeen(t *testing.T) {
 	for file, want := range map[string]foreign.Seen{
@@ -414,7 +432,9 @@ func FuzzRead(f *testing.F) {
 		if err != nil || list.Settle(toExample) != nil {
 			return
 		}
-		list.Drop(list.Check(list.Write("x\ny", toExample)))
+		for list.Drop(list.Check(list.Write("x\ny", toExample))) {
+			continue
+		}
 		if len(list.Accounts) == 0 {
 			return
 		}
