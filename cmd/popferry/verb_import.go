@@ -146,7 +146,7 @@ func (a *app) readLists(o importOptions, files []string) (*foreign.List, error) 
 		all.Join(list)
 	}
 	for _, why := range all.Skipped {
-		a.say("left out: %s", why)
+		a.say("left out: %s", why.Error())
 	}
 	return all, nil
 }
@@ -179,7 +179,7 @@ func (a *app) remember(list *foreign.List, files []string, settings []foreign.Se
 			return err
 		}
 		for _, other := range list.Remember(seen, settings...) {
-			a.say("note: %s: %s of %s, which is in no account", fault.Escape(name), count(len(other.UIDLs), "UIDL"),
+			a.say("note: %s: %s of %s, which is in no account", fault.Escape(name), report.Count(len(other.UIDLs), "UIDL"),
 				fault.Escape(other.Place()))
 		}
 	}
@@ -209,7 +209,7 @@ func (a *app) judge(list *foreign.List, bad []foreign.Bad, skipBad bool) error {
 	}
 	atLeast := ""
 	if list.More > 0 {
-		fmt.Fprintf(a.stderr, "and %s\n", count(list.More, "more mistake"))
+		fmt.Fprintf(a.stderr, "and %s\n", report.Count(list.More, "more mistake"))
 		atLeast = "at least "
 	}
 	shared := slices.ContainsFunc(bad, func(b foreign.Bad) bool { return b.File == "" })
@@ -218,7 +218,7 @@ func (a *app) judge(list *foreign.List, bad []foreign.Bad, skipBad bool) error {
 		return fault.New(fault.Config, "no account can be used; nothing was made").
 			WithHint("mend what is said above; --set KEY=VALUE gives what the list does not have")
 	case len(all) > 0 && !skipBad:
-		return fault.New(fault.Config, "%s%s can't be used; nothing was made", atLeast, count(foreign.CountBad(all), "account")).
+		return fault.New(fault.Config, "%s%s can't be used; nothing was made", atLeast, report.Count(foreign.CountBad(all), "account")).
 			WithHint("give what is missing with --set KEY=VALUE, or leave such accounts out with --skip-bad")
 	}
 	return nil
@@ -258,20 +258,12 @@ func (a *app) sayImported(out string, list *foreign.List) {
 	if out == "-" {
 		where = "standard output"
 	}
-	a.say("%s: %s, %d left out, %s of mail fetched before", where, count(len(list.Accounts), "account"),
-		foreign.CountBad(list.Bad), count(seen, "UIDL"))
+	a.say("%s: %s, %d left out, %s of mail fetched before", where, report.Count(len(list.Accounts), "account"),
+		foreign.CountBad(list.Bad), report.Count(seen, "UIDL"))
 	if n := list.Secrets(); n > 0 {
-		a.say("%s not in the list: put each into its file below secrets/, readable by you alone", count(n, "password"))
+		a.say("%s not in the list: put each into its file below secrets/, readable by you alone", report.Count(n, "password"))
 	}
 	if notes > 0 {
-		a.say("%s in it: what could not be taken over", count(notes, "comment"))
+		a.say("%s in it: what could not be taken over", report.Count(notes, "comment"))
 	}
-}
-
-// count says "1 account", "2 accounts".
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -293,10 +293,10 @@ func (r *fetchmailrc) finish() error {
 	case a == nil || s.poll == "":
 		return nil
 	case s.skip:
-		r.list.Skipped = append(r.list.Skipped, fmt.Sprintf("line %d: fetchmail did not poll this one (skip)", a.Line))
+		r.list.skip(a.Line, "fetchmail did not poll this one (skip)")
 		return nil
 	case s.protocol != "" && s.protocol != "pop3" && s.protocol != "apop" && s.protocol != "auto":
-		r.list.Skipped = append(r.list.Skipped, fmt.Sprintf("line %d: the protocol is not POP3", a.Line))
+		r.list.skip(a.Line, "the protocol is not POP3")
 		return nil
 	}
 	a.Hosts = []string{s.poll, s.via}

@@ -126,7 +126,7 @@ type List struct {
 	// More is how many mistakes the last Check found and did not tell.
 	More int
 	// Skipped says of what else was there why it is not in Accounts.
-	Skipped []string
+	Skipped []Bad
 }
 
 // Secrets counts the passwords that no list had: their files are still to be made.
@@ -139,6 +139,10 @@ func (l *List) Secrets() (n int) {
 
 func (l *List) bad(line int, format string, args ...any) {
 	l.add(&Mistake{Line: line, Text: fmt.Sprintf(format, args...)})
+}
+
+func (l *List) skip(line int, why string) {
+	l.Skipped = append(l.Skipped, Bad{File: l.name, Mistake: Mistake{Line: line, Text: why}})
 }
 
 func (l *List) add(m *Mistake) { l.Bad = append(l.Bad, Bad{File: l.name, Mistake: *m}) }
@@ -179,9 +183,18 @@ func Read(name, format string, r io.Reader) (*List, error) {
 	}
 	list.refuseOtherLetters()
 	if len(list.Accounts)+len(list.Bad) == 0 {
-		return nil, &Mistake{Text: "has no POP3 account"}
+		return nil, list.nothing()
 	}
 	return list, nil
+}
+
+// nothing says why a list has no account.
+func (l *List) nothing() *Mistake {
+	if len(l.Skipped) == 0 {
+		return &Mistake{Text: "has no POP3 account"}
+	}
+	first := l.Skipped[0]
+	return &Mistake{Line: first.Line, Text: "has no POP3 account to take over: " + first.Text}
 }
 
 // guess finds out what a file is, or returns "".

@@ -174,9 +174,13 @@ func TestSkippedEntries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"line 1: fetchmail did not poll this one (skip)", "line 2: fetchmail did not poll this one (skip)"}
-	if len(list.Accounts) != 1 || !slices.Equal(list.Skipped, want) {
-		t.Errorf("%d accounts, left out: %v", len(list.Accounts), list.Skipped)
+	var got []string
+	for _, why := range list.Skipped {
+		got = append(got, why.Error())
+	}
+	want := []string{"fetchmailrc:1: fetchmail did not poll this one (skip)", "fetchmailrc:2: fetchmail did not poll this one (skip)"}
+	if len(list.Accounts) != 1 || !slices.Equal(got, want) {
+		t.Errorf("%d accounts, left out: %q", len(list.Accounts), got)
 	}
 }
 
@@ -188,6 +192,7 @@ func TestBadLists(t *testing.T) {
 		"binary":           {"mpoprc", "account\x00", "holds a NUL"},
 		"large":            {"fetchmailrc", strings.Repeat("#", 16<<20+1), "is larger than 16 MB"},
 		"no account":       {"fetchmailrc", "set daemon 300\n", "has no POP3 account"},
+		"only skip":        {"fetchmailrc", "\nskip a user b", "line 2: has no POP3 account to take over: fetchmail did not poll"},
 		"open quote":       {"fetchmailrc", "poll a user \"b\n", "line 1: a quote opens here"},
 		"long value":       {"fetchmailrc", "\npoll " + strings.Repeat("x", 5000), "line 2: a value is longer than 4096"},
 		"no section":       {"getmailrc", "type = x\n", "line 1: must be a section in brackets"},

@@ -21,7 +21,6 @@ func (l *List) readGetmailrc(data []byte) error {
 	case from == nil:
 		return &Mistake{Text: "has no section [retriever]"}
 	case !strings.Contains(kind, "POP3"):
-		l.Skipped = append(l.Skipped, "its retriever is no POP3")
 		return &Mistake{Line: lines["retriever"], Text: "the retriever is none for POP3"}
 	}
 	a := &Account{Line: lines["retriever"]}
