@@ -115,8 +115,8 @@ func (r *roster) prepare() bool {
 	return right
 }
 
-// wrongColumn says why no key of an account is called so, or "". What is below the
-// second level is left to the rows.
+// wrongColumn says why no key of an account is called so, or "". It may be no name but a
+// password, so it is not shown. What is below the second level is left to the rows.
 func wrongColumn(name string) string {
 	first, rest, nested := strings.Cut(name, ".")
 	second, _, _ := strings.Cut(rest, ".")
@@ -124,12 +124,9 @@ func wrongColumn(name string) string {
 	side := sides[first]
 	switch {
 	case !slices.Contains(accountSpec.keys, first):
-		text := "unknown column"
-		if harmless(strings.ReplaceAll(name, ".", "")) {
-			text += fmt.Sprintf(" %q", name)
-		}
-		return text + "; columns are named like keys (name, source.username, source.password, destination.username), " +
-			"or template: in accounts.yaml says what each is for"
+		return "unknown column; the first line must name the columns, like keys (name, source.username, " +
+			"source.password, destination.username), or as template: in accounts.yaml calls them" +
+			didYouMean(first, accountSpec.keys)
 	case side != nil && !nested:
 		return fmt.Sprintf("%s is not one value: write %s.username, %s.password and so on", first, first, first)
 	case side != nil && !slices.Contains(side.keys, second):
@@ -332,8 +329,16 @@ func (r *roster) nextPlaceholder(text string) (before, rest string, column int, 
 		return text[:at] + "{" + name + "}", rest, -1, nil
 	}
 	if column = r.sheet.Index(strings.TrimSpace(name)); column < 0 {
-		return "", "", -1, fmt.Errorf("the CSV file has no column {%s}; it has %s", fault.Escape(name),
-			fault.Escape(strings.Join(r.sheet.Names(), ", ")))
+		return "", "", -1, r.noColumn(strings.TrimSpace(name))
 	}
 	return text[:at], rest, column, nil
+}
+
+// noColumn says that a name in braces is no column. A file without a header has values
+// where the names should be, and the braces may be part of a password: neither is shown,
+// unless one is nearly the other.
+func (r *roster) noColumn(name string) error {
+	names := r.sheet.Names()
+	return fmt.Errorf("a name in braces is no column of the CSV file; its first line has %d and must name them all%s",
+		len(names), fault.Escape(didYouMean(name, names)))
 }

@@ -113,14 +113,14 @@ func TestRosterMistakes(t *testing.T) {
 				`users.csv:3:1: account "x": the account in line 2 of the CSV file has the same source`,
 				`users.csv:4:1: account "y": the account in line 6 has the same source`}},
 		"columns": {rosterDefaults, "name,sorce.username,source,source.hots,tr0ub4dor&3\na,b,c,d,e\n", []string{
-			`users.csv:1:6: unknown column "sorce.username"`, "users.csv:1:21: source is not one value: write source.username",
-			"users.csv:1:28: source has no such key; it takes host,", "did you mean host?", "users.csv:1:40: unknown column; columns"}},
+			"users.csv:1:6: unknown column; the first line must name", "calls them; did you mean source?", "users.csv:1:21: source is not one value: write source.username",
+			"users.csv:1:28: source has no such key; it takes host,", "did you mean host?", "users.csv:1:40: unknown column; the first"}},
 		"two forms": {rosterDefaults, "source.username,destination.username,source.password,source.password.env\na,a,x,Y\n", []string{
 			"users.csv:2:7: another column gives this row the same key in another form"}},
 		"no rows":         {rosterDefaults, header, []string{"accounts.yaml:5:16: accounts_from: the file has no account"}},
 		"no file":         {strings.Replace(rosterDefaults, "users.csv", "user.csv", 1), header, []string{"accounts.yaml:5:16: accounts_from: the file cannot be read: no such file"}},
 		"UTF-16":          {rosterDefaults, "\xff\xfex", []string{"users.csv: is UTF-16"}},
-		"no such column":  {rosterDefaults + "template: {name: '{user}', folder: '{year}', source: {username: '{user} {'}}\n", "usr\na\n", []string{"accounts.yaml:6:18: template: the CSV file has no column {user}; it has usr"}},
+		"no such column":  {rosterDefaults + "template: {name: '{user}', folder: '{year}', source: {username: '{user} {'}}\n", "usr\na\n", []string{"accounts.yaml:6:18: template: a name in braces is no column of the CSV file; its first line has 1 and must name them all; did you mean usr?"}},
 		"a brace":         {rosterDefaults + "template: {source: {username: '{usr} }'}}\n", "usr\na\n", []string{"accounts.yaml:6:31: template: a brace stands alone"}},
 		"template alone":  {account("template: {}"), "", []string{"template has no effect without accounts_from"}},
 		"constants":       {rosterDefaults + "template: {keep: soon, source: {username: '{u}'}, destination: {username: '{u}'}}\n", "u\na\nb\n", []string{`accounts.yaml:6:18: account "a": keep must be forever`}},
@@ -145,6 +145,26 @@ func TestRosterMistakes(t *testing.T) {
 	}
 	if _, err := plan.Parse("accounts.yaml", []byte(rosterDefaults)); err == nil || !strings.Contains(err.Error(), "accounts_from needs accounts.yaml to be a file") {
 		t.Errorf("without files: %v", err)
+	}
+}
+
+// TestC8RosterWithoutHeader: what stands where the names of columns should be may be
+// passwords, and so may braces.
+func TestC8RosterWithoutHeader(t *testing.T) {
+	for template, want := range map[string]string{
+		"": "users.csv:1:19: unknown column; the first line must name the columns",
+		"template: {name: '{Mail}', source: {username: '{Mail}', password: 'x{tr0ub4dor}'}}\n": "accounts.yaml:6:18: " +
+			"template: a name in braces is no column of the CSV file; its first line has 3 and must name them all",
+	} {
+		_, err := roster(t, rosterDefaults+template, "alice@example.net,correcthorse,hunter2\n")
+		if fault.CodeOf(err) != fault.Config || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\nlacks %s", err, want)
+		}
+		for _, hidden := range []string{"alice@", "correcthorse", "hunter2", "tr0ub4dor"} {
+			if strings.Contains(err.Error(), hidden) {
+				t.Errorf("shows %s: %v", hidden, err)
+			}
+		}
 	}
 }
 

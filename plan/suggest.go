@@ -35,6 +35,9 @@ func nearest(word string, candidates []string) string {
 	}
 	best, least := "", min(2, len(word)/3)+1
 	for _, c := range candidates {
+		if len(c) > 2*longest {
+			continue
+		}
 		if d := distance(strings.ToLower(word), strings.ToLower(c)); d < least {
 			best, least = c, d
 		}
