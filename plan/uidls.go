@@ -41,16 +41,32 @@ func readUIDLs(path string) (UIDLs, error) {
 	if len(data) > maxUIDLs {
 		return nil, fmt.Errorf("the file is larger than %d MB; it must hold one UIDL a line", maxUIDLs>>20)
 	}
+	return parseUIDLs(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
+}
+
+// parseUIDLs refuses a line that no message can have as its UIDL: of a file in another
+// format nothing would be found, and all mail be copied again.
+func parseUIDLs(data []byte) (UIDLs, error) {
 	var list []string
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	lines.Buffer(nil, maxUIDL+2)
-	for lines.Scan() {
-		if lines.Text() != "" {
-			list = append(list, lines.Text())
+	number := 1
+	for ; lines.Scan(); number++ {
+		line := lines.Text()
+		switch {
+		case line == "":
+		case !usable(line):
+			return nil, fmt.Errorf("line %d of the file is no UIDL; it must hold one UIDL a line, nothing else: "+
+				"popferry import --seen makes such a file of what fetchmail, getmail or mpop remembers", number)
+		default:
+			list = append(list, line)
 		}
 	}
 	if lines.Err() != nil {
-		return nil, fmt.Errorf("line %d of the file is longer than %d bytes; it must hold one UIDL a line", len(list)+1, maxUIDL)
+		return nil, fmt.Errorf("line %d of the file is longer than %d bytes; it must hold one UIDL a line", number, maxUIDL)
 	}
 	return NewUIDLs(list...), nil
 }
+
+// UsableUIDL reports whether a message can have this UIDL, and a file of them hold it.
+func UsableUIDL(uidl string) bool { return usable(uidl) }

@@ -312,10 +312,10 @@ func TestRemember(t *testing.T) {
 		t.Fatal(err)
 	}
 	unknown := list.Remember([]foreign.Seen{
-		{User: "alice", Host: "label", UIDLs: []string{"1"}}, {User: "alice", Host: "POP.oldisp.example.", UIDLs: []string{"2"}},
+		{User: "alice", Host: "label", UIDLs: []string{"1"}}, {User: "alice", Host: "POP.oldisp.example.", UIDLs: []string{"2", "a b", "\xff"}},
 		{User: "alice", Host: "other.example", UIDLs: []string{"3"}},
 	})
-	if len(unknown) != 1 || unknown[0].Host != "other.example" || !slices.Equal(list.Accounts[0].Seen, []string{"1", "2"}) ||
+	if len(unknown) != 1 || unknown[0].Host != "other.example" || len(list.Accounts[0].Seen) != 4 ||
 		len(list.Accounts[1].Seen) != 0 {
 		t.Errorf("%+v, %+v", unknown, list.Accounts)
 	}

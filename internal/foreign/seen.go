@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/popferry/popferry/plan"
 )
 
 const (
@@ -228,8 +230,10 @@ func samePort(a, b string) bool {
 // inFileName is a user as getmail writes it into the name of a file.
 func inFileName(user string) string { return strings.NewReplacer("/", "-", ":", "-").Replace(user) }
 
-// WriteSeen writes the UIDLs that were seen, one a line, as skip_uidls reads them.
+// WriteSeen writes the UIDLs that were seen, one a line, as skip_uidls reads them. Those
+// that popferry takes for no UIDL are left out: no message will have one.
 func (a *Account) WriteSeen(w io.Writer) error {
-	_, err := io.WriteString(w, strings.Join(a.Seen, "\n")+"\n")
+	seen := slices.DeleteFunc(slices.Clone(a.Seen), func(uidl string) bool { return !plan.UsableUIDL(uidl) })
+	_, err := io.WriteString(w, strings.Join(seen, "\n")+"\n")
 	return err
 }
