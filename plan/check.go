@@ -70,7 +70,7 @@ func mailboxOf(e Endpoint, s side) mailbox {
 		// server from another.
 		server += ":" + strconv.Itoa(e.Port)
 	}
-	return mailbox{server, strings.ToLower(e.Mailbox())}
+	return mailbox{server, userName(e.Mailbox())}
 }
 
 // Hash is the hex SHA-256 of what this account means, without secrets.

@@ -112,10 +112,15 @@ func (a Account) UserMismatch() bool {
 		!strings.EqualFold(localPart(a.Source.Mailbox()), localPart(a.Destination.Mailbox()))
 }
 
-// localPart is what stands before the last "@". Gmail's "recent:" asks for the
-// last 30 days and is no part of the name.
+// userName is the user without Gmail's "recent:", which asks for the last 30 days and is
+// no part of the name, in a form to compare.
+func userName(user string) string {
+	return strings.TrimPrefix(strings.ToLower(user), "recent:")
+}
+
+// localPart is what stands before the last "@".
 func localPart(user string) string {
-	user = strings.TrimPrefix(user, "recent:")
+	user = userName(user)
 	if at := strings.LastIndexByte(user, '@'); at > 0 {
 		return user[:at]
 	}

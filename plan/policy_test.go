@@ -91,6 +91,7 @@ func TestUserMismatch(t *testing.T) {
 		{"alice", "ALICE@example.net", false},
 		{"Alice@oldisp.example", "alice@example.net", false},
 		{"recent:alice@oldisp.example", "alice@example.net", false},
+		{"Recent:Alice@oldisp.example", "alice@example.net", false},
 		{"alice", "bob", true},
 		{"alice@example.org", "bob@example.org", true},
 		{"alice@example.org", "alice.b@example.net", true},
@@ -104,6 +105,24 @@ func TestUserMismatch(t *testing.T) {
 		a.DifferentUser = true
 		if a.UserMismatch() || len(a.Warnings()) > 0 {
 			t.Errorf("%s and %s: not silenced", c.source, c.destination)
+		}
+	}
+}
+
+// TestRecentIsNoOtherMaildrop: Gmail's prefix chooses messages and not a maildrop, so two
+// accounts must not differ in it only.
+func TestRecentIsNoOtherMaildrop(t *testing.T) {
+	const text = `
+defaults:
+  source: {host: pop.gmail.com, password: x}
+  destination: {host: imap.example.net, password: x}
+accounts:
+  - {name: a, source: {username: "recent:alice@gmail.com"}, destination: {username: alice}}
+  - {name: b, source: {username: "alice@gmail.com"}, destination: {username: alice}}
+`
+	for _, other := range []string{text, strings.Replace(text, "recent:a", "Recent:A", 1)} {
+		if _, err := plan.Parse("x", []byte(other)); err == nil || !strings.Contains(err.Error(), "same source") {
+			t.Errorf("%v in %s", err, other)
 		}
 	}
 }

@@ -99,7 +99,7 @@ func (a Account) isOwn(from string) bool {
 }
 
 func (e Endpoint) isAddress(address string) bool {
-	user := strings.ToLower(strings.TrimPrefix(e.Mailbox(), "recent:"))
+	user := userName(e.Mailbox())
 	if strings.Contains(user, "@") {
 		return address == user
 	}
