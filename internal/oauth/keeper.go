@@ -32,6 +32,7 @@ type Keeper struct {
 	options Options
 	mu      sync.Mutex
 	sources map[string]*source
+	shelves map[string]*shelf
 }
 
 // New makes a Keeper. It touches neither disk nor network.
@@ -45,7 +46,7 @@ func New(o Options) *Keeper {
 	if o.Pause == 0 {
 		o.Pause = time.Second
 	}
-	return &Keeper{options: o, sources: map[string]*source{}}
+	return &Keeper{options: o, sources: map[string]*source{}, shelves: map[string]*shelf{}}
 }
 
 // Token returns an access token for an endpoint with OAuth, whose secrets are
@@ -77,16 +78,33 @@ func (k *Keeper) Tried(e plan.Endpoint, token secret.Value, err error) (again bo
 	return again
 }
 
-// source is the one that all accounts with this endpoint share.
+// source is the one that all accounts with this endpoint share. Other secrets make it
+// another one, with the same stored token.
 func (k *Keeper) source(e plan.Endpoint) *source {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	id := identity(e)
-	if k.sources[id] == nil {
-		k.sources[id] = &source{keeper: k, store: k.store(id, e.OAuth.Store), oauth: *e.OAuth,
-			username: subject(e), turn: make(chan struct{}, 1)}
+	as := setting(e)
+	if k.sources[as] == nil {
+		k.sources[as] = &source{shelf: k.shelf(identity(e), e.OAuth.Store), keeper: k, oauth: *e.OAuth,
+			username: subject(e)}
 	}
-	return k.sources[id]
+	return k.sources[as]
+}
+
+func (k *Keeper) shelf(id, kind string) *shelf {
+	name := id + " " + kind
+	if k.shelves[name] == nil {
+		k.shelves[name] = &shelf{store: k.store(id, kind), turn: make(chan struct{}, 1)}
+	}
+	return k.shelves[name]
+}
+
+// setting tells apart all that a request for a token depends on. A reload may change what
+// identity leaves out, such as a secret that expired. It means nothing to another process.
+func setting(e plan.Endpoint) string {
+	o := e.OAuth
+	return fmt.Sprintf("%s %x %x %q", identity(e), o.Secret.Mark(), o.Key.Mark(),
+		[]string{string(o.Flow), o.Store, o.AuthURL, o.DeviceURL})
 }
 
 // identity names a token by what it is for. It is the name of a file, and so a digest.
@@ -105,21 +123,27 @@ func subject(e plan.Endpoint) string {
 	return e.Username
 }
 
+// shelf is the place of one stored refresh token. Whoever has its turn may use it, and
+// the sources that take from it.
+type shelf struct {
+	store store
+	turn  chan struct{}
+	// unsaved is a refresh token that could not be stored in place of another.
+	unsaved, instead string
+}
+
 // source gives the tokens of one endpoint. Whoever has its turn may use the fields
 // below.
 type source struct {
+	*shelf
 	keeper   *Keeper
-	store    store
 	oauth    plan.OAuth
 	username string
-	turn     chan struct{}
 
 	token          secret.Value
 	renew, expires time.Time
 	proven         bool // the mail server took the token
 
-	// unsaved is a refresh token that could not be stored in place of another.
-	unsaved, instead string
 	// refused is a refresh token that the provider refused for good, with its words.
 	refused string
 	refusal error

@@ -107,6 +107,28 @@ func TestRevoked(t *testing.T) {
 	})
 }
 
+// TestChangedSecret: a process that learns of another secret uses it, with the token that
+// is stored.
+func TestChangedSecret(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, oauthd.Options{ClientSecret: clientSecret})
+		e := endpoint(plan.DeviceFlow, withSecret)
+		if err := b.keeper.Login(context.Background(), "alice", e, func(oauth.Prompt) {}); err != nil {
+			t.Fatal(err)
+		}
+		k := b.process()
+		expired := func(o *plan.OAuth) { o.Secret = secret.New(`very-secret #%"`) }
+		for _, flow := range []plan.Flow{plan.DeviceFlow, plan.ClientCredentials} {
+			_, err := k.Token(context.Background(), "alice", endpoint(flow, expired))
+			refused(t, err, fault.Credentials, "invalid_client")
+			first := b.token(k, endpoint(flow, withSecret))
+			if b.token(k, endpoint(flow, withSecret)) != first {
+				t.Error("the secret is the same again, and the token is not")
+			}
+		}
+	})
+}
+
 // TestTried: a token that worked is worth replacing when it is refused, and no other.
 func TestTried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

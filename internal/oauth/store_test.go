@@ -16,6 +16,7 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/private"
+	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -214,6 +215,28 @@ func TestNewTokenThatCannotBeStored(t *testing.T) {
 	}
 	if stored, err := files.load(); stored != "three" {
 		t.Errorf("stored is %q, %v", stored, err)
+	}
+}
+
+// TestUnsavedTokenOfAnotherSecret: a reload with another secret does not lose the token
+// that could not be stored.
+func TestUnsavedTokenOfAnotherSecret(t *testing.T) {
+	k := New(Options{Dir: filepath.Join(t.TempDir(), "tokens")})
+	e := plan.Endpoint{Username: "alice", OAuth: &plan.OAuth{Flow: plan.BrowserFlow, Secret: secret.New("old"), Store: "file"}}
+	old := k.source(e)
+	old.unsaved, old.instead = "two", "one"
+	fresh := e
+	fresh.OAuth = &plan.OAuth{Flow: plan.BrowserFlow, Secret: secret.New("new"), Store: "file"}
+	s := k.source(fresh)
+	held(t, s.store)
+	if err := s.store.save("one"); err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := s.kept(s.request("alice")); s == old || kept != "two" || err != nil {
+		t.Errorf("kept %q, %v; the same source: %v", kept, err, s == old)
+	}
+	if stored, err := old.store.load(); stored != "one" || err != nil {
+		t.Errorf("the old one's store holds %q, %v", stored, err)
 	}
 }
 
