@@ -144,9 +144,11 @@ type source struct {
 	renew, expires time.Time
 	proven         bool // the mail server took the token
 
-	// refused is a refresh token that the provider refused for good, with its words.
+	// refused is a refresh token that the provider refused, with its words; it is not
+	// asked again with that one until then.
 	refused string
 	refusal error
+	until   time.Time
 }
 
 // provider names whom an error is about.
@@ -197,6 +199,9 @@ const (
 	// unknownLife is that of a token whose provider does not say, or says nonsense.
 	unknownLife = 5 * time.Minute
 	longestLife = 24 * time.Hour
+	// refusalTime is how long a refusal counts: accounts are unlocked and rules changed,
+	// which the provider does not tell from a token that is void.
+	refusalTime = time.Hour
 )
 
 // keep holds the token for as long as the provider says, within reason.
@@ -240,7 +245,8 @@ func (s *source) refresh(ctx context.Context, r *request) (grant, error) {
 	if err != nil {
 		return grant{}, err
 	}
-	if kept == s.refused {
+	now := s.keeper.options.Now()
+	if kept == s.refused && now.Before(s.until) {
 		return grant{}, s.refusal
 	}
 	if err := s.store.save(kept); err != nil { // while it is good
@@ -249,7 +255,7 @@ func (s *source) refresh(ctx context.Context, r *request) (grant, error) {
 	g, err := r.repeat(ctx, func(ctx context.Context) (grant, error) { return r.refresh(ctx, kept) })
 	if err != nil {
 		if fault.CodeOf(err) == fault.Credentials {
-			s.refused, s.refusal = kept, err
+			s.refused, s.refusal, s.until = kept, err, now.Add(refusalTime)
 		}
 		return grant{}, err
 	}

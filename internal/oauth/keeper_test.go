@@ -87,7 +87,37 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// TestRevoked: the provider is not asked again with a token that it refused, until
+// TestRefusalEnds: a refusal whose cause goes away, such as a locked account, ends within
+// the hour, without a restart.
+func TestRefusalEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var locked atomic.Bool
+		asked := 0
+		b := newBench(t, oauthd.Options{Reply: func(w http.ResponseWriter, path string, form url.Values) bool {
+			if asked++; !locked.Load() {
+				return false
+			}
+			return instead("/token", 400, "application/json",
+				`{"error":"invalid_grant","error_description":"AADSTS50053: Locked."}`)(w, path, form)
+		}})
+		e := b.login()
+		k := b.process()
+		locked.Store(true)
+		asked = 0
+		for range 60 {
+			_, err := k.Token(context.Background(), "alice", e)
+			refused(t, err, fault.Credentials, "AADSTS50053", "the account is locked")
+			time.Sleep(time.Minute)
+		}
+		if asked != 1 {
+			t.Errorf("asked %d times in an hour", asked)
+		}
+		locked.Store(false)
+		b.token(k, e)
+	})
+}
+
+// TestRevoked: the provider is not asked at once again with a token that it refused, until
 // somebody signs in anew.
 func TestRevoked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
