@@ -65,7 +65,7 @@ type fileStore struct{ dir, name string }
 // lockTime is how long another process may have the lock: as long as its requests take.
 const lockTime = 2 * time.Minute
 
-func (f fileStore) lock(ctx context.Context) (func(), error) {
+func (f fileStore) lock(parent context.Context) (func(), error) {
 	if err := f.makeDir(); err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (f fileStore) lock(ctx context.Context) (func(), error) {
 	if err != nil {
 		return nil, f.problem("lock", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, lockTime)
+	ctx, cancel := context.WithTimeout(parent, lockTime)
 	defer cancel()
 	for {
 		err := private.Lock(file)
@@ -87,11 +87,18 @@ func (f fileStore) lock(ctx context.Context) (func(), error) {
 		select {
 		case <-ctx.Done():
 			file.Close()
-			return nil, fault.New(fault.Temporary, "another popferry is busy with the same token: %w", ctx.Err()).
-				WithHint("wait until it is done, then run it again")
+			return nil, f.notLocked(parent)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+func (f fileStore) notLocked(parent context.Context) error {
+	if parent.Err() != nil {
+		return fault.Stopped("wait for the token: %w", parent.Err())
+	}
+	return fault.New(fault.Temporary, "another popferry has been busy with the same token for %v", lockTime).
+		WithHint("wait until it is done, then run it again")
 }
 
 // makeDir makes the directory, or refuses one that others have access to.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/zalando/go-keyring"
@@ -114,18 +115,26 @@ func TestDamagedFiles(t *testing.T) {
 }
 
 func TestLockIsWaitedFor(t *testing.T) {
-	s := newFiles(t)
-	unlock, err := s.lock(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
-	defer cancel()
-	if _, err := s.lock(ctx); fault.CodeOf(err) != fault.Temporary {
-		t.Errorf("while it is locked: %v", err)
-	}
-	unlock()
-	held(t, s)
+	synctest.Test(t, func(t *testing.T) {
+		s := newFiles(t)
+		unlock, err := s.lock(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.lock(context.Background())
+		if fault.CodeOf(err) != fault.Temporary || !strings.Contains(err.Error(), "another popferry has been busy") {
+			t.Errorf("while it is locked: %v", err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		time.AfterFunc(time.Second, cancel)
+		_, err = s.lock(ctx)
+		if !errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "busy") ||
+			!strings.Contains(fault.HintOf(err), "it was stopped") {
+			t.Errorf("stopped: %v (%s)", err, fault.HintOf(err))
+		}
+		unlock()
+		held(t, s)
+	})
 }
 
 func TestKeyringThatIsNotThere(t *testing.T) {
