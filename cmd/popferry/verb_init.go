@@ -136,7 +136,8 @@ func (a *app) wish(ctx context.Context, addresses []string, o initOptions) (disc
 			a.say("looking for the %s server of %s", p, fault.Escape(domain))
 		}}
 	if t := terminal(ctx, os.Stdin, a.stderr); t != nil {
-		return w, t.complete(&w, o.secrets == "")
+		err := t.complete(&w, o.secrets == "")
+		return w, err
 	}
 	if len(addresses) == 0 {
 		return w, fault.New(fault.Usage, "whose mail is to be moved?").
