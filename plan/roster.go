@@ -24,11 +24,16 @@ type roster struct {
 	sheet    *sheet.Sheet
 	template *yaml.Node
 	clones   int // nodes made for the present row
+	visits   int // nodes of the template that were checked
+	// varies has the nodes of the template with braces in or below them.
+	varies map[*yaml.Node]bool
 }
 
 const (
 	// maxRowNodes bounds what a template makes of one row: aliases may multiply.
 	maxRowNodes = 1000
+	// maxTemplateNodes bounds the template itself, with its aliases as often as they occur.
+	maxTemplateNodes = 100_000
 	// maxTemplateDepth bounds its nesting: aliases may lead back.
 	maxTemplateDepth = 20
 )
@@ -50,7 +55,8 @@ func (d *decoder) roster(top fields) []*yaml.Node {
 		}
 		return nil
 	}
-	r := &roster{d: d, path: filepath.Join(filepath.Dir(d.path), name), template: template}
+	r := &roster{d: d, path: filepath.Join(filepath.Dir(d.path), name), template: template,
+		varies: map[*yaml.Node]bool{}}
 	if filepath.IsAbs(name) {
 		r.path = name
 	}
@@ -209,24 +215,44 @@ func (r *roster) scalar(text string) *yaml.Node {
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.DoubleQuotedStyle, Value: text}
 }
 
-// checkTemplate refuses placeholders for which there is no column.
+// checkTemplate refuses placeholders for which there is no column, and notes where there
+// are any.
 func (r *roster) checkTemplate(node *yaml.Node, depth int) bool {
-	if node = resolveAlias(node); depth > maxTemplateDepth {
+	node = resolveAlias(node)
+	r.visits++
+	switch {
+	case r.visits > maxTemplateNodes:
+		r.d.problem(r.template, "the template has more than %d parts, with what its aliases repeat; write it without aliases",
+			maxTemplateNodes)
+		return false
+	case depth > maxTemplateDepth:
 		r.d.problem(node, "the template is nested too deeply, or leads back to itself; write it without aliases")
 		return false
+	case node.Kind == yaml.ScalarNode:
+		return r.checkScalar(node)
 	}
 	right := true
-	if node.Kind == yaml.ScalarNode {
-		_, err := r.substitute(node, sheet.Row{})
-		right = err == nil
-		if err != nil {
-			r.d.problem(node, "template: %v", err)
-		}
-	}
 	for _, child := range node.Content {
 		right = r.checkTemplate(child, depth+1) && right
+		if r.visits > maxTemplateNodes {
+			return false
+		}
+		r.varies[node] = r.varies[node] || r.varies[resolveAlias(child)]
 	}
 	return right
+}
+
+// checkScalar tells once what is wrong with a value, however many aliases it has.
+func (r *roster) checkScalar(node *yaml.Node) bool {
+	if _, known := r.varies[node]; known {
+		return true
+	}
+	r.varies[node] = strings.ContainsAny(node.Value, "{}")
+	_, err := r.substitute(node, sheet.Row{})
+	if err != nil {
+		r.d.problem(node, "template: %v", err)
+	}
+	return err == nil
 }
 
 // fill copies a part of the template with the row's values in it; nil means that
@@ -241,7 +267,7 @@ func (r *roster) fill(node *yaml.Node, row sheet.Row) *yaml.Node {
 	case node.Kind == yaml.ScalarNode:
 		filled, _ := r.substitute(node, row) // was checked
 		return filled
-	case !r.hasPlaceholder(node):
+	case !r.varies[node]:
 		return node
 	}
 	filled := *node
@@ -263,12 +289,6 @@ func (r *roster) fill(node *yaml.Node, row sheet.Row) *yaml.Node {
 		return nil
 	}
 	return &filled
-}
-
-func (r *roster) hasPlaceholder(node *yaml.Node) bool {
-	node = resolveAlias(node)
-	return node.Kind == yaml.ScalarNode && strings.ContainsAny(node.Value, "{}") ||
-		slices.ContainsFunc(node.Content, r.hasPlaceholder)
 }
 
 // laterBraces are words in braces that are none of ours: folders may have them.

@@ -127,6 +127,9 @@ func TestRosterMistakes(t *testing.T) {
 		"template a loop": {rosterDefaults + "template: &t {name: '{u}', source: *t}\n", "u\na\n", []string{"nested too deeply"}},
 		"many aliases": {rosterDefaults + "template: {name: &n '{u}', seen: &a [*n,*n,*n,*n,*n,*n,*n,*n], folder: &b [*a,*a,*a,*a,*a,*a,*a,*a], keep: [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]}\n",
 			"u\na\n", []string{"makes too much of one row"}},
+		"aliases of aliases": {rosterDefaults + nested("'{u}'"), "u\na\n", []string{
+			"accounts.yaml:6:11: the template has more than 100000 parts, with what its aliases repeat; write it without aliases"}},
+		"aliases without braces": {rosterDefaults + nested("u"), "u\na\n", []string{"more than 100000 parts"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := roster(t, c.yaml, c.csv)
@@ -146,6 +149,16 @@ func TestRosterMistakes(t *testing.T) {
 	if _, err := plan.Parse("accounts.yaml", []byte(rosterDefaults)); err == nil || !strings.Contains(err.Error(), "accounts_from needs accounts.yaml to be a file") {
 		t.Errorf("without files: %v", err)
 	}
+}
+
+// nested is a template whose aliases make half a million values of one.
+func nested(value string) string {
+	text := "template: {x0: &x0 " + value
+	for i := range 6 {
+		alias := fmt.Sprintf("*x%d", i)
+		text += fmt.Sprintf(", x%d: &x%d [%s]", i+1, i+1, strings.TrimSuffix(strings.Repeat(alias+", ", 9), ", "))
+	}
+	return text + "}\n"
 }
 
 // TestC8RosterWithoutHeader: what stands where the names of columns should be may be
