@@ -174,7 +174,7 @@ func newKeeper(b *Bridge, a Account, before *keeper) *keeper {
 		save: func(text string) { b.options.Save(a.Name, text) }}
 	k.recall.read()
 	if k.recall.pause() > 0 {
-		k.state.Phase = Parked
+		k.state.park(k.recall.refused[0])
 	}
 	return k
 }
@@ -215,14 +215,19 @@ func (k *keeper) keep(parent context.Context, delay time.Duration) {
 		k.before = nil
 	}
 	k.pace.refusals = len(k.recall.refused)
+	if !k.refrain(ctx) {
+		return
+	}
 	for k.wait(ctx, delay) && k.refrain(ctx) {
 		delay = k.pass(ctx)
 	}
 }
 
-// refrain waits, whoever wakes it, for as long as one more bad login would be too many.
+// refrain waits, whoever wakes it, for as long as one more bad login would be too many,
+// and shows that.
 func (k *keeper) refrain(ctx context.Context) bool {
 	for pause := k.recall.pause(); pause > 0; pause = k.recall.pause() {
+		k.change(func(s *AccountState) { s.park(k.recall.refused[0]) })
 		if !k.wait(ctx, pause) {
 			return false
 		}

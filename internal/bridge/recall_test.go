@@ -105,12 +105,45 @@ func TestBadLoginsOverRestarts(t *testing.T) {
 				if at := p.times(); len(at) < 10 || fourWithinAnHour(at) {
 					t.Errorf("logins at %v", at)
 				}
-				if last.Accounts[0].Phase != bridge.Parked {
-					t.Errorf("%+v", last.Accounts[0])
-				}
+				checkParked(t, last)
 			})
 		})
 	}
+}
+
+func checkParked(t *testing.T, s bridge.Snapshot) {
+	t.Helper()
+	a := s.Accounts[0]
+	if a.Phase != bridge.Parked || a.Error == nil || a.Since.IsZero() || s.Worst() != fault.Credentials {
+		t.Errorf("%+v", a)
+	}
+}
+
+// TestParkedIsNotWell: after a restart and a new configuration, too, for as long as nothing
+// is tried; then a success makes it well.
+func TestParkedIsNotWell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf()
+		refused := &played{began: time.Now(), answer: failing(fault.Credentials, 1000)}
+		for range 3 {
+			s.lives(time.Minute, refused, nothing)
+		}
+		p := &played{began: time.Now()}
+		last := s.lives(time.Hour, p, func(b *bridge.Bridge) {
+			checkParked(t, b.Snapshot())
+			if e := b.Snapshot().Accounts[0].Error; e != nil && (e.Hint == "" || e.Message != "its credentials were refused three times within the hour") {
+				t.Errorf("%+v", e)
+			}
+			other := p.account("a")
+			other.Hash = "2"
+			b.Adopt([]bridge.Account{other})
+			synctest.Wait()
+			checkParked(t, b.Snapshot())
+		})
+		if last.Worst() != fault.OK || last.Accounts[0].Phase != bridge.Waiting || len(p.times()) == 0 {
+			t.Errorf("%+v", last.Accounts[0])
+		}
+	})
 }
 
 // TestKilledInABadLogin: it counts although nobody saw its end.

@@ -84,6 +84,20 @@ func (s *AccountState) after(r ferry.AccountReport, started, now time.Time, park
 	s.Errors = errors
 }
 
+// park takes in that the account waits since too many logins were refused, perhaps before
+// this process began. What a pass was told of that says more, and stays.
+func (s *AccountState) park(since time.Time) {
+	s.Phase = Parked
+	if s.Error == nil || s.Error.Code != fault.Credentials {
+		s.Error = &ferry.ErrorReport{Code: fault.Credentials,
+			Message: "its credentials were refused three times within the hour",
+			Hint:    "check username and password; it is tried again by itself within the hour"}
+	}
+	if s.Since.IsZero() {
+		s.Since = since
+	}
+}
+
 // Snapshot is what is known of all accounts at one moment.
 type Snapshot struct {
 	// Started is when the bridge began, Now when this was taken.

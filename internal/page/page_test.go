@@ -340,6 +340,32 @@ func TestOverviewHasTheFiguresOfTheSnapshot(t *testing.T) {
 	}
 }
 
+// TestParkedAfterARestart: an account that is not even tried is not well.
+func TestParkedAfterARestart(t *testing.T) {
+	at := time.Now().UTC().Format(time.RFC3339)
+	b := bridge.New(bridge.Options{Save: func(string, string) {},
+		Load: func(string) string { return `{"held":"` + at + `","refused":["` + at + `","` + at + `","` + at + `"]}` }})
+	ctx, cancel := context.WithCancel(context.Background())
+	b.Start(ctx, []bridge.Account{{Name: "dave", Interval: time.Hour, Fastest: time.Minute}})
+	s := newScene()
+	s.snapshot = b.Snapshot()
+	cancel()
+	b.Wait()
+	h := page.New(s.options())
+	for target, wants := range map[string][]string{
+		"/":             {"1 of 1 account needs attention.", "can&#39;t sign in"},
+		"/account/dave": {"its credentials were refused three times within the hour", "Check first:"},
+		"/metrics":      {`popferry_parked{account="dave"} 1`, `popferry_up{account="dave"} 0`},
+	} {
+		body := get(h, target).Body.String()
+		for _, want := range wants {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s lacks %q:\n%s", target, want, body)
+			}
+		}
+	}
+}
+
 func TestTheDayIsDrawn(t *testing.T) {
 	body := get(page.New(newScene().options()), "/account/carol").Body.String()
 	for _, want := range []string{`aria-label="last 24 hours: 0 messages delivered, 1 failure"`, `class="failed" d="M88 25h3v-3h-3z"`} {
