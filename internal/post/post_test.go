@@ -218,6 +218,18 @@ func TestCommand(t *testing.T) {
 	}
 }
 
+// TestCommandThatLeavesAChild at work, which has its output: it is taken, once.
+func TestCommandThatLeavesAChild(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "news")
+	o, said := open(t, config(t, "alerts: {command: [sh, -c, 'cat >>"+file+"; sleep 4 &']}"))
+	o.Send(news)
+	o.Close()
+	text, err := os.ReadFile(file)
+	if err != nil || bytes.Count(text, []byte("\n")) != 1 || said.String() != "" {
+		t.Errorf("%s, %v; %s", text, err, said)
+	}
+}
+
 func TestHeartbeat(t *testing.T) {
 	beats := make(chan string, 10)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { beats <- r.Method + r.URL.Path }))

@@ -87,7 +87,8 @@ func command(argv []string) func(context.Context, bridge.News) error {
 		program.WaitDelay = time.Second // for those that it has started
 		var said tail
 		program.Stdout, program.Stderr = &said, &said
-		if err := program.Run(); err != nil {
+		// ErrWaitDelay: it succeeded, and left something at work that may still speak.
+		if err := program.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 			return fault.New(fault.Temporary, "%s: %s%s", fault.Escape(argv[0]), cause(err), said.quoted()).
 				WithHint("check that the command works for the user who runs popferry")
 		}
