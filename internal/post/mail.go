@@ -22,6 +22,14 @@ import (
 	"github.com/popferry/popferry/plan"
 )
 
+// mostReplies is how much a server may say in a session, in octets with TLS.
+const mostReplies = 256 << 10
+
+var (
+	errSlow = errors.New("it did not take the mail in time")
+	errLong = errors.New("it says more than a mail server has to")
+)
+
 // mail sends by SMTP.
 func mail(m plan.AlertMail) (func(context.Context, bridge.News) error, error) {
 	m.Protocol = "SMTP"
@@ -34,10 +42,14 @@ func mail(m plan.AlertMail) (func(context.Context, bridge.News) error, error) {
 		if err != nil {
 			return err
 		}
-		if err := submit(ctx, m, config, text); err != nil {
-			return mailFault(m, err)
+		err = submit(ctx, m, config, text)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			err = errSlow
 		}
-		return nil
+		return mailFault(m, err)
 	}, nil
 }
 
@@ -47,18 +59,32 @@ func partsOf(m plan.AlertMail) []any {
 	return []any{m.Endpoint, ca, m.Username, m.Password.Secret, m.From, m.To}
 }
 
-// submit is one session (RFC 5321, RFC 8314 §3.3).
+// bounded is a connection that fails when the other side has said so much: net/smtp takes
+// lines of any length.
+type bounded struct {
+	net.Conn
+	left int
+}
+
+// Read implements io.Reader.
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errLong
+	}
+	n, err := b.Conn.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+// submit is one session (RFC 5321, RFC 8314 §3.3). It ends with ctx.
 func submit(ctx context.Context, m plan.AlertMail, config *tls.Config, text []byte) error {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", m.Address())
+	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", m.Address())
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(deadline); err != nil {
-			return err
-		}
-	}
+	defer raw.Close()
+	defer context.AfterFunc(ctx, func() { raw.Close() })()
+	var conn net.Conn = &bounded{raw, mostReplies}
 	if m.TLS == wire.Implicit {
 		conn = tls.Client(conn, config)
 	}

@@ -366,6 +366,44 @@ func TestMailRefused(t *testing.T) {
 	}
 }
 
+// TestMailServerThatIsSilent: the office does not wait for it longer than for others.
+func TestMailServerThatIsSilent(t *testing.T) {
+	for _, mode := range []wire.TLSMode{wire.None, wire.Implicit} {
+		t.Run(string(mode), func(t *testing.T) {
+			t.Parallel()
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer listener.Close()
+			here, gone := make(chan bool), make(chan bool)
+			go func() {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				defer conn.Close()
+				close(here)
+				_, _ = io.Copy(io.Discard, conn) // until it is closed, however that is
+				close(gone)
+			}()
+			o, said := open(t, plan.Bridge{Alerts: plan.Alerts{Mail: &plan.AlertMail{Endpoint: wire.Endpoint{Host: "127.0.0.1",
+				Port: listener.Addr().(*net.TCPAddr).Port, TLS: mode}, From: "a@example.org", To: []string{"b@example.org"}}}})
+			o.Send(news)
+			<-here
+			start := time.Now()
+			o.Close()
+			if took := time.Since(start); took > 20*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			<-gone
+			if !strings.Contains(said.String(), "news could not be brought") {
+				t.Errorf("%s", said)
+			}
+		})
+	}
+}
+
 func TestMailWithoutTrust(t *testing.T) {
 	_, b := smtp(t, "")
 	b.Alerts.Mail.CAFile = filepath.Join(t.TempDir(), "none.pem")
