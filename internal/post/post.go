@@ -49,9 +49,10 @@ type way struct {
 
 // Office sends news.
 type Office struct {
-	log  *slog.Logger
-	work sync.WaitGroup
-	beat chan struct{}
+	log     *slog.Logger
+	work    sync.WaitGroup
+	beat    chan struct{}
+	closing chan struct{} // closed by Close
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -64,7 +65,7 @@ type Office struct {
 // Open makes an office with all the ways that a configuration names; its secrets have
 // to be there.
 func Open(b plan.Bridge, log *slog.Logger) (*Office, error) {
-	o := &Office{log: log, beat: make(chan struct{}, 1)}
+	o := &Office{log: log, beat: make(chan struct{}, 1), closing: make(chan struct{})}
 	o.ctx, o.cancel = context.WithCancel(context.Background())
 	if err := o.Adopt(b); err != nil {
 		o.cancel()
@@ -165,6 +166,7 @@ func (o *Office) Close() {
 	o.mu.Unlock()
 	timer := time.AfterFunc(5*time.Second, o.cancel)
 	defer timer.Stop()
+	close(o.closing)
 	close(o.beat)
 	o.work.Wait()
 	o.cancel()
@@ -214,7 +216,8 @@ func (o *Office) beats() {
 		cancel()
 		select {
 		case <-time.After(beats):
-		case <-o.ctx.Done():
+		case <-o.closing:
+			return
 		}
 	}
 }

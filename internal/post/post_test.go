@@ -230,21 +230,17 @@ func TestCommandThatLeavesAChild(t *testing.T) {
 	}
 }
 
+// TestHeartbeat calls the address; how often, see TestHeartbeatOnceAMinute.
 func TestHeartbeat(t *testing.T) {
 	beats := make(chan string, 10)
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { beats <- r.Method + r.URL.Path }))
 	defer server.Close()
 	o, _ := open(t, config(t, "heartbeat: '"+server.URL+"/ping'"))
-	for range 100 {
-		o.Beat()
-	}
+	o.Beat()
 	if got := <-beats; got != "GET/ping" {
 		t.Errorf("%q", got)
 	}
 	o.Close()
-	if len(beats) > 1 {
-		t.Errorf("%d beats within a minute", 1+len(beats))
-	}
 }
 
 // sink is an SMTP server that keeps what it is given.

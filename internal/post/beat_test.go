@@ -1,0 +1,44 @@
+package post
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/popferry/popferry/plan"
+)
+
+// TestHeartbeatOnceAMinute at most, however often all is well, and the end does not wait
+// for that.
+func TestHeartbeatOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said bytes.Buffer
+		o, err := Open(plan.Bridge{}, slog.New(slog.NewTextHandler(&said, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n atomic.Int32
+		o.heart = func(ctx context.Context) error { n.Add(1); return ctx.Err() }
+		for i, after := range []struct {
+			wait time.Duration
+			want int32
+		}{{0, 1}, {30 * time.Second, 1}, {29 * time.Second, 1}, {2 * time.Second, 2}, {50 * time.Second, 2}} {
+			time.Sleep(after.wait)
+			o.Beat()
+			o.Beat()
+			synctest.Wait()
+			if n.Load() != after.want {
+				t.Errorf("step %d: %d beats, want %d", i+1, n.Load(), after.want)
+			}
+		}
+		start := time.Now()
+		o.Close()
+		if took := time.Since(start); took > 0 || n.Load() != 2 || said.Len() > 0 {
+			t.Errorf("it took %v, %d beats: %s", took, n.Load(), &said)
+		}
+	})
+}
