@@ -76,6 +76,20 @@ func (s *station) configure(password string, users ...string) {
 	}
 }
 
+// rewrite changes accounts.yaml.
+func (s *station) rewrite(before, after string) {
+	s.t.Helper()
+	path := filepath.Join(s.dir, "accounts.yaml")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	text = []byte(strings.ReplaceAll(string(text), before, after))
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 func (s *station) deliver(user string, mails ...[]byte) {
 	s.t.Helper()
 	if s.sent[user] == nil {
@@ -302,7 +316,7 @@ func TestBadLoginsOfACrashLoop(t *testing.T) {
 	}
 }
 
-// TestBridgeTellsSystemd when it is ready, alive, reloading and stopping.
+// TestBridgeTellsSystemd when it is ready, alive, reloading, alive in that, and stopping.
 func TestBridgeTellsSystemd(t *testing.T) {
 	s := newStation(t, "alice")
 	address := &net.UnixAddr{Name: filepath.Join(t.TempDir(), "notify"), Net: "unixgram"}
@@ -335,8 +349,11 @@ func TestBridgeTellsSystemd(t *testing.T) {
 	next("READY=1")
 	next("WATCHDOG=1")
 	next("WATCHDOG=1")
+	s.rewrite("password: '"+s.server.Password+"'", "password: {command: [sh, -c, 'sleep 1; echo "+s.server.Password+"']}")
 	send(t, bridge, syscall.SIGHUP)
 	next(`RELOADING=1\nMONOTONIC_USEC=[1-9]\d*\n`)
+	next("WATCHDOG=1")
+	next("WATCHDOG=1")
 	next("READY=1")
 	send(t, bridge, syscall.SIGTERM)
 	next("STOPPING=1")

@@ -157,18 +157,13 @@ func (k *keeping) run(ctx context.Context, port net.Listener) {
 	k.log.Info("started", "accounts", len(k.bridge.Snapshot().Accounts), "state", k.app.state)
 	k.tellParked()
 	say(daemon.SdNotifyReady)
-	watch, alive := watchdog(), time.Tick(aliveEvery)
+	go k.live(ctx)
 	for going := true; going; {
 		select {
 		case <-ctx.Done():
 			going = false
 		case <-hangup:
 			k.reload(ctx)
-		case <-watch:
-			k.bridge.Snapshot() // it would wait for ever for a keeper that hangs
-			say(daemon.SdNotifyWatchdog)
-		case <-alive:
-			k.log.Debug("alive", "goroutines", runtime.NumGoroutine(), "accounts", len(k.bridge.Snapshot().Accounts))
 		}
 	}
 	say(daemon.SdNotifyStopping)
@@ -176,6 +171,23 @@ func (k *keeping) run(ctx context.Context, port net.Listener) {
 	k.fleet.Close()
 	<-shown
 	k.log.Info("stopped")
+}
+
+// live shows systemd, and the log, that the bridge is alive until ctx ends: also while it
+// reloads, which takes as long as somebody who is asked for a password.
+func (k *keeping) live(ctx context.Context) {
+	watch, alive := watchdog(), time.Tick(aliveEvery)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-watch:
+			k.bridge.Snapshot() // it would wait for ever for a keeper that hangs
+			say(daemon.SdNotifyWatchdog)
+		case <-alive:
+			k.log.Debug("alive", "goroutines", runtime.NumGoroutine(), "accounts", len(k.bridge.Snapshot().Accounts))
+		}
+	}
 }
 
 func (k *keeping) options(config *plan.Config) ferry.Options {
