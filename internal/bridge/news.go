@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
 )
 
@@ -133,7 +132,7 @@ func (t *told) fails(r ferry.AccountReport, started, ended time.Time, after time
 	}
 	t.Failing = true
 	return &News{Kind: Fails, Since: t.Since, Error: r.Error, Check: r.Error.Hint,
-		Text: fmt.Sprintf("%s has brought no mail since %s: %s", fault.Escape(r.Name), day(t.Since), r.Error.Message)}
+		Text: fmt.Sprintf("has failed since %s: %s", day(t.Since), r.Error.Message)}
 }
 
 func (t *told) recovered(ended time.Time) *News {

@@ -72,7 +72,7 @@ func TestFailingIsToldOnce(t *testing.T) {
 	r.restart()
 	news := r.want(t, 31, away, bridge.Fails)
 	if n := news[0]; n.Account != "alice" || n.Check != "check host and port" || !n.Since.Equal(r.now.Add(-61*time.Minute)) ||
-		!strings.Contains(n.Text, "has brought no mail since") || n.Version != 1 {
+		n.Text != "has failed since "+n.Since.Local().Format("2006-01-02 15:04")+": "+away.Error.Message || n.Version != 1 {
 		t.Errorf("%+v", n)
 	}
 	r.want(t, 5, away)

@@ -29,7 +29,7 @@ import (
 )
 
 var news = bridge.News{Version: 1, Kind: bridge.Fails, Account: "alice", Time: time.Date(2026, 11, 26, 1, 2, 3, 0, time.UTC),
-	Text: "alice has brought no mail: cannot connect – ü\r\nBcc: x@example.org", Check: "check host and port",
+	Text: "has failed since 2026-11-26 00:02: cannot connect – ü\r\nBcc: x@example.org", Check: "check host and port",
 	Messages: []ferry.MessageReport{{UIDL: "uid-1", Size: 5, Reason: "too large"}}}
 
 // log is what an office says.
@@ -329,7 +329,7 @@ func TestMail(t *testing.T) {
 		t.Fatalf("%v: %s", err, said)
 	}
 	subject, err := new(mimeWords).DecodeHeader(m.Header.Get("Subject"))
-	if err != nil || !strings.HasPrefix(subject, "popferry: alice: alice has brought no mail: cannot connect – ü") || strings.Contains(subject, "\n") {
+	if err != nil || !strings.HasPrefix(subject, "popferry: alice: has failed since 2026-11-26 00:02: cannot connect – ü") || strings.Contains(subject, "\n") {
 		t.Errorf("%q, %v", subject, err)
 	}
 	if m.Header.Get("Auto-Submitted") != "auto-generated" || m.Header.Get("To") != "a@example.org, b@example.org" ||
