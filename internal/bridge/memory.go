@@ -57,7 +57,7 @@ func (m *Memory) read() {
 	}
 	data, err := os.ReadFile(m.Path)
 	// What can't be read is not known.
-	if errors.Join(err, json.Unmarshal(data, &m.texts)) != nil {
+	if errors.Join(err, json.Unmarshal(data, &m.texts)) != nil || m.texts == nil { // nil: it says null
 		m.texts = map[string]string{}
 	}
 }

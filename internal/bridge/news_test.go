@@ -189,14 +189,21 @@ func TestMemory(t *testing.T) {
 	if m := open(); m.Load("alice") != "a" || m.Load("bob") != "b" || failed != nil {
 		t.Errorf("%q, %q, %v", m.Load("alice"), m.Load("bob"), failed)
 	}
-	if err := os.WriteFile(path, []byte("nonsense"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m := open()
-	if m.Load("alice") != "" {
-		t.Error("made something of nonsense")
-	}
 	full := errors.New("full")
+	m := open()
+	for _, text := range []string{"null", "[]", `{"alice":`, "", "nonsense"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m = open()
+		if m.Load("alice") != "" {
+			t.Errorf("made something of %q", text)
+		}
+		m.Save("alice", "a")
+		if open().Load("alice") != "a" || failed != nil {
+			t.Errorf("after %q: %v", text, failed)
+		}
+	}
 	m.Write = func(string, []byte) error { return full }
 	if m.Save("alice", "x"); !errors.Is(failed, full) || m.Load("alice") != "x" {
 		t.Errorf("%v", failed)
