@@ -258,7 +258,10 @@ func (k *keeper) pass(ctx context.Context) time.Duration {
 	pass := k.account.Pass
 	k.mu.Unlock()
 	r := pass(ctx, held)
-	k.recall.end(r.ExitCode)
+	// Who is told to stop may have asked, and not have heard that it is refused.
+	if ctx.Err() == nil || r.ExitCode != fault.Temporary {
+		k.recall.end(r.ExitCode)
+	}
 	if ctx.Err() != nil {
 		return 0 // it was told to stop, which says nothing about the account
 	}

@@ -168,6 +168,24 @@ func TestKilledInABadLogin(t *testing.T) {
 	})
 }
 
+// TestStoppedInABadLogin: it counts, too; a pass that succeeds all the same does not.
+func TestStoppedInABadLogin(t *testing.T) {
+	for code, want := range map[fault.Code]int{fault.Temporary: 3, fault.OK: 11} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newShelf()
+			p := &played{began: time.Now(), answer: failing(fault.Credentials, 1)}
+			s.lives(time.Minute, p, nothing)
+			stopped := &played{began: p.began, stuck: true, answer: failing(code, 1000)}
+			for range 10 {
+				s.lives(10*time.Second, stopped, nothing)
+			}
+			if n := 1 + len(stopped.times()); n != want {
+				t.Errorf("%v: %d logins within some minutes: %v", code, n, stopped.times())
+			}
+		})
+	}
+}
+
 // TestSuccessIsForgiven: after it a refusal is the first one, and a healthy account writes
 // nothing but once a day.
 func TestSuccessIsForgiven(t *testing.T) {
