@@ -16,7 +16,7 @@ const program = "/usr/local/bin/popferry"
 
 // hardened is what every service has to have.
 var hardened = map[string]string{
-	"DynamicUser": "yes", "StateDirectory": "popferry", "StateDirectoryMode": "0700", "NoNewPrivileges": "yes",
+	"DynamicUser": "yes", "User": "popferry", "StateDirectory": "popferry", "StateDirectoryMode": "0700", "NoNewPrivileges": "yes",
 	"ProtectSystem": "strict", "ProtectHome": "yes", "PrivateTmp": "yes", "PrivateDevices": "yes",
 	"MemoryDenyWriteExecute": "yes", "RestrictAddressFamilies": "AF_INET AF_INET6 AF_UNIX", "UMask": "0077",
 	"CapabilityBoundingSet": "", "LimitCORE": "0", "LockPersonality": "yes", "SystemCallArchitectures": "native",
