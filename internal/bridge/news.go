@@ -182,8 +182,8 @@ func (t *told) expires(e ferry.Expiry, now time.Time) *News {
 	return &News{Kind: Expires, Since: e.At, Text: e.What + " expires on " + day(e.At), Check: e.Check}
 }
 
-// vanishes looks for what the engine notes of EXPIRE: mail is held, or stays for longer
-// than the server keeps it. Passes that only glance at the source note nothing.
+// vanishes looks for what the plan says of EXPIRE, by its words: mail is held, or stays
+// for longer than the server keeps it. Passes that only glance at the source note nothing.
 func (t *told) vanishes(r ferry.AccountReport, now time.Time) *News {
 	i := slices.IndexFunc(r.Notes, func(note string) bool { return strings.Contains(note, "by itself (EXPIRE") })
 	if age := now.Sub(t.Vanish); i < 0 || age >= 0 && age < vanishAgain { // less than 0: the clock was set back

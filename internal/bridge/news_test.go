@@ -14,6 +14,7 @@ import (
 	"github.com/popferry/popferry/internal/bridge"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/plan"
 )
 
 // room is a newsroom with a memory that can outlive it.
@@ -134,9 +135,42 @@ func TestExpiryIsToldOnce(t *testing.T) {
 	r.want(t, 90*24*60, ends(100), bridge.Expires)
 }
 
+// retention is what a plan says of a POP3 server that removes mail.
+func retention(t *testing.T, in plan.Input) ferry.AccountReport {
+	t.Helper()
+	warnings := plan.Build(in).Warnings
+	if len(warnings) == 0 {
+		t.Fatalf("no warning of EXPIRE %s", in.Expire)
+	}
+	return ferry.AccountReport{Notes: append([]string{"x"}, warnings...)}
+}
+
+// TestVanishingIsFound in the words of the plan: mail that is held, or stays too long.
+func TestVanishingIsFound(t *testing.T) {
+	held := []plan.Listed{{Number: 1, Size: 1000, UIDL: "a"}}
+	month := plan.Keep{Delete: true, For: 30 * 24 * time.Hour}
+	for name, c := range map[string]struct {
+		in   plan.Input
+		want []bridge.Kind
+	}{
+		"held":              {plan.Input{Listing: held, Limit: 10, Expire: "7"}, []bridge.Kind{bridge.Vanishes}},
+		"kept":              {plan.Input{Expire: "7", Keep: month}, []bridge.Kind{bridge.Vanishes}},
+		"only what is read": {plan.Input{Expire: "0", Keep: month}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			noted := retention(t, c.in)
+			for _, n := range newRoom().want(t, 0, noted, c.want...) {
+				if n.Text != noted.Notes[1] {
+					t.Errorf("%q", n.Text)
+				}
+			}
+		})
+	}
+}
+
 func TestVanishingIsToldOnce(t *testing.T) {
 	r := newRoom()
-	noted := ferry.AccountReport{Notes: []string{"x", "3 messages held, and the POP3 server removes mail after 7 days by itself (EXPIRE 7); run --export-held keeps what is held"}}
+	noted := retention(t, plan.Input{Expire: "7", Keep: plan.Keep{Delete: true, For: 30 * 24 * time.Hour}})
 	r.want(t, 0, noted, bridge.Vanishes)
 	r.want(t, 5, noted)
 	r.want(t, 5, ferry.AccountReport{})
@@ -222,7 +256,7 @@ func TestNewsWhenTheClockIsSet(t *testing.T) {
 	})
 	t.Run("back", func(t *testing.T) {
 		r := newRoom()
-		expire := ferry.AccountReport{Notes: []string{"the POP3 server removes mail by itself (EXPIRE 5)"}}
+		expire := retention(t, plan.Input{Expire: "5", Keep: plan.Keep{Delete: true, For: 30 * 24 * time.Hour}})
 		r.want(t, 0, expire, bridge.Vanishes)
 		r.want(t, 5, expire)
 		r.now = r.now.AddDate(-1, 0, 0)
