@@ -2,7 +2,6 @@ package ferry
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -10,9 +9,6 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
-	"github.com/popferry/popferry/internal/message"
-	"github.com/popferry/popferry/plan"
-	"github.com/popferry/popferry/pop"
 )
 
 // Undo takes back exactly what popferry appended for the chosen accounts: each
@@ -58,35 +54,6 @@ func (t *trip) undo(ctx context.Context) error {
 	}
 	t.leave(ctx)
 	return t.ledger.SetFact(ctx, factBaseline, "")
-}
-
-// stillListed tells of records whether POP3 still has their message, one for one: by
-// name and size, or by the header of what has no name.
-func (t *trip) stillListed(ctx context.Context) (func(journal.Record) bool, error) {
-	var nameless []plan.Listed
-	for _, l := range t.listing {
-		if !trusted(l) {
-			nameless = append(nameless, l)
-		}
-	}
-	headers := map[message.Digest]int{}
-	if len(nameless) > 0 {
-		tops, err := t.topHeaders(ctx, nameless)
-		if err != nil && !errors.Is(err, pop.ErrNoTop) {
-			return nil, err
-		}
-		for _, h := range tops {
-			headers[h.Header]++
-		}
-	}
-	return func(r journal.Record) bool {
-		if named(r.Key) {
-			l, listed := t.at(r.Key)
-			return listed && l.Size == r.Listed
-		}
-		headers[r.Sum.Header]--
-		return headers[r.Sum.Header] >= 0
-	}, nil
 }
 
 // takingBack is the Reason of a record whose mail is about to be removed, or was when

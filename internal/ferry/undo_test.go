@@ -103,3 +103,53 @@ func TestUndoKeepsTheOnlyCopy(t *testing.T) {
 		})
 	}
 }
+
+// TestUndoComparesWhatIsListed: another mail that has the header, or the name and the
+// size, of one that POP3 has lost is not taken for it.
+func TestUndoComparesWhatIsListed(t *testing.T) {
+	nameless := popd.Options{NoUIDL: true}
+	monday, friday := simple("", "backup", "of Monday"), simple("", "backup", "of Friday")
+	for name, c := range map[string]struct {
+		po            popd.Options
+		mail, instead [][]byte
+		want          int
+	}{
+		"another size": {nameless, [][]byte{simple("", "backup", "failed: no space left"), monday}, nil, 1},
+		"same size":    {nameless, [][]byte{monday, friday}, nil, 0},
+		"copies":       {nameless, [][]byte{monday, monday}, nil, 0},
+		"same name": {popd.Options{UIDL: func(int, []byte) string { return "one" }},
+			[][]byte{monday}, [][]byte{simple("", "images", "of Monday")}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, c.po, imapd.Options{}, c.mail...)
+			p.run(0, len(c.mail))
+			p.pop.Expunge(1)
+			p.pop.Deliver(c.instead...)
+			r := p.undo(0, c.want)
+			if notes := r.Accounts[0].Notes; len(notes) != 1 {
+				t.Errorf("notes %q", notes)
+			}
+			p.arrived(c.mail[:len(c.mail)-c.want]...)
+		})
+	}
+}
+
+// TestUndoGoesOnInAnotherSession: a lost connection keeps no mail from being taken back.
+func TestUndoGoesOnInAnotherSession(t *testing.T) {
+	mail := ordinary(10, 34)
+	var p *pair
+	cut := false
+	p = newPair(t, popd.Options{Reply: func(cmd string, n int) ([]byte, bool) {
+		if cmd == "TOP" && n == 5 && !cut {
+			cut = true
+			p.pop.Cut()
+		}
+		return nil, false
+	}}, imapd.Options{}, mail...)
+	p.run(0, len(mail))
+	p.undo(0, len(mail))
+	p.has(0)
+	if !cut {
+		t.Error("no connection was lost")
+	}
+}
