@@ -230,7 +230,8 @@ func (t *trip) freshen(ctx context.Context, f *folder) error {
 	return err
 }
 
-// provide makes a folder if it is missing.
+// provide makes a folder if it is missing. Mail that is in it all the same was compared
+// with nothing: then the round ends, and the next one does so.
 func (t *trip) provide(ctx context.Context, f *folder) error {
 	if f.closed() != nil || f.now().Exists {
 		return f.closed()
@@ -251,7 +252,14 @@ func (t *trip) provide(ctx context.Context, f *folder) error {
 		err = t.takeIndex(ctx, f, box.Mailbox)
 	}
 	f.set(box)
-	return err
+	if err != nil || box.Messages == 0 {
+		return err
+	}
+	t.mu.Lock()
+	t.turnedUp++
+	t.mu.Unlock()
+	return fault.New(fault.Temporary, "folder %s was there under another spelling, or got mail meanwhile",
+		fault.Escape(f.name)).WithHint("run again: what is in it is compared first")
 }
 
 // everywhere reports whether mail that the journal does not know may be in any of the

@@ -396,3 +396,18 @@ func TestLeastSharedFolderFirst(t *testing.T) {
 	p.run(0, 0)
 	p.inFolders(map[string][][]byte{"INBOX": {mail}, "Lists/Go": {mail}})
 }
+
+// TestFoldersOfAnotherSpelling: mail in folders that LIST does not show by the names that
+// routes have, though the server knows them, is not copied again without the journal.
+func TestFoldersOfAnotherSpelling(t *testing.T) {
+	p, _ := routed(t, popd.Options{}, imapd.Options{Caseless: true})
+	p.o.Random = func() float64 { return 0 }
+	p.imap.User("").Create("lists/go")
+	p.imap.User("").Create("lists/c")
+	p.run(0, 30)
+	p.run(0, 0)
+	p.forget()
+	p.run(0, 0)
+	p.pop.Deliver(from("go", 2001, 99))
+	p.run(0, 1)
+}

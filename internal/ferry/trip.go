@@ -98,6 +98,7 @@ type trip struct {
 	refusing       bool                       // messages were refused in this round
 	paused         bool                       // the destination wanted a pause in this round
 	unexplained    int                        // messages in a row refused without a reason
+	turnedUp       int                        // folders that were missing had mail when they were made
 	off            int                        // messages whose LIST size proved to be wrong
 	unlocatedNoted map[string]bool            // folders that factUnlocated has
 	recognised     map[string]bool            // records counted as known, by key
@@ -350,11 +351,12 @@ func (t *trip) lookAgain(ctx context.Context) error {
 }
 
 // progress grows with every message that is done with, or known to be garbled, or
-// to be larger than announced, and when it is learned that one at a time is safer.
+// to be larger than announced, with every folder that proved to have mail, and when it
+// is learned that one at a time is safer.
 func (t *trip) progress() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := t.report.Delivered + t.report.Held + t.report.Duplicate + len(t.garbled) + len(t.grown)
+	n := t.report.Delivered + t.report.Held + t.report.Duplicate + len(t.garbled) + len(t.grown) + t.turnedUp
 	if t.oneByOne {
 		n++
 	}

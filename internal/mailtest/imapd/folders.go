@@ -196,7 +196,7 @@ func (s *session) changeMailbox(c *command, args []arg) (string, error) {
 	}
 	unlock := s.lock()
 	defer unlock()
-	_, err := s.store.find(name)
+	box, err := s.store.find(name)
 	exists := err == nil
 	switch c.name {
 	case "CREATE":
@@ -208,7 +208,7 @@ func (s *session) changeMailbox(c *command, args []arg) (string, error) {
 		if !exists {
 			return "", errNoMailbox
 		}
-		delete(s.store.boxes, name)
+		delete(s.store.boxes, box.name)
 	case "SUBSCRIBE":
 		s.store.subscribed[name] = true
 	case "UNSUBSCRIBE":

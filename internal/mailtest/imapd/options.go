@@ -52,6 +52,8 @@ type Options struct {
 	// Prefix, such as "INBOX.", begins the name of every mailbox but INBOX. Its last character is
 	// the hierarchy separator; with no prefix that is Separator, by default "/".
 	Prefix, Separator string
+	// Caseless finds a mailbox whose name differs in case only. LIST goes by the case.
+	Caseless bool
 	// SpecialUse announces RFC 6154 and gives mailboxes their attributes, such as "\\Archive", by
 	// name. It does not create them.
 	SpecialUse map[string]string

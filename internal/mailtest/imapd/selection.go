@@ -105,7 +105,8 @@ func (s *session) expunge(c *command, args []arg) (string, error) {
 func (s *session) update(mayExpunge bool) {
 	unlock := s.lock()
 	current := s.selected.uids()
-	gone := s.store.boxes[s.name] != s.selected || s.selected.validity != s.validity
+	box, _ := s.store.find(s.name)
+	gone := box != s.selected || s.selected.validity != s.validity
 	unlock()
 	if gone {
 		s.reply("*", "BYE the mailbox is not what it was")

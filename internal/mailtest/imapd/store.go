@@ -68,6 +68,11 @@ func (st *Store) find(name string) (*mailbox, error) {
 	if box := st.boxes[canonical(name)]; box != nil {
 		return box, nil
 	}
+	for other, box := range st.boxes {
+		if st.server.options.Caseless && strings.EqualFold(other, name) {
+			return box, nil
+		}
+	}
 	return nil, errNoMailbox
 }
 
