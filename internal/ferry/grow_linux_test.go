@@ -87,3 +87,19 @@ func TestVastWithoutSize(t *testing.T) {
 	p.run(0, 1)
 	p.arrived(append(mail, vast(5))...)
 }
+
+// TestVastWasAnother: without UIDLs, what is learned of a size holds for as long as the
+// maildrop is the same.
+func TestVastWasAnother(t *testing.T) {
+	mail := vasts(2)
+	var p *pair
+	p = newPair(t, popd.Options{NoUIDL: true, SizeOffset: lie, Reply: func(cmd string, n int) ([]byte, bool) {
+		if cmd == "GREETING" && n == 2 {
+			p.pop.Expunge(1)
+		}
+		return nil, false
+	}}, imapd.Options{}, append([][]byte{vast(5)}, mail...)...)
+	p.o.SpoolRoom = 3 << 20
+	p.run(0, len(mail))
+	p.arrived(mail...)
+}

@@ -128,6 +128,7 @@ func (t *trip) forgetSessionNames() {
 	forgetSession(t.held)
 	forgetSession(t.exported)
 	forgetSession(t.garbled)
+	forgetSession(t.grown)
 	forgetSession(t.ended)
 	forgetSession(t.later)
 	forgetSession(t.shortened)
