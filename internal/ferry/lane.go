@@ -378,7 +378,7 @@ func (t *trip) noteUnlocated(ctx context.Context, records []journal.Record) erro
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, r := range records {
-		if !untold(r) || t.unlocatedNoted[r.Folder] {
+		if r.UID != 0 || t.unlocatedNoted[r.Folder] {
 			continue
 		}
 		t.unlocatedNoted[r.Folder] = true

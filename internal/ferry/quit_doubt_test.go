@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 )
@@ -33,4 +34,34 @@ func TestGuardCopyAfterDeletionInDoubt(t *testing.T) {
 	p.run(0, 2)
 	p.left()
 	p.arrived(append(mail, mail[2], more)...)
+}
+
+// TestGuardSearchCutShort: a deletion did not take effect, POP3 does not give the mail
+// again, the copies of two mails that look alike changed places, and the process dies,
+// after any write, while it looks for them. They still speak for what they were brought
+// for, and not for more copies that come later.
+func TestGuardSearchCutShort(t *testing.T) {
+	mail := [][]byte{simple("twin", "backup", "of Monday"), simple("twin", "backup", "of Friday")}
+	for writes, died := 0, true; died; writes++ {
+		p := deleting(t, popd.Options{KeepDeleted: true}, imapd.Options{}, mail...)
+		p.run(0, len(mail))
+		box := p.imap.User("")
+		if _, err := box.Move("INBOX", 1, "INBOX"); err != nil {
+			t.Fatal(err)
+		}
+		box.SetUIDValidity("INBOX", 7777)
+		p.pop.Configure(func(o *popd.Options) {
+			o.Reply = func(cmd string, _ int) ([]byte, bool) {
+				return []byte("-ERR [SYS/PERM] it can't be read\r\n"), cmd == "RETR"
+			}
+		})
+		whole := p.o.Journal
+		p.o.Journal = dyingAfter(writes, whole)
+		died = runFerry(t, p.o).ExitCode == fault.State
+		p.o.Journal = whole
+		p.pop.Configure(func(o *popd.Options) { o.Reply = nil })
+		p.pop.Deliver(mail...)
+		p.run(0, len(mail))
+		p.arrived(append(mail, mail...)...)
+	}
 }
