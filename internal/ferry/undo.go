@@ -49,7 +49,8 @@ func (t *trip) undo(ctx context.Context) error {
 		return err
 	}
 	if gone > 0 {
-		t.note("%s left alone: POP3 does not have them any more, and the copy may be the only one",
+		t.note("%s left alone: POP3 does not show that it still has them (gone, listed with another size, "+
+			"among others that look alike, or no TOP to compare with), and the copy may be the only one",
 			count(gone, "message"))
 	}
 	t.leave(ctx)

@@ -1,6 +1,8 @@
 package ferry_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,7 +93,12 @@ func TestUndoKeepsTheOnlyCopy(t *testing.T) {
 			if po.NoTOP {
 				want = 0 // nobody can tell
 			}
-			p.undo(0, want)
+			r := p.undo(0, want)
+			if notes := r.Accounts[0].Notes; po.NoTOP && !slices.ContainsFunc(notes, func(note string) bool {
+				return strings.Contains(note, "3 messages left alone") && strings.Contains(note, "no TOP")
+			}) {
+				t.Errorf("notes %q", notes)
+			}
 			left := map[string]bool{}
 			for _, m := range p.imap.Mailbox("INBOX") {
 				left[string(corpus.Canonical(m.Raw))] = true
