@@ -154,12 +154,17 @@ func (t *trip) one(ctx context.Context, work func(*trip, context.Context) error)
 	t.emit(Event{Kind: Started})
 	err := t.safely(ctx, work)
 	if errors.Is(err, context.Canceled) {
-		err = &fault.Error{Code: fault.Temporary, Message: "stopped before all was done",
-			Hint: "run again: nothing is copied twice", Err: context.Canceled}
+		err = stopped(context.Canceled)
 	}
 	report := t.finish(err, time.Since(started))
 	t.emit(Event{Kind: Finished, Result: &report})
 	return report
+}
+
+// stopped is the error of what was told to end.
+func stopped(cause error) *fault.Error {
+	return &fault.Error{Code: fault.Temporary, Message: "stopped before all was done",
+		Hint: "run again: nothing is copied twice", Err: cause}
 }
 
 // safely makes a panic an error of this account: the others go on.

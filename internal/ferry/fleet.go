@@ -45,7 +45,7 @@ func (f *Fleet) Next(o Options) *Fleet {
 // it tries held messages again.
 func (f *Fleet) Pass(ctx context.Context, name string, held bool) AccountReport {
 	if !f.enter() {
-		return AccountReport{Name: name, ExitCode: fault.Temporary}
+		return notPassed(name, stopped(nil))
 	}
 	defer f.passes.Done()
 	for _, account := range f.engine.Config.Accounts {
@@ -60,10 +60,13 @@ func (f *Fleet) Pass(ctx context.Context, name string, held bool) AccountReport 
 			tellEnd(f.ended)
 			return report
 		case <-ctx.Done():
-			return AccountReport{Name: name, ExitCode: fault.Temporary}
+			return notPassed(name, stopped(ctx.Err()))
 		}
 	}
-	err := fault.New(fault.Usage, "there is no account %q", fault.Escape(name)).WithHint("check the name")
+	return notPassed(name, fault.New(fault.Usage, "there is no account %q", fault.Escape(name)).WithHint("check the name"))
+}
+
+func notPassed(name string, err *fault.Error) AccountReport {
 	return AccountReport{Name: name, ExitCode: err.Code, Error: NewErrorReport(err)}
 }
 

@@ -1,10 +1,12 @@
 package ferry_test
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
@@ -81,4 +83,25 @@ func TestNextHasItsOwnLimits(t *testing.T) {
 	}
 	fleet.Close()
 	p.arrived(mail...)
+}
+
+// TestPassThatIsNotTaken: it says why it was not.
+func TestPassThatIsNotTaken(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{}, ordinary(1, 6)...)
+	fleet := ferry.NewFleet(p.o)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 10 { // it may be taken first
+		if r := fleet.Pass(ctx, "alice", false); r.ExitCode != fault.Temporary || r.Error == nil ||
+			r.Error.Message != "stopped before all was done" {
+			t.Errorf("%+v", r)
+		}
+	}
+	if r := fleet.Pass(t.Context(), "bob", false); r.ExitCode != fault.Usage || r.Error == nil {
+		t.Errorf("%+v", r)
+	}
+	fleet.Close()
+	if r := fleet.Pass(t.Context(), "alice", false); r.ExitCode != fault.Temporary || r.Error == nil {
+		t.Errorf("%+v", r)
+	}
 }
