@@ -12,8 +12,8 @@ import (
 // no room for the rest of it now.
 var errOutgrown = errors.New("larger than announced")
 
-// growing takes room in the spool for what comes of a message beyond its size in
-// LIST, before the spool writes it.
+// growing takes memory, and room in the spool, for what comes of a message beyond its
+// size in LIST, before the spool keeps it.
 type growing struct {
 	p      *pipeline
 	listed plan.Listed
@@ -29,6 +29,9 @@ func (g *growing) Read(b []byte) (int, error) {
 	if err := g.p.t.brakeOctets(g.p.soft, n); err != nil {
 		return 0, err
 	}
+	if err := g.remember(); err != nil {
+		return 0, err
+	}
 	if g.read <= max(g.load.disk, spoolMemory) {
 		return n, err
 	}
@@ -36,6 +39,21 @@ func (g *growing) Read(b []byte) (int, error) {
 		return 0, err
 	}
 	return n, err
+}
+
+// remember takes memory for what was read. It waits, as take does, for messages of its
+// own account, which give back theirs whatever becomes of this one.
+func (g *growing) remember() error {
+	more := flightWeight(g.read) - g.load.memory
+	if more <= 0 {
+		return nil
+	}
+	if err := g.p.budget.Acquire(g.p.soft, more); err != nil {
+		return err
+	}
+	g.p.t.slot.flight.Add(more)
+	g.load.memory += more
+	return nil
 }
 
 // more takes room for what was read, and for what follows next. It waits for as long as
