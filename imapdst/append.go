@@ -85,6 +85,15 @@ func (c *Conn) leaveMailbox() {
 	}
 }
 
+// Alive returns the error that ended the connection, or nil. It asks the server only if
+// the connection lay idle.
+func (c *Conn) Alive(ctx context.Context) error {
+	if err := c.wire.Broken(); err != nil {
+		return err
+	}
+	return c.ensureAlive(ctx)
+}
+
 // ensureAlive asks before a batch goes into a connection that lay idle.
 func (c *Conn) ensureAlive(ctx context.Context) error {
 	if c.guard.quiet() < staleAfter || c.guard.router.busy() {

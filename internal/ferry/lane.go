@@ -105,18 +105,40 @@ func (l *lane) write(under chan<- shipment) error {
 	}
 }
 
-// append writes a batch; nothing was written if nothing is pending. A connection more
-// that gave its place away is done without.
+// append writes a batch; nothing was written if nothing is pending.
 func (l *lane) append(batch []*parcel) (shipment, error) {
-	conn, done, err := l.link.use(l.p.soft)
-	if errors.Is(err, errBonus) {
-		conn, done, err = l.p.t.dest.use(l.p.soft)
-	}
+	conn, done, err := l.use()
 	if err != nil {
 		return shipment{}, err
 	}
 	pending, err := conn.Append(l.p.hard, batch[0].to.now(), l.items(batch))
 	return shipment{batch, pending, done}, err
+}
+
+// use returns a connection that lives. It may have ended while a message took long to
+// come, and one that takes longer than the server waits would find it so in every run (I7).
+func (l *lane) use() (conn *imapdst.Conn, done func(), err error) {
+	link, conn, done, err := l.take()
+	if err != nil || conn.Alive(l.p.hard) == nil {
+		return conn, done, err
+	}
+	done()
+	if err := link.renew(l.p.soft, conn); err != nil {
+		return nil, nil, err
+	}
+	_, conn, done, err = l.take()
+	return conn, done, err
+}
+
+// take returns the connection, and whose it is: one more that gave its place away is
+// done without.
+func (l *lane) take() (link *link, conn *imapdst.Conn, done func(), err error) {
+	conn, done, err = l.link.use(l.p.soft)
+	if !errors.Is(err, errBonus) {
+		return l.link, conn, done, err
+	}
+	conn, done, err = l.p.t.dest.use(l.p.soft)
+	return l.p.t.dest, conn, done, err
 }
 
 func (l *lane) items(batch []*parcel) []imapdst.Item {

@@ -1,8 +1,11 @@
 package ferry_test
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,6 +14,7 @@ import (
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -237,4 +241,67 @@ func TestKnownBytesPerDay(t *testing.T) {
 			t.Errorf("exit %d, %d messages arrived", r.ExitCode, f.imap.Counters().Messages)
 		}
 	})
+}
+
+// TestSlowerThanTheIdleLimit (I7): a message that takes longer to retrieve than the IMAP
+// server keeps an idle connection arrives in the first run, and what is behind it, too.
+func TestSlowerThanTheIdleLimit(t *testing.T) {
+	for name, impatient := range map[string]func(wire.DialFunc) wire.DialFunc{
+		"closed": func(dial wire.DialFunc) wire.DialFunc { return expiring(dial, false) },
+		"silent": func(dial wire.DialFunc) wire.DialFunc { return expiring(dial, true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t)
+				defer f.close()
+				f.o.Config.Limits.Bandwidth = 16 << 10
+				a := f.add("alice", ailing{}, append([][]byte{vast(12)}, ordinary(5, 1)...)...)
+				a.Destination.Dial = impatient(a.Destination.Dial)
+				r := ferry.Run(t.Context(), f.o)
+				f.lasted(r, 6, 12*time.Minute, 20*time.Minute)
+				if s := f.drops[0].Counters().Sessions; s != 1 {
+					t.Errorf("%d POP3 sessions", s)
+				}
+			})
+		})
+	}
+}
+
+// expiring ends connections on which nothing was sent for long, or says nothing
+// there any more.
+func expiring(dial wire.DialFunc, silent bool) wire.DialFunc {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		c := &expiringConn{Conn: conn}
+		c.timer = time.AfterFunc(idleLimit, func() {
+			if c.expired.Store(true); !silent {
+				conn.Close()
+			}
+		})
+		return c, nil
+	}
+}
+
+const idleLimit = 10 * time.Minute
+
+type expiringConn struct {
+	net.Conn
+	timer   *time.Timer
+	expired atomic.Bool
+}
+
+func (c *expiringConn) Write(b []byte) (int, error) {
+	if c.expired.Load() {
+		return len(b), nil
+	}
+	c.timer.Reset(idleLimit)
+	return c.Conn.Write(b)
+}
+
+func (c *expiringConn) Close() error {
+	c.timer.Stop()
+	return c.Conn.Close()
 }
