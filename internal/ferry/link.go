@@ -168,7 +168,8 @@ func (l *link) enter(ctx context.Context) error {
 // nothing is under way here; and a login that takes too long, if that one is fresh.
 // It reports whether a place is about to be free.
 func (l *link) yield(fresh bool) bool {
-	quiet, patience := l.trip.slot.quiet(), l.trip.engine.slots.patience()
+	quiet := l.trip.slot.quietAt(l.trip.account.Destination.Host)
+	patience := l.trip.engine.slots.patience()
 	if giveWay := l.giveWay.Load(); giveWay != nil {
 		if !fresh || quiet < patience {
 			return false

@@ -16,41 +16,67 @@ type pulse struct {
 	mu    sync.Mutex
 	moved int // since mark
 	mark  time.Time
-	held  bool // it is popferry that waits
+	// slow is the host whose limits make the trip wait, until shortly after that: what
+	// moves in between counts as nothing, since others could do more in that time.
+	slow  string
+	until time.Time
 }
 
-// hold says that it is for limits of our own that nothing moves, until the returned
-// function is called.
-func (p *pulse) hold() (end func()) {
+// brake says that popferry waits so long for limits of its own: those of a host, or of
+// all, which are no silence, since nobody else could go on.
+func (p *pulse) brake(host string, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.held = true
-	return func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.held, p.moved, p.mark = false, 0, time.Now()
+	if host == "" {
+		p.markLocked(time.Now().Add(wait))
+		return
 	}
+	p.slow, p.until = host, time.Now().Add(wait+patience)
 }
 
 // beat says that the trip is served.
 func (p *pulse) beat() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.moved, p.mark = 0, time.Now()
+	p.markLocked(time.Now())
+}
+
+func (p *pulse) markLocked(at time.Time) {
+	p.moved = 0
+	if at.After(p.mark) {
+		p.mark = at
+	}
 }
 
 func (p *pulse) add(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.moved += n; p.moved >= lively {
-		p.moved, p.mark = 0, time.Now()
+	if p.moved += n; p.moved >= lively && !p.brakedLocked() {
+		p.markLocked(time.Now())
 	}
+}
+
+func (p *pulse) brakedLocked() bool { return time.Now().Before(p.until) }
+
+// braked reports whether the limits of a host make the trip wait.
+func (p *pulse) braked() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.brakedLocked()
 }
 
 func (p *pulse) quiet() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.held {
+	return time.Since(p.mark)
+}
+
+// quietAt is quiet for those who want a place at a host: who waits for its limits does
+// not leave it to others that would wait there as well.
+func (p *pulse) quietAt(host string) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.slow == host && p.brakedLocked() {
 		return 0
 	}
 	return time.Since(p.mark)

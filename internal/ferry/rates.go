@@ -12,14 +12,17 @@ import (
 )
 
 // brake keeps the rates of limits, over all accounts. One that is nil keeps nothing.
-type brake struct{ octets, messages *rate.Limiter }
+type brake struct {
+	host             string // "": all
+	octets, messages *rate.Limiter
+}
 
 // leastBurst is what may come at once however little is allowed: connections are read
 // in pieces of this size.
 const leastBurst = 64 << 10
 
-func newBrake(r plan.Rates) *brake {
-	b := &brake{}
+func newBrake(host string, r plan.Rates) *brake {
+	b := &brake{host: host}
 	if r.Bandwidth > 0 {
 		b.octets = rate.NewLimiter(rate.Limit(r.Bandwidth), int(max(r.Bandwidth, leastBurst)))
 	}
@@ -34,7 +37,7 @@ func newBrakes(l plan.Limits) map[string]*brake {
 	brakes := map[string]*brake{}
 	add := func(name string, r plan.Rates) {
 		if r != (plan.Rates{}) {
-			brakes[name] = newBrake(r)
+			brakes[name] = newBrake(name, r)
 		}
 	}
 	add("", l.Rates)
@@ -73,33 +76,46 @@ func (t *trip) slowEnough() bool {
 
 // brakeMessage waits until one more message may be carried.
 func (t *trip) brakeMessage(ctx context.Context) error {
-	var wait time.Duration
+	var w braking
 	for _, b := range t.brakes {
 		if b.messages != nil {
-			wait = max(wait, b.messages.Reserve().Delay())
+			w.longer(b, b.messages.Reserve().Delay())
 		}
 	}
-	return t.brake(ctx, wait)
+	return t.brake(ctx, w)
 }
 
 // brakeOctets waits until so many more octets may be carried.
 func (t *trip) brakeOctets(ctx context.Context, n int) error {
-	var wait time.Duration
+	var w braking
 	for _, b := range t.brakes {
 		for left := n; b.octets != nil && left > 0; left -= leastBurst {
-			wait = max(wait, b.octets.ReserveN(time.Now(), min(left, leastBurst)).Delay())
+			w.longer(b, b.octets.ReserveN(time.Now(), min(left, leastBurst)).Delay())
 		}
 	}
-	return t.brake(ctx, wait)
+	return t.brake(ctx, w)
 }
 
-// brake waits without lending anything: nobody else could go on.
-func (t *trip) brake(ctx context.Context, wait time.Duration) error {
-	if wait <= 0 {
+// braking is the longest wait that brakes demand, and the host of the one that does.
+type braking struct {
+	host string
+	wait time.Duration
+}
+
+func (w *braking) longer(b *brake, wait time.Duration) {
+	if wait > w.wait {
+		*w = braking{b.host, wait}
+	}
+}
+
+// brake waits. Meanwhile accounts of other hosts may have the slot, unless they would
+// have to wait as well.
+func (t *trip) brake(ctx context.Context, w braking) error {
+	if w.wait <= 0 {
 		return nil
 	}
-	defer t.slot.hold()()
-	return sleep(ctx, wait)
+	t.slot.brake(w.host, w.wait)
+	return sleep(ctx, w.wait)
 }
 
 // braked is how many seconds the rates make of so much work.

@@ -72,6 +72,41 @@ func TestRates(t *testing.T) {
 	})
 }
 
+// TestSlowHostStopsNoOther: accounts that wait for the limits of one host do not keep
+// those of others from beginning, however many there are of either.
+func TestSlowHostStopsNoOther(t *testing.T) {
+	for name, r := range map[string]plan.Rates{"messages": {MessagesPerMinute: 60}, "octets": {Bandwidth: 1 << 20}} {
+		for side, slow := range map[string]func(*plan.Account) *plan.Endpoint{
+			"source":      func(a *plan.Account) *plan.Endpoint { return &a.Source },
+			"destination": func(a *plan.Account) *plan.Endpoint { return &a.Destination },
+		} {
+			t.Run(name+" of a "+side, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := newFleet(t)
+					defer f.close()
+					f.o.Config.Limits = plan.Limits{Accounts: 4, PerHost: 9,
+						Hosts: map[string]plan.HostLimits{"slow.example.org": {Rates: r}}}
+					for i := range 6 {
+						a := f.add(fmt.Sprintf("slow%d", i), ailing{}, append(ordinary(20, int64(i)), vast(5))...)
+						slow(a).Host = "slow.example.org"
+					}
+					for i := range 40 {
+						f.add(fmt.Sprintf("quick%d", i), ailing{}, ordinary(30, int64(i))...)
+					}
+					report := ferry.Run(t.Context(), f.o)
+					f.lasted(report, 6*21+40*30, 25*time.Second, 130*time.Second)
+					if at := f.began["quick0"]; at > 2*time.Second {
+						t.Errorf("the first of another host began after %v", at)
+					}
+					if at := f.ended["quick39"]; at > 20*time.Second {
+						t.Errorf("the last of another host ended after %v", at)
+					}
+				})
+			})
+		}
+	}
+}
+
 // lasted checks that all arrived, and in which time.
 func (f *fleet) lasted(r ferry.Report, messages int, least, most time.Duration) {
 	f.t.Helper()

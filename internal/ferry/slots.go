@@ -121,11 +121,23 @@ func (s *slot) workLocked() {
 func (s *slots) lendLocked() {
 	wait := s.patienceLocked()
 	for _, other := range s.begun {
-		if other.atWork && other.quiet() >= wait<<min(other.times, maxShift) && other.restLocked() {
-			other.times++
+		if other.atWork {
+			other.lendLocked(wait)
 		}
 	}
 	s.grantLocked()
+}
+
+// lendLocked takes the slot of an account that waits, each time for longer before that:
+// it may be only slow. One that its limits make wait loses nothing.
+func (s *slot) lendLocked(wait time.Duration) {
+	braked := s.braked()
+	if !braked {
+		wait <<= min(s.times, maxShift)
+	}
+	if s.quiet() >= wait && s.restLocked() && !braked {
+		s.times++
+	}
 }
 
 // restLocked takes an account off work, unless all those off work would hold more in
