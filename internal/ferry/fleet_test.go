@@ -64,6 +64,63 @@ func TestRenamedAmidItsPass(t *testing.T) {
 	p.arrived(mail...)
 }
 
+// TestTwoPortsAreOneHost: of two accounts with one folder, which they reach at different
+// ports, the second waits until the first has carried, as the journal has it.
+func TestTwoPortsAreOneHost(t *testing.T) {
+	mail := ordinary(20, 5)
+	var h halting
+	p := newPair(t, popd.Options{Reply: h.reply}, imapd.Options{}, mail...)
+	p.neighbour(mail...)
+	p.o.Config.Accounts[1].Destination.Port = 993
+	fleet := ferry.NewFleet(p.o)
+	defer fleet.Close()
+	h.waits(t, func() ferry.AccountReport { return fleet.Pass(t.Context(), "alice", false) },
+		func() ferry.AccountReport { return fleet.Pass(t.Context(), "bob", false) })
+	p.arrived(append(mail, mail...)...)
+}
+
+// halting is a maildrop that stops once at RETR 10, until it is let go on.
+type halting struct {
+	once        sync.Once
+	under, free chan struct{}
+}
+
+func (h *halting) reply(verb string, n int) ([]byte, bool) {
+	if verb == "RETR" && n == 10 {
+		h.once.Do(func() {
+			close(h.under)
+			<-h.free
+		})
+	}
+	return nil, false
+}
+
+// waits checks that the second pass waits for the first one, which is amid its mail.
+func (h *halting) waits(t *testing.T, first, second func() ferry.AccountReport) {
+	t.Helper()
+	h.under, h.free = make(chan struct{}), make(chan struct{})
+	passed := func(pass func() ferry.AccountReport) chan ferry.AccountReport {
+		report := make(chan ferry.AccountReport, 1)
+		go func() { report <- pass() }()
+		return report
+	}
+	one := passed(first)
+	<-h.under
+	two := passed(second)
+	select {
+	case r := <-two:
+		t.Errorf("did not wait: %+v", r)
+		two <- r
+	case <-time.After(300 * time.Millisecond):
+	}
+	close(h.free)
+	for _, report := range []chan ferry.AccountReport{one, two} {
+		if r := <-report; r.Error != nil || r.Delivered != 20 {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
 // TestNextHasItsOwnLimits: they hold at once, for more and for less.
 func TestNextHasItsOwnLimits(t *testing.T) {
 	mail := ordinary(5, 6)

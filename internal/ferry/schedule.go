@@ -162,6 +162,8 @@ func wholeUsers(accounts []plan.Account) map[string]bool {
 	return users
 }
 
+// mailboxUser names whose folders an account fills, as the journal does ([scopeOf]): a
+// host has the same ones at each of its ports.
 func mailboxUser(a plan.Account) string {
-	return a.Destination.Address() + "\x00" + a.Destination.Mailbox()
+	return a.Destination.Host + "\x00" + a.Destination.Mailbox()
 }
