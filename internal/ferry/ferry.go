@@ -85,7 +85,7 @@ func Adopt(ctx context.Context, o Options, loose bool) Report {
 type engine struct {
 	Options
 	*common
-	whole map[string]bool // users whose accounts all take turns
+	owners map[string]owner // by mailboxUser
 	// brakes keep the rates of limits, by host.
 	brakes map[string]*brake
 	// budgets are those of users of hosts.
@@ -129,7 +129,7 @@ func newEngine(o Options) *engine {
 	if o.SpoolRoom == 0 {
 		o.SpoolRoom = message.MaxRoom
 	}
-	return &engine{Options: o, whole: wholeUsers(o.Config.Accounts), brakes: newBrakes(o.Config.Limits),
+	return &engine{Options: o, owners: ownersOf(o.Config.Accounts), brakes: newBrakes(o.Config.Limits),
 		budgets: map[string]*budget{}, common: &common{
 			slots: newSlots(o.Config.Limits.Accounts), hosts: newHosts(connections(o.Config.Limits)),
 			folders: newHosts(one), gates: newGates(), disk: semaphore.NewWeighted(o.SpoolRoom)}}

@@ -35,6 +35,7 @@ func startFleet(e *engine) *Fleet {
 func (f *Fleet) Next(o Options) *Fleet {
 	e := newEngine(o)
 	e.common = f.engine.common
+	e.remember(f.engine.owners)
 	e.slots.resize(o.Config.Limits.Accounts)
 	e.hosts.resize(connections(o.Config.Limits))
 	return startFleet(e)

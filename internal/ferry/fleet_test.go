@@ -79,6 +79,33 @@ func TestTwoPortsAreOneHost(t *testing.T) {
 	p.arrived(append(mail, mail...)...)
 }
 
+// TestNextTakesTheWholeUser: a configuration in which a folder may be any has accounts
+// wait for a pass of the one before, and of one before that, though these took folders.
+func TestNextTakesTheWholeUser(t *testing.T) {
+	for _, folder := range []string{`\Archive`, "Mail/{year}"} {
+		t.Run(folder, func(t *testing.T) {
+			mail := ordinary(20, 5)
+			var h halting
+			p := newPair(t, popd.Options{Reply: h.reply}, imapd.Options{}, mail...)
+			p.neighbour(mail...)
+			first := ferry.NewFleet(p.o)
+			defer first.Close()
+			fleet := first
+			for _, accounts := range [][]plan.Account{{}, {p.o.Config.Accounts[1]}} {
+				for i := range accounts {
+					accounts[i].Folder, accounts[i].Routes = "Other", []plan.Route{route("x", folder)}
+				}
+				o, config := p.o, *p.o.Config
+				config.Accounts, o.Config = accounts, &config
+				fleet = fleet.Next(o)
+				defer fleet.Close()
+			}
+			h.waits(t, func() ferry.AccountReport { return first.Pass(t.Context(), "alice", false) },
+				func() ferry.AccountReport { return fleet.Pass(t.Context(), "bob", false) })
+		})
+	}
+}
+
 // halting is a maildrop that stops once at RETR 10, until it is let go on.
 type halting struct {
 	once        sync.Once

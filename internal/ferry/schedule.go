@@ -133,33 +133,59 @@ func sourcePlace(a plan.Account) string { return sourcePrefix + a.Source.Address
 
 const sourcePrefix = "POP3 "
 
-// turns names what accounts take turns at: their folders, in any case, since servers
-// differ in what case means (RFC 3501 §5.1), or all that a user has where one of the
-// accounts names a folder by its use (RFC 6154 §2) or with a date: that may be any of
-// them.
+// owner is a user at a host, whose folders accounts fill.
+type owner struct {
+	// whole says that all its accounts take turns: one of them names a folder by its use
+	// (RFC 6154 §2) or with a date, which may be any.
+	whole bool
+	turns []string // at its folders, sorted
+}
+
+// ownersOf names the owners of what accounts fill.
+func ownersOf(accounts []plan.Account) map[string]owner {
+	owners := map[string]owner{}
+	for _, a := range accounts {
+		open := func(name string) bool { return strings.ContainsAny(name, `\{`) }
+		o := owner{slices.ContainsFunc(foldersOf(a), open), folderTurns(a)}
+		owners[mailboxUser(a)] = owners[mailboxUser(a)].with(o)
+	}
+	return owners
+}
+
+func (o owner) with(other owner) owner {
+	turns := slices.Concat(o.turns, other.turns)
+	slices.Sort(turns)
+	return owner{o.whole || other.whole, slices.Compact(turns)}
+}
+
+// remember adds the owners of configurations before, by which passes may still be under
+// way.
+func (e *engine) remember(before map[string]owner) {
+	for user, o := range before {
+		e.owners[user] = e.owners[user].with(o)
+	}
+}
+
+// turns names what an account takes turns at: its folders, or where one of its user's may
+// be any, the user and all folders of it, which accounts of another configuration may
+// have taken one by one.
 func (e *engine) turns(a plan.Account) []string {
 	user := mailboxUser(a)
-	if e.whole[user] {
-		return []string{user}
+	if o := e.owners[user]; o.whole {
+		return append([]string{user}, o.turns...)
 	}
+	return folderTurns(a)
+}
+
+// folderTurns are the turns at the folders of an account, in any case, since servers
+// differ in what case means (RFC 3501 §5.1).
+func folderTurns(a plan.Account) []string {
 	var turns []string
 	for _, name := range foldersOf(a) {
-		turns = append(turns, user+"\x00"+strings.ToLower(name))
+		turns = append(turns, mailboxUser(a)+"\x00"+strings.ToLower(name))
 	}
 	slices.Sort(turns)
 	return slices.Compact(turns) // one that is named twice is one
-}
-
-// wholeUsers names the users of whom an account has a folder that may be any.
-func wholeUsers(accounts []plan.Account) map[string]bool {
-	users := map[string]bool{}
-	for _, a := range accounts {
-		open := func(name string) bool { return strings.ContainsAny(name, `\{`) }
-		if slices.ContainsFunc(foldersOf(a), open) {
-			users[mailboxUser(a)] = true
-		}
-	}
-	return users
 }
 
 // mailboxUser names whose folders an account fills, as the journal does ([scopeOf]): a
