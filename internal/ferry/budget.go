@@ -79,8 +79,8 @@ func (e *engine) pursesOf(a plan.Account) []*purse {
 
 // spend takes the octets of a message from every budget, or says when there will be
 // more.
-func (t *trip) spend(ctx context.Context, octets int64) error {
-	for _, p := range t.purses {
+func (t *trip) spend(ctx context.Context, of []*purse, octets int64) error {
+	for _, p := range of {
 		if err := t.spendFrom(ctx, p, octets); err != nil {
 			return err
 		}

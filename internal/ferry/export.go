@@ -74,6 +74,10 @@ func (t *trip) export(ctx context.Context, todo []plan.Listed) error {
 			t.ungiven = refused
 			return nil
 		}
+		body, err := t.readAgain(ctx, t.numbered(e.Number), body)
+		if err != nil {
+			return err
+		}
 		msg, err := spool.Receive(body)
 		if fault.CodeOf(err) == fault.Held {
 			t.ungiven = err

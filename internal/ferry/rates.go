@@ -3,6 +3,7 @@ package ferry
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -150,5 +151,42 @@ func (t *trip) mayFetch(ctx context.Context, l plan.Listed) error {
 	if err := t.inHours(); err != nil {
 		return err
 	}
-	return t.spend(ctx, t.sizeOf(l))
+	return t.spend(ctx, t.purses, t.sizeOf(l))
+}
+
+// readAgain is one more retrieval of a message, which limits bound as they do the first,
+// but for the bytes of the destination: it gets nothing of it.
+func (t *trip) readAgain(ctx context.Context, l plan.Listed, body io.Reader) (io.Reader, error) {
+	if err := t.inHours(); err != nil {
+		return nil, err
+	}
+	var of []*purse
+	for _, p := range t.purses {
+		if p.countsFor(t.account.Source) {
+			of = append(of, p)
+		}
+	}
+	if err := t.spend(ctx, of, t.sizeOf(l)); err != nil {
+		return nil, err
+	}
+	if err := t.brakeMessage(ctx); err != nil {
+		return nil, err
+	}
+	return &paced{ctx, t, body}, t.slot.work(ctx)
+}
+
+// paced is a body that is read as fast as the rates permit.
+type paced struct {
+	ctx  context.Context
+	t    *trip
+	body io.Reader
+}
+
+// Read implements io.Reader.
+func (p *paced) Read(b []byte) (int, error) {
+	n, err := p.body.Read(b)
+	if err := p.t.brakeOctets(p.ctx, n); err != nil {
+		return 0, err
+	}
+	return n, err
 }

@@ -249,6 +249,90 @@ func TestBytesPerDay(t *testing.T) {
 	})
 }
 
+// twiceRead are runs that read each message twice: to deliver it, and to delete it or to
+// export what is held.
+var twiceRead = map[string]func(*fleet, *shelf){
+	"deletion": func(f *fleet, _ *shelf) {
+		f.drops[0].Configure(func(o *popd.Options) { o.NoUIDL = true })
+		f.o.Config.Accounts[0].Keep, f.o.ConfirmDelete = plan.Keep{Delete: true}, true
+	},
+	"export": func(f *fleet, s *shelf) {
+		f.imap.Configure(func(o *imapd.Options) { o.Refuse = func([]byte) string { return "NO [CANNOT] no" } })
+		f.o.KeepHeld = s.keep
+	},
+}
+
+// TestRatesOfASecondReading: what is read to be deleted or exported is read no faster.
+func TestRatesOfASecondReading(t *testing.T) {
+	for name, twice := range twiceRead {
+		for by, r := range map[string]plan.Rates{"octets": {Bandwidth: 16 << 10}, "messages": {MessagesPerMinute: 60}} {
+			t.Run(name+", "+by, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := newFleet(t)
+					defer f.close()
+					f.o.Config.Limits.Rates = r
+					mail := ordinary(40, 1)
+					f.add("alice", ailing{}, mail...)
+					var s shelf
+					twice(f, &s)
+					ferry.Run(t.Context(), f.o)
+					whole := 2 * 40 * time.Second
+					if r.Bandwidth > 0 {
+						whole = 2 * time.Duration(total(mail)) * time.Second / (16 << 10)
+					}
+					if took := time.Since(f.start); took < whole-10*time.Second || took > whole+10*time.Second {
+						t.Errorf("it took %v, want %v", took, whole)
+					}
+					if n := len(f.drops[0].Messages()); n != 40-f.imap.Counters().Messages || n != len(s.mail) {
+						t.Errorf("%d messages are left, %d were exported", n, len(s.mail))
+					}
+				})
+			})
+		}
+	}
+}
+
+func total(mail [][]byte) (octets int64) {
+	for _, m := range mail {
+		octets += int64(len(m))
+	}
+	return octets
+}
+
+// TestBytesPerDayOfASecondReading: what is read to be deleted or exported counts for the
+// source, and not for the destination; when no more is left the session ends without QUIT
+// (I2), and the next day brings what is missing.
+func TestBytesPerDayOfASecondReading(t *testing.T) {
+	for name, twice := range twiceRead {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t)
+				defer f.close()
+				mail := ordinary(40, 1)
+				f.o.Config.Limits.Hosts = map[string]plan.HostLimits{
+					"alice.example.org": {BytesPerDay: total(mail) * 3 / 2}, "imap.example.net": {BytesPerDay: total(mail)}}
+				f.add("alice", ailing{}, mail...)
+				var s shelf
+				twice(f, &s)
+				ferry.Run(t.Context(), f.o)
+				if n := len(f.drops[0].Messages()); n != 40 || len(s.mail) == 40 {
+					t.Errorf("%d messages are left, %d were exported", n, len(s.mail))
+				}
+				if quits := f.drops[0].Counters().Quit; len(s.mail) > 0 && quits > 0 {
+					t.Errorf("%d times QUIT", quits)
+				}
+				for range 2 {
+					time.Sleep(24 * time.Hour)
+					ferry.Run(t.Context(), f.o)
+				}
+				if n := len(f.drops[0].Messages()); n != 40-f.imap.Counters().Messages || n != len(s.mail) {
+					t.Errorf("%d messages are left, %d were exported", n, len(s.mail))
+				}
+			})
+		})
+	}
+}
+
 // TestKnownBytesPerDay: the plan says how long it takes with what is known of a provider;
 // the run that this ends says whose limit it is, when to go on, and what switches it off;
 // and with that all arrives at once.

@@ -140,6 +140,10 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 			return nil
 		}
 		c.t.retrieved(c.t.session)
+		body, err := c.t.readAgain(ctx, c.t.numbered(e.Number), body)
+		if err != nil {
+			return err
+		}
 		s, err := message.Summarize(body, now)
 		if fault.CodeOf(err) == fault.Held {
 			c.others++ // nobody can tell what it is, and so it is held (M13)
