@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -74,53 +76,68 @@ func (e *engine) pursesOf(a plan.Account) []*purse {
 			list = append(list, &purse{budget: b})
 		}
 	}
+	slices.SortFunc(list, func(a, b *purse) int { return strings.Compare(a.fact(), b.fact()) })
 	return list
 }
 
-// spend takes the octets of a message from every budget, or says when there will be
-// more.
+// spend takes the octets of a message from every budget, or from none and says when there
+// will be more.
 func (t *trip) spend(ctx context.Context, of []*purse, octets int64) error {
+	for _, p := range of { // all lock them in the same order
+		p.mu.Lock()
+		defer p.mu.Unlock()
+	}
+	now := t.engine.Clock()
 	for _, p := range of {
-		if err := t.spendFrom(ctx, p, octets); err != nil {
+		if err := t.recall(ctx, p); err != nil {
+			return err
+		}
+		if err := p.permitLocked(now, octets); err != nil {
+			return err
+		}
+	}
+	for _, p := range of {
+		p.takeLocked(octets)
+		if p.recorded >= p.own.Octets {
+			continue
+		}
+		if err := t.recordExpense(ctx, p, min(budgetAhead, p.limit/10)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *trip) spendFrom(ctx context.Context, p *purse, octets int64) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := t.recall(ctx, p); err != nil {
-		return err
+// permitLocked is the error for octets that are too many. One message that is larger than
+// a whole budget goes alone.
+func (b *budget) permitLocked(now time.Time, octets int64) error {
+	if b.spent.over(now) {
+		b.spent = expense{From: now}
 	}
-	now := t.engine.Clock()
-	if p.spent.over(now) {
-		p.spent = expense{From: now}
+	if b.spent.Octets > 0 && b.spent.Octets+octets > b.limit {
+		return b.used(now)
 	}
-	// One that is larger than a whole budget goes alone.
-	if p.spent.Octets > 0 && p.spent.Octets+octets > p.limit {
-		return p.used(now)
-	}
+	return nil
+}
+
+func (p *purse) takeLocked(octets int64) {
 	if p.own.From != p.spent.From {
 		p.own, p.recorded = expense{From: p.spent.From}, 0
 	}
 	p.spent.Octets += octets
 	p.own.Octets += octets
-	if p.recorded >= p.own.Octets {
-		return nil
-	}
-	return t.recordExpense(ctx, p, min(budgetAhead, p.limit/10))
 }
 
 func (t *trip) recordExpense(ctx context.Context, p *purse, ahead int64) error {
 	x := expense{From: p.own.From, Octets: p.own.Octets + ahead}
 	text, err := json.Marshal(x)
-	if err != nil {
-		return err
+	if err == nil {
+		err = t.ledger.SetFact(ctx, p.fact(), string(text))
 	}
-	p.recorded = x.Octets
-	return t.ledger.SetFact(ctx, p.fact(), string(text))
+	if err == nil {
+		p.recorded = x.Octets
+	}
+	return err
 }
 
 // closePurses tells the journal what was spent after all. If it can't be told, more
@@ -184,17 +201,18 @@ func (t *trip) recall(ctx context.Context, p *purse) (err error) {
 }
 
 func (t *trip) recallAll(ctx context.Context, b *budget) error {
+	var all expense
 	for _, a := range t.engine.Config.Accounts {
 		x, err := t.expenseOf(ctx, a, b)
 		if err != nil {
 			return err
 		}
-		if x.Octets > 0 && (b.spent.Octets == 0 || x.From.Before(b.spent.From)) {
-			b.spent.From = x.From
+		if x.Octets > 0 && (all.Octets == 0 || x.From.Before(all.From)) {
+			all.From = x.From
 		}
-		b.spent.Octets += x.Octets
+		all.Octets += x.Octets
 	}
-	b.known = true
+	b.spent, b.known = all, true
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/internal/wire"
@@ -331,6 +333,100 @@ func TestBytesPerDayOfASecondReading(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestOneBudgetRefuses: a message that one of two hosts leaves to another day is not
+// counted at the other one either.
+func TestOneBudgetRefuses(t *testing.T) {
+	for name, limits := range map[string][2]int64{"source": {100_000, 1e9}, "destination": {1e9, 100_000}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t)
+				defer f.close()
+				f.o.Config.Limits.Hosts = map[string]plan.HostLimits{
+					"alice.example.org": {BytesPerDay: limits[0]}, "imap.example.net": {BytesPerDay: limits[1]}}
+				f.add("alice", ailing{}, ordinary(40, 1)...)
+				ferry.Run(t.Context(), f.o)
+				a, b := f.spent("alice.example.org alice"), f.spent("imap.example.net alice")
+				if a != b || a == "" {
+					t.Errorf("spent at the source: %s, at the destination: %s", a, b)
+				}
+			})
+		})
+	}
+}
+
+// spent is what the journal says of a budget.
+func (f *fleet) spent(of string) string {
+	f.t.Helper()
+	scopes, err := f.o.Journal.Scopes(f.t.Context())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	ledger, err := f.o.Journal.Ledger(f.t.Context(), scopes[0].Scope)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	fact, err := ledger.Fact(f.t.Context(), "budget "+of)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return fact
+}
+
+// TestBudgetAfterAJournalError: what was spent counts once, though the journal failed
+// while the accounts of a user were asked for.
+func TestBudgetAfterAJournalError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t)
+		defer f.close()
+		mail := ordinary(20, 1)
+		f.o.Config.Limits.Hosts = map[string]plan.HostLimits{"imap.example.net": {BytesPerDay: total(mail) * 5 / 2}}
+		f.o.Config.Limits.Accounts = 1
+		for i := range 2 {
+			f.add(fmt.Sprintf("account%d", i), ailing{}, mail...).Destination.Username = "alice"
+		}
+		f.o.Accounts = []string{"account0"}
+		if r := ferry.Run(t.Context(), f.o); r.Totals.Delivered != 20 {
+			t.Fatalf("%+v", r)
+		}
+		f.drops[0].Deliver(ordinary(1, 2)...)
+		f.o.Accounts, f.o.Journal = nil, &faltering{Journal: f.o.Journal, account: "account1"}
+		r := ferry.Run(t.Context(), f.o)
+		if a := r.Accounts; a[0].ExitCode != fault.State || a[1].ExitCode != fault.OK || a[1].Delivered != 20 {
+			t.Errorf("%+v", r)
+		}
+	})
+}
+
+// faltering is a journal that fails once to tell what an account spent.
+type faltering struct {
+	journal.Journal
+	account string
+	once    sync.Once
+}
+
+func (f *faltering) Ledger(ctx context.Context, s journal.Scope) (journal.Ledger, error) {
+	l, err := f.Journal.Ledger(ctx, s)
+	if s.Account == f.account {
+		l = falteringLedger{l, f}
+	}
+	return l, err
+}
+
+type falteringLedger struct {
+	journal.Ledger
+	of *faltering
+}
+
+func (l falteringLedger) Fact(ctx context.Context, name string) (fact string, err error) {
+	if strings.HasPrefix(name, "budget ") {
+		l.of.once.Do(func() { err = fault.New(fault.State, "the journal can't be read") })
+	}
+	if err != nil {
+		return "", err
+	}
+	return l.Ledger.Fact(ctx, name)
 }
 
 // TestKnownBytesPerDay: the plan says how long it takes with what is known of a provider;
