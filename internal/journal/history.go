@@ -2,6 +2,7 @@ package journal
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -63,7 +64,10 @@ func (q query) forgetPasses(before time.Time) error {
 	return q.exec("DELETE FROM pass WHERE id <= (SELECT max(id) FROM pass) - ?", MaxPasses)
 }
 
-func cut(text string) string { return text[:min(len(text), maxTold)] }
+// cut shortens a text, and leaves whole characters of it only.
+func cut(text string) string {
+	return strings.ToValidUTF8(text[:min(len(text), maxTold)], "")
+}
 
 // EachPass implements Journal.
 func (s *store) EachPass(ctx context.Context, since time.Time, fn func(Pass) error) error {

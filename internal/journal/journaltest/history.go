@@ -47,6 +47,11 @@ func passesComeBack(f *fixture) {
 	if got := f.passes(time.Time{}); len(got) != 3 || len(got[2].Error) != 4096 {
 		f.Fatalf("%d passes, the last with %d octets", len(got), len(got[len(got)-1].Error))
 	}
+	long.Error = strings.Repeat("€", 2000)
+	f.must(f.RecordPasses(f.ctx, []journal.Pass{long}, time.Hour*2))
+	if got := f.passes(time.Time{}); len(got) != 4 || got[3].Error != strings.Repeat("€", 4096/3) {
+		f.Fatalf("%d passes, the last ends with %q", len(got), got[len(got)-1].Error[4080:])
+	}
 }
 
 func manyPasses(f *fixture) {
