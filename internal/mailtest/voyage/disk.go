@@ -3,6 +3,7 @@ package voyage
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -108,7 +109,7 @@ func (m *memory) RecordPasses(ctx context.Context, passes []journal.Pass, keep t
 		}
 		for _, p := range passes {
 			p.Started = p.Started.UTC().Truncate(time.Millisecond)
-			p.Error, p.Hint = p.Error[:min(len(p.Error), 4096)], p.Hint[:min(len(p.Hint), 4096)]
+			p.Error, p.Hint = told(p.Error), told(p.Hint)
 			m.disk.passes = append(m.disk.passes, p)
 		}
 		if len(passes) > 0 {
@@ -118,6 +119,9 @@ func (m *memory) RecordPasses(ctx context.Context, passes []journal.Pass, keep t
 		return nil
 	})
 }
+
+// told leaves whole characters of what a pass has to say.
+func told(text string) string { return strings.ToValidUTF8(text[:min(len(text), 4096)], "") }
 
 // EachPass implements journal.Journal.
 func (m *memory) EachPass(ctx context.Context, since time.Time, fn func(journal.Pass) error) error {
