@@ -119,7 +119,7 @@ func (w wanted) pattern() string {
 
 // find looks for the folder: NAMESPACE, once a session, and LIST in one go.
 func (c *Conn) find(w wanted) (mailbox string, found bool, err error) {
-	layout, listed, err := c.list(w.pattern(), c.listOptions(w.use != ""))
+	layout, listed, err := c.list(question{pattern: w.pattern(), uses: w.use != ""})
 	if err != nil {
 		return "", false, err
 	}
@@ -139,16 +139,26 @@ func among(listed []*imap.ListData, mailbox string) *imap.ListData {
 	return nil
 }
 
+// question is what list is to tell.
+type question struct {
+	pattern    string // LIST's
+	uses       bool   // also how folders are marked
+	subscribed bool   // also which ones are subscribed, where LIST tells that
+}
+
 // list asks for the layout, unless it is known, and for folders.
-func (c *Conn) list(pattern string, options *imap.ListOptions) (*layout, []*imap.ListData, error) {
+func (c *Conn) list(q question) (*layout, []*imap.ListData, error) {
 	var spaces *spacesCommand
 	var list *listing
+	var marks *marksCommand
 	c.send(func() {
 		spaces = c.askLayout()
-		list = c.startList(pattern, options)
+		list = c.startList(q.pattern, q.options(c.Capabilities()))
+		marks = c.askMarks(q.uses)
 	})
 	layout, errLayout := spaces.wait(c)
 	listed, err := list.wait(c)
+	marks.wait(c, listed)
 	if broken := c.wire.Broken(); broken != nil {
 		return nil, nil, broken
 	}
@@ -191,7 +201,7 @@ func (c *Conn) Existing(ctx context.Context, names []string) ([]Folder, error) {
 		return nil, err
 	}
 	defer end()
-	layout, listed, err := c.list("*", c.listOptions(true))
+	layout, listed, err := c.list(question{pattern: "*", uses: true})
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +246,7 @@ func (c *Conn) Open(ctx context.Context, mailbox string) (Folder, error) {
 	c.mailbox.Lock()
 	defer c.mailbox.Unlock()
 	pattern := uncommon.ReplaceAllString(mailbox, "*")
-	layout, listed, err := c.list(pattern, nil)
+	layout, listed, err := c.list(question{pattern: pattern})
 	if err != nil {
 		return Folder{}, err
 	}
@@ -247,14 +257,13 @@ func (c *Conn) Open(ctx context.Context, mailbox string) (Folder, error) {
 	return c.open(f, toRead, func() {})
 }
 
-// listOptions asks for special uses where they are not told unasked (RFC 6154
-// §5.2, which needs LIST-EXTENDED of RFC 5258).
-func (c *Conn) listOptions(uses bool) *imap.ListOptions {
-	caps := c.Capabilities()
-	if !uses || !caps.SpecialUse || !caps.has("LIST-EXTENDED") {
+// options asks for what LIST does not tell unasked (RFC 5258 §3, RFC 6154 §5.2).
+func (q question) options(caps Capabilities) *imap.ListOptions {
+	o := imap.ListOptions{ReturnSubscribed: q.subscribed, ReturnSpecialUse: q.uses && caps.SpecialUse}
+	if !caps.has("LIST-EXTENDED") || o == (imap.ListOptions{}) {
 		return nil
 	}
-	return &imap.ListOptions{ReturnSpecialUse: true}
+	return &o
 }
 
 func selectable(entry *imap.ListData) bool {
@@ -371,7 +380,7 @@ func (c *Conn) Folders(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	defer end()
-	layout, listed, err := c.list("*", nil)
+	layout, listed, err := c.list(question{pattern: "*"})
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,7 @@ func FuzzGuard(f *testing.F) {
 		f.Add([]byte(seed + "\r\nTAG OK done\r\n"))
 	}
 	for _, seed := range []string{
+		"* XLIST (\\HasNoChildren \\Spam) \"/\" \"Bulk\"\r\n* XLIST () NIL {3}\r\na&b\r\nTAG OK done\r\n",
 		"* LIST (\\HasNoChildren) \"/\" \"INBOX\"\r\n* LIST () NIL {3}\r\na&b\r\nTAG OK done\r\n",
 		"* NAMESPACE ((\"INBOX.\" \".\")) NIL ((\"#shared/\" \"/\" \"X\" (\"y\")))\r\nTAG OK\r\n",
 		"* OK [UIDVALIDITY 3857529045] ok\r\n* OK [UIDNEXT 4392] ok\r\nTAG OK [READ-WRITE] done\r\n",

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/emersion/go-imap/v2"
+
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/wire"
 )
@@ -54,8 +56,10 @@ type guard struct {
 	opened opening
 	// subscribed are the names that LSUB told.
 	subscribed []string
-	names      map[string]string
-	bye        bool // LOGOUT was sent: BYE is its answer (RFC 3501 §7.1.5)
+	// marks are the special uses that XLIST told, by mailbox.
+	marks map[string][]imap.MailboxAttr
+	names map[string]string
+	bye   bool // LOGOUT was sent: BYE is its answer (RFC 3501 §7.1.5)
 }
 
 // opening is what a SELECT says beyond what go-imap keeps of it.
@@ -72,7 +76,8 @@ func newGuard(conn *wire.Conn, l *login) *guard {
 	g := &guard{
 		Conn: conn, conn: conn, router: newRouter(l.tags),
 		scan: scanner{r: conn.Reader()}, start: time.Now(), notices: &l.heard, hide: l.hide,
-		out: []byte("* PREAUTH [CAPABILITY IMAP4rev1] ready\r\n"),
+		marks: map[string][]imap.MailboxAttr{},
+		out:   []byte("* PREAUTH [CAPABILITY IMAP4rev1] ready\r\n"),
 	}
 	g.touch()
 	return g

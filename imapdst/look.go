@@ -40,7 +40,7 @@ func (c *Conn) Look(ctx context.Context, name string) (Sight, error) {
 	if err != nil {
 		return Sight{}, err
 	}
-	layout, listed, err := c.listAll()
+	layout, listed, err := c.list(question{pattern: "*", uses: true, subscribed: true})
 	if err != nil {
 		return Sight{}, err
 	}
@@ -65,16 +65,6 @@ func (c *Conn) Look(ctx context.Context, name string) (Sight, error) {
 	}
 	s.ReadOnly, err = c.isReadOnly(s.Mailbox)
 	return s, err
-}
-
-// listAll lists every folder, with its uses and subscription where the server tells
-// them with that (RFC 5258 §3, RFC 6154 §2).
-func (c *Conn) listAll() (*layout, []*imap.ListData, error) {
-	var options *imap.ListOptions
-	if caps := c.Capabilities(); caps.has("LIST-EXTENDED") {
-		options = &imap.ListOptions{ReturnSubscribed: true, ReturnSpecialUse: caps.SpecialUse}
-	}
-	return c.list("*", options)
 }
 
 // specialUses are those that a folder may be configured by; \All and \Flagged are

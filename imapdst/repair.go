@@ -38,6 +38,8 @@ func (g *guard) untaggedResponse() error {
 		return g.list()
 	case "LSUB":
 		return g.lsub()
+	case "XLIST":
+		return g.xlist()
 	case "MYRIGHTS":
 		return g.myRights()
 	case "NAMESPACE":
@@ -166,14 +168,14 @@ func (g *guard) list() error {
 		return nil
 	}
 	var out bytes.Buffer
-	out.WriteString("* LIST (" + strings.Join(flags(attributes), " ") + ") ")
+	out.WriteString("* LIST (" + strings.Join(attributesOf(attributes), " ") + ") ")
 	out.WriteString(delimiterText(delimiter) + " ")
 	out.WriteString(quote(strings.ReplaceAll(name, "&", "&-")) + "\r\n")
 	g.out = out.Bytes()
 	return nil
 }
 
-// listed reads what LIST and LSUB have in common.
+// listed reads what LIST, LSUB and XLIST have in common.
 func (g *guard) listed() (attributes, delimiter node, name string, err error) {
 	if attributes, err = g.scan.value(); err != nil {
 		return attributes, delimiter, "", err
@@ -316,6 +318,17 @@ func (g *guard) restoreNames(line []byte) []byte {
 		line = bytes.ReplaceAll(line, []byte(quote(encoded)), []byte(quote(raw)))
 	}
 	return line
+}
+
+// attributesOf are the attributes of a folder, by the names that RFC 6154 §2 has for them.
+func attributesOf(list node) []string {
+	attributes := flags(list)
+	for i, a := range attributes {
+		if strings.EqualFold(a, `\Spam`) { // of XLIST
+			attributes[i] = `\Junk`
+		}
+	}
+	return attributes
 }
 
 func flags(list node) []string {

@@ -50,17 +50,11 @@ var usualNames = map[imap.MailboxAttr][]string{
 	},
 }
 
-// otherMarks are older names of the marks, from XLIST.
-var otherMarks = map[imap.MailboxAttr]imap.MailboxAttr{imap.MailboxAttrJunk: `\Spam`}
-
 // special finds the folder of a use: the one that the server marks, else the one that
 // is usually called so, at the top, in INBOX, or among Gmail's.
 func (l *layout) special(use imap.MailboxAttr, listed []*imap.ListData) (mailbox string, found bool) {
 	for _, entry := range listed {
-		marked := func(a imap.MailboxAttr) bool {
-			return strings.EqualFold(string(a), string(use)) ||
-				otherMarks[use] != "" && strings.EqualFold(string(a), string(otherMarks[use]))
-		}
+		marked := func(a imap.MailboxAttr) bool { return strings.EqualFold(string(a), string(use)) }
 		if slices.ContainsFunc(entry.Attrs, marked) && selectable(entry) {
 			return entry.Mailbox, true
 		}

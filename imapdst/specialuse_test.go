@@ -26,7 +26,7 @@ var lists = map[string][]string{
 	"Courier":       {`(\HasChildren) "." INBOX`, `() "." INBOX.Sent`, `() "." INBOX.Trash`, `(\Noselect) "." INBOX.Drafts`},
 	"Cyrus, no use": {`(\HasChildren) "." INBOX`, `() "." "INBOX.Sent Items"`, `() "." "user.bob.Trash"`, `() "." INBOX.Old.Trash`},
 	"Japanese":      {`() "/" INBOX`, `() "/" &kAFP4W4IMH8wojCkMMYw4A-`, `() "/" &MFQwf3ux-`},
-	"XLIST":         {`() "/" INBOX`, `(\Spam) "/" Bulk`, `() "/" Junk`},
+	"old names":     {`() "/" INBOX`, `(\Spam) "/" Bulk`, `() "/" Junk`},
 	"several":       {`() "/" INBOX`, `() "/" Gesendet`, `() "/" "Sent Items"`, `() "/" sent`, `() "/" Papelera`},
 	"empty":         {`() "/" INBOX`},
 }
@@ -42,7 +42,7 @@ func TestSpecialUse(t *testing.T) {
 		"Courier":       {`\Sent`: "INBOX.Sent", `\Trash`: "INBOX.Trash", `\Drafts`: ""},
 		"Cyrus, no use": {`\Sent`: "INBOX.Sent Items", `\Trash`: ""},
 		"Japanese":      {`\Sent`: "送信済みアイテム", `\Trash`: "ごみ箱"},
-		"XLIST":         {`\Junk`: "Bulk"},
+		"old names":     {`\Junk`: "Bulk"},
 		"several":       {`\Sent`: "sent", `\Trash`: "Papelera"},
 		"empty":         {`\Archive`: "", `\Archive/2026`: ""},
 	} {
@@ -80,6 +80,49 @@ func listing(caps string, lines ...string) *fake {
 		"NAMESPACE": say(`* NAMESPACE ((`+prefix+` `+delimiter+`)) (("user." ".")) NIL`, "TAG OK done"),
 		"LIST":      say(append(answer, "TAG OK done")...),
 	}}
+}
+
+// TestXLIST: a server that has it, and no SPECIAL-USE, is asked for the marks; one that
+// refuses it has its folders found by their names.
+func TestXLIST(t *testing.T) {
+	marked := []string{`* XLIST (\HasNoChildren \Inbox) "/" "Posteingang"`, `* XLIST (\Noselect) "/" "[Gmail]"`,
+		`* XLIST (\Spam) "/" Werbung`, `* XLIST (\Sent \HasNoChildren) "/" "Entw&APw-rfe"`,
+		`* XLIST (\Trash) "/" "elsewhere"`, "TAG OK done"}
+	for name, c := range map[string]struct {
+		caps       string
+		answer     []string
+		sent, junk string
+		asked      bool
+	}{
+		"marked":      {" XLIST", marked, "Entwürfe", "Werbung", true},
+		"refused":     {" XLIST", []string{"TAG NO what?"}, "Gesendet", "Junk", true},
+		"bad":         {" XLIST", []string{"TAG BAD what?"}, "Gesendet", "Junk", true},
+		"special use": {" XLIST SPECIAL-USE", marked, "Gesendet", "Junk", false},
+		"not offered": {"", marked, "Gesendet", "Junk", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := listing(c.caps, `() "/" INBOX`, `() "/" "[Gmail]"`, `() "/" Junk`, `() "/" Gesendet`,
+				`() "/" Werbung`, `() "/" "Entw&APw-rfe"`, `() "/" Trash`)
+			server.on["XLIST"] = say(c.answer...)
+			conn := server.dial(t)
+			for use, mailbox := range map[string]string{`\Sent`: c.sent, `\Junk`: c.junk, `\Trash`: "Trash"} {
+				if f, err := conn.Folder(context.Background(), use, false); err != nil || f.Mailbox != mailbox {
+					t.Errorf("%s: %+v, %v", use, f, err)
+				}
+			}
+			sight, err := conn.Look(context.Background(), "INBOX")
+			if err != nil || (sight.Uses[`\Junk`] == "Werbung") != (c.junk == "Werbung") {
+				t.Errorf("%+v, %v", sight, err)
+			}
+			if asked := strings.Contains(server.received(), ` XLIST "" "*"`); asked != c.asked {
+				t.Errorf("asked %t", asked)
+			}
+			before := conn.RoundTrips()
+			if _, err := conn.Folder(context.Background(), `\Sent`, false); err != nil || conn.RoundTrips()-before > 2 {
+				t.Errorf("%d round trips, %v", conn.RoundTrips()-before, err)
+			}
+		})
+	}
 }
 
 // TestSpecialUseIsMade under its English name, marked where the server can; what is
