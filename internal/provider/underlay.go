@@ -2,17 +2,28 @@ package provider
 
 import "github.com/popferry/popferry/plan"
 
-// Underlay lays what is known of the providers' limits under those of accounts.yaml:
-// what a user has a word on stays as it is.
-//
-// How many connections an account may have is not among them: limits of a host are
-// about all of its accounts.
+// Underlay lays what is known of the providers' limits under those of accounts.yaml.
+// What a user has a word on stays as it is, but for connections beyond those that a
+// provider lets one of its accounts have: those would be refused.
 func Underlay(c *plan.Config) {
+	owners := map[owner]int{}
 	for _, a := range c.Accounts {
 		underlay(&c.Limits, a.Source.Host, func(l Limits) int64 { return l.DownloadDay })
 		underlay(&c.Limits, a.Destination.Host, func(l Limits) int64 { return l.UploadDay })
+		owners[ownerOf(a)]++
+	}
+	for i, a := range c.Accounts {
+		if p, ok := ByHost(a.Destination.Host); ok && p.Limits.Connections > 0 {
+			share := max(1, p.Limits.Connections/owners[ownerOf(a)])
+			c.Accounts[i].Destination.Connections = min(a.Destination.Connections, share)
+		}
 	}
 }
+
+// owner is an account of a provider, into which several of ours may carry.
+type owner struct{ host, user string }
+
+func ownerOf(a plan.Account) owner { return owner{a.Destination.Host, a.Destination.Mailbox()} }
 
 func underlay(l *plan.Limits, host string, day func(Limits) int64) {
 	p, ok := ByHost(host)

@@ -43,3 +43,30 @@ func TestUnderlay(t *testing.T) {
 		}
 	}
 }
+
+// TestUnderlayConnections: all accounts of ours together have no more of them at one user
+// of a provider than that lets a user have, as far as there is one for each.
+func TestUnderlayConnections(t *testing.T) {
+	config := &plan.Config{}
+	add := func(n int, host, user string, connections int) {
+		for range n {
+			config.Accounts = append(config.Accounts, plan.Account{Destination: plan.Endpoint{
+				Endpoint: wire.Endpoint{Host: host}, Username: user, Connections: connections}})
+		}
+	}
+	add(1, "imap.gmail.com", "alice@gmail.com", 4)
+	add(1, "imap.gmail.com", "bob@gmail.com", 100)
+	add(5, "imap.gmail.com", "carol@gmail.com", 4)
+	add(20, "imap.gmail.com", "dave@gmail.com", 4)
+	add(5, "imap.example.net", "erin", 100)
+	provider.Underlay(config)
+	provider.Underlay(config) // it changes nothing more
+	most := map[string]int{}
+	for _, a := range config.Accounts {
+		most[a.Destination.Username] += a.Destination.Connections
+	}
+	want := map[string]int{"alice@gmail.com": 4, "bob@gmail.com": 15, "carol@gmail.com": 15, "dave@gmail.com": 20, "erin": 500}
+	if diff := cmp.Diff(want, most); diff != "" {
+		t.Error(diff)
+	}
+}
