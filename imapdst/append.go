@@ -94,6 +94,10 @@ func (c *Conn) Alive(ctx context.Context) error {
 	return c.ensureAlive(ctx)
 }
 
+// Rests reports whether the connection is, as far as is known, alive, with nothing under
+// way.
+func (c *Conn) Rests() bool { return c.wire.Broken() == nil && !c.guard.router.busy() }
+
 // ensureAlive asks before a batch goes into a connection that lay idle.
 func (c *Conn) ensureAlive(ctx context.Context) error {
 	if c.guard.quiet() < staleAfter || c.guard.router.busy() {

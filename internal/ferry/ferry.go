@@ -86,6 +86,7 @@ type engine struct {
 	Options
 	*common
 	owners map[string]owner // by mailboxUser
+	keeps  bool             // connections are kept between passes
 	// brakes keep the rates of limits, by host.
 	brakes map[string]*brake
 	// budgets are those of users of hosts.
@@ -168,9 +169,11 @@ func stopped(cause error) *fault.Error {
 }
 
 // safely makes a panic an error of this account: the others go on.
-func (t *trip) safely(ctx context.Context, work func(*trip, context.Context) error) (err error) {
+func (t *trip) safely(ctx context.Context, work func(*trip, context.Context) error) error {
 	defer t.close()
-	return fault.Guard(func() error { return work(t, ctx) })
+	err := fault.Guard(func() error { return work(t, ctx) })
+	t.well = err == nil
+	return err
 }
 
 // spool is where the messages of a trip rest.

@@ -24,6 +24,7 @@ type Fleet struct {
 func NewFleet(o Options) *Fleet { return startFleet(newEngine(o)) }
 
 func startFleet(e *engine) *Fleet {
+	e.keeps = true
 	f := &Fleet{engine: e, requests: make(chan request), ended: make(chan struct{}, 1)}
 	f.over.Go(func() { f.engine.serve(f.requests, f.ended) })
 	return f
@@ -86,6 +87,7 @@ func (f *Fleet) Close() {
 	f.closed = true
 	f.mu.Unlock()
 	f.passes.Wait()
+	f.engine.hosts.forget(f.engine)
 	close(f.requests)
 	f.over.Wait()
 }

@@ -23,6 +23,7 @@ type hosts struct {
 	// wanted counts the accounts that would begin if an address had a place.
 	wanted map[string]int
 	links  []*link // that have a place, for those who may ask them for it
+	kept   []*keptConn
 }
 
 // demand is a place that somebody waits for.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
@@ -31,8 +32,9 @@ type link struct {
 	times  int  // that the place was given away
 	lost   bool // the connection before, or an attempt to get one, failed
 
-	mu   sync.Mutex // guards what follows
-	conn *imapdst.Conn
+	mu     sync.Mutex // guards what follows
+	conn   *imapdst.Conn
+	opened time.Time
 }
 
 // errGaveWay is the cause when a login was given up in favour of another account.
@@ -143,10 +145,19 @@ func (l *link) connect(ctx context.Context) error {
 }
 
 func (l *link) enter(ctx context.Context) error {
+	if l.resume(ctx) {
+		return nil
+	}
+	l.trip.engine.hosts.makeRoom(l.address())
 	conn, err := l.trip.engine.DialDestination(ctx, l.trip.account)
 	if err != nil {
 		return err
 	}
+	return l.board(ctx, conn, time.Now())
+}
+
+// board looks at the folder and makes the connection the link's.
+func (l *link) board(ctx context.Context, conn *imapdst.Conn, opened time.Time) error {
 	l.trip.sayScram("IMAP server "+l.address(), "destination", conn.RefusedScram())
 	l.trip.sawCertificate("IMAP server "+l.address(), conn.TLS)
 	if old := l.get(); old != nil {
@@ -160,7 +171,7 @@ func (l *link) enter(ctx context.Context) error {
 	l.home.set(box)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.conn = conn
+	l.conn, l.opened = conn, opened
 	return nil
 }
 
@@ -306,20 +317,28 @@ func (l *link) refresh(ctx context.Context, f *folder) error {
 	return err
 }
 
-// close ends the connection and gives its place back.
+// close ends the connection, unless it is kept, and gives its place back.
 func (l *link) close() {
 	l.turn <- struct{}{}
 	defer l.unlock()
+	if l.keep() {
+		return
+	}
 	if conn := l.get(); conn != nil && l.placed {
 		l.hangUp(conn)
 	}
 	l.unplace()
 }
 
-// hangUp ends a connection and passes on what the server wanted people to know.
+// hangUp ends a connection.
 func (l *link) hangUp(conn *imapdst.Conn) {
+	l.passOn(conn)
+	conn.Close()
+}
+
+// passOn tells what the server wanted people to know.
+func (l *link) passOn(conn *imapdst.Conn) {
 	for _, text := range conn.Notices() {
 		l.trip.noteOnce(text)
 	}
-	conn.Close()
 }

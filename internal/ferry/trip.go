@@ -77,6 +77,7 @@ type trip struct {
 
 	mu             sync.Mutex // guards what follows
 	report         AccountReport
+	well           bool // it ended without an error
 	room           plan.Room
 	own            map[string]bool // delivered in it, by key of the record
 	got            map[string]FolderReport

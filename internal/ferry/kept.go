@@ -1,0 +1,136 @@
+package ferry
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/popferry/popferry/imapdst"
+)
+
+const (
+	// keptFor is for how long a fleet keeps the connection of a pass for the next one.
+	// While mail flows that comes sooner; servers wait for half an hour (RFC 3501 §5.4).
+	keptFor = 5 * time.Minute
+	// keptAge is how old it may become, so that a login that is no longer good, or a new
+	// certificate, shows.
+	keptAge = time.Hour
+	// resumeLimit is how long a kept connection may take to show the folder: one that
+	// was lost in between says nothing at all.
+	resumeLimit = 10 * time.Second
+)
+
+// keptConn is a connection to a destination between two passes: the next one saves the
+// login. It counts at its server, and makes room as soon as somebody else needs its place.
+type keptConn struct {
+	fleet   *engine // whose configuration it was opened by
+	account string
+	address string
+	conn    *imapdst.Conn
+	opened  time.Time
+	expiry  *time.Timer
+}
+
+// keep makes a place in use that of a kept connection: who needs it next has it at once.
+func (h *hosts) keep(k *keptConn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	k.expiry = time.AfterFunc(keptFor, func() {
+		closeAll(h.drop(func(other *keptConn) bool { return other == k }))
+	})
+	h.kept = append(h.kept, k)
+	h.inUse[k.address]--
+	h.grantLocked()
+}
+
+// resume returns what an account kept, for the place that it took, or nil.
+func (h *hosts) resume(fleet *engine, account string) *keptConn {
+	own := h.drop(func(k *keptConn) bool { return k.fleet == fleet && k.account == account })
+	if len(own) == 0 {
+		return nil
+	}
+	return own[0]
+}
+
+// makeRoom closes kept connections for one that has a place.
+func (h *hosts) makeRoom(address string) {
+	closeAll(h.surplus(address))
+}
+
+func (h *hosts) surplus(address string) []*keptConn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	there := func(k *keptConn) bool { return k.address == address }
+	over := h.inUse[address] - h.limit(address)
+	for _, k := range h.kept {
+		if there(k) {
+			over++
+		}
+	}
+	return h.dropLocked(func(k *keptConn) bool {
+		if over <= 0 || !there(k) {
+			return false
+		}
+		over--
+		return true
+	})
+}
+
+// forget closes what a fleet kept.
+func (h *hosts) forget(fleet *engine) {
+	closeAll(h.drop(func(k *keptConn) bool { return k.fleet == fleet }))
+}
+
+// drop takes some out of those that are kept.
+func (h *hosts) drop(which func(*keptConn) bool) []*keptConn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.dropLocked(which)
+}
+
+func (h *hosts) dropLocked(which func(*keptConn) bool) (dropped []*keptConn) {
+	h.kept = slices.DeleteFunc(h.kept, func(k *keptConn) bool {
+		drop := which(k)
+		if drop {
+			k.expiry.Stop()
+			dropped = append(dropped, k)
+		}
+		return drop
+	})
+	return dropped
+}
+
+func closeAll(kept []*keptConn) {
+	var ends sync.WaitGroup
+	for _, k := range kept {
+		ends.Go(func() { k.conn.Close() })
+	}
+	ends.Wait()
+}
+
+// resume goes on with the connection of the pass before, if it still lives.
+func (l *link) resume(ctx context.Context) bool {
+	k := l.trip.engine.hosts.resume(l.trip.engine, l.trip.account.Name)
+	if k == nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, resumeLimit)
+	defer cancel()
+	return l.board(ctx, k.conn, k.opened) == nil
+}
+
+// keep keeps the connection of a trip that ended well for the next pass.
+func (l *link) keep() bool {
+	t, conn := l.trip, l.get()
+	if !t.engine.keeps || !t.well || l.bonus || !l.placed || conn == nil || !conn.Rests() ||
+		time.Since(l.opened) > keptAge {
+		return false
+	}
+	l.passOn(conn)
+	l.placed = false
+	t.engine.hosts.strike(l)
+	t.engine.hosts.keep(&keptConn{fleet: t.engine, account: t.account.Name, address: l.address(),
+		conn: conn, opened: l.opened})
+	return true
+}
