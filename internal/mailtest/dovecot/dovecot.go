@@ -24,6 +24,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -294,17 +295,26 @@ func (s *Server) greets(address string) bool {
 	return err == nil && n > 0
 }
 
-// freeAddresses returns loopback addresses with ports that nobody listens on at the moment.
+// Ports are below those that systems give to outgoing connections: of these one that is
+// free is taken in no time where tests make thousands.
+const (
+	firstPort = 20_000
+	ports     = 12_000
+)
+
+// freeAddresses returns loopback addresses with ports that nobody has at the moment.
 func freeAddresses(n int) ([]string, error) {
 	var addresses []string
-	for range n {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+	for try := 0; len(addresses) < n; try++ {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(ports)))
+		switch {
+		case err == nil:
+			// Closed only on return, so that no port is handed out twice.
+			defer listener.Close()
+			addresses = append(addresses, listener.Addr().String())
+		case try == ports:
 			return nil, err
 		}
-		// Closed only on return, so that no port is handed out twice.
-		defer listener.Close()
-		addresses = append(addresses, listener.Addr().String())
 	}
 	return addresses, nil
 }
