@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
@@ -19,6 +20,8 @@ type Tokens interface {
 	// Tried tells how a login with that token ended, and returns whether a new one is
 	// worth another try: a server took it before, and takes it no more.
 	Tried(side plan.Endpoint, token secret.Value, err error) (again bool)
+	// Ends is when a person has to sign in again for tokens; zero: not known.
+	Ends(side plan.Endpoint) time.Time
 }
 
 // NoToken is the error of a side for which no token could be got: it is the provider's,

@@ -2,13 +2,17 @@ package ferry_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
@@ -28,6 +32,8 @@ func (r realm) RoundTrip(request *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
+const signInLife = 10 * day
+
 // modern makes both sides of a pair take tokens only, of a provider that knows nobody
 // but this user, who signs in at both.
 func modern(t *testing.T, r realm, keeper *oauth.Keeper, user string, po popd.Options,
@@ -35,7 +41,7 @@ func modern(t *testing.T, r realm, keeper *oauth.Keeper, user string, po popd.Op
 	t.Helper()
 	host := user + ".example.org"
 	provider := oauthd.New("https://"+host, oauthd.Options{Users: []string{user}, ClientID: "app",
-		Scopes: []string{"pop", "imap"}, Rotate: true})
+		Scopes: []string{"pop", "imap"}, Rotate: true, SignInLife: signInLife})
 	r[host] = provider
 	po.Token = func(name, token string) bool {
 		owner, good := provider.User(token)
@@ -112,6 +118,32 @@ func TestTokens(t *testing.T) {
 		t.Error("the reconnect got the old token")
 	}
 	p.run(0, 0)
+}
+
+// TestWhatExpires: the report says until when logins are good, as far as that is known.
+func TestWhatExpires(t *testing.T) {
+	r, keeper := newRealm(t)
+	p, _ := modern(t, r, keeper, "alice", popd.Options{}, ordinary(3, 1)...)
+	began := time.Now()
+	ends := began.Add(30 * day).UTC().Truncate(time.Second)
+	p.account().Destination.CertFile = "alice.pem"
+	p.account().Destination.Certificate = &tls.Certificate{Leaf: &x509.Certificate{NotAfter: ends}}
+	var got []string
+	for _, e := range p.run(0, 3).Accounts[0].Expiries {
+		got = append(got, e.What+": "+e.Check)
+		left := e.At.Sub(began)
+		if strings.HasPrefix(e.What, "the sign-in") && (left < signInLife-time.Minute || left > signInLife+time.Minute) ||
+			strings.HasPrefix(e.What, "the cert") && !e.At.Equal(ends) {
+			t.Errorf("%+v", e)
+		}
+	}
+	slices.Sort(got)
+	const again = ": sign in again: popferry login alice"
+	want := []string{"the certificate in alice.pem: have it renewed; from that day on the login is refused",
+		"the sign-in of the destination" + again, "the sign-in of the source" + again}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
 
 // TestTokenRevokedDuringTheRun: that account ends, and says what to do; the others

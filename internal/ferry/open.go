@@ -154,6 +154,7 @@ func (t *trip) openSource(ctx context.Context) error {
 	}
 	t.sayScram("POP3 server "+t.account.Source.Address(), "source", source.RefusedScram())
 	t.sawCertificate("POP3 server "+t.account.Source.Address(), source.TLS)
+	t.sawCredentials("source", t.account.Source)
 	loggedIn := time.Now()
 	entries, err := source.List(ctx)
 	// Only now: a delay that differs by user is learned with the listing.

@@ -78,6 +78,15 @@ func (k *Keeper) Tried(e plan.Endpoint, token secret.Value, err error) (again bo
 	return again
 }
 
+// Ends is when the provider will want somebody to sign in again for an endpoint, as far
+// as it said that to this process or one before; zero: it did not.
+func (k *Keeper) Ends(e plan.Endpoint) time.Time {
+	s := k.source(e)
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	return s.ends
+}
+
 // source is the one that all accounts with this endpoint share. Other secrets make it
 // another one, with the same stored token.
 func (k *Keeper) source(e plan.Endpoint) *source {
@@ -128,8 +137,10 @@ func subject(e plan.Endpoint) string {
 type shelf struct {
 	store store
 	turn  chan struct{}
-	// unsaved is a refresh token that could not be stored in place of another.
-	unsaved, instead string
+	// unsaved is what could not be stored in place of another refresh token.
+	unsaved signIn
+	instead string
+	ends    time.Time // of what was used last
 }
 
 // source gives the tokens of one endpoint. Whoever has its turn may use the fields
@@ -246,47 +257,59 @@ func (s *source) refresh(ctx context.Context, r *request) (grant, error) {
 		return grant{}, err
 	}
 	now := s.keeper.options.Now()
-	if kept == s.refused && now.Before(s.until) {
+	if kept.refresh == s.refused && now.Before(s.until) {
 		return grant{}, s.refusal
 	}
 	if err := s.store.save(kept); err != nil { // while it is good
 		return grant{}, err
 	}
-	g, err := r.repeat(ctx, func(ctx context.Context) (grant, error) { return r.refresh(ctx, kept) })
+	g, err := r.repeat(ctx, func(ctx context.Context) (grant, error) { return r.refresh(ctx, kept.refresh) })
 	if err != nil {
 		if fault.CodeOf(err) == fault.Credentials {
-			s.refused, s.refusal, s.until = kept, err, now.Add(refusalTime)
+			s.refused, s.refusal, s.until = kept.refresh, err, now.Add(refusalTime)
 		}
 		return grant{}, err
 	}
-	return g, s.replace(kept, g.refresh)
+	return g, s.replace(kept, kept.after(g, now))
+}
+
+// after is what a grant leaves of it.
+func (s signIn) after(g grant, now time.Time) signIn {
+	if g.refresh != "" && g.refresh != s.refresh {
+		s = signIn{refresh: g.refresh}
+	}
+	if g.refreshLife > 0 {
+		s.ends = now.Add(g.refreshLife).UTC().Truncate(time.Second)
+	}
+	return s
 }
 
 // kept is the refresh token to use.
-func (s *source) kept(r *request) (string, error) {
+func (s *source) kept(r *request) (signIn, error) {
 	kept, err := s.store.load()
 	if err != nil {
-		return "", err
+		return signIn{}, err
 	}
-	if kept == "" {
-		return "", fault.New(fault.Credentials, "no token for %s is stored", s.provider()).
+	if kept.refresh == "" {
+		return signIn{}, fault.New(fault.Credentials, "no token for %s is stored", s.provider()).
 			WithHint("sign in once: %s", r.loginCommand())
 	}
-	if s.unsaved != "" && kept == s.instead {
-		return s.unsaved, nil
+	if s.unsaved.refresh != "" && kept.refresh == s.instead {
+		kept = s.unsaved
 	}
+	s.ends = kept.ends
 	return kept, nil
 }
 
 // replace stores a new refresh token. One that can't be stored is not forgotten.
-func (s *source) replace(old, fresh string) error {
-	s.unsaved, s.instead = "", ""
-	if fresh == "" || fresh == old {
+func (s *source) replace(old, fresh signIn) error {
+	s.unsaved, s.instead, s.ends = signIn{}, "", fresh.ends
+	if fresh == old {
 		return nil
 	}
 	err := s.store.save(fresh)
-	if err != nil {
-		s.unsaved, s.instead = fresh, old
+	if err != nil && fresh.refresh != old.refresh {
+		s.unsaved, s.instead = fresh, old.refresh
 	}
 	return err
 }

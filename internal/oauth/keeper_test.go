@@ -434,6 +434,48 @@ func TestOddLives(t *testing.T) {
 	}
 }
 
+// TestEnds: when somebody has to sign in again is known for as long as the same refresh
+// token is used, also to the next process, and not where the provider does not say it.
+func TestEnds(t *testing.T) {
+	const week = 7 * 24 * time.Hour
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, oauthd.Options{SignInLife: week})
+		ends := time.Now().Add(week).Truncate(time.Second) // at the earliest
+		e := b.login()
+		for _, k := range []*oauth.Keeper{b.keeper, b.process()} {
+			for range 3 {
+				b.token(k, e)
+				if got := k.Ends(e); !got.Equal(ends) {
+					t.Errorf("%v, want %v", got, ends)
+				}
+				time.Sleep(2 * time.Hour)
+			}
+		}
+		if _, err := b.keeper.Forget(t.Context(), e); err != nil || !b.keeper.Ends(e).IsZero() {
+			t.Error("forgotten, and still known", err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, oauthd.Options{SignInLife: week, Rotate: true})
+		e := b.login()
+		time.Sleep(2 * time.Hour)
+		if b.token(b.keeper, e); !b.keeper.Ends(e).IsZero() {
+			t.Error("another refresh token has the end of the one before it")
+		}
+	})
+	for life, want := range map[string]time.Duration{`"604800"`: week, "604799.5": week - time.Second, "-1": 0, `"soon"`: 0,
+		"9e99": 0, "null": 0, "{}": 0, "true": 0} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t, oauthd.Options{Reply: instead("/token", 200, "application/json",
+				`{"access_token":"x","token_type":"Bearer","refresh_token":"y","refresh_token_expires_in":`+life+`}`)})
+			earliest := time.Now().Add(want).Truncate(time.Second)
+			if ends := b.keeper.Ends(b.login()); want == 0 && !ends.IsZero() || want > 0 && !ends.Equal(earliest) {
+				t.Errorf("%s: %v", life, ends)
+			}
+		})
+	}
+}
+
 // TestSlow: an answer that does not end in time is an error, whatever trickles in.
 func TestSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -38,7 +38,7 @@ func (k *Keeper) Login(ctx context.Context, account string, e plan.Endpoint, sho
 		g, err = s.ask(ctx, account)
 	}
 	if err == nil && s.oauth.Flow.Interactive() {
-		err = s.first(ctx, g)
+		err = s.first(ctx, g, now)
 	}
 	if err == nil {
 		s.keep(g, now)
@@ -56,7 +56,7 @@ func (k *Keeper) Holds(e plan.Endpoint) bool {
 }
 
 // first stores the refresh token of a login.
-func (s *source) first(ctx context.Context, g grant) error {
+func (s *source) first(ctx context.Context, g grant, now time.Time) error {
 	if g.refresh == "" {
 		return fault.New(fault.Config, "%s gives no refresh token, so every run would need a person", s.provider()).
 			WithHint("ask for one in scopes: many providers want offline_access there")
@@ -66,8 +66,10 @@ func (s *source) first(ctx context.Context, g grant) error {
 		return err
 	}
 	defer unlock()
-	s.unsaved, s.instead, s.refused = "", "", ""
-	return s.store.save(g.refresh)
+	s.unsaved, s.instead, s.refused = signIn{}, "", ""
+	login := signIn{}.after(g, now)
+	s.ends = login.ends
+	return s.store.save(login)
 }
 
 // Forget removes what is stored for an endpoint, and reports whether there was anything.
@@ -85,6 +87,6 @@ func (k *Keeper) Forget(ctx context.Context, e plan.Endpoint) (bool, error) {
 	}
 	defer unlock()
 	s.drop()
-	s.unsaved = ""
+	s.unsaved, s.ends = signIn{}, time.Time{}
 	return s.store.remove()
 }

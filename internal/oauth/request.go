@@ -2,6 +2,8 @@ package oauth
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +25,9 @@ type grant struct {
 	access  secret.Value
 	refresh string
 	life    time.Duration // 0 if it did not say
+	// refreshLife is that of the refresh token, by which somebody has to sign in again;
+	// 0 if it did not say.
+	refreshLife time.Duration
 }
 
 // request is one need for a token, and what its errors need to know.
@@ -93,11 +98,23 @@ func (r *request) check(token *oauth2.Token) (grant, error) {
 		token.RefreshToken != "" && !isToken(token.RefreshToken) {
 		return grant{}, r.nonsense("gave something that is no bearer token")
 	}
-	g := grant{access: secret.New(token.AccessToken), refresh: token.RefreshToken}
+	g := grant{access: secret.New(token.AccessToken), refresh: token.RefreshToken, refreshLife: refreshLife(token)}
 	if !token.Expiry.IsZero() {
 		g.life = time.Until(token.Expiry)
 	}
 	return g, nil
+}
+
+// longestSignIn is what no sign-in lasts; what is said to do so has no end.
+const longestSignIn = 10 * 365 * 24 * time.Hour
+
+// refreshLife reads what no RFC has and providers say all the same, in seconds.
+func refreshLife(token *oauth2.Token) time.Duration {
+	seconds, err := strconv.ParseFloat(fmt.Sprint(token.Extra("refresh_token_expires_in")), 64)
+	if err != nil || !(seconds >= 1 && seconds < longestSignIn.Seconds()) {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 func isToken(text string) bool {

@@ -20,12 +20,18 @@ import (
 type store interface {
 	// lock keeps other processes away until the function is called.
 	lock(ctx context.Context) (unlock func(), err error)
-	// load returns the token, or "" if there is none.
-	load() (string, error)
+	// load returns the token, or none.
+	load() (signIn, error)
 	// save replaces the token; it is durable when save returns.
-	save(token string) error
+	save(signIn) error
 	// remove forgets the token, and reports whether there was one.
 	remove() (bool, error)
+}
+
+// signIn is what a person's login left.
+type signIn struct {
+	refresh string
+	ends    time.Time // zero: not known
 }
 
 func (k *Keeper) store(id, kind string) store {
@@ -40,23 +46,24 @@ func (k *Keeper) store(id, kind string) store {
 type stored struct {
 	Version int       `json:"version"`
 	Refresh string    `json:"refresh_token"`
+	Ends    time.Time `json:"ends,omitzero"`
 	Saved   time.Time `json:"saved"`
 }
 
 const storeVersion = 1
 
-func encodeToken(token string) ([]byte, error) {
-	return json.Marshal(stored{storeVersion, token, time.Now().UTC().Truncate(time.Second)})
+func encodeToken(s signIn) ([]byte, error) {
+	return json.Marshal(stored{storeVersion, s.refresh, s.ends, time.Now().UTC().Truncate(time.Second)})
 }
 
 // decodeToken reads what encodeToken wrote.
-func decodeToken(where string, text []byte) (string, error) {
+func decodeToken(where string, text []byte) (signIn, error) {
 	var s stored
 	if err := json.Unmarshal(text, &s); err != nil || s.Version != storeVersion || !isToken(s.Refresh) {
-		return "", fault.New(fault.State, "the token in %s is damaged, or of another version of popferry", where).
+		return signIn{}, fault.New(fault.State, "the token in %s is damaged, or of another version of popferry", where).
 			WithHint("sign in again with popferry login, which replaces it")
 	}
-	return s.Refresh, nil
+	return signIn{s.Refresh, s.Ends}, nil
 }
 
 // fileStore keeps the token in a file that only its owner can read.
@@ -121,31 +128,31 @@ func exposed(path string, info os.FileInfo, remedy string) error {
 		WithHint("run: %s %q; if others may have read it, sign in again with popferry login", remedy, path)
 }
 
-func (f fileStore) load() (string, error) {
+func (f fileStore) load() (signIn, error) {
 	file, err := private.Open(f.name, os.O_RDONLY)
 	if errors.Is(err, os.ErrNotExist) {
-		return "", nil
+		return signIn{}, nil
 	}
 	if err != nil {
-		return "", f.problem("read", err)
+		return signIn{}, f.problem("read", err)
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
-		return "", f.problem("read", err)
+		return signIn{}, f.problem("read", err)
 	}
 	if err := exposed(f.name, info, "chmod 600"); err != nil {
-		return "", err
+		return signIn{}, err
 	}
 	text, err := io.ReadAll(io.LimitReader(file, 2*maxAnswer))
 	if err != nil {
-		return "", f.problem("read", err)
+		return signIn{}, f.problem("read", err)
 	}
 	return decodeToken(f.name, text)
 }
 
-func (f fileStore) save(token string) error {
-	text, err := encodeToken(token)
+func (f fileStore) save(s signIn) error {
+	text, err := encodeToken(s)
 	if err == nil {
 		err = private.Write(f.name, text)
 	}
@@ -205,19 +212,19 @@ func within(call func() (string, error)) (string, error) {
 	}
 }
 
-func (k keyringStore) load() (string, error) {
+func (k keyringStore) load() (signIn, error) {
 	text, err := within(func() (string, error) { return keyring.Get(keyringService, k.user) })
 	if errors.Is(err, keyring.ErrNotFound) {
-		return "", nil
+		return signIn{}, nil
 	}
 	if err != nil {
-		return "", keyringProblem(err)
+		return signIn{}, keyringProblem(err)
 	}
 	return decodeToken("the keyring", []byte(text))
 }
 
-func (k keyringStore) save(token string) error {
-	text, err := encodeToken(token)
+func (k keyringStore) save(s signIn) error {
+	text, err := encodeToken(s)
 	if err == nil {
 		_, err = within(func() (string, error) { return "", keyring.Set(keyringService, k.user, string(text)) })
 	}

@@ -41,25 +41,25 @@ func TestStores(t *testing.T) {
 	files := newFiles(t)
 	for _, s := range []store{files, keyringStore{fileStore: newFiles(t), user: "id"}} {
 		held(t, s)
-		if token, err := s.load(); token != "" || err != nil {
-			t.Errorf("at first: %q, %v", token, err)
+		if token, err := s.load(); token != (signIn{}) || err != nil {
+			t.Errorf("at first: %v, %v", token, err)
 		}
 		if was, err := s.remove(); was || err != nil {
 			t.Errorf("nothing to remove: %v, %v", was, err)
 		}
-		for _, token := range []string{"one", "two"} {
+		for _, token := range []signIn{{refresh: "one"}, {"two", time.Date(2026, 12, 1, 8, 0, 0, 0, time.UTC)}, {refresh: "three"}} {
 			if err := s.save(token); err != nil {
 				t.Fatal(err)
 			}
 			if got, err := s.load(); got != token || err != nil {
-				t.Errorf("%q, %v; want %q", got, err, token)
+				t.Errorf("%v, %v; want %v", got, err, token)
 			}
 		}
 		if was, err := s.remove(); !was || err != nil {
 			t.Errorf("remove: %v, %v", was, err)
 		}
-		if token, err := s.load(); token != "" || err != nil {
-			t.Errorf("at last: %q, %v", token, err)
+		if token, err := s.load(); token != (signIn{}) || err != nil {
+			t.Errorf("at last: %v, %v", token, err)
 		}
 	}
 	if entries, err := os.ReadDir(files.dir); len(entries) != 1 { // the lock
@@ -72,7 +72,7 @@ func TestStores(t *testing.T) {
 func TestOpenToOthers(t *testing.T) {
 	s := newFiles(t)
 	held(t, s)
-	if err := s.save("token"); err != nil {
+	if err := s.save(signIn{refresh: "token"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, mode := range []os.FileMode{0o640, 0o604, 0o602} {
@@ -143,7 +143,7 @@ func TestKeyringThatIsNotThere(t *testing.T) {
 	s := keyringStore{fileStore: newFiles(t), user: "id"}
 	_, err := s.load()
 	_, err2 := s.remove()
-	for _, err := range []error{err, s.save("token"), err2} {
+	for _, err := range []error{err, s.save(signIn{refresh: "token"}), err2} {
 		if fault.CodeOf(err) != fault.Config || !strings.Contains(err.Error(), `no bus\x1b`) ||
 			!strings.Contains(fault.HintOf(err), "store: file") {
 			t.Errorf("%v (%s)", err, fault.HintOf(err))
@@ -190,7 +190,7 @@ func TestNewTokenThatCannotBeStored(t *testing.T) {
 			return err
 		}
 		defer unlock()
-		return files.save("one")
+		return files.save(signIn{refresh: "one"})
 	}
 	if err := held(); err != nil {
 		t.Fatal(err)
@@ -204,12 +204,12 @@ func TestNewTokenThatCannotBeStored(t *testing.T) {
 	if _, err := k.Token(context.Background(), "alice", e); fault.CodeOf(err) != fault.State {
 		t.Fatalf("the new token could not be stored: %v", err)
 	}
-	if old, err := files.load(); old != "one" {
-		t.Errorf("stored is %q, %v", old, err)
+	if old, err := files.load(); old.refresh != "one" {
+		t.Errorf("stored is %v, %v", old, err)
 	}
 	provider.before = func() { // the one that was not stored must be by now
-		if stored, err := files.load(); stored != "two" {
-			t.Errorf("stored is %q, %v", stored, err)
+		if stored, err := files.load(); stored.refresh != "two" {
+			t.Errorf("stored is %v, %v", stored, err)
 		}
 	}
 	if _, err := k.Token(context.Background(), "alice", e); fault.CodeOf(err) != fault.State || provider.want != "two" {
@@ -222,8 +222,8 @@ func TestNewTokenThatCannotBeStored(t *testing.T) {
 	if err != nil || token.Reveal() != "a-three" {
 		t.Errorf("%q, %v", token.Reveal(), err)
 	}
-	if stored, err := files.load(); stored != "three" {
-		t.Errorf("stored is %q, %v", stored, err)
+	if stored, err := files.load(); stored.refresh != "three" {
+		t.Errorf("stored is %v, %v", stored, err)
 	}
 }
 
@@ -233,19 +233,19 @@ func TestUnsavedTokenOfAnotherSecret(t *testing.T) {
 	k := New(Options{Dir: filepath.Join(t.TempDir(), "tokens")})
 	e := plan.Endpoint{Username: "alice", OAuth: &plan.OAuth{Flow: plan.BrowserFlow, Secret: secret.New("old"), Store: "file"}}
 	old := k.source(e)
-	old.unsaved, old.instead = "two", "one"
+	old.unsaved, old.instead = signIn{refresh: "two"}, "one"
 	fresh := e
 	fresh.OAuth = &plan.OAuth{Flow: plan.BrowserFlow, Secret: secret.New("new"), Store: "file"}
 	s := k.source(fresh)
 	held(t, s.store)
-	if err := s.store.save("one"); err != nil {
+	if err := s.store.save(signIn{refresh: "one"}); err != nil {
 		t.Fatal(err)
 	}
-	if kept, err := s.kept(s.request("alice")); s == old || kept != "two" || err != nil {
-		t.Errorf("kept %q, %v; the same source: %v", kept, err, s == old)
+	if kept, err := s.kept(s.request("alice")); s == old || kept.refresh != "two" || err != nil {
+		t.Errorf("kept %v, %v; the same source: %v", kept, err, s == old)
 	}
-	if stored, err := old.store.load(); stored != "one" || err != nil {
-		t.Errorf("the old one's store holds %q, %v", stored, err)
+	if stored, err := old.store.load(); stored.refresh != "one" || err != nil {
+		t.Errorf("the old one's store holds %v, %v", stored, err)
 	}
 }
 

@@ -32,6 +32,8 @@ type Options struct {
 	Scopes []string
 	// Life is that of an access token; 0 means an hour.
 	Life time.Duration
+	// SignInLife is told as that of refresh tokens when somebody signs in.
+	SignInLife time.Duration
 	// Rotate replaces each refresh token when it is used. The use of an old one is
 	// taken for a theft: all are revoked.
 	Rotate bool
@@ -277,7 +279,7 @@ func (p *Provider) token(w http.ResponseWriter, form url.Values) {
 }
 
 // grant answers with tokens; refresh may be empty.
-func (p *Provider) grant(w http.ResponseWriter, user, scope, refresh string) {
+func (p *Provider) grant(w http.ResponseWriter, user, scope, refresh string, more ...func(map[string]any)) {
 	token := rand.Text() + "." + rand.Text()
 	p.access[token] = issued{user: user, scope: scope, expires: time.Now().Add(p.options.Life)}
 	body := map[string]any{"access_token": token, "token_type": "Bearer",
@@ -285,13 +287,20 @@ func (p *Provider) grant(w http.ResponseWriter, user, scope, refresh string) {
 	if refresh != "" {
 		body["refresh_token"] = refresh
 	}
+	for _, add := range more {
+		add(body)
+	}
 	answer(w, body)
 }
 
 func (p *Provider) signedIn(w http.ResponseWriter, scope string) {
 	refresh := rand.Text()
 	p.refresh[refresh] = family{user: p.options.Users[0], scope: scope}
-	p.grant(w, p.options.Users[0], scope, refresh)
+	p.grant(w, p.options.Users[0], scope, refresh, func(body map[string]any) {
+		if life := p.options.SignInLife; life > 0 {
+			body["refresh_token_expires_in"] = int(life / time.Second)
+		}
+	})
 }
 
 func (p *Provider) redeemRefresh(w http.ResponseWriter, token string) {
