@@ -267,6 +267,37 @@ func TestWrapAfterALostAnswer(t *testing.T) {
 	}
 }
 
+// TestWrapAfterAHold: so it is when the message was held in between.
+func TestWrapAfterAHold(t *testing.T) {
+	cut := false
+	p := newPair(t, popd.Options{}, imapd.Options{
+		Refuse: func(msg []byte) string {
+			if bytes.IndexByte(msg, 0) >= 0 {
+				return "NO [CANNOT] NUL"
+			}
+			return ""
+		},
+		Reply: func(e imapd.Event) imapd.Action {
+			if e.Stage != imapd.AtReply || e.Command != "APPEND" || !strings.HasPrefix(e.Text, "OK") || cut {
+				return imapd.Action{}
+			}
+			cut = true
+			return imapd.Action{Cut: imapd.RST}
+		},
+	}, []byte("Subject: bad\r\n\r\nnul \x00 poison\r\n"))
+	p.account().Repair = "wrap"
+	p.o.NoWait, p.o.Config.Settle = true, time.Hour
+	p.run(fault.Temporary, 0)
+	p.o.NoWait, p.o.Config.Settle = false, time.Nanosecond
+	p.account().Repair = ""
+	p.run(fault.Held, 0)
+	p.account().Repair, p.o.Held = "wrap", true
+	p.run(0, 0)
+	if n := len(p.imap.Mailbox("INBOX")); n != 1 {
+		t.Errorf("%d messages", n)
+	}
+}
+
 // TestWrapCopies: a refused message that the source has several times is wrapped so many
 // times, also where no server tells what became of the first.
 func TestWrapCopies(t *testing.T) {

@@ -51,9 +51,13 @@ func (l *lane) wrapped(ctx context.Context, c *parcel) (done bool, err error) {
 }
 
 // mayBeWrapped reports a message whose wrapping may be there, although the message is
-// not: the answer to its append was lost.
+// not: the answer to its append was lost. It may have been held since, and be due again.
 func (t *trip) mayBeWrapped(l plan.Listed) bool {
-	return t.account.Repair == repairWrap && t.knownAs(l.Key).State == journal.Listed
+	if t.account.Repair != repairWrap {
+		return false
+	}
+	r := t.knownAs(l.Key)
+	return r.State == journal.Listed || r.State == journal.Held && (t.heldToo || retriable(r, t.limit()))
 }
 
 // wrapNext wraps the original in the next of the forms that it may have; nil when none
