@@ -14,16 +14,19 @@ func TestClockThatWasBehind(t *testing.T) {
 		readings []time.Duration // of the runs, after the first of them
 		want     time.Duration   // from when a delivery at the first counts
 	}{
-		"right":              {[]time.Duration{0, day, 40 * day}, 0},
-		"a long pause":       {[]time.Duration{0, 300 * day}, 0},
-		"never set at first": {[]time.Duration{0, 20000 * day, 20001 * day}, 20000 * day},
-		"set back":           {[]time.Duration{0, -40 * day}, 0},
-		"set back for good":  {[]time.Duration{0, -40 * day, -39 * day, -38 * day}, 0},
-		"behind once":        {[]time.Duration{0, -40 * day, day, 2 * day}, day},
-		"behind twice":       {[]time.Duration{0, -4000 * day, -3999 * day, 3 * day}, 3 * day},
-		"ahead once":         {[]time.Duration{0, 40 * day, day, 2 * day}, 0},
-		"ahead, then behind": {[]time.Duration{0, 300 * day, day, -day, 2 * day}, 2 * day},
-		"a little behind":    {[]time.Duration{0, -time.Minute, time.Minute}, 0},
+		"right":                  {[]time.Duration{0, day, 40 * day}, 0},
+		"a long pause":           {[]time.Duration{0, 300 * day}, 0},
+		"never set at first":     {[]time.Duration{0, 20000 * day, 20001 * day}, 20000 * day},
+		"set back":               {[]time.Duration{0, -40 * day}, 0},
+		"set back for good":      {[]time.Duration{0, -40 * day, -39 * day, -38 * day}, 0},
+		"behind once":            {[]time.Duration{0, -40 * day, day, 2 * day}, day},
+		"behind twice":           {[]time.Duration{0, -4000 * day, -3999 * day, 3 * day}, 3 * day},
+		"ahead once":             {[]time.Duration{0, 40 * day, day, 2 * day}, 0},
+		"ahead, then behind":     {[]time.Duration{0, 300 * day, day, -day, 2 * day}, 2 * day},
+		"behind less and less":   {[]time.Duration{0, -4000 * day, -40 * day, 3 * day}, 3 * day},
+		"behind more and more":   {[]time.Duration{0, -40 * day, -4000 * day, -40 * day, 3 * day}, 3 * day},
+		"ahead, then far behind": {[]time.Duration{0, 40000 * day, -4000 * day, day}, day},
+		"a little behind":        {[]time.Duration{0, -time.Minute, time.Minute}, 0},
 	} {
 		clock, last := plan.Clock{}, time.Time{}
 		for _, at := range c.readings {

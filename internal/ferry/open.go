@@ -101,7 +101,7 @@ func (t *trip) readClock(ctx context.Context) error {
 func (t *trip) learnClock(ctx context.Context, seen plan.Clock) error {
 	before := t.clock
 	t.clock = seen
-	if seen == before || t.silent {
+	if seen.Equal(before) || t.silent {
 		return nil
 	}
 	text, err := json.Marshal(seen)
