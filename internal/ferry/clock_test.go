@@ -54,6 +54,39 @@ func TestClockThatJumps(t *testing.T) {
 	p.kept(0)
 }
 
+// TestClockThatIsSetAmidARun (T10): nobody waits ten years for an append that an earlier
+// run left open, though the clock is right for a moment while it is looked for.
+func TestClockThatIsSetAmidARun(t *testing.T) {
+	for calls := int32(2); calls < 5; calls++ {
+		cut := false
+		p := newPair(t, popd.Options{}, imapd.Options{Reply: func(e imapd.Event) imapd.Action {
+			if e.Stage != imapd.AtStore || e.Command != "APPEND" || cut {
+				return imapd.Action{}
+			}
+			cut = true
+			return imapd.Action{Cut: imapd.RST}
+		}}, ordinary(3, 82)...)
+		p.o.NoWait, p.o.Config.Settle = true, time.Hour
+		if r := runFerry(t, p.o); r.ExitCode != fault.Temporary {
+			t.Fatalf("%+v", r)
+		}
+		p.o.NoWait, p.o.Config.Settle = false, time.Millisecond
+		var asked atomic.Int32
+		p.o.Clock = func() time.Time {
+			if asked.Add(1) == calls {
+				return time.Now().Round(0)
+			}
+			return time.Now().Round(0).Add(-3650 * day)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		if r := ferry.Run(ctx, p.o); r.ExitCode != fault.OK {
+			t.Errorf("right at call %d: %+v, %+v", calls, r, r.Accounts[0].Error)
+		}
+		cancel()
+		p.has(3)
+	}
+}
+
 // setClock gives the run a clock that is off by so much.
 func (p *pair) setClock(by time.Duration) {
 	p.o.Clock = func() time.Time { return time.Now().Round(0).Add(by) }

@@ -124,7 +124,8 @@ func (t *trip) doubted(key string, d doubt) {
 func (t *trip) doubtOf(r journal.Record, now, look time.Time) doubt {
 	d, ok := t.doubts[r.Key]
 	if !ok {
-		d.since = look.Add(-min(now.Sub(r.Ended), t.engine.Config.Settle))
+		// A clock that is set back meanwhile makes no end in the future.
+		d.since = look.Add(-max(0, min(now.Sub(r.Ended), t.engine.Config.Settle)))
 		t.doubted(r.Key, d)
 	}
 	return d
