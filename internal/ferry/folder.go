@@ -263,10 +263,10 @@ func (t *trip) provide(ctx context.Context, f *folder) error {
 }
 
 // everywhere reports whether mail that the journal does not know may be in any of the
-// account's folders: without a journal that knows all of it, and after a renumbering,
-// since a route may have led elsewhere on another day.
+// account's folders: without a journal that knows all of it, of a message that may be there
+// all the same, and after a renumbering, since a route may have led elsewhere on another day.
 func (t *trip) everywhere() bool {
-	return len(t.account.Routes) > 0 && (!t.baseline || t.renumbered || t.origin == originAdopted)
+	return len(t.account.Routes) > 0 && (!t.baseline || t.renumbered || t.unsure || t.origin == originAdopted)
 }
 
 // reach makes all folders that the account's routes can lead to known, as far as they

@@ -22,7 +22,8 @@ import (
 // is left to carry, which compares contents before it appends anything.
 func (t *trip) recognise(ctx context.Context, act bool) (map[string]plan.Match, error) {
 	unknown := slices.ContainsFunc(t.listing, t.isUnknown)
-	if !unknown && !slices.ContainsFunc(t.listing, t.mayBeWrapped) {
+	t.unsure = slices.ContainsFunc(t.listing, t.mayBeThere)
+	if !unknown && !t.unsure {
 		return nil, nil
 	}
 	if err := t.match.prepare(ctx); err != nil || !unknown {
@@ -50,6 +51,15 @@ func (t *trip) isUnknown(l plan.Listed) bool {
 	}
 	r, ok := t.known[l.Key]
 	return !ok && !t.skips(l) || ok && !sameListing(r, l) && !wasRead(r, l)
+}
+
+// mayBeThere reports a message that the journal knows, that is to be brought, and that the
+// destination may have all the same: one that was held before it could be read, in a run
+// without the journal of those before; or as a wrapping, where the answer to that was lost.
+func (t *trip) mayBeThere(l plan.Listed) bool {
+	r, wraps := t.knownAs(l.Key), t.account.Repair == repairWrap
+	due := r.State == journal.Held && (t.heldToo || retriable(r, t.limit()))
+	return due && (wraps || r.Sum.Content.IsZero()) || wraps && r.State == journal.Listed
 }
 
 // wasRead reports whether a record may be about the listed message and knows its
@@ -175,8 +185,9 @@ type witness struct {
 func (w witness) isMail() bool { return w.at.uid != 0 }
 
 // matchHeaders pairs messages with witnesses of the same look, but only where
-// their numbers agree, and neither a message whose header is not known nor one that
-// another account is about to find there could have that look.
+// their numbers agree, neither a message whose header is not known nor one that
+// another account is about to find there could have that look, and the header has
+// something that no other mail has: a Message-ID, or a date.
 func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 	headers map[string]message.Summary, act bool) (map[string]plan.Match, error) {
 	if err := t.judgeDeletions(ctx, headerListed(headers)); err != nil {
@@ -186,11 +197,12 @@ func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 	if err != nil {
 		return nil, err
 	}
-	groups := map[look][]plan.Listed{}
+	groups, plain := map[look][]plan.Listed{}, map[look]bool{}
 	for _, l := range want {
 		if s, ok := headers[l.Key]; ok && !s.Header.IsZero() {
 			k := look{s.Header, l.Size}
 			groups[k] = append(groups[k], l)
+			plain[k] = s.MessageID == "" && s.DateFrom == ""
 		}
 	}
 	awaited, err := t.awaited(ctx)
@@ -206,7 +218,7 @@ func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 			if i >= len(theirs) {
 				break
 			}
-			certain := len(theirs) == len(members) && !unseen[k.size] && !awaited[k.header]
+			certain := len(theirs) == len(members) && !unseen[k.size] && !awaited[k.header] && !plain[k]
 			matches[l.Key] = matchOf(theirs[i], certain)
 			if certain {
 				recognised[l.Key] = theirs[i].record

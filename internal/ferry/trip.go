@@ -98,6 +98,7 @@ type trip struct {
 	garbled        map[string]bool            // spoil the POP3 session when asked for, by listing key
 	refusing       bool                       // messages were refused in this round
 	paused         bool                       // the destination wanted a pause in this round
+	unsure         bool                       // a message may be there that the journal has as held, or as not sent
 	unexplained    int                        // messages in a row refused without a reason
 	turnedUp       int                        // folders that were missing had mail when they were made
 	off            int                        // messages whose LIST size proved to be wrong

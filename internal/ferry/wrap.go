@@ -6,7 +6,6 @@ import (
 
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
-	"github.com/popferry/popferry/plan"
 )
 
 // repairWrap is the value of `repair` that asks for wrapping.
@@ -48,16 +47,6 @@ func (l *lane) wrapped(ctx context.Context, c *parcel) (done bool, err error) {
 	}
 	t.countFound([]foundAs{{listed: c.listed, sum: c.record.Sum}})
 	return true, nil
-}
-
-// mayBeWrapped reports a message whose wrapping may be there, although the message is
-// not: the answer to its append was lost. It may have been held since, and be due again.
-func (t *trip) mayBeWrapped(l plan.Listed) bool {
-	if t.account.Repair != repairWrap {
-		return false
-	}
-	r := t.knownAs(l.Key)
-	return r.State == journal.Listed || r.State == journal.Held && (t.heldToo || retriable(r, t.limit()))
 }
 
 // wrapNext wraps the original in the next of the forms that it may have; nil when none

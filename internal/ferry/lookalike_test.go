@@ -1,0 +1,74 @@
+package ferry_test
+
+import (
+	"testing"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/plan"
+)
+
+// TestPlainHeaderVouchesForNothing: POP3 lost a mail that was delivered, then the journal is
+// lost, and a new mail has the header and the size of the first. It is brought, unless that
+// header has something of its own.
+func TestPlainHeaderVouchesForNothing(t *testing.T) {
+	for name, head := range map[string]string{
+		"plain":             "From: eve@example.org\r\nSubject: backup\r\n",
+		"date that is none": "From: eve@example.org\r\nSubject: backup\r\nDate: yesterday\r\n",
+		"empty Message-ID":  "Message-ID: <>\r\nSubject: backup\r\n",
+		"nothing":           "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			monday, friday := []byte(head+"\r\nof Monday\r\n"), []byte(head+"\r\nof Friday\r\n")
+			p := newPair(t, popd.Options{}, imapd.Options{}, monday)
+			p.run(0, 1)
+			p.pop.Expunge(1)
+			p.pop.Deliver(friday)
+			p.forget()
+			p.run(0, 1)
+			p.arrived(monday, friday)
+			p.run(0, 0)
+		})
+	}
+}
+
+// TestHeldUnreadIsLookedFor: copies of a mail, of which one was deleted by another program,
+// can't be told apart by their headers in a run without its journal, and POP3 does not give
+// them then. What a later run reads is compared with what is there.
+func TestHeldUnreadIsLookedFor(t *testing.T) {
+	mail := simple("twin", "letter", "text")
+	p := newPair(t, popd.Options{}, imapd.Options{}, mail, mail, mail)
+	p.run(0, 3)
+	p.pop.Expunge(3)
+	p.forget()
+	p.pop.Configure(func(o *popd.Options) {
+		o.Reply = func(cmd string, _ int) ([]byte, bool) {
+			return []byte("-ERR [SYS/PERM] it can't be read\r\n"), cmd == "RETR"
+		}
+	})
+	p.run(fault.Held, 0)
+	p.pop.Configure(func(o *popd.Options) { o.Reply = nil })
+	p.run(0, 0)
+	p.arrived(mail, mail, mail)
+}
+
+// TestHeldUnreadIsLookedForEverywhere: also where its route led elsewhere before.
+func TestHeldUnreadIsLookedForEverywhere(t *testing.T) {
+	mail, other := simple("twin", "letter", "text"), simple("other", "letter", "other text")
+	p := newPair(t, popd.Options{}, imapd.Options{}, mail, mail, other)
+	p.account().Routes = []plan.Route{route("a", "Letters"), route("b", "Post")}
+	p.run(0, 3)
+	p.pop.Expunge(2)
+	p.forget()
+	p.account().Routes = []plan.Route{route("a", "Post"), route("b", "Letters")}
+	p.pop.Configure(func(o *popd.Options) {
+		o.Reply = func(cmd string, _ int) ([]byte, bool) {
+			return []byte("-ERR [SYS/PERM] it can't be read\r\n"), cmd == "RETR"
+		}
+	})
+	p.run(fault.Held, 0)
+	p.pop.Configure(func(o *popd.Options) { o.Reply = nil })
+	p.run(0, 0)
+	p.inFolders(map[string][][]byte{"Letters": {mail, mail, other}})
+}
