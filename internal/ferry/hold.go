@@ -70,9 +70,7 @@ func (t *trip) isHeld(key string) bool {
 // remember it by; it is reported all the same.
 func (t *trip) holdUnread(ctx context.Context, l plan.Listed, cause error) error {
 	reason := fmt.Sprintf("%s: %v", reasonSource, cause)
-	t.mu.Lock()
-	t.unread = true
-	t.mu.Unlock()
+	t.notRead(l)
 	if !trusted(l) {
 		t.countHeld(l, reason)
 		return nil
@@ -89,6 +87,12 @@ func (t *trip) holdUnread(ctx context.Context, l plan.Listed, cause error) error
 	return t.hold(ctx, l, r, reason)
 }
 
+func (t *trip) notRead(l plan.Listed) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unread[l.Size] = true
+}
+
 // recordHolds takes over what the plan holds back.
 func (t *trip) recordHolds(ctx context.Context, p plan.Plan) error {
 	for _, a := range p.Actions {
@@ -96,6 +100,9 @@ func (t *trip) recordHolds(ctx context.Context, p plan.Plan) error {
 			continue
 		}
 		known, ok := t.known[a.Key]
+		if ok && known.State == journal.Held && known.Sum.Content.IsZero() {
+			t.notRead(a.Listed)
+		}
 		if ok && (known.State == journal.Held || delivered(known)) || !trusted(a.Listed) {
 			t.countHeld(a.Listed, cmp.Or(known.Reason, a.Why))
 			continue

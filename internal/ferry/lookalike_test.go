@@ -72,3 +72,18 @@ func TestHeldUnreadIsLookedForEverywhere(t *testing.T) {
 	p.run(0, 0)
 	p.inFolders(map[string][][]byte{"Letters": {mail, mail, other}})
 }
+
+// TestUnreadMayBeWhatWasDeleted: a deletion did not take effect, on a server without UIDLs
+// that does not give the mail in the next run. What it is for is not forgotten by that.
+func TestUnreadMayBeWhatWasDeleted(t *testing.T) {
+	mail := [][]byte{simple("", "plain", "text"), simple("one", "letter", "more text")}
+	p := deleting(t, popd.Options{NoUIDL: true, KeepDeleted: true}, imapd.Options{}, mail...)
+	p.run(0, 2)
+	p.pop.Configure(func(o *popd.Options) {
+		o.Reply = func(cmd string, _ int) ([]byte, bool) { return []byte("-ERR no\r\n"), cmd == "RETR" }
+	})
+	p.run(fault.Held, 0)
+	p.pop.Configure(func(o *popd.Options) { o.Reply = nil })
+	p.run(0, 0)
+	p.arrived(mail...)
+}

@@ -112,11 +112,12 @@ func (t *trip) noteVanished(ctx context.Context) error {
 
 // confirmGone settles deletions whose QUIT went unanswered or unconfirmed. It
 // comes at the end of a round, when all of the listing was matched: a record that
-// spoke for none of it is about a message that is gone.
+// spoke for none of it is about a message that is gone, unless it may be about one that
+// could not be read.
 func (t *trip) confirmGone(ctx context.Context) error {
 	return t.restateAbsent(ctx, journal.DeleteSent, func(r *journal.Record) bool {
 		r.State = journal.Gone
-		return !t.match.isSpent(r.Key)
+		return !t.match.isSpent(r.Key) && !t.unread[r.Listed]
 	})
 }
 

@@ -93,7 +93,7 @@ type trip struct {
 	altered        int                        // recognised in a copy that the destination altered
 	ended          map[string]bool            // a POP3 session ended while it was read, by listing key
 	deadEnds       int                        // messages in a row that ended their sessions
-	unread         bool                       // the source refused messages: nobody knows what they are
+	unread         map[int64]bool             // sizes of messages that the source does not give: nobody knows what they are
 	grown          map[string]int64           // at least as large, whatever LIST said, by listing key
 	garbled        map[string]bool            // spoil the POP3 session when asked for, by listing key
 	refusing       bool                       // messages were refused in this round
@@ -129,7 +129,7 @@ func newTrip(e *engine, r request, given *slot) *trip {
 		report: AccountReport{Name: a.Name},
 		parked: map[string]journal.Record{}, doubts: map[string]doubt{}, ordinals: map[string]int{}, own: map[string]bool{},
 		held: map[string]bool{}, heldRow: map[string]int{}, exported: map[string]bool{},
-		garbled: map[string]bool{}, grown: map[string]int64{}, ended: map[string]bool{}, recognised: map[string]bool{},
+		garbled: map[string]bool{}, unread: map[int64]bool{}, grown: map[string]int64{}, ended: map[string]bool{}, recognised: map[string]bool{},
 		shortened: map[string]message.Summary{}, room: unlimited(),
 		byName: map[string]*folder{}, targets: map[string]plan.Target{}, got: map[string]FolderReport{},
 		unlocatedNoted: map[string]bool{},
@@ -377,7 +377,7 @@ func (t *trip) establish(ctx context.Context) error {
 		return err
 	}
 	// What was not read, or may still arrive, needs its old name to speak for it.
-	if t.renumbered && !t.unread && len(t.parked) == 0 {
+	if t.renumbered && len(t.unread) == 0 && len(t.parked) == 0 {
 		if err := t.ledger.SetFact(ctx, factRenumbered, ""); err != nil {
 			return err
 		}
