@@ -1,6 +1,7 @@
 package imapdst
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/emersion/go-imap/v2"
@@ -91,16 +92,19 @@ func (l *layout) spelledOut(name string) bool {
 	return l.prefix != "" && strings.HasPrefix(name, l.prefix)
 }
 
+// isForeign reports a mailbox of another user, or a public one (RFC 2342 §4).
+func (l *layout) isForeign(mailbox string) bool {
+	return slices.ContainsFunc(l.foreign, func(prefix string) bool { return strings.HasPrefix(mailbox, prefix) })
+}
+
 // name is the configured form of a server's mailbox; ok is false for what can't
 // be configured.
 func (l *layout) name(mailbox string) (name string, ok bool) {
 	if mailbox == inbox {
 		return inbox, true
 	}
-	for _, prefix := range l.foreign {
-		if strings.HasPrefix(mailbox, prefix) {
-			return "", false
-		}
+	if l.isForeign(mailbox) {
+		return "", false
 	}
 	name = strings.TrimPrefix(mailbox, l.prefix)
 	if l.delimiter != "/" && strings.Contains(name, "/") {

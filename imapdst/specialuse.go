@@ -50,12 +50,12 @@ var usualNames = map[imap.MailboxAttr][]string{
 	},
 }
 
-// special finds the folder of a use: the one that the server marks, else the one that
-// is usually called so, at the top, in INBOX, or among Gmail's.
+// special finds the folder of a use among the user's own: the one that the server marks,
+// else the one that is usually called so, at the top, in INBOX, or among Gmail's.
 func (l *layout) special(use imap.MailboxAttr, listed []*imap.ListData) (mailbox string, found bool) {
 	for _, entry := range listed {
 		marked := func(a imap.MailboxAttr) bool { return strings.EqualFold(string(a), string(use)) }
-		if slices.ContainsFunc(entry.Attrs, marked) && selectable(entry) {
+		if slices.ContainsFunc(entry.Attrs, marked) && selectable(entry) && !l.isForeign(entry.Mailbox) {
 			return entry.Mailbox, true
 		}
 	}

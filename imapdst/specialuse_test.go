@@ -28,6 +28,7 @@ var lists = map[string][]string{
 	"Japanese":      {`() "/" INBOX`, `() "/" &kAFP4W4IMH8wojCkMMYw4A-`, `() "/" &MFQwf3ux-`},
 	"old names":     {`() "/" INBOX`, `(\Spam) "/" Bulk`, `() "/" Junk`},
 	"several":       {`() "/" INBOX`, `() "/" Gesendet`, `() "/" "Sent Items"`, `() "/" sent`, `() "/" Papelera`},
+	"of others":     {`() "." INBOX`, `(\Trash) "." user.bob.Trash`, `() "." INBOX.Trash`, `(\Sent) "." user.bob.Sent`},
 	"empty":         {`() "/" INBOX`},
 }
 
@@ -44,6 +45,7 @@ func TestSpecialUse(t *testing.T) {
 		"Japanese":      {`\Sent`: "送信済みアイテム", `\Trash`: "ごみ箱"},
 		"old names":     {`\Junk`: "Bulk"},
 		"several":       {`\Sent`: "sent", `\Trash`: "Papelera"},
+		"of others":     {`\Trash`: "INBOX.Trash", `\Sent`: ""},
 		"empty":         {`\Archive`: "", `\Archive/2026`: ""},
 	} {
 		c := shows(t, "", lists[name]...)
