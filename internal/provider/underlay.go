@@ -1,6 +1,10 @@
 package provider
 
-import "github.com/popferry/popferry/plan"
+import (
+	"strings"
+
+	"github.com/popferry/popferry/plan"
+)
 
 // Underlay lays what is known of the providers' limits under those of accounts.yaml.
 // What a user has a word on stays as it is, but for connections beyond those that a
@@ -14,6 +18,7 @@ func Underlay(c *plan.Config) {
 	}
 	for i, a := range c.Accounts {
 		if p, ok := ByHost(a.Destination.Host); ok && p.Limits.Connections > 0 {
+			// One connection for each is left; limits.per_host bounds those at once.
 			share := max(1, p.Limits.Connections/owners[ownerOf(a)])
 			c.Accounts[i].Destination.Connections = min(a.Destination.Connections, share)
 		}
@@ -21,9 +26,12 @@ func Underlay(c *plan.Config) {
 }
 
 // owner is an account of a provider, into which several of ours may carry.
-type owner struct{ host, user string }
+type owner struct{ provider, user string }
 
-func ownerOf(a plan.Account) owner { return owner{a.Destination.Host, a.Destination.Mailbox()} }
+func ownerOf(a plan.Account) owner {
+	p, _ := ByHost(a.Destination.Host) // it may have several
+	return owner{p.Name, strings.ToLower(a.Destination.Mailbox())}
+}
 
 func underlay(l *plan.Limits, host string, day func(Limits) int64) {
 	p, ok := ByHost(host)

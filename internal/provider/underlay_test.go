@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -58,14 +59,16 @@ func TestUnderlayConnections(t *testing.T) {
 	add(1, "imap.gmail.com", "bob@gmail.com", 100)
 	add(5, "imap.gmail.com", "carol@gmail.com", 4)
 	add(20, "imap.gmail.com", "dave@gmail.com", 4)
+	add(1, "imap.gmail.com", "frank@gmail.com", 15)
+	add(1, "imap.googlemail.com", "Frank@gmail.com", 15)
 	add(5, "imap.example.net", "erin", 100)
 	provider.Underlay(config)
 	provider.Underlay(config) // it changes nothing more
 	most := map[string]int{}
 	for _, a := range config.Accounts {
-		most[a.Destination.Username] += a.Destination.Connections
+		most[strings.ToLower(a.Destination.Username)] += a.Destination.Connections
 	}
-	want := map[string]int{"alice@gmail.com": 4, "bob@gmail.com": 15, "carol@gmail.com": 15, "dave@gmail.com": 20, "erin": 500}
+	want := map[string]int{"alice@gmail.com": 4, "bob@gmail.com": 15, "carol@gmail.com": 15, "dave@gmail.com": 20, "frank@gmail.com": 14, "erin": 500}
 	if diff := cmp.Diff(want, most); diff != "" {
 		t.Error(diff)
 	}
