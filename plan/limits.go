@@ -40,6 +40,8 @@ type HostLimits struct {
 	// Connections takes the place of [Limits.PerHost].
 	Connections int
 	Rates
+	// Hours are the times of day at which mail is carried from it or to it.
+	Hours Hours
 	// BytesPerDay is how many octets of mail a user of it may have carried in a day;
 	// [Unlimited] is any number, whatever is known of the provider.
 	BytesPerDay int64
@@ -58,12 +60,17 @@ func (h HostLimits) Over(others HostLimits) HostLimits {
 	if h.BytesPerDay == 0 {
 		knownOf = others.KnownOf
 	}
+	hours := h.Hours
+	if len(hours) == 0 {
+		hours = others.Hours
+	}
 	return HostLimits{
 		Connections: cmp.Or(h.Connections, others.Connections),
 		Rates: Rates{
 			Bandwidth:         cmp.Or(h.Bandwidth, others.Bandwidth),
 			MessagesPerMinute: cmp.Or(h.MessagesPerMinute, others.MessagesPerMinute),
 		},
+		Hours:       hours,
 		BytesPerDay: cmp.Or(h.BytesPerDay, others.BytesPerDay),
 		KnownOf:     knownOf,
 	}
@@ -86,7 +93,7 @@ var (
 	limitsSpec = &spec{what: "limits",
 		keys: []string{"accounts", "per_host", "bandwidth", "messages_per_minute", "hours", "hosts"}}
 	hostLimitsSpec = &spec{what: "limits of a host",
-		keys: []string{"connections", "bandwidth", "messages_per_minute", "bytes_per_day"}}
+		keys: []string{"connections", "bandwidth", "messages_per_minute", "hours", "bytes_per_day"}}
 )
 
 func (d *decoder) limits(top fields) Limits {
@@ -143,7 +150,7 @@ func (d *decoder) hostLimits(f fields) map[string]HostLimits {
 		own := d.mapping(node.Content[i+1], hostLimitsSpec)
 		h := fields{d: d, at: key, path: f.path + "hosts." + fault.Escape(name) + ".", layers: []*mapping{own}}
 		hosts[name] = HostLimits{Connections: h.number("connections", 0, mostAtOnce), Rates: h.rates(),
-			BytesPerDay: h.bytesPerDay()}
+			Hours: h.hours("hours"), BytesPerDay: h.bytesPerDay()}
 	}
 	return hosts
 }

@@ -13,7 +13,11 @@ import (
 func TestLimits(t *testing.T) {
 	c := parse(t, account("limits:", "  bandwidth: 2MiB", "  messages_per_minute: 600", "  accounts: 3",
 		"  hosts: {IMAP.example.net: {connections: 10, bandwidth: 100kB}, pop.example.org: {messages_per_minute: 30, bytes_per_day: 500MiB},",
-		"    imap.gmail.com: {bytes_per_day: unlimited}}"))
+		"    imap.gmail.com: {bytes_per_day: unlimited}, slow.example: {hours: '01:00-02:00'}}"))
+	var all [7]bool
+	for d := range all {
+		all[d] = true
+	}
 	if want := (plan.Rates{Bandwidth: 2 << 20, MessagesPerMinute: 600}); c.Limits.Rates != want {
 		t.Errorf("%+v", c.Limits)
 	}
@@ -23,6 +27,7 @@ func TestLimits(t *testing.T) {
 			BytesPerDay: 500 << 20},
 		"imap.gmail.com": {Connections: 4, BytesPerDay: plan.Unlimited},
 		"other.example":  {Connections: 4},
+		"slow.example":   {Connections: 4, Hours: plan.Hours{{Days: all, From: 60, To: 120}}},
 	} {
 		if diff := cmp.Diff(want, c.Limits.Host(host)); diff != "" {
 			t.Errorf("%s: %s", host, diff)
@@ -34,13 +39,20 @@ func TestHostLimitsOver(t *testing.T) {
 	own := plan.HostLimits{Connections: 2, Rates: plan.Rates{Bandwidth: 5}}
 	known := plan.HostLimits{Connections: 15, Rates: plan.Rates{Bandwidth: 7, MessagesPerMinute: 9}}
 	want := plan.HostLimits{Connections: 2, Rates: plan.Rates{Bandwidth: 5, MessagesPerMinute: 9}}
-	if got := own.Over(known); got != want {
-		t.Errorf("%+v", got)
+	if diff := cmp.Diff(want, own.Over(known)); diff != "" {
+		t.Error(diff)
+	}
+	night, day := plan.Hours{{From: 22 * 60, To: 6 * 60}}, plan.Hours{{From: 6 * 60, To: 22 * 60}}
+	for _, h := range [][3]plan.Hours{{night, day, night}, {nil, day, day}, {night, nil, night}} {
+		got := plan.HostLimits{Hours: h[0]}.Over(plan.HostLimits{Hours: h[1]})
+		if diff := cmp.Diff(h[2], got.Hours); diff != "" {
+			t.Error(diff)
+		}
 	}
 	known = plan.HostLimits{BytesPerDay: 500, KnownOf: "Example"}
 	for bytes, want := range map[int64]plan.HostLimits{0: known, 7: {BytesPerDay: 7}, plan.Unlimited: {BytesPerDay: plan.Unlimited}} {
-		if got := (plan.HostLimits{BytesPerDay: bytes}).Over(known); got != want {
-			t.Errorf("%d: %+v", bytes, got)
+		if diff := cmp.Diff(want, plan.HostLimits{BytesPerDay: bytes}.Over(known)); diff != "" {
+			t.Errorf("%d: %s", bytes, diff)
 		}
 	}
 }

@@ -135,14 +135,27 @@ func (t *trip) braked(work plan.Count) (seconds float64) {
 // errLater is the cause when what is left to carry is left to another run.
 var errLater = errors.New("left to another run")
 
-// inHours is the error for a time at which limits.hours let nothing be carried.
+// inHours is the error for a time at which the hours of limits, or of one of the hosts,
+// let nothing be carried.
 func (t *trip) inHours() error {
-	now := t.engine.Clock()
-	open, until := t.engine.Config.Limits.Hours.Open(now)
+	limits, now := t.engine.Config.Limits, t.engine.Clock()
+	if err := outside("limits.hours", limits.Hours, now); err != nil {
+		return err
+	}
+	for _, host := range []string{t.account.Source.Host, t.account.Destination.Host} {
+		if err := outside("hours of limits.hosts."+host, limits.Host(host).Hours, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func outside(name string, hours plan.Hours, now time.Time) error {
+	open, until := hours.Open(now)
 	if open {
 		return nil
 	}
-	return fault.New(fault.Temporary, "limits.hours let nothing be carried now: %w", errLater).
+	return fault.New(fault.Temporary, "%s let nothing be carried now: %w", name, errLater).
 		WithHint("run again after %s", until.Format("Mon 2 Jan 15:04")).WithAfter(until.Sub(now))
 }
 

@@ -134,40 +134,54 @@ func TestConnectionsOfAHost(t *testing.T) {
 // to go on, and ends; no session in which something was retrieved ends with QUIT (I2).
 // The next run brings the rest, and nothing twice.
 func TestHoursEnd(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFleet(t)
-		defer f.close()
-		now := f.start.Local()
-		minute := plan.Clockface(now.Hour()*60 + now.Minute())
-		all := [7]bool{true, true, true, true, true, true, true}
-		f.o.Config.Limits.Hours = plan.Hours{{Days: all, From: minute, To: minute + 2}}
-		f.o.Config.Limits.MessagesPerMinute = 60
-		f.add("alice", ailing{}, ordinary(200, 1)...)
-		r := ferry.Run(t.Context(), f.o)
-		e := r.Accounts[0].Error
-		if r.ExitCode != fault.Temporary || e == nil || !strings.Contains(e.Message, "limits.hours") ||
-			!strings.Contains(e.Hint, now.AddDate(0, 0, 1).Format("Mon 2 Jan 15:04")) {
-			t.Fatalf("exit %d, %+v", r.ExitCode, e)
-		}
-		n := f.imap.Counters().Messages
-		if took := time.Since(f.start); n < 118 || n > 121 || n != r.Totals.Delivered || took > 125*time.Second {
-			t.Errorf("%d messages arrived, %+v, after %v", n, r.Totals, took)
-		}
-		if q := f.drops[0].Counters().Quit; q > 0 {
-			t.Errorf("%d QUIT", q)
-		}
-		sessions := f.drops[0].Counters().Sessions
-		if r := ferry.Run(t.Context(), f.o); r.ExitCode != fault.Temporary || f.drops[0].Counters().Sessions != sessions {
-			t.Errorf("exit %d out of hours, %+v", r.ExitCode, f.drops[0].Counters())
-		}
-		f.o.Config.Limits.Hours = nil
-		if r := ferry.Run(t.Context(), f.o); r.ExitCode != fault.OK || r.Totals.Delivered != 200-n {
-			t.Errorf("exit %d, %+v", r.ExitCode, r.Totals)
-		}
-		if n := f.imap.Counters().Messages; n != 200 {
-			t.Errorf("%d messages arrived", n)
-		}
-	})
+	for name, set := range map[string]func(*plan.Limits, plan.Hours){
+		"limits.hours":                   func(l *plan.Limits, h plan.Hours) { l.Hours = h },
+		"limits.hosts.alice.example.org": hoursOf("alice.example.org"),
+		"limits.hosts.imap.example.net":  hoursOf("imap.example.net"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { hoursEnd(t, name, set) })
+		})
+	}
+}
+
+func hoursOf(host string) func(*plan.Limits, plan.Hours) {
+	return func(l *plan.Limits, h plan.Hours) { l.Hosts = map[string]plan.HostLimits{host: {Hours: h}} }
+}
+
+func hoursEnd(t *testing.T, name string, set func(*plan.Limits, plan.Hours)) {
+	f := newFleet(t)
+	defer f.close()
+	now := f.start.Local()
+	minute := plan.Clockface(now.Hour()*60 + now.Minute())
+	all := [7]bool{true, true, true, true, true, true, true}
+	set(&f.o.Config.Limits, plan.Hours{{Days: all, From: minute, To: minute + 2}})
+	f.o.Config.Limits.MessagesPerMinute = 60
+	f.add("alice", ailing{}, ordinary(200, 1)...)
+	r := ferry.Run(t.Context(), f.o)
+	e := r.Accounts[0].Error
+	if r.ExitCode != fault.Temporary || e == nil || !strings.Contains(e.Message, name) ||
+		!strings.Contains(e.Hint, now.AddDate(0, 0, 1).Format("Mon 2 Jan 15:04")) {
+		t.Fatalf("exit %d, %+v", r.ExitCode, e)
+	}
+	n := f.imap.Counters().Messages
+	if took := time.Since(f.start); n < 118 || n > 121 || n != r.Totals.Delivered || took > 125*time.Second {
+		t.Errorf("%d messages arrived, %+v, after %v", n, r.Totals, took)
+	}
+	if q := f.drops[0].Counters().Quit; q > 0 {
+		t.Errorf("%d QUIT", q)
+	}
+	sessions := f.drops[0].Counters().Sessions
+	if r := ferry.Run(t.Context(), f.o); r.ExitCode != fault.Temporary || f.drops[0].Counters().Sessions != sessions {
+		t.Errorf("exit %d out of hours, %+v", r.ExitCode, f.drops[0].Counters())
+	}
+	set(&f.o.Config.Limits, nil)
+	if r := ferry.Run(t.Context(), f.o); r.ExitCode != fault.OK || r.Totals.Delivered != 200-n {
+		t.Errorf("exit %d, %+v", r.ExitCode, r.Totals)
+	}
+	if n := f.imap.Counters().Messages; n != 200 {
+		t.Errorf("%d messages arrived", n)
+	}
 }
 
 // TestVerySlowRate: with a message a minute neither server is kept waiting for longer
