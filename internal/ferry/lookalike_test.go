@@ -87,3 +87,16 @@ func TestUnreadMayBeWhatWasDeleted(t *testing.T) {
 	p.run(0, 0)
 	p.arrived(mail...)
 }
+
+// TestSizesThatAgreeByAccident: LIST leaves out the line end that delivery adds. A new mail
+// with the header of a delivered one has the size in LIST that the copy of that has.
+func TestSizesThatAgreeByAccident(t *testing.T) {
+	const head = "Message-ID: <same@example.org>\r\nSubject: reminder\r\n\r\n"
+	first, second := []byte(head+"at noon"), []byte(head+"at night!")
+	p := newPair(t, popd.Options{}, imapd.Options{}, first)
+	p.run(0, 1)
+	p.forget()
+	p.pop.Deliver(second)
+	p.run(0, 1)
+	p.arrived([]byte(head+"at noon\r\n"), []byte(head+"at night!\r\n"))
+}

@@ -187,7 +187,8 @@ func (w witness) isMail() bool { return w.at.uid != 0 }
 // matchHeaders pairs messages with witnesses of the same look, but only where
 // their numbers agree, neither a message whose header is not known nor one that
 // another account is about to find there could have that look, and the header has
-// something that no other mail has: a Message-ID, or a date.
+// something that no other mail has: a Message-ID, or a date. A header of mail of several
+// sizes tells nothing: LIST and RFC822.SIZE may differ for one mail, and then agree for two.
 func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 	headers map[string]message.Summary, act bool) (map[string]plan.Match, error) {
 	if err := t.judgeDeletions(ctx, headerListed(headers)); err != nil {
@@ -197,12 +198,13 @@ func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 	if err != nil {
 		return nil, err
 	}
-	groups, plain := map[look][]plan.Listed{}, map[look]bool{}
+	groups, vague := map[look][]plan.Listed{}, vagueOf(witnesses)
 	for _, l := range want {
 		if s, ok := headers[l.Key]; ok && !s.Header.IsZero() {
 			k := look{s.Header, l.Size}
 			groups[k] = append(groups[k], l)
-			plain[k] = s.MessageID == "" && s.DateFrom == ""
+			vague.see(k)
+			vague[k.header].plain = s.MessageID == "" && s.DateFrom == ""
 		}
 	}
 	awaited, err := t.awaited(ctx)
@@ -218,7 +220,7 @@ func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 			if i >= len(theirs) {
 				break
 			}
-			certain := len(theirs) == len(members) && !unseen[k.size] && !awaited[k.header] && !plain[k]
+			certain := len(theirs) == len(members) && !unseen[k.size] && !awaited[k.header] && !vague[k.header].is()
 			matches[l.Key] = matchOf(theirs[i], certain)
 			if certain {
 				recognised[l.Key] = theirs[i].record
@@ -231,6 +233,34 @@ func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 		return matches, nil
 	}
 	return certainOnly(matches), t.recordRecognised(ctx, recognised, headers)
+}
+
+// vague knows of headers whether they can tell one mail from others.
+type vague map[message.Digest]*vagueness
+
+type vagueness struct {
+	size  int64
+	mixed bool // there is mail of several sizes
+	plain bool // nothing in it is that mail's own
+}
+
+func (v *vagueness) is() bool { return v.mixed || v.plain }
+
+func vagueOf(witnesses map[look][]witness) vague {
+	v := vague{}
+	for k := range witnesses {
+		v.see(k)
+	}
+	return v
+}
+
+func (v vague) see(k look) {
+	known := v[k.header]
+	if known == nil {
+		v[k.header] = &vagueness{size: k.size}
+		return
+	}
+	known.mixed = known.mixed || known.size != k.size
 }
 
 // awaited has the headers of what other accounts sent to this destination and have yet
