@@ -1,6 +1,7 @@
 package ferry_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -99,4 +100,20 @@ func TestSizesThatAgreeByAccident(t *testing.T) {
 	p.pop.Deliver(second)
 	p.run(0, 1)
 	p.arrived([]byte(head+"at noon\r\n"), []byte(head+"at night!\r\n"))
+}
+
+// TestHalfRenumbered (S7): a provider gives more than half of the messages new UIDLs.
+func TestHalfRenumbered(t *testing.T) {
+	for _, kept := range []int{0, 1, 5, 9} {
+		mail := ordinary(20, 77)
+		p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+		p.run(0, 20)
+		for n := kept + 1; n <= 20; n++ {
+			p.pop.Rename(n, fmt.Sprintf("anew-%d", n))
+		}
+		p.pop.Deliver(ordinary(1, 78)...)
+		p.run(0, 1)
+		p.run(0, 0)
+		p.arrived(append(mail, ordinary(1, 78)...)...)
+	}
 }

@@ -76,8 +76,9 @@ func (t *trip) judgeNames(ctx context.Context, named int, blank bool) error {
 }
 
 // looksRenumbered reports whether the provider may have given its messages new
-// UIDLs, so that old names say nothing: hardly any of the listing is known, or
-// some name has another message by now.
+// UIDLs, so that old names say nothing: hardly any of the listing is known, more than
+// half of what the last run listed is gone and about as many names are new, or some name
+// has another message by now.
 func (t *trip) looksRenumbered(named int) bool {
 	known := 0
 	for _, u := range t.unchanged {
@@ -94,7 +95,15 @@ func (t *trip) looksRenumbered(named int) bool {
 			known++
 		}
 	}
-	return named > 0 && 10*known <= named
+	return named > 0 && 10*known <= named || t.lastRun.replaced(known, named-known)
+}
+
+// replaced reports whether names took the place of more than half of those that the last
+// run left in its listing.
+func (l LastRun) replaced(known, fresh int) bool {
+	left := l.Totals.Listed - l.Totals.Deleted - l.Totals.Held
+	gone := left - known
+	return 2*gone > left && 10*fresh >= 9*gone
 }
 
 // noteVanished says once of held mail that a listing lacks that somebody else took
