@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/popferry/popferry/imapdst"
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
 )
@@ -16,6 +17,9 @@ import (
 // 9051 §2.3.1.1).
 func (t *trip) extendIndex(ctx context.Context, f *folder) error {
 	box := f.now()
+	if err := countable(t.dest.address(), box); err != nil {
+		return err
+	}
 	validity, next, err := f.known().State(ctx)
 	if err != nil {
 		return err
@@ -42,6 +46,16 @@ func (t *trip) extendIndex(ctx context.Context, f *folder) error {
 			return f.known().Extend(ctx, upTo, entries)
 		})
 	})
+}
+
+// countable is the error for a folder whose UIDs mean nothing, for which servers have to
+// tell UIDVALIDITY (RFC 9051 §2.3.1.1).
+func countable(server string, box imapdst.Folder) error {
+	if !box.Exists || box.UIDValidity != 0 {
+		return nil
+	}
+	return fault.New(fault.Protocol, "IMAP server %s tells no UIDVALIDITY of folder %s, so that its messages can't be told apart",
+		server, fault.Escape(box.Name)).WithHint("ask the server's operator; every IMAP server has to tell it")
 }
 
 // advanceIndex moves the indices past the UIDs that this trip appended itself, as

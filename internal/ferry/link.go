@@ -165,6 +165,9 @@ func (l *link) board(ctx context.Context, conn *imapdst.Conn, opened time.Time) 
 		conn.Distrust(old)
 	}
 	box, err := conn.Folder(ctx, l.trip.account.Folder, l.create)
+	if err == nil {
+		err = countable(l.address(), box)
+	}
 	if err != nil {
 		l.hangUp(conn)
 		return err

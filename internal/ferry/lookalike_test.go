@@ -2,6 +2,7 @@ package ferry_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -116,4 +117,22 @@ func TestHalfRenumbered(t *testing.T) {
 		p.run(0, 0)
 		p.arrived(append(mail, ordinary(1, 78)...)...)
 	}
+}
+
+// TestNoUIDValidity (A20): a server that does not tell it is the one to blame, and gets no
+// mail.
+func TestNoUIDValidity(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{NoUIDValidity: true}, ordinary(3, 79)...)
+	for range 2 {
+		r := p.run(fault.Protocol, 0)
+		if e := r.Accounts[0].Error; e == nil || !strings.Contains(e.Message, "UIDVALIDITY") {
+			t.Errorf("%+v", e)
+		}
+	}
+	p.has(0)
+	if n := len(p.pop.Messages()); n != 3 {
+		t.Errorf("%d messages are left on POP3", n)
+	}
+	p.imap.Configure(func(o *imapd.Options) { o.NoUIDValidity = false })
+	p.run(0, 3)
 }

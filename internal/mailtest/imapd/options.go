@@ -52,6 +52,8 @@ type Options struct {
 	// Prefix, such as "INBOX.", begins the name of every mailbox but INBOX. Its last character is
 	// the hierarchy separator; with no prefix that is Separator, by default "/".
 	Prefix, Separator string
+	// NoUIDValidity leaves UIDVALIDITY out of what SELECT and EXAMINE tell, against RFC 3501 §6.3.1.
+	NoUIDValidity bool
 	// Caseless finds a mailbox whose name differs in case only. LIST goes by the case.
 	Caseless bool
 	// SpecialUse announces RFC 6154 and gives mailboxes their attributes, such as "\\Archive", by

@@ -38,7 +38,9 @@ func (s *session) selectMailbox(c *command, args []arg) (string, error) {
 	s.untagged("%d EXISTS", len(s.view))
 	s.untagged("0 RECENT")
 	s.untagged(`OK [PERMANENTFLAGS (\Answered \Flagged \Deleted \Seen \Draft \*)] flags`)
-	s.untagged("OK [UIDVALIDITY %d] validity", box.validity)
+	if !s.options.NoUIDValidity {
+		s.untagged("OK [UIDVALIDITY %d] validity", box.validity)
+	}
 	s.untagged("OK [UIDNEXT %d] next", box.next)
 	if s.options.UIDNotSticky {
 		s.untagged("NO [UIDNOTSTICKY] numbers change")
