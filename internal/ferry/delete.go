@@ -240,12 +240,19 @@ func (t *trip) deleteProven(ctx context.Context, proven []journal.Record, read m
 		err = t.deleteSure(ctx, check)
 	}
 	if err == nil {
+		t.noteUnlike(check.unlike)
 		err = check.undelivered()
 	}
 	if errors.Is(err, pop.ErrOutOfStep) {
 		return t.deleteOneByOne(ctx, proven, read, err)
 	}
 	return err == nil, err
+}
+
+func (t *trip) noteUnlike(n int) {
+	if n > 0 {
+		t.note("%s kept on POP3: the server does not give their headers as they were delivered", count(n, "message"))
+	}
 }
 
 // deleteOneByOne begins again, once, where the server lost count of its answers. That

@@ -26,6 +26,7 @@ type recheck struct {
 	sure    []pop.Entry                // to be deleted
 	records []journal.Record
 	others  int // retrieved, and not to be deleted
+	unlike  int // not given, or with another header than was delivered
 	anew    int // of these what is to be delivered anew: its copy was another mail's
 }
 
@@ -103,6 +104,8 @@ func (c *recheck) likely(ctx context.Context, nameless []plan.Listed) ([]plan.Li
 	return out, err
 }
 
+// byHeader accepts what has its header still. What has another is not read instead: where
+// RETR gives one message for another, each time, TOP is all that tells them apart.
 func (c *recheck) byHeader(ctx context.Context, named []plan.Listed) error {
 	entries := entriesOf(named)
 	now := time.Now()
@@ -110,15 +113,19 @@ func (c *recheck) byHeader(ctx context.Context, named []plan.Listed) error {
 	err := c.t.source.Top(ctx, entries, 0, func(e pop.Entry, body io.Reader, refused error) error {
 		if refused != nil {
 			noTop = noTop || errors.Is(refused, pop.ErrNoTop)
+			c.unlike++
 			return nil // it stays
 		}
 		s, err := message.SummarizeHeader(body, now)
 		if r := c.byKey[c.t.numbered(e.Number).Key]; err == nil && s.Header == r.Sum.Header {
 			c.accept(e, r)
+		} else {
+			c.unlike++
 		}
 		return err
 	})
 	if err == nil && noTop {
+		c.unlike = 0
 		return pop.ErrNoTop
 	}
 	return err
@@ -137,6 +144,7 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 	var changed []journal.Record
 	err := c.t.source.Retrieve(ctx, entries, func(e pop.Entry, body io.Reader, refused error) error {
 		if refused != nil {
+			c.unlike++
 			return nil
 		}
 		c.t.retrieved(c.t.session)

@@ -336,9 +336,12 @@ func deletionRows() []row {
 			fault: answers(map[string]string{"TOP 2": "-ERR internal error\r\n"})},
 		{id: "S16", name: "TOP gives another header", only: deletes, cure: obedient,
 			fault: answers(map[string]string{"TOP 2": retrieved([]byte("Subject: another\r\n\r\n"))}),
-			also: func(p *player, _ ferry.Report) {
+			also: func(p *player, r ferry.Report) {
 				if left := p.w.Drops[0].Messages(); len(left) != 1 || !strings.Contains(string(left[0]), "letter 1") {
 					p.Errorf("%d left", len(left))
+				}
+				if notes := strings.Join(r.Accounts[0].Notes, "; "); !strings.Contains(notes, "1 message kept on POP3") {
+					p.Errorf("notes %q", notes)
 				}
 			}},
 	}
