@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -83,13 +84,17 @@ func (t *trip) agreed(ctx context.Context) (bool, error) {
 // due lists the records of listed messages whose time on POP3 is over, by the
 // clock of the last run too.
 func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
-	now, keep, early := t.now(), t.account.Keep, 0
+	now, keep, early, never := t.now(), t.account.Keep, 0, 0
 	var due []journal.Record
 	states := []journal.State{journal.Delivered, journal.DeleteSent}
 	err := t.ledger.Each(ctx, journal.Query{States: states}, func(r journal.Record) error {
 		counted := t.clock.Counted(r.DeliveredAt)
 		switch {
-		case !t.deletable(r):
+		case !t.mayList(r):
+		case !erasable(r):
+			if keep.Due(counted, t.lastRun.At, now) {
+				never++
+			}
 		case keep.Due(counted, t.lastRun.At, now):
 			due = append(due, r)
 		case keep.Over(counted, now):
@@ -97,6 +102,10 @@ func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
 		}
 		return nil
 	})
+	if never > 0 {
+		t.note("%s kept on POP3 for good: what was delivered is not provably the same octets (wrapped, altered by the "+
+			"destination, adopted by Message-ID alone, or with a NUL, which IMAP can't carry)", count(never, "message"))
+	}
 	if early > 0 && !t.lastRun.At.IsZero() && now.Sub(t.lastRun.At) > longPause {
 		t.note("%s to be deleted from POP3 by the next run, if the clock is right: "+
 			"it has moved by %d days since the last one", count(early, "message"), int(now.Sub(t.lastRun.At).Hours()/24))
@@ -108,14 +117,14 @@ func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
 // is deleted yet.
 const longPause = 7 * 24 * time.Hour
 
-// deletable reports whether a record may ever lead to a deletion in this run: its
-// message is listed, as far as its name tells, and its copy can be compared.
-func (t *trip) deletable(r journal.Record) bool {
-	if !provable(r) || !t.planned(plan.Listed{Key: r.Key}) {
-		return false
-	}
+// erasable reports whether a record may ever lead to a deletion.
+func erasable(r journal.Record) bool { return provable(r) && !strings.Contains(r.Origin, withNUL) }
+
+// mayList reports whether the message of a record is listed, as far as its name tells,
+// and may be dealt with in this run.
+func (t *trip) mayList(r journal.Record) bool {
 	_, listed := t.at(r.Key)
-	return listed || !named(r.Key) && t.nameless
+	return t.planned(plan.Listed{Key: r.Key}) && (listed || !named(r.Key) && t.nameless)
 }
 
 // proveAnywhere proves copies where the journal has them, and looks by content for

@@ -127,7 +127,7 @@ func (t *trip) mayDelete(ctx context.Context) (bool, error) {
 }
 
 func (t *trip) isDue(r journal.Record) bool {
-	return provable(r) && t.account.Keep.Due(t.clock.Counted(r.DeliveredAt), t.lastRun.At, t.now())
+	return erasable(r) && t.account.Keep.Due(t.clock.Counted(r.DeliveredAt), t.lastRun.At, t.now())
 }
 
 // worthSaying reports whether the journal should hear how an idle pass ended: it says

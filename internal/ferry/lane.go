@@ -380,6 +380,7 @@ func (t *trip) commit(ctx context.Context, done []*parcel) error {
 		if c.record.Origin == "" {
 			c.record.Origin = originAppended
 		}
+		c.record.Origin = markNUL(c.record.Origin, c.msg.Summary)
 		records[i] = c.record
 		octets += c.msg.Size
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
@@ -135,4 +136,41 @@ func TestNoUIDValidity(t *testing.T) {
 	}
 	p.imap.Configure(func(o *imapd.Options) { o.NoUIDValidity = false })
 	p.run(0, 3)
+}
+
+// TestNULStaysOnPOP3: nobody can read back whether the destination kept it. So it is where
+// the journal was lost, where POP3 has no UIDLs, and where the answer was lost.
+func TestNULStaysOnPOP3(t *testing.T) {
+	mail := [][]byte{simple("nul", "bad", "nul \x00 here"), simple("plain", "good", "text")}
+	for name, c := range map[string]struct {
+		po     popd.Options
+		io     imapd.Options
+		forget bool
+	}{
+		"named": {}, "nameless": {po: popd.Options{NoUIDL: true}}, "without the journal": {forget: true},
+		"answer lost": {io: imapd.Options{Reply: firstAppend(imapd.AtReply, func() imapd.Action { return imapd.Action{Cut: imapd.RST} })}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.io.Transform = imapd.NULTo80
+			p := deleting(t, c.po, c.io, mail...)
+			p.o.Config.Settle = time.Millisecond
+			if c.forget {
+				p.account().Keep = plan.Keep{}
+				p.run(0, 2)
+				p.forget()
+				p.account().Keep = plan.Keep{Delete: true}
+			}
+			runFerry(t, p.o)
+			r := runFerry(t, p.o)
+			if left := p.pop.Messages(); len(left) != 1 || string(left[0]) != string(mail[0]) {
+				t.Errorf("%q", left)
+			}
+			if notes := strings.Join(r.Accounts[0].Notes, "; "); !strings.Contains(notes, "1 message kept on POP3 for good") {
+				t.Errorf("notes %q", notes)
+			}
+		})
+	}
+	p := newPair(t, popd.Options{}, imapd.Options{Transform: imapd.NULTo80}, mail...)
+	p.run(0, 2)
+	p.undo(0, 2) // it is popferry's all the same
 }

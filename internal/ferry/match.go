@@ -339,6 +339,17 @@ const byHeader = " by header"
 
 func onlyByHeader(r journal.Record) bool { return strings.HasSuffix(r.Origin, byHeader) }
 
+// withNUL marks the origin of mail that has a NUL. IMAP can't carry one (RFC 3501 §9), and
+// servers store something else for it: whether a copy has it, nobody can read back.
+const withNUL = " with a NUL"
+
+func markNUL(origin string, s message.Summary) string {
+	if s.HasNUL && !strings.Contains(origin, withNUL) {
+		return origin + withNUL
+	}
+	return origin
+}
+
 // Origins of a delivered record.
 const (
 	originAppended = "appended"

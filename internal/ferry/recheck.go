@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -141,7 +142,7 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 	entries := entriesOf(likely)
 	now := time.Now()
 	var unmatched []message.Digest
-	var changed []journal.Record
+	var changed, marked []journal.Record
 	err := c.t.source.Retrieve(ctx, entries, func(e pop.Entry, body io.Reader, refused error) error {
 		if refused != nil {
 			c.unlike++
@@ -165,6 +166,10 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 		c.seen[key] = s
 		r, ok := c.recordOf(key, s)
 		switch {
+		case ok && s.HasNUL: // which its copy did not tell
+			r.Origin = markNUL(r.Origin, s)
+			marked = append(marked, r)
+			c.t.resolved(c.t.session)
 		case ok:
 			c.accept(e, r)
 			c.t.resolved(c.t.session)
@@ -181,10 +186,10 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 	if err != nil {
 		return err
 	}
-	if err := c.t.ledger.Put(ctx, changed); err != nil {
+	if err := c.t.ledger.Put(ctx, slices.Concat(changed, marked)); err != nil {
 		return err
 	}
-	c.others, c.anew = c.others+len(unmatched), c.anew+len(changed)
+	c.others, c.anew = c.others+len(unmatched)+len(marked), c.anew+len(changed)
 	strangers, err := c.strangers(ctx, unmatched)
 	if err != nil {
 		return err

@@ -34,6 +34,7 @@ func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 		if onlyByHeader(r) && !f.sum.Content.IsZero() {
 			r.Origin = strings.TrimSuffix(r.Origin, byHeader) // its content was compared
 		}
+		r.Origin = markNUL(r.Origin, f.sum)
 		if err := t.name(ctx, f.listed, &r, f.sum); err != nil {
 			return err
 		}
@@ -217,6 +218,9 @@ func (t *trip) intend(ctx context.Context, batch []*parcel) error {
 			State: journal.Intent, Folder: box.Mailbox, UIDValidity: box.UIDValidity,
 			NextUID: box.UIDNext, Changed: time.Now(), Attempts: c.record.Attempts,
 			FirstSeen: c.record.FirstSeen,
+		}
+		if c.msg.HasNUL {
+			r.Origin = markNUL(originAppended, c.msg.Summary)
 		}
 		if !trusted(c.listed) {
 			r.Key = c.record.Key // of an earlier attempt, or none
