@@ -179,9 +179,11 @@ func throttled(text string) bool {
 }
 
 // busy tells a refusal of the moment from one of the password, for servers
-// without response codes.
+// without response codes. "Incorrect login, please try again" is of the password.
 func busy(text string) bool {
-	return containsAny(text, "too many", "temporar", "try again", "unavailable", "maximum number",
+	ofPerson := containsAny(text, "password", "incorrect", "credential", "invalid", "blocked", "disabled", "suspended") &&
+		!containsAny(text, "temporar", "busy", "unavailable")
+	return !ofPerson && containsAny(text, "too many", "temporar", "try again", "unavailable", "maximum number",
 		"busy", "connection limit")
 }
 

@@ -77,6 +77,8 @@ func TestHostileLogin(t *testing.T) {
 			login: true},
 		{name: "A11 no code, busy", server: &fake{on: auth("TAG NO Too many simultaneous connections")},
 			want: fault.Temporary, login: true},
+		{name: "A11 no code, polite", server: &fake{on: auth("TAG NO Login incorrect, please try again")},
+			want: fault.Credentials, login: true},
 		{name: "A11 unavailable", server: &fake{on: auth("TAG NO [UNAVAILABLE] later")},
 			want: fault.Temporary, login: true},
 		{name: "A10 expired", server: &fake{on: auth("TAG NO [EXPIRED] old")}, want: fault.Credentials,

@@ -49,6 +49,19 @@ var temporaryWords = []string{
 	"exceed", "inactiv", "idle", "autologout", "timeout", "timed out",
 }
 
+// personWords are in refusals of a login that a person has to mend, whatever else the
+// server says: "incorrect password, please try again". passingWords are in those that it
+// would have given to the right password, too.
+var (
+	personWords = []string{"password", "incorrect", "credential", "invalid login", "invalid user", "account locked",
+		"account is locked", "account has been locked", "blocked", "disabled", "suspended"}
+	passingWords = []string{"temporar", "busy", "unavailable", "in use", "lock mail"}
+)
+
+func isOfPerson(text string) bool {
+	return containsAny(text, personWords) && !containsAny(text, passingWords)
+}
+
 // unsupportedWords are in refusals of a command that the server does not know.
 var unsupportedWords = []string{
 	"mechanism", "not supported", "unsupported", "unknown command", "unrecognized",
@@ -100,6 +113,9 @@ func refuse(what string, reply status, shown string, fallback fault.Code) *fault
 func classOf(reply status, fallback fault.Code) fault.Code {
 	if code, ok := byCode[reply.code]; ok {
 		return code
+	}
+	if fallback == fault.Credentials && isOfPerson(reply.text) {
+		return fallback
 	}
 	// RFC 3206 §4: codes are hierarchical; an unknown SYS is still no bad password.
 	if strings.HasPrefix(reply.code, "SYS") || containsAny(reply.text, temporaryWords) {
