@@ -72,10 +72,11 @@ func (t *trip) deleteDue(ctx context.Context, due []journal.Record) error {
 }
 
 // agreed reports whether a person agreed to deletions for this account, and
-// remembers it when this run says so.
+// remembers it when this run says so. Who did did not know yet that the journal is a new
+// one in place of a damaged one.
 func (t *trip) agreed(ctx context.Context) (bool, error) {
 	before, err := t.ledger.Fact(ctx, factConfirmDelete)
-	if err != nil || before != "" || !t.engine.ConfirmDelete {
+	if err != nil || before != "" || !t.engine.ConfirmDelete || t.engine.Journal.Rebuilt() {
 		return before != "", err
 	}
 	return true, t.ledger.SetFact(ctx, factConfirmDelete, time.Now().UTC().Format(time.RFC3339))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/plan"
@@ -174,3 +175,23 @@ func TestNULStaysOnPOP3(t *testing.T) {
 	p.run(0, 2)
 	p.undo(0, 2) // it is popferry's all the same
 }
+
+// TestNothingIsDeletedByARebuiltJournal (T3): the run that begins a new journal in the place of
+// a damaged one deletes nothing, whatever its command line says; the next one does.
+func TestNothingIsDeletedByARebuiltJournal(t *testing.T) {
+	mail := ordinary(3, 80)
+	p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+	p.run(0, 3)
+	p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
+	whole := openJournal(t, t.TempDir())
+	p.o.Journal = rebuilt{whole}
+	p.run(fault.Held, 0)
+	p.kept(3)
+	p.o.Journal = whole
+	p.run(0, 0)
+	p.kept(0)
+}
+
+type rebuilt struct{ journal.Journal }
+
+func (rebuilt) Rebuilt() bool { return true }
