@@ -92,6 +92,18 @@ type Endpoint struct {
 // mailboxes, so this is the one to tell them apart by.
 func (e Endpoint) Mailbox() string { return cmp.Or(e.AuthorizeAs, e.Username) }
 
+// masterSeparator is Dovecot's usual one, between whose mailbox it is and who logs in.
+const masterSeparator = "*"
+
+// Master takes a user name apart that opens a mailbox with an administrator's login, as
+// Dovecot has them: alice*admin. It is a guess, for messages and not to act on: a server
+// may have another separator, or a "*" in its names.
+func (e Endpoint) Master() (owner, login string, ok bool) {
+	owner, login, _ = strings.Cut(e.Username, masterSeparator)
+	ok = e.AuthorizeAs == "" && owner != "" && login != ""
+	return owner, login, ok
+}
+
 // Flags an arriving message may get (RFC 9051 §2.3.2).
 const flagSeen = `\Seen`
 

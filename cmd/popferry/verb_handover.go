@@ -80,6 +80,9 @@ func (a *app) handover(ctx context.Context, names []string, o handoverOptions) e
 		return fault.New(fault.Usage, "--report tells where each card is, and without --out there are no files").
 			WithHint("add --out DIR, or leave --report out")
 	case !a.json:
+		for _, n := range r.notes() {
+			a.say("note: %s: %s", fault.Escape(n.Account), n.Text)
+		}
 		return o.writer()(a.stdout, cards)
 	}
 	return a.show(r, fault.OK)
@@ -129,7 +132,7 @@ func (o handoverOptions) smtp(
 	if o.smtpHost == "" {
 		return s.Of(ctx, account)
 	}
-	return handover.Named(o.smtpHost, wire.TLSMode(o.smtpTLS), account.Destination.Mailbox())
+	return handover.Named(o.smtpHost, wire.TLSMode(o.smtpTLS), handover.Owner(account.Destination))
 }
 
 func (o handoverOptions) writer() func(io.Writer, []handover.Card) error {
@@ -171,9 +174,21 @@ func (h handed) JSON() any {
 	}{1, append([]string{}, h.files...), h.cards}
 }
 
+// notes are what was assumed for the cards.
+func (h handed) notes() (list []report.Note) {
+	for _, card := range h.cards {
+		if card.Login != "" {
+			list = append(list, report.Note{Account: card.Account, Text: fmt.Sprintf(
+				"the user name on the card is %s: it is assumed that %s is an administrator's login for it",
+				fault.Escape(card.Incoming.Username), fault.Escape(card.Login))})
+		}
+	}
+	return list
+}
+
 // Sheet says where each card is.
 func (h handed) Sheet() report.Sheet {
-	s := report.Sheet{Title: "popferry handover", Deed: true,
+	s := report.Sheet{Title: "popferry handover", Deed: true, Notes: h.notes(),
 		Columns: []report.Column{{Name: "account"}, {Name: "card"}, {Name: "result"}}}
 	for i, card := range h.cards {
 		row := []report.Cell{cell(card.Account), cell(""), outcome("ok", fault.OK)}

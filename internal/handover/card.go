@@ -36,6 +36,9 @@ type Card struct {
 	// Old is the POP3 server that the mail came from, and Kept what stays there.
 	Old  string `json:"old"`
 	Kept string `json:"kept"`
+	// Login is the user name of accounts.yaml, where an administrator logs in by it and
+	// the card has the part of it that looks like the user's own.
+	Login string `json:"login,omitempty"`
 }
 
 // Server is a server as mail programs ask for it.
@@ -54,9 +57,12 @@ func New(a plan.Account, outgoing *Server) Card {
 	to := a.Destination
 	by := providerOf(a)
 	c := Card{Account: a.Name, Address: Address(a), Outgoing: outgoing, Page: by.Access.Page,
-		Incoming: Server{to.Host, to.Port, encryption(to.TLS), to.Mailbox()},
+		Incoming: Server{to.Host, to.Port, encryption(to.TLS), Owner(to)},
 		SignIn:   signIn(ownAuth(to), by), Old: a.Source.Host, Kept: kept(a.Keep),
 		Sorted: sorted(a)}
+	if Owner(to) != to.Mailbox() {
+		c.Login = to.Username
+	}
 	if on := by.SwitchOn; on != nil && on.IMAP {
 		c.First = "IMAP has to be switched on for the account: " + on.Where + "."
 		c.FirstPage = on.Page
@@ -93,12 +99,20 @@ func providerOf(a plan.Account) provider.Provider {
 
 // Address is the new mail address of an account, as far as the names of its mailboxes tell.
 func Address(a plan.Account) string {
-	for _, name := range []string{a.Destination.Mailbox(), a.Source.Mailbox()} {
+	for _, name := range []string{Owner(a.Destination), Owner(a.Source)} {
 		if strings.Contains(name, "@") {
 			return name
 		}
 	}
-	return a.Destination.Mailbox()
+	return Owner(a.Destination)
+}
+
+// Owner is what the user of a mailbox logs in with, as far as the account tells.
+func Owner(e plan.Endpoint) string {
+	if owner, _, ok := e.Master(); ok {
+		return owner
+	}
+	return e.Mailbox()
 }
 
 // encryption is what mail programs call a mode.
@@ -116,7 +130,7 @@ func encryption(mode wire.TLSMode) string {
 // administrator does.
 func ownAuth(e plan.Endpoint) string {
 	switch {
-	case e.AuthorizeAs != "", e.OAuth != nil && !e.OAuth.Flow.Interactive():
+	case Owner(e) != e.Username, e.OAuth != nil && !e.OAuth.Flow.Interactive():
 		return ""
 	case e.OAuth != nil:
 		return "oauthbearer"

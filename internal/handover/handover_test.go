@@ -221,6 +221,29 @@ func TestSharedLogin(t *testing.T) {
 	}
 }
 
+// TestMasterUser: of a user name with an administrator's in it the card has the user's part,
+// and the way in which the administrator signs in is not for it.
+func TestMasterUser(t *testing.T) {
+	for login, want := range map[string]string{
+		"bob@new.example*admin": "bob@new.example", "bob*admin@new.example": "bob", "bob*a*b": "bob",
+		"*bob": "*bob", "bob*": "bob*", "bob": "bob",
+	} {
+		a := plan.Account{Name: "bob", Source: plan.Endpoint{Username: "bob"},
+			Destination: plan.Endpoint{Username: login, Auth: "xoauth2"}}
+		c := handover.New(a, nil)
+		own := want == login
+		if c.Address != want || c.Incoming.Username != want || (c.Login == "") != own ||
+			strings.Contains(c.SignIn, "OAuth") != own {
+			t.Errorf("%s: %+v", login, c)
+		}
+	}
+	a := plan.Account{Source: plan.Endpoint{Username: "bob@old.example*admin"},
+		Destination: plan.Endpoint{Username: "admin", AuthorizeAs: "b*b"}}
+	if c := handover.New(a, nil); c.Address != "bob@old.example" || c.Incoming.Username != "b*b" || c.Login != "" {
+		t.Errorf("%+v", c)
+	}
+}
+
 // records is a DNS with two SRV records.
 type records struct {
 	imap  string
