@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -98,7 +97,7 @@ func weak(t *TLS) bool {
 // lint looks for what is not safe in accounts.yaml as a whole. all are the accounts
 // of the file, found those that were checked.
 func lint(all []plan.Account, found []Account, now time.Time) {
-	l := linter{passwords: map[[sha256.Size]byte]map[mailbox]bool{}, users: map[mailbox]map[mailbox]bool{},
+	l := linter{passwords: map[[sha256.Size]byte]people{}, users: map[mailbox]map[mailbox]bool{},
 		byName: map[string]plan.Account{}, authorities: map[string]string{}, now: now}
 	for _, a := range all {
 		l.take(a)
@@ -109,8 +108,8 @@ func lint(all []plan.Account, found []Account, now time.Time) {
 }
 
 type linter struct {
-	passwords   map[[sha256.Size]byte]map[mailbox]bool // who uses it
-	users       map[mailbox]map[mailbox]bool           // by login: whose mail it opens
+	passwords   map[[sha256.Size]byte]people // who uses it
+	users       map[mailbox]map[mailbox]bool // by login: whose mail it opens
 	byName      map[string]plan.Account
 	authorities map[string]string // warnings about CA files
 	now         time.Time
@@ -125,7 +124,52 @@ func mailboxOf(e plan.Endpoint) mailbox {
 
 // loginOf is who logs in, maybe for others.
 func loginOf(e plan.Endpoint) mailbox {
-	return mailbox{strings.ToLower(e.Host), strings.ToLower(e.Username)}
+	return mailbox{strings.ToLower(e.Host), strings.ToLower(loginName(e))}
+}
+
+func loginName(e plan.Endpoint) string {
+	if _, login, ok := e.Master(); ok {
+		return login
+	}
+	return e.Username
+}
+
+// people are those that log in with one password: each login leads to another one of the
+// same person, or to itself.
+type people map[mailbox]mailbox
+
+func (p people) add(m mailbox) {
+	if _, known := p[m]; !known {
+		p[m] = m
+	}
+}
+
+func (p people) first(m mailbox) mailbox {
+	for p[m] != m {
+		m = p[m]
+	}
+	return m
+}
+
+// names are a name for each person, with the server where another has the same.
+func (p people) names() (list []string) {
+	count := map[string]int{}
+	for m := range p {
+		if p.first(m) == m {
+			count[m.user]++
+		}
+	}
+	for m := range p {
+		switch {
+		case p.first(m) != m:
+		case count[m.user] > 1:
+			list = append(list, m.user+" on "+m.server)
+		default:
+			list = append(list, m.user)
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 func (l *linter) take(a plan.Account) {
@@ -136,10 +180,11 @@ func (l *linter) take(a plan.Account) {
 		}
 		mark := e.Secret.Mark()
 		if l.passwords[mark] == nil {
-			l.passwords[mark] = map[mailbox]bool{}
+			l.passwords[mark] = people{}
 		}
-		l.passwords[mark][loginOf(e)] = true
+		l.passwords[mark].add(loginOf(e))
 	}
+	l.join(a)
 	for _, e := range []plan.Endpoint{a.Source, a.Destination} {
 		if l.users[loginOf(e)] == nil {
 			l.users[loginOf(e)] = map[mailbox]bool{}
@@ -148,10 +193,26 @@ func (l *linter) take(a plan.Account) {
 	}
 }
 
+// join makes one person of the two sides of an account, which are told of in a way of
+// their own. Two names are two persons.
+func (l *linter) join(a plan.Account) {
+	mark, from, to := a.Source.Secret.Mark(), loginOf(a.Source), loginOf(a.Destination)
+	if a.Source.Secret.Empty() || mark != a.Destination.Secret.Mark() || localPart(from.user) != localPart(to.user) {
+		return
+	}
+	p := l.passwords[mark]
+	p[p.first(to)] = p.first(from)
+}
+
+func localPart(user string) string {
+	local, _, _ := strings.Cut(user, "@")
+	return local
+}
+
 func (l *linter) judge(found *Account) {
 	a := l.byName[found.Name]
-	users := l.owners(a.Source)
-	if others := l.owners(a.Destination); len(others) > len(users) {
+	users := l.passwords[a.Source.Secret.Mark()].names()
+	if others := l.passwords[a.Destination.Secret.Mark()].names(); len(others) > len(users) {
 		users = others
 	}
 	switch {
@@ -163,23 +224,12 @@ func (l *linter) judge(found *Account) {
 	for _, e := range []plan.Endpoint{a.Source, a.Destination} {
 		if n := len(l.users[loginOf(e)]); n >= manyUsers {
 			found.warn("shared-login", "the mail of %d users is behind one login, %s on %s", n,
-				fault.Escape(e.Username), e.Host)
+				fault.Escape(loginName(e)), e.Host)
 		}
 		if text := l.authority(e.CAFile); text != "" {
 			found.warn("ca-expiring", "%s", text)
 		}
 	}
-}
-
-// owners are the users that a password opens something for. One person's two sides are
-// told of in a way of their own.
-func (l *linter) owners(e plan.Endpoint) []string {
-	users := map[string]bool{}
-	for m := range l.passwords[e.Secret.Mark()] {
-		local, _, _ := strings.Cut(m.user, "@")
-		users[local] = true
-	}
-	return slices.Sorted(maps.Keys(users))
 }
 
 // someOf names the first of many, so that two lists are told from one another.

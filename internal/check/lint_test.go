@@ -61,6 +61,34 @@ func TestLint(t *testing.T) {
 				a[i].Source.AuthorizeAs, a[i].Source.Username, a[i].Source.Secret = a[i].Name, "admin", secret.New("one")
 			}
 		}, [3][]string{{"shared-login"}, {"shared-login"}, {"shared-login"}}, "behind one login, admin"},
+		"one name in several domains": {func(a []plan.Account) {
+			for i := range a {
+				a[i].Source.Username, a[i].Source.Secret = fmt.Sprintf("info@%c.example", 'a'+i), secret.New("one")
+				a[i].Destination.Username = a[i].Source.Username
+			}
+		}, [3][]string{{"password-reused"}, {"password-reused"}, {"password-reused"}},
+			"the mail of 3 users: info@a.example, info@b.example, info@c.example"},
+		"one name on several servers": {func(a []plan.Account) {
+			for i := range a {
+				a[i].Source.Username, a[i].Source.Secret, a[i].DifferentUser = "info", secret.New("one"), true
+				a[i].Source.Host = fmt.Sprintf("127.0.0.%d", i+1)
+			}
+		}, [3][]string{{"password-reused"}, {"password-reused"}, {"password-reused"}},
+			"the mail of 3 users: info on 127.0.0.1, info on 127.0.0.2, info on 127.0.0.3"},
+		"one person's two maildrops": {func(a []plan.Account) {
+			a[1].Source.Username, a[1].Destination.Username = "user0@example.org", "user0"
+			for i := range 2 {
+				a[i].Source.Secret, a[i].Destination.Secret = secret.New("one"), secret.New("one")
+				a[i].Destination.Host = "localhost"
+			}
+		}, [3][]string{{"password-reused"}, {"password-reused"}, nil}, "both sides have the same password"},
+		"a master user": {func(a []plan.Account) {
+			for i := range a {
+				a[i].Source.Username, a[i].Source.Secret = a[i].Name+"*Root", secret.New("one")
+				a[i].DifferentUser = true
+			}
+		}, [3][]string{{"shared-login"}, {"shared-login"}, {"shared-login"}},
+			"the mail of 3 users is behind one login, Root on 127.0.0.1"},
 		"two persons": {func(a []plan.Account) { a[0].Destination.Username = "eve" },
 			[3][]string{{"other-user"}, nil, nil}, "user0 and eve"},
 		"permission": {func(a []plan.Account) { a[1].Source.TLS, a[1].Source.AllowPlaintext = wire.STARTTLS, true },
