@@ -28,12 +28,35 @@ func (a *Account) judgeSides(configured plan.Account, now time.Time) {
 	}{{a.Source.Side, configured.Source}, {a.Destination.Side, configured.Destination}} {
 		a.judgeConnection(side.Side, side.Endpoint, now)
 	}
-	for _, p := range []plan.Password{configured.Source.Password, configured.Destination.Password} {
-		if p.Written() {
-			a.warn("password-in-file", "the password stands %s", p)
-			break
+	a.judgeWritten(configured.Source, configured.Destination)
+}
+
+// judgeWritten looks for secrets that stand in accounts.yaml itself, and tells of each
+// kind once.
+func (a *Account) judgeWritten(sides ...plan.Endpoint) {
+	told := map[string]bool{}
+	for _, e := range sides {
+		for _, s := range secretsOf(e) {
+			if s.where.Written() && !told[s.what] {
+				told[s.what] = true
+				a.warn("password-in-file", "%s stands %s", s.what, s.where)
+			}
 		}
 	}
+}
+
+// written is a secret, and where it is.
+type written struct {
+	what  string
+	where plan.Password
+}
+
+func secretsOf(e plan.Endpoint) []written {
+	list := []written{{"the password", e.Password}, {"the proxy_password", e.ProxyPassword}}
+	if e.OAuth != nil {
+		list = append(list, written{"the client_secret of oauth", e.OAuth.ClientSecret})
+	}
+	return list
 }
 
 func (a *Account) judgeConnection(s Side, e plan.Endpoint, now time.Time) {

@@ -1,6 +1,7 @@
 package check_test
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"slices"
@@ -117,22 +118,37 @@ func TestLint(t *testing.T) {
 // TestWrittenPasswords are told of with the file that they stand in.
 func TestWrittenPasswords(t *testing.T) {
 	s := newStage(t, popd.Options{}, imapd.Options{})
-	config, err := plan.Parse("list.yaml", []byte(`accounts:
-  - source: {host: 127.0.0.1, port: 20110, tls: none, username: alice, password: one}
-    destination: {host: 127.0.0.1, tls: none, username: alice, password: {env: CHECK_TEST}}
-`))
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Setenv("CHECK_TEST", "two")
-	if err := config.Resolve(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
-	a := &config.Accounts[0]
-	a.Source.Dial, a.Destination.Dial = s.pop.Dial, s.imap.Dial
-	got := run(t, *a).Accounts[0].Warnings
-	if len(got) != 1 || got[0].Topic != "password-in-file" || !strings.Contains(got[0].Symptom, "list.yaml") {
-		t.Errorf("%+v", got)
+	for change, want := range map[string][]string{
+		"":                nil,
+		", password: one": {"the password stands in list.yaml"},
+		", password: {env: CHECK_TEST}, proxy: \"socks5://me@127.0.0.1:1080\", proxy_password: three": {
+			"the proxy_password stands in list.yaml"},
+		", oauth: {flow: client-credentials, client_id: id, client_secret: four, scopes: [mail], " +
+			"token_url: \"https://login.example.org/token\"}": {"the client_secret of oauth stands in list.yaml"},
+	} {
+		config, err := plan.Parse("list.yaml", []byte(`accounts:
+  - source: {host: 127.0.0.1, port: 20110, tls: none, username: alice, password: {env: CHECK_TEST}}
+    destination: {host: 127.0.0.1, tls: none, allow_plaintext: true, username: alice`+cmp.Or(change, ", password: {env: CHECK_TEST}")+`}
+`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := config.Resolve(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		a := &config.Accounts[0]
+		a.Source.Secret = secret.New("one of its own")
+		a.Source.Dial, a.Destination.Dial, a.Destination.Proxy = s.pop.Dial, s.imap.Dial, nil
+		var got []string
+		for _, w := range run(t, *a).Accounts[0].Warnings {
+			if w.Topic == "password-in-file" {
+				got = append(got, w.Symptom)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", change, got, want)
+		}
 	}
 }
 
