@@ -95,12 +95,12 @@ func (d *Destination) mayWrite(f Folder) error {
 // maxRouted bounds how many folders of routes are looked at.
 const maxRouted = 50
 
-// lookAtRoutes looks at the other folders that mail may go to. Those with a date in
-// their name are made as mail needs them.
+// lookAtRoutes looks at the other folders that mail may go to. Of one with a date in
+// its name it is told what is around the date, as that is what can be wrong.
 func (d *Destination) lookAtRoutes(ctx context.Context, conn *imapdst.Conn, a plan.Account) error {
 	taken := map[string]bool{a.Folder: true}
 	for _, r := range a.Routes {
-		if taken[r.Folder] || strings.Contains(r.Folder, "{") || len(d.Routed) == maxRouted {
+		if taken[r.Folder] || len(d.Routed) == maxRouted {
 			continue
 		}
 		taken[r.Folder] = true
@@ -109,6 +109,7 @@ func (d *Destination) lookAtRoutes(ctx context.Context, conn *imapdst.Conn, a pl
 			return err
 		}
 		f := folderOf(seen)
+		f.Dated = strings.Contains(r.Folder, "{")
 		d.Routed = append(d.Routed, *f)
 		if err := d.mayWrite(*f); err != nil {
 			return err

@@ -305,8 +305,38 @@ func TestRoutes(t *testing.T) {
 		!strings.Contains(fmt.Sprint(a.Notes), "folder New is not there") {
 		t.Errorf("warnings %q, notes %q", got, a.Notes)
 	}
-	if d := a.Destination; len(d.Routed) != 2 || d.Folder.Mailbox != "INBOX" || s.imap.Counters().Commands["CREATE"] > 0 {
+	if d := a.Destination; len(d.Routed) != 3 || d.Folder.Mailbox != "INBOX" || s.imap.Counters().Commands["CREATE"] > 0 {
 		t.Errorf("%+v", d.Routed)
+	}
+	if strings.Contains(fmt.Sprint(a.Notes), "Archive") {
+		t.Errorf("a date in a name is no folder that is missing: %q", a.Notes)
+	}
+}
+
+// TestDatedRoutes: of a folder with a date in its name it is told what the server calls it.
+func TestDatedRoutes(t *testing.T) {
+	to := imapd.Options{Prefix: "INBOX.", SpecialUse: map[string]string{"INBOX.Archiv": `\Archive`}}
+	s := newStage(t, popd.Options{}, to)
+	s.imap.User("alice").Create("INBOX.Archiv")
+	s.account.Destination.Secret = secret.New("another")
+	for _, folder := range []string{`\Archive/{year}`, "Lists {year}/{month}", "go.org/{year}", `\Sent/{year}`} {
+		s.account.Routes = append(s.account.Routes, plan.Route{Folder: folder})
+	}
+	a := run(t, s.account).Accounts[0]
+	var got []string
+	for _, f := range a.Destination.Routed {
+		got = append(got, f.Mailbox)
+		if !f.Dated {
+			t.Errorf("%+v", f)
+		}
+	}
+	if want := []string{"INBOX.Archiv.{year}", "INBOX.Lists {year}.{month}", "INBOX.go=2Eorg.{year}",
+		"INBOX.Sent.{year}"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := topics(a.Warnings); !slices.Equal(got, []string{"namespace"}) ||
+		!slices.Equal(a.Notes[1:], []string{`the server marks no folder as \Sent; INBOX.Sent.{year} is used`}) {
+		t.Errorf("warnings %q, notes %q", got, a.Notes)
 	}
 }
 

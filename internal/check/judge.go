@@ -61,6 +61,7 @@ func (a *Account) judgeMaildrop() {
 // judgeFolder looks at the folder that mail goes to.
 func (a *Account) judgeFolder(f Folder) {
 	switch {
+	case f.Dated:
 	case !f.Exists && f.namesake != "":
 		a.warn("folder-case", "folder %s is not there, but %s is: a run makes a second one",
 			fault.Escape(f.Configured), fault.Escape(f.namesake))
@@ -89,8 +90,9 @@ var usual = map[string][]string{
 // one looks meant for, or none for the use that is configured.
 func (a *Account) judgeUse(f Folder) {
 	if strings.HasPrefix(f.Configured, `\`) {
-		if len(a.Destination.SpecialUse) > 0 && a.Destination.SpecialUse[f.Configured] == "" {
-			a.note("the server marks no folder as %s; %s is used", f.Configured, f.Mailbox)
+		use, _, _ := strings.Cut(f.Configured, "/")
+		if len(a.Destination.SpecialUse) > 0 && a.Destination.SpecialUse[use] == "" {
+			a.note("the server marks no folder as %s; %s is used", use, f.Mailbox)
 		}
 		return
 	}

@@ -95,8 +95,7 @@ type Source struct {
 type Destination struct {
 	Side
 	Folder *Folder `json:"folder,omitempty"`
-	// Routed are the folders of the account's routes, but for those with a date in
-	// their name.
+	// Routed are the folders of the account's routes.
 	Routed []Folder `json:"routed,omitempty"`
 	// QuotaBytes and QuotaMessages are what the quotas leave; nil: none is told.
 	QuotaBytes    *int64 `json:"quota_bytes,omitempty"`
@@ -120,6 +119,9 @@ type Folder struct {
 	// Subscribed is nil where the server does not tell, and before it exists.
 	Subscribed *bool `json:"subscribed,omitempty"`
 	ReadOnly   bool  `json:"read_only,omitempty"`
+	// Dated is one with {year} or {month} in its name, which stands for as many folders
+	// as mail needs: whether they exist is not told.
+	Dated bool `json:"dated,omitempty"`
 
 	namesake string // of it in another case
 }

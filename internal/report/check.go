@@ -29,7 +29,7 @@ func (c checking) Sheet() Sheet {
 	r := c.report
 	s := Sheet{
 		Title: "popferry check", Taken: r.Started, ExitCode: r.ExitCode,
-		Deed: r.Totals.Warnings == 0, Columns: checkColumns(), Verdict: checkVerdict(r),
+		Deed: r.Totals.Warnings == 0, Columns: checkColumns(anyRoutes(r)), Verdict: checkVerdict(r),
 	}
 	var notes []Issue
 	for _, a := range r.Accounts {
@@ -68,7 +68,7 @@ func found(account string, f check.Finding, code fault.Code) Issue {
 }
 
 // checkColumns are a few for people, and the rest for spreadsheets.
-func checkColumns() []Column {
+func checkColumns(routes bool) []Column {
 	return []Column{
 		{Name: "account"}, {Name: "pop3"}, {Name: "imap"}, {Name: "waiting", Number: true},
 		{Name: "size", Number: true, Spare: true}, {Name: "room", Number: true, Minor: true, Spare: true},
@@ -79,8 +79,12 @@ func checkColumns() []Column {
 		{Name: "pop3 auth", Data: true}, {Name: "pop3 capabilities", Data: true},
 		{Name: "imap server", Data: true}, {Name: "imap tls", Data: true}, {Name: "imap certificate days", Data: true},
 		{Name: "imap auth", Data: true}, {Name: "imap capabilities", Data: true},
-		{Name: "warnings", Data: true}, {Name: "result"},
+		{Name: "warnings", Data: true}, {Name: "routed", Minor: true, Spare: true, Data: !routes}, {Name: "result"},
 	}
+}
+
+func anyRoutes(r check.Report) bool {
+	return slices.ContainsFunc(r.Accounts, func(a check.Account) bool { return len(a.Destination.Routed) > 0 })
 }
 
 func checkRow(a check.Account) []Cell {
@@ -103,7 +107,7 @@ func checkRow(a check.Account) []Cell {
 	}
 	row = append(row, sideCells(a.Source.Side)...)
 	row = append(row, sideCells(a.Destination.Side)...)
-	return append(row, text(topicsOf(a.Warnings)), checkEnding(a.ExitCode, len(a.Warnings)))
+	return append(row, text(topicsOf(a.Warnings)), routedCell(a.Destination.Routed), checkEnding(a.ExitCode, len(a.Warnings)))
 }
 
 func topicsOf(list []check.Finding) string {
@@ -119,6 +123,23 @@ func folderCell(f check.Folder) Cell {
 	c := Cell{Text: f.Mailbox, Value: f.Mailbox, None: f.Exists && f.Mailbox == "INBOX"}
 	if !f.Exists {
 		c.Text += " (new)"
+	}
+	return c
+}
+
+// someRouted is how many folders of routes people are shown in a row.
+const someRouted = 3
+
+// routedCell names the folders of routes, for people the first of them.
+func routedCell(list []check.Folder) Cell {
+	var names []string
+	for _, f := range list {
+		names = append(names, f.Mailbox)
+	}
+	all := strings.Join(names, "; ")
+	c := Cell{Text: all, Value: all, None: len(list) == 0}
+	if more := len(names) - someRouted; more > 0 {
+		c.Text = fmt.Sprintf("%s; %d more", strings.Join(names[:someRouted], "; "), more)
 	}
 	return c
 }
@@ -160,7 +181,7 @@ func checkEnding(code fault.Code, warnings int) Cell {
 
 func checkTotal(r check.Report) []Cell {
 	t := r.Totals
-	row := make([]Cell, len(checkColumns()))
+	row := make([]Cell, len(checkColumns(true)))
 	for i := range row {
 		row[i] = text("")
 	}
@@ -340,7 +361,10 @@ func isAppendLimit(word string) bool { return strings.HasPrefix(word, "APPENDLIM
 
 func folderState(f check.Folder) string {
 	state := ": " + Count(f.Messages, "message")
-	if !f.Exists {
+	switch {
+	case f.Dated:
+		return ": created as mail needs it"
+	case !f.Exists:
 		return ": will be created"
 	}
 	if f.Subscribed != nil && f.Mailbox != "INBOX" {

@@ -49,6 +49,8 @@ func checked() check.Report {
 	no := false
 	warned.Warnings = []check.Finding{finding("not-subscribed", "folder Lists/Go is not subscribed")}
 	warned.Destination.Folder = &check.Folder{Configured: "Lists/Go", Mailbox: "INBOX.Lists.Go", Exists: true, Subscribed: &no}
+	warned.Destination.Routed = []check.Folder{{Configured: `\Archive/{year}`, Mailbox: "Archiv/{year}", Dated: true},
+		{Mailbox: "a", Exists: true}, {Mailbox: "b"}, {Mailbox: "c"}, {Mailbox: "d"}}
 	warned.Source = check.Source{Side: warned.Source.Side, Expire: "60", LoginDelay: 90}
 	warned.Notes = []string{"the maildrop is empty"}
 	failed.Source = check.Source{Side: check.Side{Server: "POP3 server pop.oldisp.example:995", Username: "carol",
@@ -89,6 +91,24 @@ func TestCheckForms(t *testing.T) {
 	for _, bad := range []string{"<b>", "\x1b"} {
 		if bytes.Contains(page, []byte(bad)) {
 			t.Errorf("%q is in the page", bad)
+		}
+	}
+}
+
+// TestRoutedFolders: where there is room, a row has the folders of routes, and the column is
+// there only if an account has some.
+func TestRoutedFolders(t *testing.T) {
+	for routes, want := range map[bool]string{true: "Archiv/{year}; a; b; 2 more", false: ""} {
+		r := checked()
+		if !routes {
+			r.Accounts[1].Destination.Routed = nil
+		}
+		var b bytes.Buffer
+		if err := report.Table(&b, 200, report.Check(r, false)); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), want) || strings.Contains(b.String(), "ROUTED") != routes {
+			t.Errorf("%s", b.String())
 		}
 	}
 }
