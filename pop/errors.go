@@ -46,7 +46,8 @@ var byCode = map[string]fault.Code{
 // a rate limit, or the farewell of a server that gave up waiting.
 var temporaryWords = []string{
 	"lock", "busy", "wait", "in use", "try again", "later", "temporar", "too many",
-	"exceed", "inactiv", "idle", "autologout", "timeout", "timed out",
+	"exceed", "inactiv", "idle", "autologout", "timeout", "timed out", "minimum time", "login interval",
+	"too frequent", "too often",
 }
 
 // personWords are in refusals of a login that a person has to mend, whatever else the

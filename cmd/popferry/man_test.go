@@ -82,7 +82,7 @@ func TestCompletion(t *testing.T) {
 		"plan --config nowhere ":         ":4",
 		"run --config " + config + " b ": "alice\t",
 		"login --side ":                  "source\ndestination\n:4",
-		"check --explain ":               "quota\tthe destination is full",
+		"check --explain ":               "quota\ta mailbox is full",
 	} {
 		var out, talk bytes.Buffer
 		args := append([]string{"__complete"}, strings.Split(line, " ")...)

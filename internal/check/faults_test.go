@@ -41,6 +41,12 @@ func TestRefusedLogins(t *testing.T) {
 		"POP3, locked":      {pop: "-ERR [IN-USE] lock\r\n", code: fault.Temporary, topic: "maildrop-locked"},
 		"POP3, hostile":     {pop: "-ERR \x1b[2J" + strings.Repeat("x", 400) + "\r\n", code: fault.Credentials, topic: "login-refused", words: `\x1b[2J`},
 		"POP3, too often":   {pop: "-ERR Exceeded the login limit for a 15 minute period\r\n", code: fault.Temporary, topic: "locked-out"},
+		"POP3, mail checks": {pop: "-ERR minimum time between mail checks violation\r\n", code: fault.Temporary, topic: "login-delay"},
+		"POP3, lock":        {pop: "-ERR Could not lock mailbox\r\n", code: fault.Temporary, topic: "maildrop-locked"},
+		"POP3, busy":        {pop: "-ERR mailbox is busy\r\n", code: fault.Temporary, topic: "maildrop-locked"},
+		"POP3, quota":       {pop: "-ERR [SYS/PERM] Mailbox over quota\r\n", code: fault.Refused, topic: "quota"},
+		"POP3, a device":    {pop: "-ERR Device not registered; pending approval\r\n", code: fault.Credentials, topic: "device-approval"},
+		"IMAP, quota":       {imap: "NO [OVERQUOTA] mailbox full", code: fault.Refused, topic: "quota"},
 		"IMAP, plain no":    {imap: "NO no", code: fault.Credentials, topic: "login-refused"},
 		"IMAP, Exchange":    {imap: "NO User is authenticated but not connected.", code: fault.Credentials, topic: "not-connected"},
 		"IMAP, expired":     {imap: "NO [EXPIRED] old", code: fault.Credentials, topic: "password-expired"},
@@ -70,6 +76,21 @@ func TestRefusedLogins(t *testing.T) {
 			}
 			wantProblem(t, broken, well, c.code, c.topic, c.words)
 		})
+	}
+}
+
+// TestUnknownMechanism: what auth: names and a server does not have is told of with what it
+// has.
+func TestUnknownMechanism(t *testing.T) {
+	for _, auth := range []string{"cram-md5", "xoauth2"} {
+		s := newStage(t, popd.Options{}, imapd.Options{})
+		s.account.Source.Auth = auth
+		a := run(t, s.account).Accounts[0]
+		wantProblem(t, a.Source.Side, a.Destination.Side, fault.Config, "wrong-auth", "set auth: auto", "SASL mechanisms that it offers: PLAIN")
+		s = newStage(t, popd.Options{}, imapd.Options{})
+		s.account.Destination.Auth = auth
+		a = run(t, s.account).Accounts[0]
+		wantProblem(t, a.Destination.Side, a.Source.Side, fault.Config, "wrong-auth", "set auth: auto", "SASL mechanisms that the server offers: PLAIN")
 	}
 }
 

@@ -57,6 +57,9 @@ func (p *Problem) explain(t Topic, err error) {
 	if strings.Contains(strings.ToLower(err.Error()), oauthProvider) && fault.HintOf(err) != "" {
 		p.Check = fault.HintOf(err) // names the command, or the setting
 	}
+	if _, offered, ok := strings.Cut(fault.HintOf(err), "SASL mechanisms that"); ok && t.Name == "wrong-auth" {
+		p.Check += "; SASL mechanisms that" + offered
+	}
 	// What is known of the mechanism that was chosen.
 	if _, more, ok := strings.Cut(fault.HintOf(err), "; or the server keeps"); ok {
 		p.Check += "; or the server keeps" + more
