@@ -91,6 +91,10 @@ func (l *layout) uses(listed []*imap.ListData) map[string]string {
 
 func (l *layout) namesake(listed []*imap.ListData, mailbox string) string {
 	for _, entry := range listed {
+		// One of the same spelling is not there either: it only has others in it.
+		if entry.Mailbox == mailbox || !selectable(entry) {
+			continue
+		}
 		if name, ok := l.name(entry.Mailbox); ok && strings.EqualFold(entry.Mailbox, mailbox) {
 			return name
 		}

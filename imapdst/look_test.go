@@ -55,6 +55,15 @@ func TestLook(t *testing.T) {
 		"in another case": {"old/mail", allCaps, map[string]handler{
 			"LIST": folders("/", plainInbox, `* LIST () "/" Old/Mail`)},
 			imapdst.Sight{Folder: imapdst.Folder{Mailbox: "old/mail"}, Namesake: "Old/Mail"}},
+		"a level only": {"old", allCaps, map[string]handler{
+			"LIST": folders("/", plainInbox, `* LIST (\Noselect) "/" old`, `* LIST () "/" old/to`)},
+			imapdst.Sight{Folder: imapdst.Folder{Mailbox: "old"}}},
+		"a level only, in another case": {"old", allCaps, map[string]handler{
+			"LIST": folders("/", plainInbox, `* LIST (\Noselect) "/" Old`, `* LIST () "/" Old/to`)},
+			imapdst.Sight{Folder: imapdst.Folder{Mailbox: "old"}}},
+		"a level, and another case": {"old", allCaps, map[string]handler{
+			"LIST": folders("/", plainInbox, `* LIST (\Noselect) "/" old`, `* LIST () "/" OLD`)},
+			imapdst.Sight{Folder: imapdst.Folder{Mailbox: "old"}, Namesake: "OLD"}},
 		"a use that no folder has": {`\Sent`, allCaps, map[string]handler{"LIST": folders("/", plainInbox)},
 			imapdst.Sight{Folder: imapdst.Folder{Mailbox: "Sent"}}},
 		"read only": {"INBOX", allCaps + " ACL", map[string]handler{
@@ -99,8 +108,10 @@ func TestLook(t *testing.T) {
 // TestLookAtDovecot: the real one has LIST-EXTENDED.
 func TestLookAtDovecot(t *testing.T) {
 	s := startDovecot(t, dovecot.Options{Prefix: "INBOX."})
-	if err := s.DeliverTo("alice", "Old", text(1, 0)); err != nil {
-		t.Fatal(err)
+	for _, folder := range []string{"Old", "bob/To"} {
+		if err := s.DeliverTo("alice", folder, text(1, 0)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	c := dial(t, options(endpoint(t, s.IMAPS, wire.Implicit, s.Files.CA)))
 	got, err := c.Look(context.Background(), "Old")
@@ -112,6 +123,9 @@ func TestLookAtDovecot(t *testing.T) {
 	}
 	if _, err := c.Folder(context.Background(), "New", true); err != nil { // makes and subscribes it
 		t.Fatal(err)
+	}
+	if got, err := c.Look(context.Background(), "bob"); err != nil || got.Exists || got.Namesake != "" {
+		t.Errorf("%+v, %v", got, err)
 	}
 	if got, err := c.Look(context.Background(), "New"); err != nil || got.Subscribed == nil || !*got.Subscribed {
 		t.Errorf("%+v, %v", got, err)
