@@ -21,6 +21,9 @@ type Sight struct {
 	// Namesake is a folder that is there and whose name differs in case only, where
 	// the wanted one is not; with "/" between the levels.
 	Namesake string
+	// Delimiter is what the server has between the levels of names; "" is a server
+	// without levels.
+	Delimiter string
 	// Uses are the folders that the server marks for a use, such as \Sent (RFC 6154
 	// §2), by use.
 	Uses map[string]string
@@ -44,7 +47,7 @@ func (c *Conn) Look(ctx context.Context, name string) (Sight, error) {
 	if err != nil {
 		return Sight{}, err
 	}
-	s := Sight{Folder: Folder{Name: name}, Uses: layout.uses(listed)}
+	s := Sight{Folder: Folder{Name: name}, Uses: layout.uses(listed), Delimiter: layout.delimiter}
 	if s.Mailbox, err = layout.resolve(wanted, listed); err != nil {
 		return s, err
 	}

@@ -301,15 +301,33 @@ func TestDestinationWarnings(t *testing.T) {
 }
 
 // TestNamespace: a name that the server can't have is written in another form, which a
-// person may not want.
+// person may not want, and one with the prefix of another server was not meant so.
 func TestNamespace(t *testing.T) {
-	s := newStage(t, popd.Options{}, imapd.Options{Prefix: "INBOX."})
-	s.account.Folder, s.account.Destination.Secret = "Old.Mail", secret.New("another")
-	r := run(t, s.account)
-	a := r.Accounts[0]
-	if got := topics(a.Warnings); r.ExitCode != fault.OK || !slices.Equal(got, []string{"namespace"}) ||
-		!strings.Contains(a.Warnings[0].Symptom, "folder Old.Mail is called INBOX.Old=2EMail") {
-		t.Errorf("%v %+v", r.ExitCode, a.Warnings)
+	for _, c := range []struct{ folder, prefix, symptom, check string }{
+		{"Old.Mail", "INBOX.", "folder Old.Mail is called INBOX.Old=2EMail", "not INBOX.Lists.Go"},
+		{"Lists/go.org", "INBOX.", "folder Lists/go.org is called INBOX.Lists.go=2Eorg", "nothing, if that name will do"},
+		{"100%", "", "folder 100% is called 100=25", "nothing, if that name will do"},
+		{"Inbox.Old.x", "", "folder Inbox.Old.x has the prefix of another server", "not INBOX.Lists.Go"},
+		{"INBOX.Old.x", "INBOX.", "", ""},
+		{"INBOX.There", "", "", ""},
+		{"INBOX/Old.x", "", "", ""},
+	} {
+		s := newStage(t, popd.Options{}, imapd.Options{Prefix: c.prefix})
+		if c.folder == "INBOX.There" {
+			s.imap.User("alice").Create(c.folder)
+		}
+		s.account.Folder, s.account.Destination.Secret = c.folder, secret.New("another")
+		r := run(t, s.account)
+		symptom, check := "", ""
+		for _, w := range r.Accounts[0].Warnings {
+			if w.Topic == "namespace" {
+				symptom, check = w.Symptom, w.Check
+			}
+		}
+		if r.ExitCode != fault.OK || (c.symptom == "") != (symptom == "") || !strings.Contains(symptom, c.symptom) ||
+			!strings.Contains(check, c.check) {
+			t.Errorf("%s: %v %q, %q", c.folder, r.ExitCode, symptom, check)
+		}
 	}
 }
 

@@ -70,11 +70,30 @@ func (a *Account) judgeFolder(f Folder) {
 	case f.Subscribed != nil && !*f.Subscribed && f.Mailbox != "INBOX": // which every program shows
 		a.warn("not-subscribed", "folder %s is not subscribed, so most mail programs do not show it", f.Mailbox)
 	}
-	if !strings.Contains(f.Configured, "=") && strings.Contains(f.Mailbox, "=") {
+	a.judgeName(f)
+	a.judgeUse(f)
+}
+
+// judgeName warns of a name that becomes another one on the server, and of one that was
+// meant for a server with other names.
+func (a *Account) judgeName(f Folder) {
+	switch {
+	case !strings.Contains(f.Configured, "=") && strings.Contains(f.Mailbox, "="):
 		a.warn("namespace", "folder %s is called %s on this server, which takes a character of it for something else",
 			fault.Escape(f.Configured), f.Mailbox)
+		if strings.Contains(f.Configured, "/") || !strings.Contains(f.Configured, f.delimiter) {
+			// It is not about levels that are written in the server's way.
+			a.Warnings[len(a.Warnings)-1].Check = "nothing, if that name will do: it is the same in every run; " +
+				"else choose a name without the character"
+		}
+	case !f.Exists && f.delimiter == "/" && hasPrefixFold(f.Configured, "INBOX."):
+		a.warn("namespace", "folder %s has the prefix of another server: on this one, with \"/\" between the levels, "+
+			"it is a single folder of that name", fault.Escape(f.Configured))
 	}
-	a.judgeUse(f)
+}
+
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
 }
 
 // usual are the names that people give to folders of a special use.

@@ -123,7 +123,8 @@ type Folder struct {
 	// as mail needs: whether they exist is not told.
 	Dated bool `json:"dated,omitempty"`
 
-	namesake string // of it in another case
+	namesake  string // of it in another case
+	delimiter string // between the levels of the server's names
 }
 
 // Totals are over all accounts.
