@@ -9,7 +9,7 @@ var topics = []Topic{
 		Cause: "a wrong password or user name, or the provider takes another kind of password from mail programs",
 		Check: "log in to the provider's web mail with the same user name and password; if that works, try the " +
 			"whole address as user name, and look there for app passwords and for a switch for POP3 and IMAP",
-		Words: "wrong password authentication failed invalid credentials denied"},
+		Words: "wrong password authentication failed invalid credentials denied", Fails: "login"},
 	{Name: "app-password", Symptom: "the right password is refused: an app password?",
 		Cause: "the account has two-step login, so the provider takes no ordinary password from mail programs",
 		Check: "make a password for this program in the provider's security settings (app password, on some " +
@@ -322,12 +322,12 @@ var topics = []Topic{
 		Cause: "sending is SMTP, another service with a host, port and login of its own; popferry has no part in it",
 		Check: "compare the outgoing server in the mail program with the provider's settings (often port 465 or 587, " +
 			"and a login of its own)",
-		Words: "smtp outgoing outbox stuck relay denied 587 465 fail error"},
+		Words: "smtp outgoing outbox stuck relay denied 587 465 fail error", Fails: "send"},
 	{Name: "cannot-receive", Symptom: "you can send mail but receive none",
 		Cause: "new mail still goes to the old provider (the domain's MX record), or another program fetches it first " +
 			"and deletes it",
 		Check: "look in the old web mail for the new messages; then at the domain's MX record, forwards and filters",
-		Words: "incoming nothing arrives mx dns inbox new missing"},
+		Words: "incoming nothing arrives mx dns inbox new missing", Fails: "receive receiving arrive"},
 	{Name: "one-device", Symptom: "mail is seen on one device only",
 		Cause: "that device fetched it by POP3 and deleted it from the server, shows what it has stored itself, or " +
 			"another one syncs a part only (one month, some folders)",

@@ -18,6 +18,8 @@ type Topic struct {
 	Check   string `json:"check"`
 	// Words are further words that people look for it by.
 	Words string `json:"-"`
+	// Fails is what does not work, in words that people say "not" or "can't" to.
+	Fails string `json:"-"`
 }
 
 // maxExplained is how many topics an answer has.
@@ -35,6 +37,9 @@ func Explain(asked string) []Topic {
 	scores := scoresOf(wordsOf(asked))
 	if name := pasted(asked); name != "" {
 		scores[name] += pastedScore
+	}
+	for _, name := range denied(asked) {
+		scores[name] += deniedScore
 	}
 	found := slices.DeleteFunc(Topics(), func(t Topic) bool { return scores[t.Name] == 0 })
 	slices.SortStableFunc(found, func(a, b Topic) int { return cmp.Compare(scores[b.Name], scores[a.Name]) })
@@ -55,6 +60,7 @@ const (
 	titleScore  = 600
 	restScore   = 60
 	pastedScore = 2000 // a server's own words are no coincidence
+	deniedScore = 1000 // what is said not to work is what is asked about
 )
 
 // scoresOf says how well the topics fit some words.
@@ -78,6 +84,44 @@ func scoresOf(words []string) map[string]int {
 		}
 	}
 	return scores
+}
+
+// denials are words by which something does not work, and turns end the part of a sentence
+// that they are about.
+var (
+	denials = strings.Fields(`not no none never nothing cant cannot couldnt dont doesnt didnt wont unable
+		impossible fail fails failed failing`)
+	turns = strings.NewReplacer("'", "", "’", "", " but ", ".", " although ", ".", " while ", ".", ",", ".", ";", ".")
+)
+
+// denied finds the topics of what a text says does not work: "can send but not receive"
+// says so of receiving.
+func denied(text string) (names []string) {
+	for part := range strings.SplitSeq(turns.Replace(strings.ToLower(text)), ".") {
+		words := strings.FieldsFunc(part, isNoLetter)
+		at := slices.IndexFunc(words, func(w string) bool { return slices.Contains(denials, w) })
+		if at < 0 {
+			continue
+		}
+		failing := failingIn(words[at:])
+		if len(failing) == 0 { // "sending does not work"
+			failing = failingIn(words[:at])
+		}
+		names = append(names, failing...)
+	}
+	return names
+}
+
+// failingIn are the topics that are about one of the words not working.
+func failingIn(words []string) (names []string) {
+	for _, t := range topics {
+		if slices.ContainsFunc(strings.Fields(t.Fails), func(what string) bool {
+			return slices.ContainsFunc(words, alike(what))
+		}) {
+			names = append(names, t.Name)
+		}
+	}
+	return names
 }
 
 // leastPasted is how long words have to be to be a server's, and no ordinary ones.
@@ -116,7 +160,8 @@ var fillers = strings.Fields(`a an and any are as at but by can cant could do do
 	they this to was we what when who why will with you your`)
 
 func wordsOf(text string) []string {
-	words := strings.FieldsFunc(strings.ReplaceAll(strings.ToLower(text), "'", ""),
-		func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	words := strings.FieldsFunc(strings.ReplaceAll(strings.ToLower(text), "'", ""), isNoLetter)
 	return slices.DeleteFunc(words, func(w string) bool { return slices.Contains(fillers, w) })
 }
+
+func isNoLetter(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }

@@ -81,3 +81,24 @@ func TestExplain(t *testing.T) {
 		}
 	}
 }
+
+// TestDenied: what somebody says not to work comes first, whatever else is said to work.
+func TestDenied(t *testing.T) {
+	for asked, want := range map[string]string{
+		"can send but not receive":              "cannot-receive",
+		"can receive but not send":              "cannot-send",
+		"I can send and can’t receive":          "cannot-receive",
+		"can not receive, sending works":        "cannot-receive",
+		"you can send mail but receive none":    "cannot-receive",
+		"can't send":                            "cannot-send",
+		"sending does not work":                 "cannot-send",
+		"unable to send":                        "cannot-send",
+		"mail does not arrive":                  "cannot-receive",
+		"can not login":                         "login-refused",
+		"can't log in: POP3 access is disabled": "switched-off",
+	} {
+		if got := names(check.Explain(asked)); len(got) == 0 || got[0] != want {
+			t.Errorf("%q: %q, want %s first", asked, got, want)
+		}
+	}
+}
