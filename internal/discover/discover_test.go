@@ -243,6 +243,36 @@ func TestAutoconfig(t *testing.T) {
 	}
 }
 
+// TestOrder: who is nearer to the domain's own word counts, and a guess counts least. Each
+// source names a server of its own, and the first that there is has to be taken.
+func TestOrder(t *testing.T) {
+	const domain = "example.org"
+	sources := []struct {
+		host string
+		add  func(*world)
+	}{
+		{"srv.example.org", func(w *world) {
+			w.srv["_imaps._tcp."+domain] = []*net.SRV{{Target: "srv.example.org.", Port: 993}}
+		}},
+		{"auto.example.org", func(w *world) {
+			w.page("autoconfig.example.org/mail/config-v1.1.xml", strings.ReplaceAll(config, "imap.%EMAILDOMAIN%", "auto.example.org"))
+		}},
+		{"imap.gmail.com", func(w *world) { w.mx[domain] = []*net.MX{{Host: "aspmx.l.google.com."}} }},
+		{"imap.example.org", func(*world) {}},
+	}
+	for first := range sources {
+		w := newWorld(t, "autoconfig.example.org", "srv.example.org", "auto.example.org", "imap.example.org")
+		for _, host := range []string{"srv.example.org", "auto.example.org", "imap.example.org"} {
+			w.imap(host+":993", imapd.Implicit)
+		}
+		for _, source := range sources[first:] {
+			source.add(w)
+		}
+		found := w.find(w.finder(), "alice@example.org", imap)
+		is(t, found, imap, "alice@example.org", sources[first].host+":993 implicit alice@example.org")
+	}
+}
+
 func TestPlainHTTPOnlyIfAsked(t *testing.T) {
 	w := newWorld(t, "imap.example.org")
 	w.imap("imap.example.org:993", imapd.Implicit)
