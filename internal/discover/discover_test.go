@@ -243,6 +243,26 @@ func TestAutoconfig(t *testing.T) {
 	}
 }
 
+// TestAddresses: a list of addresses, or a slip, is no address; and mail goes to an address
+// or a domain.
+func TestAddresses(t *testing.T) {
+	for address, ok := range map[string]bool{
+		"alice@example.org": true, "alice+x*y/z@example.org": true, `"a,b@c"@example.org`: true,
+		"al,ice@example.org": false, "alice@example.org,bob@example.org": false, "a;b@example.org": false,
+		"<alice@example.org>": false, "alice@@example.org": false, "alice@example": false, "alice": false, "": false,
+	} {
+		if err := discover.CheckAddress(address); (err == nil) != ok || err != nil && fault.CodeOf(err) != fault.Usage {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+	for to, ok := range map[string]bool{"alice@example.org": true, "example.org": true, "a,b@example.org": false,
+		"new domain": false, "alice": false, "": false} {
+		if err := discover.CheckTarget(to); (err == nil) != ok {
+			t.Errorf("%q: %v", to, err)
+		}
+	}
+}
+
 // TestOrder: who is nearer to the domain's own word counts, and a guess counts least. Each
 // source names a server of its own, and the first that there is has to be taken.
 func TestOrder(t *testing.T) {

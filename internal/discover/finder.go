@@ -141,11 +141,9 @@ const patience = time.Minute
 // Find looks for the servers of an address that are wanted. An error means that the
 // address is none, or that ctx ended; what was not found is missing in the findings.
 func (f Finder) Find(ctx context.Context, address string, want ...Protocol) (Findings, error) {
-	_, domain := split(address)
-	domain, err := hostName(domain)
-	if err != nil || address != clean(address) {
-		return Findings{}, fault.New(fault.Usage, "%q is no mail address", fault.Escape(address)).
-			WithHint("an address looks like alice@example.org")
+	domain, err := domainOf(address)
+	if err != nil {
+		return Findings{}, err
 	}
 	s := &search{Finder: f, address: address, want: want, Findings: Findings{
 		Domain: domain, servers: map[Protocol]Server{}, refused: map[Protocol]string{}}}

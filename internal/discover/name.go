@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
+
+	"github.com/popferry/popferry/internal/fault"
 )
 
 var errName = errors.New("not the name of a host")
@@ -49,6 +51,36 @@ func split(address string) (local, domain string) {
 		return address, ""
 	}
 	return address[:at], address[at+1:]
+}
+
+// CheckAddress refuses what is no mail address.
+func CheckAddress(address string) error {
+	_, err := domainOf(address)
+	return err
+}
+
+// CheckTarget refuses what mail can't go to: it is an address, or a domain.
+func CheckTarget(to string) error {
+	if strings.Contains(to, "@") {
+		return CheckAddress(to)
+	}
+	if _, err := hostName(to); err != nil {
+		return fault.New(fault.Usage, "%q is neither a mail address nor a domain", fault.Escape(to)).
+			WithHint("it looks like alice@example.org, or like example.org")
+	}
+	return nil
+}
+
+// domainOf is the domain of an address. What only stands in a local part between quotes
+// (RFC 5322 §3.2.3) is a list of addresses, or a slip.
+func domainOf(address string) (string, error) {
+	local, domain := split(address)
+	domain, err := hostName(domain)
+	if err != nil || address != clean(address) || !strings.HasPrefix(local, `"`) && strings.ContainsAny(local, "@,;:<>") {
+		return "", fault.New(fault.Usage, "%q is no mail address", fault.Escape(address)).
+			WithHint("an address looks like alice@example.org; several have blanks between them")
+	}
+	return domain, nil
 }
 
 // maxName bounds user names and addresses, in octets; RFC 5321 §4.5.3.1 allows 254.
