@@ -317,6 +317,11 @@ var topics = []Topic{
 		Check: "ask the operator for TLS 1.3, or for GCM or ChaCha20 ciphers",
 		Words: "cbc aead gcm security cipher"},
 
+	{Name: "unused-limits", Symptom: "limits.hosts has a host that no account has",
+		Cause: "the name is mistyped there, or an account was taken out; what is meant to be limited is not",
+		Check: "compare it letter by letter with host: of the accounts",
+		Words: "per_host bandwidth connections bytes_per_day limit"},
+
 	// What no server tells.
 	{Name: "cannot-send", Symptom: "you can receive mail but not send it",
 		Cause: "sending is SMTP, another service with a host, port and login of its own; popferry has no part in it",

@@ -78,7 +78,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	}
 	g.Wait()
 	lint(o.Config.Accounts, accounts, started)
-	return newReport(started, accounts), nil
+	return newReport(started, accounts, lintLimits(o.Config)), nil
 }
 
 // checker is what the accounts of one check share.

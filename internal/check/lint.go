@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -253,6 +254,20 @@ func (l *linter) judge(found *Account) {
 			found.warn("ca-expiring", "%s", text)
 		}
 	}
+}
+
+// lintLimits looks for limits of hosts that no account has, which bound nothing.
+func lintLimits(c *plan.Config) []Finding {
+	left := maps.Clone(c.Limits.Hosts)
+	for _, a := range c.Accounts {
+		delete(left, a.Source.Host)
+		delete(left, a.Destination.Host)
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	return []Finding{finding("unused-limits", "limits.hosts has %s, and no account does",
+		someOf(slices.Sorted(maps.Keys(left))))}
 }
 
 // someOf names the first of many, so that two lists are told from one another.

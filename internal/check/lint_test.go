@@ -115,6 +115,27 @@ func TestLint(t *testing.T) {
 	}
 }
 
+// TestUnusedLimits: a host in limits that no account has is a slip.
+func TestUnusedLimits(t *testing.T) {
+	s := newStage(t, popd.Options{}, imapd.Options{})
+	s.account.Destination.Secret, s.account.Destination.Host = secret.New("another"), "localhost"
+	limits := plan.Limits{Accounts: 8, PerHost: 4, Hosts: map[string]plan.HostLimits{"127.0.0.1": {}, "localhost": {}}}
+	for _, more := range []string{"", "pop.exmaple.org"} {
+		if more != "" {
+			limits.Hosts[more] = plan.HostLimits{}
+		}
+		r, err := check.Run(t.Context(), check.Options{Config: &plan.Config{Accounts: []plan.Account{s.account}, Limits: limits}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := topics(r.Warnings)
+		if (more == "") != (len(got) == 0) || r.Totals.Warnings != len(got) ||
+			more != "" && !strings.Contains(r.Warnings[0].Symptom, "has pop.exmaple.org, and") {
+			t.Errorf("%q: %+v", more, r.Warnings)
+		}
+	}
+}
+
 // TestWrittenPasswords are told of with the file that they stand in.
 func TestWrittenPasswords(t *testing.T) {
 	s := newStage(t, popd.Options{}, imapd.Options{})

@@ -12,9 +12,11 @@ const Version = 1
 
 // Report is what a check found: the JSON of `popferry check` is this value.
 type Report struct {
-	Version  int        `json:"version"`
-	Started  time.Time  `json:"started"`
-	Accounts []Account  `json:"accounts"`
+	Version  int       `json:"version"`
+	Started  time.Time `json:"started"`
+	Accounts []Account `json:"accounts"`
+	// Warnings are about the file as a whole.
+	Warnings []Finding  `json:"warnings,omitempty"`
 	Totals   Totals     `json:"totals"`
 	ExitCode fault.Code `json:"exit_code"`
 }
@@ -140,9 +142,9 @@ type Totals struct {
 	WaitingBytes int64 `json:"waiting_bytes"`
 }
 
-func newReport(started time.Time, accounts []Account) Report {
-	r := Report{Version: Version, Started: started.UTC(), Accounts: accounts}
-	r.Totals.Accounts = len(accounts)
+func newReport(started time.Time, accounts []Account, warnings []Finding) Report {
+	r := Report{Version: Version, Started: started.UTC(), Accounts: accounts, Warnings: warnings}
+	r.Totals.Accounts, r.Totals.Warnings = len(accounts), len(warnings)
 	for i := range accounts {
 		a := &accounts[i]
 		for _, p := range []*Problem{a.Source.Problem, a.Destination.Problem} {

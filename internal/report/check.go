@@ -31,6 +31,9 @@ func (c checking) Sheet() Sheet {
 		Title: "popferry check", Taken: r.Started, ExitCode: r.ExitCode,
 		Deed: r.Totals.Warnings == 0, Columns: checkColumns(anyRoutes(r)), Verdict: checkVerdict(r),
 	}
+	for _, w := range r.Warnings {
+		s.Warnings = append(s.Warnings, found("accounts.yaml", w, fault.OK))
+	}
 	var notes []Issue
 	for _, a := range r.Accounts {
 		s.Rows = append(s.Rows, checkRow(a))

@@ -136,6 +136,15 @@ func TestOneAccount(t *testing.T) {
 	}
 }
 
+// TestWarningsOfTheFile are told as well.
+func TestWarningsOfTheFile(t *testing.T) {
+	r := checked()
+	r.Warnings = []check.Finding{finding("unused-limits", "limits.hosts has x")}
+	if got := string(at80(t, report.Check(r, false))); !strings.Contains(got, "warning: accounts.yaml: limits.hosts has x") {
+		t.Errorf("%s", got)
+	}
+}
+
 // TestStoppedCheck blames nobody.
 func TestStoppedCheck(t *testing.T) {
 	r := checked()
