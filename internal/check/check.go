@@ -108,7 +108,21 @@ func (c *checker) account(ctx context.Context, a plan.Account) Account {
 	both.Go(func() { out.Destination = c.destination(ctx, a) })
 	both.Wait()
 	out.judge(a, c.Now())
+	c.judgeSignIn(&out, out.Source.Side, a.Source)
+	c.judgeSignIn(&out, out.Destination.Side, a.Destination)
 	return out
+}
+
+// judgeSignIn warns of tokens that somebody has to sign in for again soon. Only those of
+// a login that was good have an end worth telling.
+func (c *checker) judgeSignIn(out *Account, s Side, e plan.Endpoint) {
+	if !s.OK || e.OAuth == nil || c.Tokens == nil {
+		return
+	}
+	end := c.Tokens.Ends(e)
+	if days := daysLeft(end, c.Now()); !end.IsZero() && days < soon {
+		out.warn("sign-in-expiring", "the sign-in of %s for the %s %s", fault.Escape(e.Username), s.Server, ends(days))
+	}
 }
 
 // Stopped is the topic of what there was no time for.

@@ -2,6 +2,7 @@ package check_test
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"slices"
@@ -132,6 +133,47 @@ func TestUnusedLimits(t *testing.T) {
 		if (more == "") != (len(got) == 0) || r.Totals.Warnings != len(got) ||
 			more != "" && !strings.Contains(r.Warnings[0].Symptom, "has pop.exmaple.org, and") {
 			t.Errorf("%q: %+v", more, r.Warnings)
+		}
+	}
+}
+
+// ending are tokens whose end is known.
+type ending struct{ at time.Time }
+
+func (ending) Token(context.Context, string, plan.Endpoint) (secret.Value, error) {
+	return secret.New(password), nil
+}
+func (ending) Tried(plan.Endpoint, secret.Value, error) bool { return false }
+func (e ending) Ends(plan.Endpoint) time.Time                { return e.at }
+
+// TestSignInExpiring: who has to sign in again soon is told beforehand.
+func TestSignInExpiring(t *testing.T) {
+	now := time.Now()
+	for name, c := range map[string]struct {
+		at   time.Time
+		good bool
+		want string
+	}{
+		"soon":           {now.Add(73 * time.Hour), true, "the sign-in of alice for the IMAP server 127.0.0.1:143 expires in 3 days"},
+		"not soon":       {now.Add(16 * 24 * time.Hour), true, ""},
+		"not known":      {time.Time{}, true, ""},
+		"a failed login": {now.Add(73 * time.Hour), false, ""},
+	} {
+		s := newStage(t, popd.Options{}, imapd.Options{Token: func(string, string) bool { return c.good }})
+		s.account.Destination.OAuth, s.account.Destination.Auth = &plan.OAuth{}, "xoauth2"
+		r, err := check.Run(t.Context(), check.Options{Tokens: ending{c.at},
+			Config: &plan.Config{Accounts: []plan.Account{s.account}, Limits: plan.Limits{Accounts: 8, PerHost: 4}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for _, w := range r.Accounts[0].Warnings {
+			if w.Topic == "sign-in-expiring" {
+				got = w.Symptom
+			}
+		}
+		if got != c.want || r.Accounts[0].Destination.OK != c.good {
+			t.Errorf("%s: %q, want %q; %+v", name, got, c.want, r.Accounts[0].Destination.Problem)
 		}
 	}
 }
