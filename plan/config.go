@@ -104,6 +104,15 @@ func (e Endpoint) Master() (owner, login string, ok bool) {
 	return owner, login, ok
 }
 
+// Owner is the user whose mail it is, also where a user name has an administrator's in it:
+// what [Endpoint.Master] guesses.
+func (e Endpoint) Owner() string {
+	if owner, _, ok := e.Master(); ok {
+		return owner
+	}
+	return e.Mailbox()
+}
+
 // Flags an arriving message may get (RFC 9051 §2.3.2).
 const flagSeen = `\Seen`
 
@@ -121,7 +130,7 @@ func (a Account) FlagsFor(date, now time.Time) []string {
 // change does that. Case never counts.
 func (a Account) UserMismatch() bool {
 	return !a.DifferentUser &&
-		!strings.EqualFold(localPart(a.Source.Mailbox()), localPart(a.Destination.Mailbox()))
+		!strings.EqualFold(localPart(a.Source.Owner()), localPart(a.Destination.Owner()))
 }
 
 // userName is the user without Gmail's "recent:", which asks for the last 30 days and is

@@ -132,7 +132,7 @@ func (o handoverOptions) smtp(
 	if o.smtpHost == "" {
 		return s.Of(ctx, account)
 	}
-	return handover.Named(o.smtpHost, wire.TLSMode(o.smtpTLS), handover.Owner(account.Destination))
+	return handover.Named(o.smtpHost, wire.TLSMode(o.smtpTLS), account.Destination.Owner())
 }
 
 func (o handoverOptions) writer() func(io.Writer, []handover.Card) error {

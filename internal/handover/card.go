@@ -57,10 +57,10 @@ func New(a plan.Account, outgoing *Server) Card {
 	to := a.Destination
 	by := providerOf(a)
 	c := Card{Account: a.Name, Address: Address(a), Outgoing: outgoing, Page: by.Access.Page,
-		Incoming: Server{to.Host, to.Port, encryption(to.TLS), Owner(to)},
+		Incoming: Server{to.Host, to.Port, encryption(to.TLS), to.Owner()},
 		SignIn:   signIn(ownAuth(to), by), Old: a.Source.Host, Kept: kept(a.Keep),
 		Sorted: sorted(a)}
-	if Owner(to) != to.Mailbox() {
+	if to.Owner() != to.Mailbox() {
 		c.Login = to.Username
 	}
 	if on := by.SwitchOn; on != nil && on.IMAP {
@@ -99,20 +99,12 @@ func providerOf(a plan.Account) provider.Provider {
 
 // Address is the new mail address of an account, as far as the names of its mailboxes tell.
 func Address(a plan.Account) string {
-	for _, name := range []string{Owner(a.Destination), Owner(a.Source)} {
+	for _, name := range []string{a.Destination.Owner(), a.Source.Owner()} {
 		if strings.Contains(name, "@") {
 			return name
 		}
 	}
-	return Owner(a.Destination)
-}
-
-// Owner is what the user of a mailbox logs in with, as far as the account tells.
-func Owner(e plan.Endpoint) string {
-	if owner, _, ok := e.Master(); ok {
-		return owner
-	}
-	return e.Mailbox()
+	return a.Destination.Owner()
 }
 
 // encryption is what mail programs call a mode.
@@ -130,7 +122,7 @@ func encryption(mode wire.TLSMode) string {
 // administrator does.
 func ownAuth(e plan.Endpoint) string {
 	switch {
-	case Owner(e) != e.Username, e.OAuth != nil && !e.OAuth.Flow.Interactive():
+	case e.Owner() != e.Username, e.OAuth != nil && !e.OAuth.Flow.Interactive():
 		return ""
 	case e.OAuth != nil:
 		return "oauthbearer"
