@@ -83,7 +83,7 @@ func (r *roster) read(at *yaml.Node) bool {
 	if info, err := file.Stat(); err == nil {
 		r.d.rosterLoose = loose(r.path, info)
 	}
-	r.sheet, err = sheet.Read(file)
+	r.sheet, err = sheet.Read(file, sheet.Multiline)
 	if err != nil {
 		r.mistake(err)
 		return false

@@ -18,7 +18,7 @@ var microsoft = map[string][]string{
 
 // readCSV reads a table whose columns are named like keys, or are Microsoft's.
 func (l *List) readCSV(data []byte) error {
-	table, err := sheet.Read(bytes.NewReader(data))
+	table, err := sheet.Read(bytes.NewReader(data), sheet.OneLine)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,8 @@
 // with a header, separated by commas, semicolons or tabs.
 //
 // Every cell knows its line and column, so that a mistake found later can be shown
-// where it is. A row that can't be read is told and does not spoil the others.
+// where it is. A row that can't be read is told and does not spoil the others: behind one
+// with a quote in the wrong place, reading goes on in the next line of the file.
 package sheet
 
 import (
@@ -60,19 +61,31 @@ type Sheet struct {
 	Rows []Row
 }
 
+// Breaks says whether a cell may hold line breaks.
+type Breaks bool
+
+const (
+	// OneLine is for tables of accounts and nothing else: no value of one has a line
+	// break, so a row that goes on in the next line has a stray quote.
+	OneLine Breaks = false
+	// Multiline is for tables that may have other columns, such as notes.
+	Multiline Breaks = true
+)
+
 // Read reads a table whose first line is its header. What makes it no table at all
 // is a *Mistake; other errors are those of r.
-func Read(r io.Reader) (*Sheet, error) {
+func Read(r io.Reader, breaks Breaks) (*Sheet, error) {
 	data, err := io.ReadAll(io.LimitReader(r, MaxFile+1))
 	if err != nil {
 		return nil, err
 	}
-	if err := checkText(data); err != nil {
+	if err := checkFile(data); err != nil {
 		return nil, err
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	comma, skipped := separator(data)
-	rows := newReader(data, comma, skipped)
+	rows := &reader{data: data, comma: comma, breaks: breaks}
+	rows.resume(skipped)
 	header, err := rows.header()
 	if err != nil {
 		return nil, err
@@ -80,33 +93,30 @@ func Read(r io.Reader) (*Sheet, error) {
 	return &Sheet{Header: header, Rows: rows.rest(len(header))}, nil
 }
 
-// checkText refuses what would be read as other letters than were meant.
-func checkText(data []byte) error {
-	const remedy = "save it as CSV in UTF-8 (in Excel: CSV UTF-8)"
+const remedy = "save it as CSV in UTF-8 (in Excel: CSV UTF-8)"
+
+// checkFile refuses what is no table at all.
+func checkFile(data []byte) error {
 	switch {
 	case len(data) > MaxFile:
 		return &Mistake{Text: fmt.Sprintf("is larger than %d MB; is it a table of accounts?", MaxFile>>20)}
 	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
 		return &Mistake{Text: "is UTF-16; " + remedy}
-	case bytes.IndexByte(data, 0) >= 0:
-		return &Mistake{Line: lineOf(data, bytes.IndexByte(data, 0)), Text: "holds a NUL: this is no text; " + remedy}
-	case !utf8.Valid(data):
-		return &Mistake{Line: lineOf(data, firstInvalid(data)), Text: "is not UTF-8; " + remedy}
 	}
 	return nil
 }
 
-func lineOf(data []byte, offset int) int { return 1 + bytes.Count(data[:offset], []byte("\n")) }
-
-func firstInvalid(data []byte) int {
-	for at := 0; at < len(data); {
-		r, size := utf8.DecodeRune(data[at:])
-		if r == utf8.RuneError && size == 1 {
-			return at
+// checkText refuses cells that would be read as other letters than were meant.
+func checkText(cells []Cell) *Mistake {
+	for _, c := range cells {
+		switch {
+		case strings.IndexByte(c.Text, 0) >= 0:
+			return &Mistake{c.Line, c.Column, "holds a NUL: this is no text; " + remedy}
+		case !utf8.ValidString(c.Text):
+			return &Mistake{c.Line, c.Column, "is not UTF-8; " + remedy}
 		}
-		at += size
 	}
-	return len(data)
+	return nil
 }
 
 // separator finds what stands between the columns: what an Excel file says in a line
@@ -128,18 +138,22 @@ func separator(data []byte) (comma rune, skipped int) {
 
 // reader reads records and their places.
 type reader struct {
-	csv     *csv.Reader
-	skipped int // lines before what csv reads
+	csv    *csv.Reader
+	data   []byte // where csv began
+	before int    // lines before data
+	comma  rune
+	breaks Breaks
 }
 
-func newReader(data []byte, comma rune, skipped int) *reader {
-	for range skipped {
-		_, data, _ = bytes.Cut(data, []byte("\n"))
+// resume goes on behind a line of the file, which is in data.
+func (r *reader) resume(line int) {
+	for range line - r.before {
+		_, r.data, _ = bytes.Cut(r.data, []byte("\n"))
 	}
-	r := csv.NewReader(bytes.NewReader(data))
-	r.Comma = comma
-	r.FieldsPerRecord = -1 // said in our own words
-	return &reader{r, skipped}
+	r.before = line
+	r.csv = csv.NewReader(bytes.NewReader(r.data))
+	r.csv.Comma = r.comma
+	r.csv.FieldsPerRecord = -1 // said in our own words
 }
 
 func (r *reader) header() ([]Cell, error) {
@@ -154,6 +168,9 @@ func (r *reader) header() ([]Cell, error) {
 		return nil, &Mistake{Line: 1, Text: fmt.Sprintf("has more than %d columns; is it a table of accounts?", maxColumns)}
 	}
 	header := r.cells(record)
+	if m := checkText(header); m != nil {
+		return nil, m
+	}
 	for i := range header {
 		header[i].Text = strings.TrimSpace(header[i].Text)
 	}
@@ -180,37 +197,66 @@ func checkHeader(header []Cell) error {
 func (r *reader) rest(columns int) (rows []Row) {
 	for {
 		record, err := r.csv.Read()
+		record = trim(record, columns)
 		switch {
 		case errors.Is(err, io.EOF):
 			return rows
 		case err != nil:
-			m := r.mistake(err)
-			rows = append(rows, Row{Line: m.Line, Err: m})
+			rows = append(rows, r.lose(r.mistake(err)))
+		case r.torn(record, columns):
+			line, _ := r.csv.FieldPos(0)
+			rows = append(rows, r.lose(&Mistake{line + r.before, 1, "a value in double quotes goes on in the next line; close the " +
+				`quote or take the line break out; inside quotes, a quote must be there twice ("")`}))
 		case slices.ContainsFunc(record, func(s string) bool { return s != "" }):
 			rows = append(rows, r.row(record, columns))
 		}
 	}
 }
 
+// lose gives up the line in which a row starts, and no other: what a stray quote has
+// swallowed may be many rows.
+func (r *reader) lose(m *Mistake) Row {
+	r.resume(m.Line)
+	return Row{Line: m.Line, Err: m}
+}
+
+// torn reports a record that two stray quotes may have made of several rows.
+func (r *reader) torn(record []string, columns int) bool {
+	broken := slices.ContainsFunc(record, func(text string) bool { return strings.Contains(text, "\n") })
+	return broken && (r.breaks == OneLine || len(record) != columns || slices.ContainsFunc(record, r.holdsRow(columns)))
+}
+
+// holdsRow reports a value of which one line, not the first, has the columns of a row.
+func (r *reader) holdsRow(columns int) func(string) bool {
+	return func(text string) bool {
+		lines := strings.Split(text, "\n")
+		return slices.ContainsFunc(lines[1:], func(line string) bool { return strings.Count(line, string(r.comma)) == columns-1 })
+	}
+}
+
 func (r *reader) row(record []string, columns int) Row {
 	cells := r.cells(record)
 	row := Row{Line: cells[0].Line, Cells: cells}
-	for len(cells) > columns && cells[len(cells)-1].Text == "" {
-		cells = cells[:len(cells)-1]
-	}
-	row.Cells = cells
-	if len(cells) != columns {
+	if row.Err = checkText(cells); row.Err == nil && len(cells) != columns {
 		row.Err = &Mistake{row.Line, 1, fmt.Sprintf("the row has %d columns, and the header has %d; a value with a "+
 			"separator in it must be in double quotes", len(cells), columns)}
 	}
 	return row
 }
 
+// trim takes off empty columns behind those of the header.
+func trim(record []string, columns int) []string {
+	for len(record) > columns && record[len(record)-1] == "" {
+		record = record[:len(record)-1]
+	}
+	return record
+}
+
 func (r *reader) cells(record []string) []Cell {
 	cells := make([]Cell, len(record))
 	for i, text := range record {
 		line, column := r.csv.FieldPos(i)
-		cells[i] = Cell{text, line + r.skipped, column}
+		cells[i] = Cell{text, line + r.before, column}
 	}
 	return cells
 }
@@ -221,7 +267,7 @@ func (r *reader) mistake(err error) *Mistake {
 	if !errors.As(err, &parse) {
 		return &Mistake{Text: "cannot be read as a table; save it as CSV"}
 	}
-	m := &Mistake{parse.StartLine + r.skipped, 1, "a double quote is in the wrong place; " +
+	m := &Mistake{parse.StartLine + r.before, 1, "a double quote is in the wrong place; " +
 		`a value with one in it must be in double quotes itself, and have it twice ("")`}
 	if parse.Line > parse.StartLine {
 		m.Text = "a double quote opens a value and is not closed; " + `inside quotes, a quote must be there twice ("")`

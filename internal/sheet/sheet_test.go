@@ -44,9 +44,10 @@ func TestRead(t *testing.T) {
 				"must be in double quotes\n4 line 4: a double quote is in the wrong place; a value with one in it must " +
 				"be in double quotes itself, and have it twice (\"\")\n5 5:1=\"last\" 5:6=\"ok\""},
 		"open quote": {"a,b\n1,2\n\"x,2\ny,3\n", "a|b\n2 2:1=\"1\" 2:3=\"2\"\n3 line 3: a double quote opens a value " +
-			"and is not closed; inside quotes, a quote must be there twice (\"\")"},
+			"and is not closed; inside quotes, a quote must be there twice (\"\")\n4 4:1=\"y\" 4:3=\"3\""},
+		"a row goes on": {"a,b\n1,\"2\n3\",,\n", "a|b\n2 2:1=\"1\" 2:3=\"2\\n3\""},
 	} {
-		s, err := sheet.Read(strings.NewReader(c.in))
+		s, err := sheet.Read(strings.NewReader(c.in), sheet.Multiline)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -57,32 +58,63 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// TestOnlyBadRowsAreLost: whatever is wrong with a row, those around it are there.
+func TestOnlyBadRowsAreLost(t *testing.T) {
+	const stray, goesOn = "a double quote opens a value and is not closed", "a value in double quotes goes on in the next line"
+	for name, c := range map[string]struct {
+		in     string
+		breaks sheet.Breaks
+		want   []string // what is said of each row; empty for good ones
+	}{
+		"to the end":        {"a,b\n1,\"2\n3,4\n5,6\n", sheet.OneLine, []string{"line 2: " + stray, "", ""}},
+		"to the next stray": {"a,b\n1,\"2\n3,4\n5,\"6\n7,8\n", sheet.OneLine, []string{"line 2: " + stray, "", "line 4: " + stray, ""}},
+		"closed by another": {"a,b\n1,\"2\n3,4\"\n5,6\n", sheet.OneLine, []string{"line 2: " + goesOn, "line 3: a double quote is", ""}},
+		"a row inside":      {"a,b\n1,\"2\n3,4\n5,6\"\n7,8\n", sheet.Multiline, []string{"line 2: " + goesOn, "", "line 4: a double quote is", ""}},
+		"other columns":     {"a,b,c\n1,\"2\n3\",x,y\n5,6,7\n", sheet.Multiline, []string{"line 2: " + goesOn, "line 3: a double quote is", ""}},
+		"behind empty rows": {"sep=,\na,b\n\n\n1,\"2\n\n3,4\n\"\"5,6\n7,8\n", sheet.OneLine,
+			[]string{"line 5: " + stray, "", "line 8: a double quote is", ""}},
+		"other letters": {"a,b\n1,2\nM\xfcller,3\n4,5\n", sheet.OneLine, []string{"", "line 3: is not UTF-8", ""}},
+		"NUL":           {"a,b\n1,\x00,3\n4,5\n", sheet.OneLine, []string{"line 2: holds a NUL", ""}},
+	} {
+		s, err := sheet.Read(strings.NewReader(c.in), c.breaks)
+		if err != nil || len(s.Rows) != len(c.want) {
+			t.Errorf("%s: %+v, %v", name, s, err)
+			continue
+		}
+		for i, row := range s.Rows {
+			if want := c.want[i]; (row.Err == nil) != (want == "") || row.Err != nil && !strings.HasPrefix(row.Err.Error(), want) {
+				t.Errorf("%s: row %d: %v, want %q", name, i, row.Err, want)
+			}
+		}
+	}
+}
+
 func TestNoTable(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                            "is empty",
 		"\xff\xfea\x00":               "is UTF-16",
-		"a,b\n1,\x00\n":               "line 2: holds a NUL",
-		"a,b\n1,2\nM\xfcller,3\n":     "line 3: is not UTF-8",
+		"a,\x00\n1,2\n":               "line 1: holds a NUL",
+		"M\xfcller,a\n1,2\n":          "line 1: is not UTF-8",
 		"a,,b\n":                      "line 1: a column has no name",
 		"a,b, A \n":                   "line 1: two columns have the same name",
 		strings.Repeat("x,", 300):     "more than 200 columns",
 		"a\"b,c\n":                    "line 1: a double quote is in the wrong place",
 		strings.Repeat("x", 64<<20+1): "larger than 64 MB",
 	} {
-		_, err := sheet.Read(strings.NewReader(in))
+		_, err := sheet.Read(strings.NewReader(in), sheet.OneLine)
 		var mistake *sheet.Mistake
 		if !errors.As(err, &mistake) || !strings.HasPrefix(err.Error(), want) && !strings.Contains(err.Error(), want) {
 			t.Errorf("%.20q: %v, want %s", in, err, want)
 		}
 	}
 	broken := errors.New("broken")
-	if _, err := sheet.Read(iotest.ErrReader(broken)); !errors.Is(err, broken) {
+	if _, err := sheet.Read(iotest.ErrReader(broken), sheet.OneLine); !errors.Is(err, broken) {
 		t.Errorf("%v", err)
 	}
 }
 
 func TestIndex(t *testing.T) {
-	s, err := sheet.Read(strings.NewReader("EmailAddress,UserName\n"))
+	s, err := sheet.Read(strings.NewReader("EmailAddress,UserName\n"), sheet.OneLine)
 	if err != nil || s.Index("username") != 1 || s.Index("user") != -1 || len(s.Rows) != 0 ||
 		!slices.Equal(s.Names(), []string{"EmailAddress", "UserName"}) {
 		t.Errorf("%+v, %v", s, err)
@@ -96,11 +128,11 @@ func FuzzRead(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		s, err := sheet.Read(strings.NewReader(in))
+		s, err := sheet.Read(strings.NewReader(in), sheet.OneLine)
 		if err != nil {
 			return
 		}
-		lines := strings.Count(in, "\n") + 1
+		lines := max(strings.Count(in, "\n"), strings.Count(in, "\r")) + 1
 		for _, row := range s.Rows {
 			if row.Err == nil && len(row.Cells) != len(s.Header) || row.Line < 1 || row.Line > lines {
 				t.Errorf("%q: %+v", in, row)
