@@ -83,6 +83,9 @@ func Read(r io.Reader, breaks Breaks) (*Sheet, error) {
 		return nil, err
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if bytes.IndexByte(data, '\n') < 0 { // as spreadsheets on old Macs write it
+		data = bytes.ReplaceAll(data, []byte("\r"), []byte("\n"))
+	}
 	comma, skipped := separator(data)
 	rows := &reader{data: data, comma: comma, breaks: breaks}
 	rows.resume(skipped)

@@ -46,6 +46,7 @@ func TestRead(t *testing.T) {
 		"open quote": {"a,b\n1,2\n\"x,2\ny,3\n", "a|b\n2 2:1=\"1\" 2:3=\"2\"\n3 line 3: a double quote opens a value " +
 			"and is not closed; inside quotes, a quote must be there twice (\"\")\n4 4:1=\"y\" 4:3=\"3\""},
 		"a row goes on": {"a,b\n1,\"2\n3\",,\n", "a|b\n2 2:1=\"1\" 2:3=\"2\\n3\""},
+		"old Mac":       {"a,b\r1,2\r3,4\r", "a|b\n2 2:1=\"1\" 2:3=\"2\"\n3 3:1=\"3\" 3:3=\"4\""},
 	} {
 		s, err := sheet.Read(strings.NewReader(c.in), sheet.Multiline)
 		if err != nil {
