@@ -6,12 +6,17 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 )
 
 // maxUIDLs bounds a file of UIDLs, in octets.
 const maxUIDLs = 256 << 20
 
-// UIDLs is a set of UIDLs, sorted.
+// ByGetmail stands behind a UIDL in a file of them if getmail wrote it: where the server
+// has "/", getmail remembers "-".
+const ByGetmail = " getmail"
+
+// UIDLs is a set of UIDLs, sorted, each as a line of a file has it.
 type UIDLs []string
 
 // NewUIDLs makes a set.
@@ -21,9 +26,13 @@ func NewUIDLs(list ...string) UIDLs {
 	return slices.Compact(sorted)
 }
 
-// Has reports whether a UIDL is in the set.
+// Has reports whether the UIDL of a message is in the set.
 func (u UIDLs) Has(uidl string) bool {
-	_, found := slices.BinarySearch(u, uidl)
+	return u.holds(uidl) || u.holds(strings.ReplaceAll(uidl, "/", "-")+ByGetmail)
+}
+
+func (u UIDLs) holds(line string) bool {
+	_, found := slices.BinarySearch(u, line)
 	return found
 }
 
@@ -49,13 +58,13 @@ func readUIDLs(path string) (UIDLs, error) {
 func parseUIDLs(data []byte) (UIDLs, error) {
 	var list []string
 	lines := bufio.NewScanner(bytes.NewReader(data))
-	lines.Buffer(nil, maxUIDL+2)
+	lines.Buffer(nil, maxUIDL+len(ByGetmail)+2)
 	number := 1
 	for ; lines.Scan(); number++ {
 		line := lines.Text()
 		switch {
 		case line == "":
-		case !usable(line):
+		case !UsableUIDL(line):
 			return nil, fmt.Errorf("line %d of the file is no UIDL; it must hold one UIDL a line, nothing else: "+
 				"popferry import --seen makes such a file of what fetchmail, getmail or mpop remembers", number)
 		default:
@@ -68,5 +77,6 @@ func parseUIDLs(data []byte) (UIDLs, error) {
 	return NewUIDLs(list...), nil
 }
 
-// UsableUIDL reports whether a message can have this UIDL, and a file of them hold it.
-func UsableUIDL(uidl string) bool { return usable(uidl) }
+// UsableUIDL reports whether a message can have this UIDL, with or without [ByGetmail]
+// behind it, and a file of them hold it.
+func UsableUIDL(uidl string) bool { return usable(strings.TrimSuffix(uidl, ByGetmail)) }

@@ -42,6 +42,21 @@ func TestUIDLFiles(t *testing.T) {
 	}
 }
 
+// TestUIDLsByGetmail: getmail remembers "-" for "/"; of others' lists "-" is what it is.
+func TestUIDLsByGetmail(t *testing.T) {
+	long := strings.Repeat("x", 1022) + "-x"
+	uidls, err := skipping(t, "a-b-c getmail\nd-e\nf\n"+long+" getmail\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for uidl, want := range map[string]bool{"a/b-c": true, "a/b/c": true, "a-b-c": true, "a-b/d": false, "d-e": true, "d/e": false, "f": true,
+		long: true} {
+		if uidls.Has(uidl) != want {
+			t.Errorf("%.20q: %v", uidl, !want)
+		}
+	}
+}
+
 // TestUIDLFilesOfOthers: of a file that holds something else nothing would ever match,
 // and all that was fetched would be copied again.
 func TestUIDLFilesOfOthers(t *testing.T) {

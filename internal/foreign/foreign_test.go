@@ -278,7 +278,7 @@ func TestSeen(t *testing.T) {
 	for file, want := range map[string]foreign.Seen{
 		"fetchids": {Host: "localhost", UIDLs: []string{"000000a1.uid,", "UID%41#;=[x]", "plain-3", "99fc1ae52349d05a-4"}},
 		"oldmail-127.0.0.1-41261-alice@oldisp.example": {Host: "127.0.0.1", Port: "41261",
-			UIDLs: []string{"000000a1.uid, \"odd\"", "99fc1ae52349d05a-4", "UID%41#;=[x]", "plain-3"}},
+			UIDLs: []string{"000000a1.uid, \"odd\"", "99fc1ae52349d05a-4 getmail", "UID%41#;=[x]", "plain-3 getmail"}},
 		"uidls": {Host: "127.0.0.1", UIDLs: []string{"000000a1.uid, \"odd\"", "99fc1ae52349d05a-4", "UID%41#;=[x]", "plain-3"}},
 	} {
 		f, err := os.Open(filepath.Join("testdata", file))
@@ -312,10 +312,11 @@ func TestRemember(t *testing.T) {
 		t.Fatal(err)
 	}
 	unknown := list.Remember([]foreign.Seen{
-		{User: "alice", Host: "label", UIDLs: []string{"1"}}, {User: "alice", Host: "POP.oldisp.example.", UIDLs: []string{"2", "a b", "\xff"}},
+		{User: "alice", Host: "label", UIDLs: []string{"1"}},
+		{User: "alice", Host: "POP.oldisp.example.", UIDLs: []string{"2", "a b", "\xff", "a-b getmail"}},
 		{User: "alice", Host: "other.example", UIDLs: []string{"3"}},
 	})
-	if len(unknown) != 1 || unknown[0].Host != "other.example" || len(list.Accounts[0].Seen) != 4 ||
+	if len(unknown) != 1 || unknown[0].Host != "other.example" || len(list.Accounts[0].Seen) != 5 ||
 		len(list.Accounts[1].Seen) != 0 {
 		t.Errorf("%+v, %+v", unknown, list.Accounts)
 	}
@@ -326,7 +327,7 @@ func TestRemember(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	var b strings.Builder
-	if err := list.Accounts[0].WriteSeen(&b); err != nil || b.String() != "1\n2\n" {
+	if err := list.Accounts[0].WriteSeen(&b); err != nil || b.String() != "1\n2\na-b getmail\n" {
 		t.Errorf("%q, %v", b.String(), err)
 	}
 }

@@ -81,6 +81,9 @@ func oldmailUIDLs(data []byte) (uidls []string, err error) {
 		if !found {
 			return fmt.Errorf("is no line of an oldmail file of getmail")
 		}
+		if strings.Contains(uidl, "-") {
+			uidl += plan.ByGetmail
+		}
 		uidls = append(uidls, uidl)
 		return nil
 	})
