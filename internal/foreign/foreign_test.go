@@ -387,8 +387,11 @@ func TestFetchmailNamesUsersAsTheyAre(t *testing.T) {
 	for _, c := range []struct {
 		of    foreign.Seen
 		known bool
-	}{{foreign.Seen{Host: "a.example", User: "b-c"}, false}, {foreign.Seen{Host: "a.example", Port: "995", User: "b-c"}, true}} {
-		list, err := foreign.Read("users.csv", "", strings.NewReader("source.host,source.username\na.example,b/c\n"))
+	}{
+		{foreign.Seen{Host: "a.example", User: "b-c-d\\"}, false},
+		{foreign.Seen{Host: "a.example", Port: "995", User: "b-c-d\\"}, true},
+	} {
+		list, err := foreign.Read("users.csv", "", strings.NewReader("source.host,source.username\na.example,b/:;c|d\\\n"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -230,8 +231,11 @@ func samePort(a, b string) bool {
 	return a == b || a == "" || slices.Contains(standard, a) && slices.Contains(standard, b)
 }
 
+// notInFileName is what getmail takes out of the name of a file (STRIP_CHAR_RE).
+var notInFileName = regexp.MustCompile(`[/:;<>|]+`)
+
 // inFileName is a user as getmail writes it into the name of a file.
-func inFileName(user string) string { return strings.NewReplacer("/", "-", ":", "-").Replace(user) }
+func inFileName(user string) string { return notInFileName.ReplaceAllString(user, "-") }
 
 // WriteSeen writes the UIDLs that were seen, one a line, as skip_uidls reads them. Those
 // that popferry takes for no UIDL are left out: no message will have one.
