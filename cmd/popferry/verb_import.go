@@ -179,8 +179,8 @@ func (a *app) remember(list *foreign.List, files []string, settings []foreign.Se
 			return err
 		}
 		for _, other := range list.Remember(seen, settings...) {
-			a.say("note: %s: %s of %s, which is in no account", fault.Escape(name), report.Count(len(other.UIDLs), "UIDL"),
-				fault.Escape(other.Place()))
+			a.say("note: %s: %s of %s, %s", fault.Escape(name), report.Count(len(other.UIDLs), "UIDL"),
+				fault.Escape(other.Place()), other.Left)
 		}
 	}
 	return nil

@@ -59,7 +59,8 @@ type Account struct {
 	// Seen are the UIDLs of mail that the other program has fetched.
 	Seen []string
 
-	secrets int // passwords for which Settle named a file
+	secrets int  // passwords for which Settle named a file
+	numbers bool // getmail told its messages apart by their numbers, for want of UIDLs
 }
 
 // Get returns the text of a key, or "".

@@ -332,6 +332,24 @@ func TestRemember(t *testing.T) {
 	}
 }
 
+// TestNumbersAreNoUIDLs: where getmail went by numbers, a server's UIDLs may look the same.
+func TestNumbersAreNoUIDLs(t *testing.T) {
+	for kind, taken := range map[string]bool{"BrokenUIDLPOP3SSLRetriever": false, "SimplePOP3SSLRetriever": true} {
+		list, accounts := convert(t, "getmailrc", "[retriever]\ntype="+kind+"\nserver=a.example\nusername=b\n")
+		seen, err := foreign.ReadSeen("oldmail-a.example-995-b", strings.NewReader("1\x001700000000\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := list.Remember(seen)
+		if said := len(left) == 1 && strings.Contains(left[0].Left, "BrokenUIDL"); said == taken || len(list.Accounts[0].Seen) == 1 != taken {
+			t.Errorf("%s: %+v, %q", kind, left, list.Accounts[0].Seen)
+		}
+		if noted := strings.Contains(accounts, "# getmail knew no UIDLs of this maildrop (BrokenUIDL"); noted == taken {
+			t.Errorf("%s:\n%s", kind, accounts)
+		}
+	}
+}
+
 // TestRememberWhose: of accounts that differ in little, each gets its own.
 func TestRememberWhose(t *testing.T) {
 	const table = "source.host,source.port,source.tls,source.username\n" +

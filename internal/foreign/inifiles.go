@@ -38,6 +38,9 @@ func (l *List) readGetmailrc(data []byte) error {
 	} else {
 		startTLS(a, "getmail")
 	}
+	if a.numbers = strings.HasPrefix(kind, "BrokenUIDL"); a.numbers {
+		a.note("getmail knew no UIDLs of this maildrop (%s): what it fetched and left there counts as new", kind)
+	}
 	if strings.Contains(kind, "Multidrop") {
 		a.note("getmail sorts this maildrop's mail by its envelope to several users; here all of it goes to one folder")
 	}

@@ -27,6 +27,8 @@ type Seen struct {
 	User, Host string
 	Port       string // of getmail, whose User is as inFileName writes it; else empty
 	UIDLs      []string
+	// Left says why Remember took nothing over.
+	Left string
 }
 
 // Place says where it was: "alice at pop.example".
@@ -164,18 +166,23 @@ func eachLine(data []byte, fn func(string) error) error {
 }
 
 // Remember gives the accounts of a list what was seen of their maildrops, and returns
-// what is of no account. Settings count where they are the same for all.
-func (l *List) Remember(all []Seen, settings ...Setting) (unknown []Seen) {
+// what is left: of no account, or no UIDLs. Settings count where they are the same for all.
+func (l *List) Remember(all []Seen, settings ...Setting) (left []Seen) {
 	defaults := defaultsOf(settings)
 	for _, s := range all {
 		a := s.of(l.Accounts, defaults)
-		if a == nil {
-			unknown = append(unknown, s)
+		switch {
+		case a == nil:
+			s.Left = "which is in no account"
+		case a.numbers && s.Port != "":
+			s.Left = "which is not taken over: getmail knows no UIDLs of it (BrokenUIDL), and what it fetched counts as new"
+		default:
+			a.Seen = append(a.Seen, s.UIDLs...)
 			continue
 		}
-		a.Seen = append(a.Seen, s.UIDLs...)
+		left = append(left, s)
 	}
-	return unknown
+	return left
 }
 
 // of returns the account that fits best, of several the first; nil if none does.
