@@ -36,18 +36,23 @@ lists (EmailAddress, UserName, Password). What a list does not say is given with
 for all accounts alike, or with {local} and {source.username} in it for each.
 
 --seen takes over what fetchmail (.fetchids), getmail (oldmail-*) or mpop (its uidls_file)
-remembers: such mail is left alone on POP3, so that changing over copies nothing again.`,
+remembers: such mail is left alone on POP3, so that changing over copies nothing again.
+Of getmail's files one --seen is enough for several.`,
 		Example: `  popferry import ~/.fetchmailrc --seen ~/.fetchids --set destination.host=imap.example.net
   popferry import users.csv --set source.host=pop.oldisp.example \
       --set destination.host=imap.example.net --set 'destination.username={local}@example.net'`,
 		Args: func(cmd *cobra.Command, files []string) error {
-			if len(files) > 0 {
+			if lists, _ := o.sort(files); len(lists) > 0 {
 				return nil
 			}
 			return fault.New(fault.Usage, "import needs the list to read").
 				WithHint("popferry import FILE; - is standard input")
 		},
-		RunE: func(cmd *cobra.Command, files []string) error { return a.importLists(o, files) },
+		RunE: func(cmd *cobra.Command, files []string) error {
+			lists, seen := o.sort(files)
+			o.seen = slices.Concat(o.seen, seen)
+			return a.importLists(o, lists)
+		},
 	}
 	f := cmd.Flags()
 	f.SortFlags = false
@@ -58,6 +63,19 @@ remembers: such mail is left alone on POP3, so that changing over copies nothing
 	f.BoolVar(&o.skipBad, "skip-bad", false, "leave out accounts that can't be used, instead of making nothing")
 	f.BoolVar(&o.force, "force", false, "replace the file, and lists of what was fetched, if they exist")
 	return cmd
+}
+
+// sort tells lists from what getmail remembers: of "--seen oldmail-*" the shell makes
+// several words, of which --seen takes the first.
+func (o importOptions) sort(files []string) (lists, seen []string) {
+	for _, name := range files {
+		if o.format == "" && foreign.IsOldmail(name) {
+			seen = append(seen, name)
+		} else {
+			lists = append(lists, name)
+		}
+	}
+	return lists, seen
 }
 
 func (a *app) importLists(o importOptions, files []string) error {

@@ -332,6 +332,15 @@ func TestRemember(t *testing.T) {
 	}
 }
 
+func TestIsOldmail(t *testing.T) {
+	for name, want := range map[string]bool{"/home/a/.getmail/oldmail-pop.a.example-995-b-c": true, "oldmail-users.csv": false,
+		"fetchids-995-a": false} {
+		if foreign.IsOldmail(name) != want {
+			t.Errorf("%s: %v", name, !want)
+		}
+	}
+}
+
 // TestNumbersAreNoUIDLs: where getmail went by numbers, a server's UIDLs may look the same.
 func TestNumbersAreNoUIDLs(t *testing.T) {
 	for kind, taken := range map[string]bool{"BrokenUIDLPOP3SSLRetriever": false, "SimplePOP3SSLRetriever": true} {

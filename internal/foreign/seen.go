@@ -60,6 +60,12 @@ func ReadSeen(name string, r io.Reader) ([]Seen, error) {
 	return fetchids(data)
 }
 
+// IsOldmail reports whether a file is named as getmail names those that ReadSeen reads.
+func IsOldmail(name string) bool {
+	_, err := oldmail(filepath.Base(name), nil)
+	return strings.HasPrefix(filepath.Base(name), "oldmail-") && err == nil
+}
+
 // oldmail is a line a message, its UIDL and a time with a NUL between them. Whose it is
 // says the name of the file.
 func oldmail(base string, data []byte) ([]Seen, error) {
