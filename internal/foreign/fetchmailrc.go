@@ -49,6 +49,7 @@ type fetchmailrc struct {
 	server, base fetchmailServer
 	// user is the one whose options are read, common what defaults say for all.
 	user, common *Account
+	users        int // of this entry, so far
 }
 
 // fetchmailServer is what is said of a server.
@@ -56,6 +57,7 @@ type fetchmailServer struct {
 	poll, via, protocol, service, auth string
 	skip                               bool
 	line                               int
+	bad                                *Mistake // what is wrong with it, and so with its users
 }
 
 func (r *fetchmailrc) done() bool { return r.at >= len(r.tokens) }
@@ -93,16 +95,39 @@ func (r *fetchmailrc) entry() error {
 	default:
 		return fmt.Errorf("here should be poll, skip, defaults or set")
 	}
-	r.user = nil
-	for !r.done() && !r.tokens[r.at].is("poll", "server", "skip", "defaults", "set") {
+	r.user, r.users = nil, 0
+	for !r.done() && !r.tokens[r.at].is(entries...) {
 		if err := r.option(); err != nil {
-			return err
+			r.fail(err)
 		}
 	}
 	if r.server.poll == "" {
 		r.base, r.common = r.server, r.user
+		return nil
 	}
-	return r.finish()
+	if r.users == 0 {
+		r.begin(r.server.line) // defaults may have said all
+	}
+	r.finish()
+	return nil
+}
+
+// fail leaves out the user whose options have a mistake; the others go on. What is said
+// of a server, or in defaults, is for all of its users. Of what is left out anyway nothing
+// is wrong.
+func (r *fetchmailrc) fail(err error) {
+	m := asMistake(r.line, err)
+	switch {
+	case r.server.why() != "":
+	case r.users > 0 && r.server.poll != "":
+		r.list.add(m)
+		r.user = nil
+	case r.server.bad == nil:
+		r.server.bad = m
+	}
+	for !r.done() && !r.tokens[r.at].is("user", "username") && !r.tokens[r.at].is(entries...) {
+		r.at++
+	}
 }
 
 // global passes over a setting of the whole program.
@@ -119,7 +144,7 @@ func (r *fetchmailrc) global() error {
 	case name.is("daemon", "postmaster", "logfile", "pidfile", "idfile", "properties"):
 		_, err := r.argument(name.text)
 		return err
-	case name.is("bouncemail", "spambounce", "softbounce", "syslog", "invisible", "showdots"):
+	case name.is("bouncemail", "spambounce", "softbounce", "syslog", "invisible", "showdots", "nobouncemail", "nospambounce"):
 		return nil
 	}
 	return fmt.Errorf("an unknown setting follows set")
@@ -127,72 +152,72 @@ func (r *fetchmailrc) global() error {
 
 // recover goes on with the next entry.
 func (r *fetchmailrc) recover() {
-	for !r.done() && !r.tokens[r.at].is("poll", "server", "skip", "defaults", "set") {
+	for !r.done() && !r.tokens[r.at].is(entries...) {
 		r.at++
 	}
 }
 
-// Options by what follows them. What is in none is unknown.
+// entries are the words with which one begins.
+var entries = []string{"poll", "server", "skip", "defaults", "set"}
+
+// Options by what follows them (rcfile_l.l and rcfile_y.y of fetchmail). What is in none
+// is unknown.
 var (
-	noise = []string{"and", "with", "has", "wants", "options", "there", "here"}
-	flags = []string{"uidl", "dns", "checkalias", "tracepolls", "fetchall", "rewrite", "stripcr", "forcecr",
-		"pass8bits", "dropstatus", "dropdelivered", "mimedecode", "idle", "flush", "limitflush", "sslcertck", "envelope"}
-	oneValue = []string{"timeout", "interval", "envelope", "qvirtual", "interface", "monitor", "plugin", "plugout",
-		"principal", "esmtpname", "esmtppassword", "bad-header", "badheader", "sslcertpath", "sslfingerprint", "sslproto",
-		"sslcommonname", "smtpaddress", "smtpname", "antispam", "mda", "bsmtp", "lmtp", "preconnect", "postconnect",
-		"limit", "warnings", "batchlimit", "fetchlimit", "fetchsizelimit", "fastuidl", "expunge", "properties", "retrieve-error"}
-	listValue = []string{"aka", "localdomains", "local", "is", "to", "smtphost", "smtp", "fetchdomains", "folder"}
+	noise       = []string{"and", "with", "has", "wants", "options", "there", "here"}
+	serverFlags = []string{"uidl", "dns", "checkalias", "tracepolls"}
+	userFlags   = []string{"ssl", "keep", "fetchall", "rewrite", "stripcr", "forcecr", "pass8bits", "pass8", "dropstatus",
+		"dropdelivered", "mimedecode", "mimedec", "idle", "forceidle", "flush", "limitflush", "sslcertck", "lmtp"}
+	// serverWords are options of a server that are taken over, serverValues the others.
+	serverWords  = []string{"via", "proto", "protocol", "port", "service", "auth", "authenticate", "preauth", "preauthenticate"}
+	serverValues = []string{"timeout", "idletimeout", "interval", "envelope", "qvirtual", "interface", "monitor", "plugin",
+		"plugout", "principal", "esmtpname", "esmtppassword", "bad-header", "badheader", "retrieve-error"}
+	serverLists = []string{"aka", "localdomains", "local"}
+	// userWords and userValues likewise.
+	userWords  = []string{"pass", "password", "sslcertfile", "sslcert", "sslkey", "is", "to"}
+	userValues = []string{"sslcertpath", "sslfingerprint", "sslproto", "sslcommonname", "smtpaddress", "smtpname", "mda",
+		"bsmtp", "preconnect", "pre", "postconnect", "post", "limit", "warnings", "batchlimit", "fetchlimit", "fetchsizelimit",
+		"fastuidl", "expunge", "properties"}
+	userLists = []string{"smtphost", "smtp", "fetchdomains", "folder", "folders", "antispam"}
 	// said are options that change what arrives where, so that a note is due.
-	said = []string{"plugin", "preconnect", "limit", "sslfingerprint", "interface"}
+	said = []string{"plugin", "preconnect", "pre", "limit", "sslfingerprint", "interface"}
 )
+
+// ofUser and ofServer report whose option a word is.
+func (t token) ofUser() bool {
+	return t.is(userWords...) || t.is(userValues...) || t.is(userLists...) || t.plain().is(userFlags...)
+}
+
+func (t token) ofServer() bool {
+	return t.is(serverWords...) || t.is(serverValues...) || t.is(serverLists...) || t.plain().is(serverFlags...) || t.is("noenvelope")
+}
+
+// plain is a flag without the "no" that is written together with it.
+func (t token) plain() token {
+	if off := strings.TrimPrefix(strings.ToLower(t.text), "no"); slices.Contains(userFlags, off) || slices.Contains(serverFlags, off) {
+		t.text = off
+	}
+	return t
+}
 
 // option reads one option of a server or of a user.
 func (r *fetchmailrc) option() error {
 	t := r.next()
+	if t.is("no") && !r.done() {
+		t = r.next()
+		t.text = "no" + t.text
+	}
 	switch {
 	case t.is(noise...):
 		return nil
-	case t.is("no") && !r.done():
-		return r.negated()
 	case t.is("user", "username"):
 		return r.startUser(t.line)
-	case r.user == nil && (t.is(serverOptions...)):
+	case t.ofServer() && (r.users == 0 || r.server.poll == ""):
 		return r.serverOption(t)
-	case (r.user != nil || r.server.poll == "") && t.is("pass", "password", "ssl", "sslcertfile", "sslcert", "sslkey", "keep"):
-		return r.userOption(t)
-	}
-	return r.other(t)
-}
-
-func (r *fetchmailrc) negated() error {
-	t := r.next()
-	if t.is("ssl") && r.user != nil {
-		r.user.unset("source.tls")
-	}
-	if t.is(flags...) || t.is("ssl", "keep") {
-		return nil
-	}
-	return fmt.Errorf("an unknown option follows no")
-}
-
-// other passes over what popferry does in its own way, or not at all.
-func (r *fetchmailrc) other(t token) error {
-	name := strings.ToLower(t.text)
-	if t.is(said...) && r.user != nil {
-		r.user.note("%s is not taken over", name)
-	}
-	switch {
-	case t.is("nokeep"), t.is(flags...) && name != "envelope":
-		return nil
-	case t.is(oneValue...):
-		_, err := r.argument(name)
-		return err
-	case t.is(listValue...):
-		if r.user != nil && (name == "is" || name == "to") {
-			r.localUsers()
-			return nil
+	case t.ofUser():
+		if r.user == nil {
+			r.begin(t.line)
 		}
-		return r.values(name)
+		return r.userOption(t)
 	case t.quoted:
 		return fmt.Errorf("a value stands where an option should be")
 	}
@@ -202,40 +227,46 @@ func (r *fetchmailrc) other(t token) error {
 // values passes over a list: what is no keyword, and at least one.
 func (r *fetchmailrc) values(option string) error {
 	_, err := r.argument(option)
-	for err == nil && !r.done() && !r.known(r.tokens[r.at]) {
+	for err == nil && !r.done() && !r.tokens[r.at].known() {
 		r.at++
 	}
 	return err
 }
 
-// localUsers reads whom mail is delivered to. More than one means that fetchmail sorts
-// it by its headers.
-func (r *fetchmailrc) localUsers() {
-	count := 0
-	for !r.done() && (count == 0 || !r.known(r.tokens[r.at])) {
-		r.at++
+// localUsers reads whom mail is delivered to: of "is NAME there", who it is on the server.
+// More than one means that fetchmail sorts mail by its headers.
+func (r *fetchmailrc) localUsers() error {
+	first, err := r.argument("is")
+	count := 1
+	for ; err == nil && !r.done() && !r.tokens[r.at].known(); r.at++ {
 		count++
 	}
-	if count > 1 {
+	switch {
+	case count == 1 && !r.done() && r.tokens[r.at].is("there"):
+		r.user.set("source.username", first)
+	case count > 1 || first == "*":
 		r.user.note("fetchmail sorts this maildrop's mail by its headers to several users; here all of it goes to one folder")
 	}
+	return err
 }
 
-var serverOptions = []string{"via", "proto", "protocol", "port", "service", "auth", "authenticate"}
-
-func (r *fetchmailrc) known(t token) bool {
-	for _, words := range [][]string{noise, flags, oneValue, listValue, serverOptions,
-		{"no", "user", "username", "pass", "password", "ssl", "sslcertfile", "sslcert", "sslkey", "keep", "nokeep",
-			"poll", "server", "skip", "defaults", "set"}} {
-		if t.is(words...) {
-			return true
-		}
-	}
-	return false
+// known reports a keyword, which ends a list.
+func (t token) known() bool {
+	return t.is(noise...) || t.is(entries...) || t.is("no", "user", "username") || t.ofUser() || t.ofServer()
 }
 
 func (r *fetchmailrc) serverOption(t token) error {
+	switch {
+	case t.is(serverLists...):
+		return r.values(t.text)
+	case t.is("noenvelope") || t.plain().is(serverFlags...):
+		return nil
+	}
+	number := !r.done() && !r.tokens[r.at].quoted
 	value, err := r.argument(t.text)
+	if isNumber := strings.Trim(value, "0123456789") == ""; t.is("envelope") && number && isNumber && err == nil {
+		_, err = r.argument("envelope") // the first says how many to pass over
+	}
 	switch {
 	case t.is("via"):
 		r.server.via = value
@@ -243,61 +274,96 @@ func (r *fetchmailrc) serverOption(t token) error {
 		r.server.protocol = strings.ToLower(value)
 	case t.is("port", "service"):
 		r.server.service = value
-	default:
+	case t.is(serverWords...):
 		r.server.auth = strings.ToLower(value)
 	}
 	return err
 }
 
-func (r *fetchmailrc) startUser(line int) error {
-	if err := r.finish(); err != nil {
-		return err
-	}
-	name, err := r.argument("user")
+// begin starts a user with what defaults say.
+func (r *fetchmailrc) begin(line int) {
 	r.user = &Account{Line: line}
-	if r.common != nil {
+	r.users++
+	if r.common != nil && r.server.poll != "" {
 		r.user.Values, r.user.Notes = slices.Clone(r.common.Values), slices.Clone(r.common.Notes)
+	}
+}
+
+// startUser reads who it is on the server, or, before "here", on this machine.
+func (r *fetchmailrc) startUser(line int) error {
+	r.finish()
+	r.begin(line)
+	name, err := r.argument("user")
+	names := r.at
+	for names < len(r.tokens) && !r.tokens[names].known() {
+		names++
+	}
+	if names < len(r.tokens) && r.tokens[names].is("here") {
+		r.at = names
+		return err
 	}
 	r.user.set("source.username", name)
 	return err
 }
 
 func (r *fetchmailrc) userOption(t token) error {
-	if r.user == nil {
-		r.user = &Account{} // of defaults
+	name := strings.ToLower(t.text)
+	if t.is(said...) {
+		r.user.note("%s is not taken over", name)
 	}
-	if t.is("ssl") {
-		r.user.set("source.tls", "implicit")
-		return nil
-	}
-	if t.is("keep") {
-		return nil
-	}
-	value, err := r.argument(t.text)
 	switch {
-	case t.is("sslcertfile"):
-		r.user.set("source.tls_ca", value)
-	case t.is("sslcert", "sslkey"):
-		r.user.note("the client certificate is not taken over; see tls_cert")
-	default:
-		r.user.set("source.password", value)
+	case t.is("ssl"):
+		r.user.set("source.tls", "implicit")
+	case t.is("nossl"):
+		r.user.unset("source.tls")
+	case t.is("is", "to"):
+		return r.localUsers()
+	case t.is(userLists...):
+		return r.values(name)
+	case t.is(userWords...), t.is(userValues...):
+		value, err := r.argument(name)
+		r.take(name, value)
+		return err
 	}
-	return err
+	return nil
+}
+
+// take takes over the value of an option, if it can be.
+func (r *fetchmailrc) take(option, value string) {
+	switch option {
+	case "pass", "password":
+		r.user.set("source.password", value)
+	case "sslcertfile":
+		r.user.set("source.tls_ca", value)
+	case "sslcert", "sslkey":
+		r.user.note("the client certificate is not taken over; see tls_cert")
+	}
+}
+
+// why says why a server's users are left out, or "".
+func (s fetchmailServer) why() string {
+	switch {
+	case s.skip:
+		return "fetchmail did not poll this one (skip)"
+	case s.protocol != "" && s.protocol != "pop3" && s.protocol != "apop" && s.protocol != "auto":
+		return "the protocol is not POP3"
+	}
+	return ""
 }
 
 // finish adds the user whose options were read.
-func (r *fetchmailrc) finish() error {
+func (r *fetchmailrc) finish() {
 	a, s := r.user, r.server
 	r.user = nil
 	switch {
 	case a == nil || s.poll == "":
-		return nil
-	case s.skip:
-		r.list.skip(a.Line, "fetchmail did not poll this one (skip)")
-		return nil
-	case s.protocol != "" && s.protocol != "pop3" && s.protocol != "apop" && s.protocol != "auto":
-		r.list.skip(a.Line, "the protocol is not POP3")
-		return nil
+		return
+	case s.why() != "":
+		r.list.skip(a.Line, s.why())
+		return
+	case s.bad != nil:
+		r.list.bad(a.Line, "what line %d says for this user cannot be read: %s", s.bad.Line, s.bad.Text)
+		return
 	}
 	a.Hosts = []string{s.poll, s.via}
 	a.set("source.host", s.poll)
@@ -313,7 +379,6 @@ func (r *fetchmailrc) finish() error {
 	}
 	auth(a, s.auth)
 	r.list.Accounts = append(r.list.Accounts, a)
-	return nil
 }
 
 // port takes a number, or the name of a service (services(5)).
@@ -335,7 +400,7 @@ func startTLS(a *Account, program string) {
 
 // auth maps the words that programs have for ways to sign in; others mean auto.
 func auth(a *Account, word string) {
-	words := map[string]string{"cram-md5": "cram-md5", "apop": "apop", "plain": "plain", "external": "external",
+	words := map[string]string{"cram-md5": "cram-md5", "cram": "cram-md5", "apop": "apop", "plain": "plain", "external": "external",
 		"scram-sha-1": "scram-sha-1", "scram-sha-256": "scram-sha-256", "oauthbearer": "oauthbearer", "xoauth2": "xoauth2"}
 	if known := words[strings.ToLower(word)]; known != "" && a.Get("source.auth") == "" {
 		a.set("source.auth", known)

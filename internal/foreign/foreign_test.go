@@ -85,6 +85,44 @@ poll pop.oldisp.example user alice pass own
     source: {host: pop.oldisp.example, tls: starttls, tls_ca: "/etc/ca.pem", username: bob, password: common}
     destination: {username: bob` + secrets + `bob-destination}}
 `, nil},
+		"fetchmail's words": {"fetchmailrc", `
+set nobouncemail
+set no spambounce
+poll pop.a.example proto pop3 envelope 2 "Delivered-To:" nodns nouidl no checkalias preauth cram
+   user alice pass a norewrite nofetchall noidle antispam 571,550 lmtp ssl
+   user bob pass b smtphost h1 h2 lmtp
+   user carol pass c no ssl nokeep pass8 no mimedec pre "x"
+   is erin here
+poll pop.b.example noenvelope localdomains b.example c.example proto pop3 pass d is dave there ssl
+poll pop.c.example proto pop3 user joe jim here is frank there pass f ssl to * here
+`, `  - name: alice
+    source: {host: pop.a.example, tls: implicit, username: alice, password: a, auth: cram-md5}
+    destination: {username: alice` + secrets + `alice-destination}}
+  # fetchmail may have sent this password in clear text; popferry wants STLS
+  - name: bob
+    source: {host: pop.a.example, tls: starttls, username: bob, password: b, auth: cram-md5}
+    destination: {username: bob` + secrets + `bob-destination}}
+  # pre is not taken over
+  # fetchmail may have sent this password in clear text; popferry wants STLS
+  - name: carol
+    source: {host: pop.a.example, tls: starttls, username: carol, password: c, auth: cram-md5}
+    destination: {username: carol` + secrets + `carol-destination}}
+  - name: dave
+    source: {host: pop.b.example, tls: implicit, username: dave, password: d}
+    destination: {username: dave` + secrets + `dave-destination}}
+  # fetchmail sorts this maildrop's mail by its headers to several users; here all of it goes to one folder
+  - name: frank
+    source: {host: pop.c.example, tls: implicit, username: frank, password: f}
+    destination: {username: frank` + secrets + `frank-destination}}
+`, nil},
+		"fetchmail's defaults say all": {"fetchmailrc", "defaults proto pop3 user alice pass x ssl\npoll pop.a.example\npoll pop.b.example\n",
+			`  - name: alice
+    source: {host: pop.a.example, tls: implicit, username: alice, password: x}
+    destination: {username: alice` + secrets + `alice-destination}}
+  - name: alice@pop.b.example
+    source: {host: pop.b.example, tls: implicit, username: alice, password: x}
+    destination: {username: alice` + secrets + `alice@pop.b.example-destination}}
+`, nil},
 		"getmail": {"getmailrc-alice", `
 [retriever]
 type = SimplePOP3SSLRetriever
@@ -222,6 +260,16 @@ func TestBadAccounts(t *testing.T) {
 			[]string{"users.csv:3: the row has 2 columns", "users.csv:4: source.port must be a whole number", "users.csv:5: the name is taken"}, 1},
 		"fetchmail": {"fetchmailrc", "poll a.example proto pop3 user a pass a sowhat\npoll b.example proto pop3 user b pass b\npoll c.example proto pop3 user \"d\ne\" pass c\n",
 			[]string{"fetchmailrc:1: there is an unknown option", "fetchmailrc:3: source.username contains a line break"}, 1},
+		"one user": {"fetchmailrc", "poll a.example proto pop3\n user a pass a\n user b pass b sowhat 1\n user c pass c\n",
+			[]string{"fetchmailrc:3: there is an unknown option"}, 2},
+		"a server": {"fetchmailrc", "poll a.example sowhat proto pop3\n user a pass a\n user b pass b\npoll c.example user c pass c\n",
+			[]string{"fetchmailrc:2: what line 1 says for this user cannot be read: there is an unknown option",
+				"fetchmailrc:3: what line 1 says"}, 1},
+		"defaults": {"fetchmailrc", "defaults\n ssl sowhat\npoll a.example user a pass a\npoll b.example user b pass b\n",
+			[]string{"fetchmailrc:3: what line 2 says for this user", "fetchmailrc:4: what line 2 says"}, 0},
+		"no user": {"fetchmailrc", "poll a.example proto pop3 user x here pass a\npoll b.example user b pass b\n",
+			[]string{"fetchmailrc:1: source.username is missing"}, 1},
+		"not wanted": {"fetchmailrc", "poll a.example proto imap user a sowhat\npoll b.example user b pass b\n", nil, 1},
 		"one line": {"fetchmailrc", "poll a.example proto pop3 user \"d\\ne\" pass c user f pass c\n",
 			[]string{"fetchmailrc:1: source.username contains a line break"}, 1},
 		"set":      {"fetchmailrc", "poll a.example proto pop3 user a pass a\nset", []string{"fetchmailrc:2: nothing follows set"}, 1},
