@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -58,6 +59,7 @@ type fetchmailServer struct {
 	skip                               bool
 	line                               int
 	bad                                *Mistake // what is wrong with it, and so with its users
+	notes                              []string // what of it is not taken over
 }
 
 func (r *fetchmailrc) done() bool { return r.at >= len(r.tokens) }
@@ -179,7 +181,8 @@ var (
 		"fastuidl", "expunge", "properties"}
 	userLists = []string{"smtphost", "smtp", "fetchdomains", "folder", "folders", "antispam"}
 	// said are options that change what arrives where, so that a note is due.
-	said = []string{"plugin", "preconnect", "pre", "limit", "sslfingerprint", "interface"}
+	said = []string{"plugin", "preconnect", "pre", "postconnect", "post", "limit", "sslfingerprint", "interface", "principal",
+		"sslcommonname", "sslcertpath", "folder", "folders"}
 )
 
 // ofUser and ofServer report whose option a word is.
@@ -256,28 +259,43 @@ func (t token) known() bool {
 }
 
 func (r *fetchmailrc) serverOption(t token) error {
+	if t.is(said...) {
+		r.server.notes = append(slices.Clip(r.server.notes), strings.ToLower(t.text))
+	}
 	switch {
 	case t.is(serverLists...):
 		return r.values(t.text)
 	case t.is("noenvelope") || t.plain().is(serverFlags...):
 		return nil
 	}
-	number := !r.done() && !r.tokens[r.at].quoted
-	value, err := r.argument(t.text)
-	if isNumber := strings.Trim(value, "0123456789") == ""; t.is("envelope") && number && isNumber && err == nil {
-		_, err = r.argument("envelope") // the first says how many to pass over
-	}
-	switch {
-	case t.is("via"):
-		r.server.via = value
-	case t.is("proto", "protocol"):
-		r.server.protocol = strings.ToLower(value)
-	case t.is("port", "service"):
-		r.server.service = value
-	case t.is(serverWords...):
-		r.server.auth = strings.ToLower(value)
-	}
+	value, err := r.serverValue(t)
+	r.server.take(strings.ToLower(t.text), value)
 	return err
+}
+
+// serverValue takes the value of an option. That of envelope may have a number before it,
+// of headers to pass over.
+func (r *fetchmailrc) serverValue(t token) (string, error) {
+	counts := t.is("envelope") && !r.done() && !r.tokens[r.at].quoted
+	value, err := r.argument(t.text)
+	if counts && err == nil && strings.Trim(value, "0123456789") == "" {
+		return r.argument(t.text)
+	}
+	return value, err
+}
+
+// take takes over the value of an option, if it can be.
+func (s *fetchmailServer) take(option, value string) {
+	switch option {
+	case "via":
+		s.via = value
+	case "proto", "protocol":
+		s.protocol = strings.ToLower(value)
+	case "port", "service":
+		s.service = value
+	case "auth", "authenticate", "preauth", "preauthenticate":
+		s.auth = strings.ToLower(value)
+	}
 }
 
 // begin starts a user with what defaults say.
@@ -309,13 +327,15 @@ func (r *fetchmailrc) startUser(line int) error {
 func (r *fetchmailrc) userOption(t token) error {
 	name := strings.ToLower(t.text)
 	if t.is(said...) {
-		r.user.note("%s is not taken over", name)
+		r.user.note(notTaken, name)
 	}
 	switch {
 	case t.is("ssl"):
 		r.user.set("source.tls", "implicit")
 	case t.is("nossl"):
 		r.user.unset("source.tls")
+	case t.is("nosslcertck"):
+		r.user.note(checkedHere)
 	case t.is("is", "to"):
 		return r.localUsers()
 	case t.is(userLists...):
@@ -336,7 +356,7 @@ func (r *fetchmailrc) take(option, value string) {
 	case "sslcertfile":
 		r.user.set("source.tls_ca", value)
 	case "sslcert", "sslkey":
-		r.user.note("the client certificate is not taken over; see tls_cert")
+		r.user.note(noCertificate)
 	}
 }
 
@@ -365,12 +385,18 @@ func (r *fetchmailrc) finish() {
 		r.list.bad(a.Line, "what line %d says for this user cannot be read: %s", s.bad.Line, s.bad.Text)
 		return
 	}
-	a.Hosts = []string{s.poll, s.via}
-	a.set("source.host", s.poll)
-	if s.via != "" {
-		a.Values[len(a.Values)-1].Text = s.via
+	s.complete(a)
+	r.list.Accounts = append(r.list.Accounts, a)
+}
+
+// complete gives a user what is said of the server.
+func (s fetchmailServer) complete(a *Account) {
+	for _, name := range s.notes {
+		a.note(notTaken, name)
 	}
-	r.port(a, s.service)
+	a.Hosts = []string{s.poll, s.via}
+	a.set("source.host", cmp.Or(s.via, s.poll))
+	s.port(a)
 	if a.Get("source.tls") == "" {
 		startTLS(a, "fetchmail")
 	}
@@ -378,17 +404,16 @@ func (r *fetchmailrc) finish() {
 		a.set("source.auth", "apop")
 	}
 	auth(a, s.auth)
-	r.list.Accounts = append(r.list.Accounts, a)
 }
 
 // port takes a number, or the name of a service (services(5)).
-func (r *fetchmailrc) port(a *Account, service string) {
-	switch strings.ToLower(service) {
+func (s fetchmailServer) port(a *Account) {
+	switch strings.ToLower(s.service) {
 	case "", "pop3", "110":
 	case "pop3s", "995":
 		a.set("source.tls", "implicit")
 	default:
-		a.set("source.port", service)
+		a.set("source.port", s.service)
 	}
 }
 
@@ -402,8 +427,13 @@ func startTLS(a *Account, program string) {
 func auth(a *Account, word string) {
 	words := map[string]string{"cram-md5": "cram-md5", "cram": "cram-md5", "apop": "apop", "plain": "plain", "external": "external",
 		"scram-sha-1": "scram-sha-1", "scram-sha-256": "scram-sha-256", "oauthbearer": "oauthbearer", "xoauth2": "xoauth2"}
-	if known := words[strings.ToLower(word)]; known != "" && a.Get("source.auth") == "" {
+	quiet := []string{"", "any", "password", "on", "user", "login", "ssh", "implicit"} // nothing that auto would not do
+	switch known := words[strings.ToLower(word)]; {
+	case a.Get("source.auth") != "":
+	case known != "":
 		a.set("source.auth", known)
+	case !slices.Contains(quiet, strings.ToLower(word)):
+		a.note(notTaken, "auth "+word)
 	}
 }
 

@@ -91,6 +91,13 @@ func (a *Account) unset(key string) {
 	a.Values = slices.DeleteFunc(a.Values, func(v Value) bool { return v.Key == key })
 }
 
+// Notes that are due of several programs.
+const (
+	notTaken      = "%s is not taken over"
+	noCertificate = "the client certificate is not taken over; see tls_cert"
+	checkedHere   = "certificates went unchecked; popferry checks them: see tls_ca and tls_pin"
+)
+
 func (a *Account) note(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if !slices.Contains(a.Notes, text) {

@@ -167,9 +167,11 @@ account default : work
 		"imapsync": {"list.txt", `# host1;user1;password1;host2;user2;password2
 pop.oldisp.example;alice;s3;imap.example.net;alice@example.net;"new"
 pop.oldisp.example;bob;b b;imap.example.net;bob@example.net;true;--automap;
-`, `  - name: alice
+`, `  # imapsync reads this mailbox over IMAP, popferry over POP3: check that this host has it
+  - name: alice
     source: {host: pop.oldisp.example, username: alice, password: s3}
     destination: {host: imap.example.net, username: alice@example.net, password: "\"new\""}
+  # imapsync reads this mailbox over IMAP, popferry over POP3: check that this host has it
   # options of imapsync at the end of the line are not taken over
   - name: bob
     source: {host: pop.oldisp.example, username: bob, password: "b b"}
@@ -202,6 +204,36 @@ pop.oldisp.example;bob;b b;imap.example.net;bob@example.net;true;--automap;
 				t.Errorf("left out: %v", list.Skipped)
 			}
 		})
+	}
+}
+
+// TestNotTakenOver: what an account loses is a comment at it, whoever said it.
+func TestNotTakenOver(t *testing.T) {
+	const certificate, unchecked = "the client certificate is not taken over; see tls_cert", "certificates went unchecked"
+	for file, c := range map[string]struct {
+		in   string
+		want []string
+	}{
+		"fetchmailrc": {"defaults proto pop3 principal x\npoll a.example plugin p interface i\n user b pass c ssl folder f sslcommonname n " +
+			"sslcertpath /p sslfingerprint ff limit 5 pre x post y sslkey k no sslcertck",
+			[]string{"principal", "plugin", "interface", "folder", "sslcommonname", "sslcertpath", "sslfingerprint", "limit", "pre", "post",
+				certificate, unchecked}},
+		"getmailrc": {"[retriever]\ntype=SimplePOP3SSLRetriever\nserver=a.example\nusername=b\nkeyfile=k\ncertfile=c\nssl_version=x\n" +
+			"ssl_fingerprints=('ff',)\nssl_cert_hostname=h\nssl_ciphers=c\n[options]\nmax_message_size=5\n",
+			[]string{certificate, "ssl_fingerprints", "ssl_cert_hostname", "ssl_version", "ssl_ciphers", "max_message_size"}},
+		"mpoprc": {"account a\nhost a.example\nuser b\ntls on\ntls_starttls off\nauth gssapi\ntls_host_override h\ntls_key_file k\ntls_cert_file c\n" +
+			"socket /s\ntls_certcheck off\ntls_fingerprint ff\ntls_crl_file f\ntls_priorities p\nskipsize 5\n",
+			[]string{"tls_host_override", certificate, "socket", unchecked, "tls_fingerprint", "tls_crl_file", "tls_priorities", "skipsize", "auth gssapi"}},
+	} {
+		_, got := convert(t, file, c.in)
+		for _, want := range c.want {
+			if !strings.Contains(got, "  # "+want) {
+				t.Errorf("%s: no word of %s:\n%s", file, want, got)
+			}
+		}
+		if n := strings.Count(got, "  # "); n != len(c.want) {
+			t.Errorf("%s: %d notes, want %d:\n%s", file, n, len(c.want), got)
+		}
 	}
 }
 

@@ -50,6 +50,8 @@ func (l *List) readGetmailrc(data []byte) error {
 	if from["use_xoauth2"] != "" {
 		a.set("source.auth", "xoauth2")
 	}
+	a.noteLost(from, "keyfile", "certfile", "ssl_fingerprints", "ssl_cert_hostname", "ssl_version", "ssl_ciphers")
+	a.noteLost(sections["options"], "max_message_size")
 	for _, section := range slices.Sorted(maps.Keys(sections)) {
 		if strings.HasPrefix(section, "filter") {
 			a.note("the filters are not taken over")
@@ -57,6 +59,19 @@ func (l *List) readGetmailrc(data []byte) error {
 	}
 	l.Accounts = append(l.Accounts, a)
 	return nil
+}
+
+// noteLost notes which of some settings the other program has a value for.
+func (a *Account) noteLost(from map[string]string, names ...string) {
+	for _, name := range names {
+		switch {
+		case from[name] == "":
+		case slices.Contains([]string{"keyfile", "certfile", "tls_key_file", "tls_cert_file"}, name):
+			a.note(noCertificate)
+		default:
+			a.note(notTaken, name)
+		}
+	}
 }
 
 var quotedWord = regexp.MustCompile(`"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'`)
@@ -218,11 +233,11 @@ func (r *mpoprc) account(name string) {
 		a.set("source.tls_ca", trust)
 	}
 	auth(a, from["auth"])
-	for _, lost := range []string{"tls_fingerprint", "filter", "killsize", "skipsize", "proxy_host", "source_ip", "tls_cert_file"} {
-		if from[lost] != "" {
-			a.note("%s is not taken over", lost)
-		}
+	if from["tls_certcheck"] == "off" {
+		a.note(checkedHere)
 	}
+	a.noteLost(from, "tls_fingerprint", "tls_host_override", "tls_crl_file", "tls_priorities", "tls_key_file", "tls_cert_file",
+		"filter", "killsize", "skipsize", "socket", "proxy_host", "source_ip")
 	r.list.Accounts = append(r.list.Accounts, a)
 }
 

@@ -81,6 +81,7 @@ func (l *List) readImapsync(data []byte) error {
 			continue
 		}
 		a := &Account{Line: number}
+		a.note("imapsync reads this mailbox over IMAP, popferry over POP3: check that this host has it")
 		for i, key := range []string{"host", "username", "password"} {
 			a.set("source."+key, fields[i])
 			a.set("destination."+key, fields[i+3])
