@@ -6,14 +6,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"gopkg.in/yaml.v3"
 )
 
 // crossCheck finds what is wrong between accounts, and between the two sides of
 // one.
 type crossCheck struct {
 	d       *decoder
-	names   map[string]string // where, by name
-	sources map[mailbox]string
+	names   map[string]*yaml.Node // the account, by name
+	sources map[mailbox]*yaml.Node
 }
 
 // mailbox names a maildrop or an account on a server, in a form to compare. Two
@@ -22,31 +24,31 @@ type crossCheck struct {
 type mailbox struct{ server, user string }
 
 func newCrossCheck(d *decoder) *crossCheck {
-	return &crossCheck{d: d, names: map[string]string{}, sources: map[mailbox]string{}}
+	return &crossCheck{d: d, names: map[string]*yaml.Node{}, sources: map[mailbox]*yaml.Node{}}
 }
 
 func (c *crossCheck) check(f fields, a Account) {
 	if a.Name != "" {
-		if where := c.names[a.Name]; where != "" {
+		if other := c.names[a.Name]; other != nil {
 			at := f.find("name")
 			if at == nil {
 				at = f.at
 			}
 			c.d.problem(at, "the name is taken by the account in %s; "+
-				"choose another one with name:", where)
+				"choose another one with name:", c.where(other)).Other = other.Line
 		} else {
-			c.names[a.Name] = c.where(f)
+			c.names[a.Name] = f.at
 		}
 	}
 	from, to := mailboxOf(a.Source, sourceSide), mailboxOf(a.Destination, destinationSide)
 	if from.server == "" || from.user == "" {
 		return
 	}
-	if where := c.sources[from]; where != "" {
+	if other := c.sources[from]; other != nil {
 		c.d.problem(f.at, "the account in %s has the same source; "+
-			"two accounts must not empty one maildrop", where)
+			"two accounts must not empty one maildrop", c.where(other)).Other = other.Line
 	} else {
-		c.sources[from] = c.where(f)
+		c.sources[from] = f.at
 	}
 	if from == to {
 		c.d.problem(f.at, "source and destination are the same mailbox (host and username); "+
@@ -55,9 +57,9 @@ func (c *crossCheck) check(f fields, a Account) {
 }
 
 // where an account starts, for messages about another one.
-func (c *crossCheck) where(f fields) string {
-	line := "line " + strconv.Itoa(f.at.Line)
-	if c.d.cells[f.at] {
+func (c *crossCheck) where(account *yaml.Node) string {
+	line := "line " + strconv.Itoa(account.Line)
+	if c.d.cells[account] {
 		return line + " of the CSV file"
 	}
 	return line

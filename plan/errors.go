@@ -24,6 +24,8 @@ type Problem struct {
 	Account string
 	// Text says what is wrong and what would be right.
 	Text string
+	// Other is the line of another account that Text names as "line 7"; 0 for none.
+	Other int
 	// Code is Config, or Credentials for a secret that others can read.
 	Code fault.Code
 }

@@ -119,12 +119,13 @@ func newDecoder(path string) *decoder {
 }
 
 // problem notes a mistake at a node; nil means the file as a whole.
-func (d *decoder) problem(at *yaml.Node, format string, args ...any) {
+func (d *decoder) problem(at *yaml.Node, format string, args ...any) *Problem {
 	p := &Problem{Text: fmt.Sprintf(format, args...), Code: fault.Config}
 	if at != nil {
 		p.File, p.Line, p.Column = d.fileOf(at), at.Line, at.Column
 	}
 	d.add(p)
+	return p
 }
 
 // fileOf is the file in which a node has its place.

@@ -2,9 +2,12 @@ package foreign
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -25,7 +28,7 @@ func (l *List) Check(text Text) (bad []Bad) {
 	for _, p := range wrong.Problems {
 		b := Bad{Mistake: Mistake{Text: p.Text}}
 		if a := text.Account(l, p.Line); a != nil {
-			b = a.bad(p.Text)
+			b = a.bad(inLists(p, a, text.Account(l, p.Other)))
 		}
 		if !told[b] {
 			bad = append(bad, b)
@@ -33,6 +36,19 @@ func (l *List) Check(text Text) (bad []Bad) {
 		told[b] = true
 	}
 	return bad
+}
+
+// inLists is the text of a problem in which another account, if it names one, is where the
+// list has it: the lines of the new file are nobody's, if it is not written.
+func inLists(p *plan.Problem, account, other *Account) string {
+	if p.Other == 0 || other == nil {
+		return p.Text
+	}
+	where := fmt.Sprintf("line %d", other.Line)
+	if other.File != account.File {
+		where += " of " + fault.Escape(other.File)
+	}
+	return strings.Replace(p.Text, fmt.Sprintf("line %d", p.Other), where, 1)
 }
 
 // bad says what is wrong with an account, with the line that it is in.

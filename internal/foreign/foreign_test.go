@@ -335,6 +335,33 @@ func TestBadAccounts(t *testing.T) {
 	}
 }
 
+// TestMistakesNameLinesOfTheLists: also where one account is held against another.
+func TestMistakesNameLinesOfTheLists(t *testing.T) {
+	all := &foreign.List{}
+	for _, c := range []struct{ file, in string }{
+		{"a.csv", "name,source.host,source.username\na,a.example,a\nb,b.example,b\nc,b.example,b\n"},
+		{"b.csv", "name,source.host,source.username\na,c.example,c\n"},
+	} {
+		list, err := foreign.Read(c.file, "", strings.NewReader(c.in))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Join(list)
+	}
+	if err := all.Settle(toExample); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, b := range all.Check(all.Write("x", toExample)) {
+		got = append(got, b.Error())
+	}
+	want := []string{"a.csv:4: the account in line 3 has the same source; two accounts must not empty one maildrop",
+		"b.csv:2: the name is taken by the account in line 2 of a.csv; choose another one with name:"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestManyBad: a file tells only so many mistakes at once.
 func TestManyBad(t *testing.T) {
 	list, err := foreign.Read("users.csv", "", strings.NewReader("source.host,source.username,source.port,source.tls\na.example,a,,\n"+
