@@ -87,7 +87,7 @@ func (t *trip) nothingNew(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	held := map[int]string{} // places in the listing, and reasons
-	first := 0
+	first, leftAlone := 0, 0
 	for part := range slices.Chunk(t.listing, deleteBatch) {
 		keys := keysOf(part)
 		if len(keys) < len(part) {
@@ -101,14 +101,16 @@ func (t *trip) nothingNew(ctx context.Context) (bool, error) {
 			switch {
 			case r.State == journal.Held && r.Listed == l.Size && !t.heldToo && (!retriable(r, unasked) || awaitsFolder(r)):
 				held[first+i] = r.Reason
-			case r.State == journal.Delivered && r.Listed == l.Size && !(deletes && t.isDue(r)), t.skips(l):
+			case r.State == journal.Delivered && r.Listed == l.Size && !(deletes && t.isDue(r)):
+			case t.skips(l):
+				leftAlone++
 			default:
 				return false, nil
 			}
 		}
 		first += len(part)
 	}
-	t.report.Listed, t.report.Known = len(t.listing), len(t.listing)-len(held)
+	t.report.Listed, t.report.Known, t.report.LeftAlone = len(t.listing), len(t.listing)-len(held), leftAlone
 	for _, at := range slices.Sorted(maps.Keys(held)) {
 		t.countHeld(t.listing[at], held[at])
 	}

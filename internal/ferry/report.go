@@ -31,6 +31,8 @@ type Totals struct {
 	Waiting   int   `json:"waiting"`
 	Deleted   int   `json:"deleted"`
 	Bytes     int64 `json:"bytes"`
+	// LeftAlone is how many of Known another program fetched (skip_uidls).
+	LeftAlone int `json:"left_alone,omitempty"`
 }
 
 // AccountReport is what a run did for one account.
@@ -98,6 +100,7 @@ func (t *Totals) add(o Totals) {
 	t.Waiting += o.Waiting
 	t.Deleted += o.Deleted
 	t.Bytes += o.Bytes
+	t.LeftAlone += o.LeftAlone
 }
 
 // NewErrorReport keeps what a person needs of an error.

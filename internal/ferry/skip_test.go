@@ -30,7 +30,7 @@ func TestSkipUIDLs(t *testing.T) {
 			want = 0 // these are at the destination
 		}
 		r := p.run(0, want)
-		if r.Totals.Known < 25 || r.Totals.Deleted != 5 || len(p.pop.Messages()) != 25 {
+		if r.Totals.Known < 25 || r.Totals.LeftAlone != 25 || r.Totals.Deleted != 5 || len(p.pop.Messages()) != 25 {
 			t.Errorf("%+v; %d are left", r.Totals, len(p.pop.Messages()))
 		}
 		if notes := strings.Join(r.Accounts[0].Notes, "\n"); !strings.Contains(notes, "25 messages left alone") ||
@@ -68,5 +68,17 @@ func TestSkipUIDLsInThePlan(t *testing.T) {
 	}
 	if len(r.Accounts[0].Messages) != 3 || skipped != 1 {
 		t.Errorf("%+v", r.Accounts[0].Messages)
+	}
+}
+
+// TestSkipUIDLsInAGlance: also a pass that finds nothing new tells both apart.
+func TestSkipUIDLsInAGlance(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{}, ordinary(5, 9)...)
+	p.account().Source.Skip = plan.NewUIDLs(p.pop.UIDLs()[:2]...)
+	pass := p.passes()
+	for _, delivered := range []int{3, 0} {
+		if r := pass(0, delivered); r.LeftAlone != 2 {
+			t.Errorf("%+v", r.Totals)
+		}
 	}
 }

@@ -49,6 +49,7 @@ func (t *trip) countSkipped() {
 		}
 	}
 	if t.skipped > 0 && t.rounds == 0 {
+		t.report.LeftAlone = t.skipped
 		t.note("%s left alone: another program fetched them before, says skip_uidls", count(t.skipped, "message"))
 	}
 }

@@ -3,6 +3,8 @@ package report
 import (
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
 )
@@ -121,6 +123,11 @@ func runVerdict(r ferry.Report) string {
 		return "Nothing to do: no account failed in its last run."
 	case t.Listed == 0:
 		return "Nothing to do: no mail on POP3."
+	case t.Delivered == 0 && t.LeftAlone == t.Listed:
+		return "Nothing new: all " + Count(t.Listed, "message") + " are left alone, since another program fetched them (skip_uidls)."
+	case t.Delivered == 0 && t.LeftAlone > 0:
+		return "Nothing new: of " + Count(t.Listed, "message") + " all were delivered before, but for " +
+			humanize.Comma(int64(t.LeftAlone)) + " left alone, which another program fetched (skip_uidls)."
 	case t.Delivered == 0:
 		return "Nothing new: all " + Count(t.Listed, "message") + " were delivered before."
 	default:
