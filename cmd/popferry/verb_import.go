@@ -277,7 +277,7 @@ func (a *app) sayImported(out string, list *foreign.List) {
 		where = "standard output"
 	}
 	a.say("%s: %s, %d left out, %s of mail fetched before", where, report.Count(len(list.Accounts), "account"),
-		foreign.CountBad(list.Bad), report.Count(seen, "UIDL"))
+		foreign.CountBad(list.Bad)+len(list.Skipped), report.Count(seen, "UIDL"))
 	if n := list.Secrets(); n > 0 {
 		a.say("%s not in the list: put each into its file below secrets/, readable by you alone", report.Count(n, "password"))
 	}
