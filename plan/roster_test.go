@@ -103,6 +103,8 @@ func TestRosterMistakes(t *testing.T) {
 		"a row": {rosterDefaults, header + "a,a,a,\nb,b\nc,c,c,99999\n", []string{
 			"users.csv:3:1: the row has 2 columns, and the header has 4",
 			`users.csv:4:7: account "c": source.port must be a whole number`}},
+		"all rows that cannot be read": {rosterDefaults, header + "a,a,a,\nb,\"b,b,\nc,c,c,\nd,\xe4,d,\ne,e,e\x00,\n", []string{
+			"users.csv:3:1: a double quote opens a value and is not closed", "users.csv:5:3: is not UTF-8", "users.csv:6:5: holds a NUL"}},
 		"nothing where something must be": {rosterDefaults, "name,source.username\nalice,alice\n", []string{
 			`users.csv:2:1: account "alice": destination.username is missing`}},
 		"an empty cell of a template": {rosterDefaults + "template: {name: '{n}', source: {username: '{u}', auth: plain}, destination: {username: '{n}'}}\n",
