@@ -405,6 +405,10 @@ func TestDeliveredBefore(t *testing.T) {
 		a.Source.WaitingBytes != 16 || a.Source.Largest != 16 || r.Totals.Waiting != 1 {
 		t.Errorf("%q %+v", got, a.Source)
 	}
+	o.Config.Accounts[0].Source.Skip = plan.NewUIDLs(s.pop.UIDLs()...)
+	if r, err = check.Run(t.Context(), o); err != nil || r.Accounts[0].Source.LeftAlone != 1 || r.Totals.Waiting != 0 {
+		t.Errorf("%v %+v", err, r.Accounts[0].Source)
+	}
 	o.Delivered = func(context.Context, plan.Account, []plan.Listed) (map[string]bool, error) {
 		return nil, fault.New(fault.State, "the disk is gone").WithHint("look at it")
 	}

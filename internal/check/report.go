@@ -83,6 +83,8 @@ type Source struct {
 	Waiting      int   `json:"waiting"`
 	WaitingBytes int64 `json:"waiting_bytes"`
 	Largest      int64 `json:"largest"`
+	// LeftAlone is how many another program fetched (skip_uidls); these do not wait.
+	LeftAlone int `json:"left_alone,omitempty"`
 	// Expire is after how many days the server removes mail, "NEVER", or "".
 	Expire string `json:"expire,omitempty"`
 	// LoginDelay are the seconds that it wants between two logins.

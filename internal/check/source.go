@@ -64,16 +64,28 @@ func (c *checker) count(ctx context.Context, a plan.Account, entries []pop.Entry
 		return err
 	}
 	s.Messages = len(listing)
+	uses := map[string]int{}
+	for _, l := range listing {
+		uses[l.UIDL]++
+	}
 	for _, l := range listing {
 		s.named = s.named || l.UIDL != ""
 		s.Bytes += l.Size
-		if l.Key == "" || !delivered[l.Key] {
-			s.Waiting++
-			s.WaitingBytes += l.Size
-			s.Largest = max(s.Largest, l.Size)
+		switch {
+		case l.Key != "" && delivered[l.Key]:
+		case a.Source.Skip.Has(l.UIDL) && uses[l.UIDL] == 1: // one that several have names none
+			s.LeftAlone++
+		default:
+			s.waits(l.Size)
 		}
 	}
 	return nil
+}
+
+func (s *Source) waits(size int64) {
+	s.Waiting++
+	s.WaitingBytes += size
+	s.Largest = max(s.Largest, size)
 }
 
 func (s *Source) describe(m *pop.Maildrop, now time.Time) {

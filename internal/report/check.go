@@ -326,15 +326,22 @@ func capability(word string, delay float64, limit int64) string {
 	return word
 }
 
-func sourceLines(s check.Source) []string {
-	switch {
+func sourceLines(s check.Source) (lines []string) {
+	switch mine := s.Messages - s.LeftAlone; {
 	case s.Messages == 0:
 		return []string{"the maildrop is empty"}
-	case s.Waiting == 0:
-		return []string{"nothing waiting: all " + Count(s.Messages, "message") + " were delivered before"}
+	case s.Waiting > 0:
+		lines = append(lines, fmt.Sprintf("%s waiting, %s; the largest has %s", Count(s.Waiting, "message"),
+			Size(s.WaitingBytes), Size(s.Largest)))
+	case mine > 0:
+		lines = append(lines, "nothing waiting: all "+Count(mine, "message")+" were delivered before")
+	default:
+		lines = append(lines, "nothing waiting")
 	}
-	return []string{fmt.Sprintf("%s waiting, %s; the largest has %s", Count(s.Waiting, "message"),
-		Size(s.WaitingBytes), Size(s.Largest))}
+	if s.LeftAlone > 0 {
+		lines = append(lines, Count(s.LeftAlone, "message")+" left alone: another program fetched them (skip_uidls)")
+	}
+	return lines
 }
 
 func destinationLines(d check.Destination) (lines []string) {
