@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
@@ -195,3 +196,17 @@ func TestNothingIsDeletedByARebuiltJournal(t *testing.T) {
 type rebuilt struct{ journal.Journal }
 
 func (rebuilt) Rebuilt() bool { return true }
+
+// TestVerifyTellsOfHeaders: what is known by its header alone is counted apart.
+func TestVerifyTellsOfHeaders(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{}, ordinary(5, 81)...)
+	p.run(0, 5)
+	if v := ferry.Verify(t.Context(), p.o); v.Totals.Found != 5 || v.Totals.ByHeader != 0 {
+		t.Errorf("%+v", v.Totals)
+	}
+	p.forget()
+	p.run(0, 0)
+	if v := ferry.Verify(t.Context(), p.o); v.Totals.Found != 5 || v.Totals.ByHeader != 5 {
+		t.Errorf("%+v", v.Totals)
+	}
+}

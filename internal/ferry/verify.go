@@ -75,6 +75,9 @@ func (v *verifyAccount) check(ctx context.Context, records []journal.Record) ([]
 		case there && sameMail(r, s):
 			r.VerifiedAt = time.Now()
 			proven = append(proven, r)
+			if onlyByHeader(r) {
+				v.seen.ByHeader++
+			}
 		case there && akin(r.Sum, s):
 			v.alter(r, s)
 		default:

@@ -82,5 +82,10 @@ func provenVerdict(t ferry.VerifyTotals) string {
 	if t.Delivered == 0 {
 		return "Nothing was delivered yet, so there is nothing to prove."
 	}
-	return "Proven: the destination has all " + Count(t.Delivered, "delivered message") + "."
+	text := "Proven: the destination has all " + Count(t.Delivered, "delivered message") + "."
+	if t.ByHeader > 0 {
+		text += " Of these, " + Count(t.ByHeader, "message") + " by header and size only, since the journal was lost once: " +
+			"their text was not compared with what POP3 has."
+	}
+	return text
 }
