@@ -8,6 +8,7 @@ import (
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
 )
@@ -55,6 +56,9 @@ func (d *Destination) describe(conn *imapdst.Conn, now time.Time) {
 func (d *Destination) look(ctx context.Context, conn *imapdst.Conn, a plan.Account) error {
 	seen, err := conn.Look(ctx, a.Folder)
 	if err != nil {
+		return err
+	}
+	if err := ferry.Countable(a.Destination.Address(), seen.Folder); err != nil {
 		return err
 	}
 	d.Folder = folderOf(seen)

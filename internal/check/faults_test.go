@@ -250,6 +250,15 @@ func TestWrongServers(t *testing.T) {
 	}
 }
 
+// TestNoUIDValidity: what ends a run is no surprise after a check.
+func TestNoUIDValidity(t *testing.T) {
+	s := newStage(t, popd.Options{}, imapd.Options{NoUIDValidity: true})
+	a := run(t, s.account).Accounts[0]
+	if p := a.Destination.Problem; p == nil || a.ExitCode != fault.Protocol || !strings.Contains(p.Symptom, "UIDVALIDITY") {
+		t.Errorf("exit %d, %+v", a.ExitCode, a.Destination.Problem)
+	}
+}
+
 func closedPort(t *testing.T) int {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

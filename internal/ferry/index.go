@@ -17,7 +17,7 @@ import (
 // 9051 §2.3.1.1).
 func (t *trip) extendIndex(ctx context.Context, f *folder) error {
 	box := f.now()
-	if err := countable(t.dest.address(), box); err != nil {
+	if err := Countable(t.dest.address(), box); err != nil {
 		return err
 	}
 	validity, next, err := f.known().State(ctx)
@@ -48,9 +48,9 @@ func (t *trip) extendIndex(ctx context.Context, f *folder) error {
 	})
 }
 
-// countable is the error for a folder whose UIDs mean nothing, for which servers have to
+// Countable is the error for a folder whose UIDs mean nothing, for which servers have to
 // tell UIDVALIDITY (RFC 9051 §2.3.1.1).
-func countable(server string, box imapdst.Folder) error {
+func Countable(server string, box imapdst.Folder) error {
 	if !box.Exists || box.UIDValidity != 0 {
 		return nil
 	}

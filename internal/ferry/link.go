@@ -166,7 +166,7 @@ func (l *link) board(ctx context.Context, conn *imapdst.Conn, opened time.Time) 
 	}
 	box, err := conn.Folder(ctx, l.trip.account.Folder, l.create)
 	if err == nil {
-		err = countable(l.address(), box)
+		err = Countable(l.address(), box)
 	}
 	if err != nil {
 		l.hangUp(conn)
