@@ -76,33 +76,40 @@ type Newsroom struct {
 
 // From returns what is new about a pass.
 func (n *Newsroom) From(p Pass) []News {
-	n.mu.Lock()
-	defer n.mu.Unlock()
 	r := p.Report
-	t := n.toldOf(r.Name)
-	before, _ := json.Marshal(t)
 	ended := p.Started.Add(time.Duration(r.Seconds * float64(time.Second)))
-	var news []News
-	add := func(item *News) {
-		if item != nil {
-			item.Version, item.Account, item.Time = 1, r.Name, ended.UTC()
-			news = append(news, *item)
+	return n.learn(r.Name, ended, func(t *told, add func(*News)) {
+		o := outcomeOf(r, ended)
+		switch {
+		case !o.ok():
+			add(t.fails(r.Error, p.Started, ended, n.After(r.Name)))
+		case o.proves():
+			add(t.recovered(ended))
 		}
-	}
-	if o := outcomeOf(r, ended); o.ok() {
-		add(t.recovered(ended))
-		if !o.resting { // else it did not see all
+		if o.ok() && !o.resting { // else it did not see all
 			add(t.holds(r))
 		}
-	} else {
-		add(t.fails(r, p.Started, ended, n.After(r.Name)))
-	}
-	for _, e := range r.Expiries {
-		add(t.expires(e, ended))
-	}
-	add(t.vanishes(r, ended))
+		for _, e := range r.Expiries {
+			add(t.expires(e, ended))
+		}
+		add(t.vanishes(r, ended))
+	})
+}
+
+// learn collects what is new about an account, and remembers what was told.
+func (n *Newsroom) learn(account string, at time.Time, of func(t *told, add func(*News))) (news []News) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	t := n.toldOf(account)
+	before, _ := json.Marshal(t)
+	of(t, func(item *News) {
+		if item != nil {
+			item.Version, item.Account, item.Time = 1, account, at.UTC()
+			news = append(news, *item)
+		}
+	})
 	if after, _ := json.Marshal(t); string(after) != string(before) {
-		n.Save(r.Name, string(after))
+		n.Save(account, string(after))
 	}
 	return news
 }
@@ -120,19 +127,19 @@ func (n *Newsroom) toldOf(account string) *told {
 	return n.known[account]
 }
 
-func (t *told) fails(r ferry.AccountReport, started, ended time.Time, after time.Duration) *News {
+func (t *told) fails(e *ferry.ErrorReport, started, ended time.Time, after time.Duration) *News {
 	if t.Since.IsZero() || t.Since.After(started) { // the clock was set back
 		t.Since = started.UTC()
 	}
 	if t.since.IsZero() {
 		t.since = ago(started, t.Since)
 	}
-	if t.Failing || ended.Sub(t.since) < after || r.Error == nil {
+	if t.Failing || ended.Sub(t.since) < after || e == nil {
 		return nil
 	}
 	t.Failing = true
-	return &News{Kind: Fails, Since: t.Since, Error: r.Error, Check: r.Error.Hint,
-		Text: fmt.Sprintf("has failed since %s: %s", day(t.Since), r.Error.Message)}
+	return &News{Kind: Fails, Since: t.Since, Error: e, Check: e.Hint,
+		Text: fmt.Sprintf("has failed since %s: %s", day(t.Since), e.Message)}
 }
 
 func (t *told) recovered(ended time.Time) *News {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/popferry/popferry/internal/bridge"
@@ -95,6 +96,46 @@ func TestRestingIsNoFailure(t *testing.T) {
 	for range 100 {
 		r.want(t, 30, resting)
 	}
+}
+
+// TestRestingIsNoSuccess either: the account may not even have asked a server. One that
+// brought something works.
+func TestRestingIsNoSuccess(t *testing.T) {
+	r := newRoom()
+	resting := away
+	resting.Resting = true
+	r.want(t, 0, away)
+	r.want(t, 61, away, bridge.Fails)
+	r.want(t, 16*60, resting)
+	r.want(t, 8*60, away)
+	resting.Delivered = 1
+	r.want(t, 60, resting, bridge.Recovered)
+}
+
+// TestRestingInTheState: what failed still does, and what never worked never did.
+func TestRestingInTheState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		resting := failing(fault.Temporary, 9)(1)
+		resting.Resting = true
+		p := &played{answer: func(n int) ferry.AccountReport {
+			if n == 2 {
+				return failing(fault.Temporary, 9)(n)
+			}
+			return resting
+		}}
+		began := time.Now()
+		b := runs(t, minute, 0, nil, p)
+		if a := b.Snapshot().Accounts[0]; a.Phase != bridge.Waiting || !a.Success.IsZero() {
+			t.Errorf("%+v", a)
+		}
+		began = time.Now()
+		p.at = nil
+		b = runs(t, 16*minute, 0, nil, p)
+		if a := b.Snapshot().Accounts[0]; len(p.at) < 3 || a.Phase != bridge.Failing || !a.Success.IsZero() ||
+			!a.Since.Equal(began.Add(5*minute)) || a.Error == nil {
+			t.Errorf("%+v", a)
+		}
+	})
 }
 
 func TestHeldIsToldOnce(t *testing.T) {

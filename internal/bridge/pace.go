@@ -36,6 +36,10 @@ type outcome struct {
 // ok reports whether nothing failed: held mail is no failure of the account.
 func (o outcome) ok() bool { return o.code == fault.OK || o.code == fault.Held || o.resting }
 
+// proves reports whether the account is known to work now: a pass that its own limits ended
+// may have asked no server, unless it brought something.
+func (o outcome) proves() bool { return o.ok() && (!o.resting || o.delivered > 0) }
+
 // outcomeOf reads a report; now is when the pass ended.
 func outcomeOf(r ferry.AccountReport, now time.Time) outcome {
 	return outcome{r.ExitCode, r.Delivered, r.Resting, r.NotBefore.Sub(now)}

@@ -52,6 +52,8 @@ type AccountState struct {
 	// Messages are those held, and Notes what the last pass had to say.
 	Messages []ferry.MessageReport `json:"messages,omitempty"`
 	Notes    []string              `json:"notes,omitempty"`
+
+	resting bool // its own limits ended the last pass
 }
 
 // after takes in how a pass ended.
@@ -63,7 +65,12 @@ func (s *AccountState) after(r ferry.AccountReport, started, now time.Time, park
 	s.Deleted += r.Deleted
 	s.Bytes += r.Bytes
 	s.Notes = r.Notes
-	if outcomeOf(r, now).ok() {
+	o := outcomeOf(r, now)
+	if s.resting = o.resting; s.resting && !o.proves() {
+		s.rest()
+		return
+	}
+	if o.ok() {
 		s.Phase, s.Error, s.Failures = Waiting, nil, 0
 		s.Since, s.Success = time.Time{}, now
 		s.Held, s.Waiting, s.Messages = r.Held, r.Waiting, r.Messages
@@ -82,6 +89,14 @@ func (s *AccountState) after(r ferry.AccountReport, started, now time.Time, park
 	}
 	errors[r.ExitCode.String()]++
 	s.Errors = errors
+}
+
+// rest takes in that a pass says nothing of the account: what failed before it still does.
+func (s *AccountState) rest() {
+	s.Phase = Waiting
+	if s.Error != nil {
+		s.Phase = Failing
+	}
 }
 
 // park takes in that the account waits since too many logins were refused, perhaps before
