@@ -158,6 +158,7 @@ func (k *keeping) run(ctx context.Context, port net.Listener) {
 	k.tellParked()
 	say(daemon.SdNotifyReady)
 	go k.live(ctx)
+	go k.news.Watch(ctx, k.bridge, k.publish)
 	for going := true; going; {
 		select {
 		case <-ctx.Done():

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -93,6 +94,42 @@ func (n *Newsroom) From(p Pass) []News {
 			add(t.expires(e, ended))
 		}
 		add(t.vanishes(r, ended))
+	})
+}
+
+// Watch looks each minute, until ctx ends, for accounts that fail for too long by now and
+// wait: the next pass of one whose credentials were refused may be a day away.
+func (n *Newsroom) Watch(ctx context.Context, b *Bridge, tell func([]News)) {
+	minutes := time.NewTicker(time.Minute)
+	defer minutes.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-minutes.C:
+		}
+		s := b.Snapshot()
+		for _, a := range s.Accounts {
+			if a.waitsFailed() {
+				tell(n.overdue(a, s.Now))
+			}
+		}
+	}
+}
+
+// waitsFailed reports that the account fails, and that no pass is about to tell better. One
+// that rests gets another chance first.
+func (s *AccountState) waitsFailed() bool {
+	return (s.Phase == Failing || s.Phase == Parked) && !s.resting
+}
+
+// overdue passes over what the last pass told differently just now.
+func (n *Newsroom) overdue(a AccountState, now time.Time) []News {
+	return n.learn(a.Name, now, func(t *told, add func(*News)) {
+		if a.Passes > 0 && t.Since.IsZero() {
+			return
+		}
+		add(t.fails(a.Error, a.Since, now, n.After(a.Name)))
 	})
 }
 

@@ -1,6 +1,7 @@
 package bridge_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,6 +135,54 @@ func TestRestingInTheState(t *testing.T) {
 		if a := b.Snapshot().Accounts[0]; len(p.at) < 3 || a.Phase != bridge.Failing || !a.Success.IsZero() ||
 			!a.Since.Equal(began.Add(5*minute)) || a.Error == nil {
 			t.Errorf("%+v", a)
+		}
+	})
+}
+
+// watched keeps an account for a while, with what was kept of it, and lists when its news came.
+func watched(how time.Duration, kept string, p *played) (told []time.Duration) {
+	r := newRoom()
+	r.After = func(string) time.Duration { return 30 * minute }
+	p.began = time.Now()
+	tell := func(news []bridge.News) {
+		for range news {
+			told = append(told, time.Since(p.began))
+		}
+	}
+	b := bridge.New(bridge.Options{Random: func() float64 { return 0.5 }, Finished: func(p bridge.Pass) {
+		p.Report.Name = "a"
+		tell(r.From(p))
+	}, Load: func(string) string { return kept }, Save: func(string, string) {}})
+	ctx, cancel := context.WithCancel(context.Background())
+	b.Start(ctx, []bridge.Account{p.account("a")})
+	go r.Watch(ctx, b, tell)
+	time.Sleep(how)
+	cancel()
+	b.Wait()
+	return told
+}
+
+// TestFailingIsToldInTime, however long the account waits for its next pass.
+func TestFailingIsToldInTime(t *testing.T) {
+	for _, code := range []fault.Code{fault.Credentials, fault.Config, fault.Temporary} {
+		synctest.Test(t, func(t *testing.T) {
+			told := watched(3*time.Hour, "", &played{answer: failing(code, 99)})
+			if len(told) != 1 || told[0] < 30*minute || told[0] > 31*minute {
+				t.Errorf("%v was told at %v", code, told)
+			}
+		})
+	}
+}
+
+// TestParkedIsToldAfterARestart: also of an account that is not even tried, since it was
+// refused before.
+func TestParkedIsToldAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at := func(ago time.Duration) string { return time.Now().Add(-ago).UTC().Format(time.RFC3339Nano) }
+		p := &played{}
+		told := watched(40*minute, fmt.Sprintf(`{"held":%q,"refused":[%q,%q,%q]}`, at(0), at(10*minute), at(5*minute), at(0)), p)
+		if len(told) != 1 || told[0] < 20*minute || told[0] > 21*minute || len(p.at) != 0 {
+			t.Errorf("told at %v, passed at %v", told, p.at)
 		}
 	})
 }
