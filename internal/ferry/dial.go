@@ -20,8 +20,9 @@ type Tokens interface {
 	// Tried tells how a login with that token ended, and returns whether a new one is
 	// worth another try: a server took it before, and takes it no more.
 	Tried(side plan.Endpoint, token secret.Value, err error) (again bool)
-	// Ends is when a person has to sign in again for tokens; zero: not known.
-	Ends(side plan.Endpoint) time.Time
+	// Ends is when a person has to sign in again for tokens, and how long after the last
+	// time; zero: not known.
+	Ends(side plan.Endpoint) (at time.Time, life time.Duration)
 }
 
 // NoToken is the error of a side for which no token could be got: it is the provider's,

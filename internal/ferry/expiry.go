@@ -3,39 +3,55 @@ package ferry
 import (
 	"crypto/tls"
 	"slices"
-	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/plan"
 )
 
 // sawCertificate notes until when the certificate of a server is good.
-func (t *trip) sawCertificate(server string, of func() (tls.ConnectionState, bool)) {
+func (t *trip) sawCertificate(kind string, e plan.Endpoint, of func() (tls.ConnectionState, bool)) {
 	state, ok := of()
 	if !ok || len(state.PeerCertificates) == 0 {
 		return
 	}
-	t.sawExpiry("the certificate of "+fault.Escape(server), state.PeerCertificates[0].NotAfter,
-		"the server's operator has to renew it; from that day on nothing is carried")
+	leaf := state.PeerCertificates[0]
+	t.sawExpiry(Expiry{What: "the certificate of " + fault.Escape(kind+" "+e.Address()),
+		At: leaf.NotAfter, Life: leaf.NotAfter.Sub(leaf.NotBefore),
+		Check:    "the server's operator has to renew it; from that day on nothing is carried",
+		Accounts: t.sharing(func(other plan.Endpoint) bool { return other.Address() == e.Address() })})
+}
+
+// sharing counts the accounts one of whose sides is like that.
+func (t *trip) sharing(like func(plan.Endpoint) bool) (n int) {
+	for _, a := range t.engine.chosen() {
+		if like(a.Source) || like(a.Destination) {
+			n++
+		}
+	}
+	return n
 }
 
 // sawCredentials notes until when a login that was good will be: that with a certificate
 // of the user's own, or with tokens.
 func (t *trip) sawCredentials(side string, e plan.Endpoint) {
 	if e.Certificate != nil && e.Certificate.Leaf != nil {
-		t.sawExpiry("the certificate in "+fault.Escape(e.CertFile), e.Certificate.Leaf.NotAfter,
-			"have it renewed; from that day on the login is refused")
+		leaf := e.Certificate.Leaf
+		t.sawExpiry(Expiry{What: "the certificate in " + fault.Escape(e.CertFile),
+			At: leaf.NotAfter, Life: leaf.NotAfter.Sub(leaf.NotBefore),
+			Check:    "have it renewed; from that day on the login is refused",
+			Accounts: t.sharing(func(other plan.Endpoint) bool { return other.CertFile == e.CertFile })})
 	}
 	if e.OAuth == nil || t.engine.Tokens == nil {
 		return
 	}
-	if ends := t.engine.Tokens.Ends(e); !ends.IsZero() {
-		t.sawExpiry("the sign-in of the "+side, ends, "sign in again: popferry login "+t.account.Name)
+	if ends, life := t.engine.Tokens.Ends(e); !ends.IsZero() {
+		t.sawExpiry(Expiry{What: "the sign-in of the " + side, At: ends, Life: life,
+			Check: "sign in again: popferry login " + t.account.Name})
 	}
 }
 
-func (t *trip) sawExpiry(what string, at time.Time, check string) {
-	e := Expiry{What: what, At: at.UTC(), Check: check}
+func (t *trip) sawExpiry(e Expiry) {
+	e.At = e.At.UTC()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !slices.Contains(t.report.Expiries, e) {

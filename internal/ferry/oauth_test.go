@@ -127,13 +127,14 @@ func TestWhatExpires(t *testing.T) {
 	began := time.Now()
 	ends := began.Add(30 * day).UTC().Truncate(time.Second)
 	p.account().Destination.CertFile = "alice.pem"
-	p.account().Destination.Certificate = &tls.Certificate{Leaf: &x509.Certificate{NotAfter: ends}}
+	p.account().Destination.Certificate = &tls.Certificate{Leaf: &x509.Certificate{NotBefore: ends.Add(-90 * day), NotAfter: ends}}
 	var got []string
 	for _, e := range p.run(0, 3).Accounts[0].Expiries {
 		got = append(got, e.What+": "+e.Check)
 		left := e.At.Sub(began)
 		if strings.HasPrefix(e.What, "the sign-in") && (left < signInLife-time.Minute || left > signInLife+time.Minute) ||
-			strings.HasPrefix(e.What, "the cert") && !e.At.Equal(ends) {
+			strings.HasPrefix(e.What, "the cert") && (!e.At.Equal(ends) || e.Life != 90*day || e.Accounts != 1) ||
+			strings.HasPrefix(e.What, "the sign-in") && (e.Life != signInLife || e.Accounts != 0) {
 			t.Errorf("%+v", e)
 		}
 	}

@@ -153,7 +153,7 @@ func (t *trip) openSource(ctx context.Context) error {
 		source.OneByOne()
 	}
 	t.sayScram("POP3 server "+t.account.Source.Address(), "source", source.RefusedScram())
-	t.sawCertificate("POP3 server "+t.account.Source.Address(), source.TLS)
+	t.sawCertificate("POP3 server", t.account.Source, source.TLS)
 	t.sawCredentials("source", t.account.Source)
 	loggedIn := time.Now()
 	entries, err := source.List(ctx)

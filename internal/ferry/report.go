@@ -61,6 +61,10 @@ type Expiry struct {
 	// What names it, Check says what to do.
 	What, Check string
 	At          time.Time
+	// Life is how long it lasts from when it is new; 0: not known.
+	Life time.Duration
+	// Accounts is how many need the same; 0: it is this account's own.
+	Accounts int
 }
 
 // FolderReport is what one folder got in this run.

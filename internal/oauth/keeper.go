@@ -78,13 +78,17 @@ func (k *Keeper) Tried(e plan.Endpoint, token secret.Value, err error) (again bo
 	return again
 }
 
-// Ends is when the provider will want somebody to sign in again for an endpoint, as far
-// as it said that to this process or one before; zero: it did not.
-func (k *Keeper) Ends(e plan.Endpoint) time.Time {
+// Ends is when the provider will want somebody to sign in again for an endpoint, and how
+// long after the last time, as far as it said that to this process or one before; zero: it
+// did not, or each use of the token puts it off.
+func (k *Keeper) Ends(e plan.Endpoint) (at time.Time, life time.Duration) {
 	s := k.source(e)
 	s.turn <- struct{}{}
 	defer func() { <-s.turn }()
-	return s.ends
+	if s.last.sliding {
+		return time.Time{}, 0
+	}
+	return s.last.ends, s.last.life
 }
 
 // source is the one that all accounts with this endpoint share. Other secrets make it
@@ -140,7 +144,7 @@ type shelf struct {
 	// unsaved is what could not be stored in place of another refresh token.
 	unsaved signIn
 	instead string
-	ends    time.Time // of what was used last
+	last    signIn // what was used last
 }
 
 // source gives the tokens of one endpoint. Whoever has its turn may use the fields
@@ -273,14 +277,41 @@ func (s *source) refresh(ctx context.Context, r *request) (grant, error) {
 	return g, s.replace(kept, kept.after(g, now))
 }
 
+// sameEnd is how much two ends may differ that are one: providers count down whole seconds,
+// from when they were asked.
+const sameEnd = time.Minute
+
 // after is what a grant leaves of it.
 func (s signIn) after(g grant, now time.Time) signIn {
-	if g.refresh != "" && g.refresh != s.refresh {
-		s = signIn{refresh: g.refresh}
+	renewed := g.refresh != "" && g.refresh != s.refresh
+	if renewed {
+		s.refresh = g.refresh
 	}
-	if g.refreshLife > 0 {
-		s.ends = now.Add(g.refreshLife).UTC().Truncate(time.Second)
+	switch {
+	case g.refreshLife > 0:
+		return s.endsAt(now.Add(g.refreshLife).UTC().Truncate(time.Second), g.refreshLife)
+	case renewed:
+		return signIn{refresh: s.refresh}
 	}
+	return s
+}
+
+// endsAt takes in an end that was told. One that moves with each use is none, until it
+// stays where it is although less life is left.
+func (s signIn) endsAt(end time.Time, life time.Duration) signIn {
+	moved := end.Sub(s.ends)
+	switch {
+	case s.ends.IsZero() || moved < -sameEnd:
+		s.sliding = false
+	case moved > sameEnd:
+		s.sliding = true
+	case s.sliding && life < s.life-sameEnd:
+		s.sliding = false
+		return s
+	default:
+		return s
+	}
+	s.ends, s.life = end, life
 	return s
 }
 
@@ -297,13 +328,13 @@ func (s *source) kept(r *request) (signIn, error) {
 	if s.unsaved.refresh != "" && kept.refresh == s.instead {
 		kept = s.unsaved
 	}
-	s.ends = kept.ends
+	s.last = kept
 	return kept, nil
 }
 
 // replace stores a new refresh token. One that can't be stored is not forgotten.
 func (s *source) replace(old, fresh signIn) error {
-	s.unsaved, s.instead, s.ends = signIn{}, "", fresh.ends
+	s.unsaved, s.instead, s.last = signIn{}, "", fresh
 	if fresh == old {
 		return nil
 	}

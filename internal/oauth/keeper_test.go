@@ -440,18 +440,18 @@ func TestEnds(t *testing.T) {
 	const week = 7 * 24 * time.Hour
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, oauthd.Options{SignInLife: week})
-		ends := time.Now().Add(week).Truncate(time.Second) // at the earliest
+		want := time.Now().Add(week).Truncate(time.Second) // at the earliest
 		e := b.login()
 		for _, k := range []*oauth.Keeper{b.keeper, b.process()} {
 			for range 3 {
 				b.token(k, e)
-				if got := k.Ends(e); !got.Equal(ends) {
-					t.Errorf("%v, want %v", got, ends)
+				if got, life := k.Ends(e); !got.Equal(want) || life != week {
+					t.Errorf("%v of %v, want %v", got, life, want)
 				}
 				time.Sleep(2 * time.Hour)
 			}
 		}
-		if _, err := b.keeper.Forget(t.Context(), e); err != nil || !b.keeper.Ends(e).IsZero() {
+		if _, err := b.keeper.Forget(t.Context(), e); err != nil || !ends(b.keeper, e).IsZero() {
 			t.Error("forgotten, and still known", err)
 		}
 	})
@@ -459,7 +459,7 @@ func TestEnds(t *testing.T) {
 		b := newBench(t, oauthd.Options{SignInLife: week, Rotate: true})
 		e := b.login()
 		time.Sleep(2 * time.Hour)
-		if b.token(b.keeper, e); !b.keeper.Ends(e).IsZero() {
+		if b.token(b.keeper, e); !ends(b.keeper, e).IsZero() {
 			t.Error("another refresh token has the end of the one before it")
 		}
 	})
@@ -469,8 +469,56 @@ func TestEnds(t *testing.T) {
 			b := newBench(t, oauthd.Options{Reply: instead("/token", 200, "application/json",
 				`{"access_token":"x","token_type":"Bearer","refresh_token":"y","refresh_token_expires_in":`+life+`}`)})
 			earliest := time.Now().Add(want).Truncate(time.Second)
-			if ends := b.keeper.Ends(b.login()); want == 0 && !ends.IsZero() || want > 0 && !ends.Equal(earliest) {
+			if ends := ends(b.keeper, b.login()); want == 0 && !ends.IsZero() || want > 0 && !ends.Equal(earliest) {
 				t.Errorf("%s: %v", life, ends)
+			}
+		})
+	}
+}
+
+func ends(k *oauth.Keeper, e plan.Endpoint) time.Time {
+	at, _ := k.Ends(e)
+	return at
+}
+
+// TestEndsThatMove: one that is counted down in whole seconds stays where it is, one that
+// each use of the token puts off is none, and one that is put off up to a day is that day.
+func TestEndsThatMove(t *testing.T) {
+	const week = 7 * 24 * time.Hour
+	for name, c := range map[string]struct {
+		left func(since time.Duration) time.Duration
+		want [3]bool // that there is an end: after the login, a refresh, and many
+	}{
+		"counted down": {func(since time.Duration) time.Duration { return week + 500*time.Millisecond - since }, [3]bool{true, true, true}},
+		"sliding":      {func(time.Duration) time.Duration { return week }, [3]bool{true, false, false}},
+		"sliding to a day": {func(since time.Duration) time.Duration { return min(week, week+3*time.Hour-since) },
+			[3]bool{true, false, true}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			b := newBench(t, oauthd.Options{Reply: func(w http.ResponseWriter, path string, form url.Values) bool {
+				left := int(c.left(time.Since(began)).Seconds())
+				return instead("/token", 200, "application/json", fmt.Sprintf(`{"access_token":"x","token_type":"Bearer",
+					"expires_in":60,"refresh_token":"y","refresh_token_expires_in":%d}`, left))(w, path, form)
+			}})
+			e := b.login()
+			seen := map[time.Time]bool{}
+			for n := range 20 {
+				k := b.process()
+				if _, err := k.Token(t.Context(), "alice", e); err != nil {
+					t.Fatal(err)
+				}
+				end := ends(k, e)
+				if want := c.want[min(n, 1)+n/19]; end.IsZero() == want && (n < 2 || n == 19) {
+					t.Errorf("%s, refresh %d: %v", name, n, end)
+				}
+				if !end.IsZero() {
+					seen[end] = true
+				}
+				time.Sleep(time.Hour + time.Duration(n*137)*time.Millisecond)
+			}
+			if len(seen) > 2 {
+				t.Errorf("%s: %v", name, seen)
 			}
 		})
 	}

@@ -68,7 +68,7 @@ func (s *source) first(ctx context.Context, g grant, now time.Time) error {
 	defer unlock()
 	s.unsaved, s.instead, s.refused = signIn{}, "", ""
 	login := signIn{}.after(g, now)
-	s.ends = login.ends
+	s.last = login
 	return s.store.save(login)
 }
 
@@ -87,6 +87,6 @@ func (k *Keeper) Forget(ctx context.Context, e plan.Endpoint) (bool, error) {
 	}
 	defer unlock()
 	s.drop()
-	s.unsaved, s.ends = signIn{}, time.Time{}
+	s.unsaved, s.last = signIn{}, signIn{}
 	return s.store.remove()
 }

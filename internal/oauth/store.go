@@ -31,7 +31,9 @@ type store interface {
 // signIn is what a person's login left.
 type signIn struct {
 	refresh string
-	ends    time.Time // zero: not known
+	ends    time.Time     // zero: not known
+	life    time.Duration // that it had when ends was told
+	sliding bool          // ends is later with each use
 }
 
 func (k *Keeper) store(id, kind string) store {
@@ -47,13 +49,16 @@ type stored struct {
 	Version int       `json:"version"`
 	Refresh string    `json:"refresh_token"`
 	Ends    time.Time `json:"ends,omitzero"`
+	Life    int64     `json:"life,omitempty"` // in seconds
+	Sliding bool      `json:"sliding,omitempty"`
 	Saved   time.Time `json:"saved"`
 }
 
 const storeVersion = 1
 
 func encodeToken(s signIn) ([]byte, error) {
-	return json.Marshal(stored{storeVersion, s.refresh, s.ends, time.Now().UTC().Truncate(time.Second)})
+	return json.Marshal(stored{storeVersion, s.refresh, s.ends, int64(s.life / time.Second), s.sliding,
+		time.Now().UTC().Truncate(time.Second)})
 }
 
 // decodeToken reads what encodeToken wrote.
@@ -63,7 +68,7 @@ func decodeToken(where string, text []byte) (signIn, error) {
 		return signIn{}, fault.New(fault.State, "the token in %s is damaged, or of another version of popferry", where).
 			WithHint("sign in again with popferry login, which replaces it")
 	}
-	return signIn{s.Refresh, s.Ends}, nil
+	return signIn{s.Refresh, s.Ends, time.Duration(s.Life) * time.Second, s.Sliding}, nil
 }
 
 // fileStore keeps the token in a file that only its owner can read.

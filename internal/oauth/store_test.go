@@ -47,7 +47,7 @@ func TestStores(t *testing.T) {
 		if was, err := s.remove(); was || err != nil {
 			t.Errorf("nothing to remove: %v, %v", was, err)
 		}
-		for _, token := range []signIn{{refresh: "one"}, {"two", time.Date(2026, 12, 1, 8, 0, 0, 0, time.UTC)}, {refresh: "three"}} {
+		for _, token := range []signIn{{refresh: "one"}, {"two", time.Date(2026, 12, 1, 8, 0, 0, 0, time.UTC), 7 * 24 * time.Hour, true}, {refresh: "three"}} {
 			if err := s.save(token); err != nil {
 				t.Fatal(err)
 			}
