@@ -31,6 +31,9 @@ const (
 // expiresSoon is how long before its end a certificate or token is news.
 const expiresSoon = 14 * 24 * time.Hour
 
+// sameExpiry is how much earlier an end has to be than one that was told, to be news.
+const sameExpiry = 24 * time.Hour
+
 // vanishAgain is how long that is told of once.
 const vanishAgain = 7 * 24 * time.Hour
 
@@ -91,7 +94,7 @@ func (n *Newsroom) From(p Pass) []News {
 			add(t.holds(r))
 		}
 		for _, e := range r.Expiries {
-			add(t.expires(e, ended))
+			add(n.toldOfExpiry(t, e).expires(e, ended))
 		}
 		add(t.vanishes(r, ended))
 	})
@@ -137,18 +140,35 @@ func (n *Newsroom) overdue(a AccountState, now time.Time) []News {
 func (n *Newsroom) learn(account string, at time.Time, of func(t *told, add func(*News))) (news []News) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	t := n.toldOf(account)
-	before, _ := json.Marshal(t)
-	of(t, func(item *News) {
+	defer n.remember(account)()
+	defer n.remember(everybody)()
+	of(n.toldOf(account), func(item *News) {
 		if item != nil {
 			item.Version, item.Account, item.Time = 1, account, at.UTC()
 			news = append(news, *item)
 		}
 	})
-	if after, _ := json.Marshal(t); string(after) != string(before) {
-		n.Save(account, string(after))
-	}
 	return news
+}
+
+// remember returns what saves the text of an account if that is another by then.
+func (n *Newsroom) remember(account string) func() {
+	before, _ := json.Marshal(n.toldOf(account))
+	return func() {
+		if after, _ := json.Marshal(n.toldOf(account)); string(after) != string(before) {
+			n.Save(account, string(after))
+		}
+	}
+}
+
+// everybody stands for all accounts: what was told of what they share is no news to another.
+const everybody = ""
+
+func (n *Newsroom) toldOfExpiry(t *told, e ferry.Expiry) *told {
+	if e.Accounts == 0 {
+		return t
+	}
+	return n.toldOf(everybody)
 }
 
 func (n *Newsroom) toldOf(account string) *told {
@@ -215,15 +235,26 @@ func (t *told) holds(r ferry.AccountReport) *News {
 		Check: "popferry status tells of each; popferry run --export-held DIR keeps them as files"}
 }
 
+// expires tells of an end once. That of a server whose machines have several certificates
+// moves to and fro, and what is renewed in time never gets near its end.
 func (t *told) expires(e ferry.Expiry, now time.Time) *News {
-	if e.At.Sub(now) > expiresSoon || t.Expires[e.What].Equal(e.At) {
+	soon := expiresSoon
+	if e.Life > 0 {
+		soon = min(soon, e.Life/3)
+	}
+	before := t.Expires[e.What]
+	if e.At.Sub(now) > soon || before.After(now) && before.Sub(e.At) <= sameExpiry || before.Equal(e.At) {
 		return nil
 	}
 	if t.Expires == nil {
 		t.Expires = map[string]time.Time{}
 	}
 	t.Expires[e.What] = e.At
-	return &News{Kind: Expires, Since: e.At, Text: e.What + " expires on " + day(e.At), Check: e.Check}
+	text := e.What + " expires on " + day(e.At)
+	if e.Accounts > 1 {
+		text += fmt.Sprintf("; %d accounts need it", e.Accounts)
+	}
+	return &News{Kind: Expires, Since: e.At, Text: text, Check: e.Check}
 }
 
 // vanishes looks for what the plan says of EXPIRE, by its words: mail is held, or stays

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -144,7 +145,10 @@ func watched(how time.Duration, kept string, p *played) (told []time.Duration) {
 	r := newRoom()
 	r.After = func(string) time.Duration { return 30 * minute }
 	p.began = time.Now()
+	var mu sync.Mutex
 	tell := func(news []bridge.News) {
+		mu.Lock()
+		defer mu.Unlock()
 		for range news {
 			told = append(told, time.Since(p.began))
 		}
@@ -223,6 +227,55 @@ func TestExpiryIsToldOnce(t *testing.T) {
 	r.want(t, 5, ends(15))
 	r.want(t, 5, ends(100)) // renewed
 	r.want(t, 90*24*60, ends(100), bridge.Expires)
+}
+
+// TestExpiryIsToldInItsTime: 14 days before the end, or a third of the life of what lives
+// shorter; what is renewed in time is no news.
+func TestExpiryIsToldInItsTime(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, c := range []struct{ life, left time.Duration }{{0, 14 * day}, {365 * day, 14 * day}, {6 * day, 2 * day}, {day, 8 * time.Hour}} {
+		r := newRoom()
+		at := func(left time.Duration) ferry.AccountReport {
+			return ferry.AccountReport{Expiries: []ferry.Expiry{{What: "the certificate of POP3 server x", At: r.now.Add(left), Life: c.life}}}
+		}
+		r.want(t, 0, at(c.left+time.Second))
+		r.want(t, 0, at(c.left), bridge.Expires)
+	}
+	r := newRoom()
+	for hour := range 60 * 24 {
+		since := time.Duration(hour%72) * time.Hour
+		r.want(t, 60, ferry.AccountReport{Expiries: []ferry.Expiry{{What: "the certificate of POP3 server x",
+			At: r.now.Add(6*day - since), Life: 6 * day}}})
+	}
+}
+
+// TestExpiryThatFlips between machines of a server, or by a second, is one news; so is one
+// certificate that many accounts need. An end that comes much earlier is another.
+func TestExpiryThatFlips(t *testing.T) {
+	const day = 24 * time.Hour
+	r := newRoom()
+	end := r.now.Add(7 * day)
+	pass := func(account string, at time.Time, want int) []bridge.News {
+		t.Helper()
+		news := r.From(bridge.Pass{Started: r.now, Report: ferry.AccountReport{Name: account, Expiries: []ferry.Expiry{
+			{What: "the certificate of POP3 server x", At: at, Accounts: 3}}}})
+		if len(news) != want {
+			t.Errorf("%+v, want %d", news, want)
+		}
+		return news
+	}
+	if news := pass("alice", end, 1); !strings.HasSuffix(news[0].Text, "; 3 accounts need it") || news[0].Account != "alice" {
+		t.Errorf("%+v", news)
+	}
+	for n := range 20 {
+		pass("bob", end.Add(time.Duration(n%2)*time.Second), 0)
+		pass("carol", end.Add(time.Duration(n%3)*3*day), 0)
+	}
+	r.restart()
+	pass("bob", end.Add(-time.Hour), 0)
+	pass("bob", end.Add(-2*day), 1)
+	r.now = end // what was told is over
+	pass("bob", end.Add(2*day), 1)
 }
 
 // retention is what a plan says of a POP3 server that removes mail.
