@@ -72,7 +72,7 @@ func hostileLog(t *testing.T, form, text, place string, ok bool) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	office, err := post.Open(plan.Bridge{}, log)
+	office, err := post.Open(plan.Bridge{}, post.Shelf{}, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,13 +99,15 @@ func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error
 	}
 	defer s.close()
 	k := &keeping{app: a, names: names, log: log, session: s}
-	if k.office, err = post.Open(config.Bridge, log); err != nil {
+	waiting := &bridge.Memory{Path: filepath.Join(a.state, "bridge-outbox.json"), Write: private.Write,
+		Failed: func(err error) { log.Error("news that waits would not survive a restart", "error", err) }}
+	if k.office, err = post.Open(config.Bridge, post.Shelf{Load: waiting.Load, Save: waiting.Save}, log); err != nil {
 		return err
 	}
 	defer k.office.Close()
 	memory := &bridge.Memory{Path: filepath.Join(a.state, "bridge-news.json"), Write: private.Write,
 		Failed: func(err error) { log.Error("what was told can't be remembered", "error", err) }}
-	k.news = &bridge.Newsroom{After: k.mayFail, Load: memory.Load, Save: memory.Save}
+	k.news = &bridge.Newsroom{After: k.mayFail, Load: memory.Load, Save: memory.Save, Publish: k.publish}
 	k.history = bridge.NewRecorder(s.journal, config.Bridge.History)
 	keeping := &bridge.Memory{Path: filepath.Join(a.state, paceFile), Write: private.Write,
 		Failed: func(err error) { log.Error("refused logins can't be remembered", "error", err) }}
@@ -124,7 +126,7 @@ func (k *keeping) finished(p bridge.Pass) {
 	if err := k.history.Record(p); err != nil {
 		k.log.Error("the history can't be written", "error", err)
 	}
-	k.publish(k.news.From(p))
+	k.news.From(p)
 	if k.bridge.Snapshot().Worst() == fault.OK {
 		k.office.Beat()
 	}
@@ -158,7 +160,8 @@ func (k *keeping) run(ctx context.Context, port net.Listener) {
 	k.tellParked()
 	say(daemon.SdNotifyReady)
 	go k.live(ctx)
-	go k.news.Watch(ctx, k.bridge, k.publish)
+	var watch sync.WaitGroup
+	watch.Go(func() { k.news.Watch(ctx, k.bridge) })
 	for going := true; going; {
 		select {
 		case <-ctx.Done():
@@ -169,6 +172,7 @@ func (k *keeping) run(ctx context.Context, port net.Listener) {
 	}
 	say(daemon.SdNotifyStopping)
 	k.bridge.Wait()
+	watch.Wait()
 	k.fleet.Close()
 	<-shown
 	k.log.Info("stopped")

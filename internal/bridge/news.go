@@ -51,6 +51,16 @@ type News struct {
 	Since    time.Time             `json:"since,omitzero"`
 	Error    *ferry.ErrorReport    `json:"error,omitempty"`
 	Messages []ferry.MessageReport `json:"messages,omitempty"`
+	// More are further news of the kind, where so many waited to be brought that they
+	// were put together.
+	More []More `json:"more,omitempty"`
+}
+
+// More is a news that is brought with another.
+type More struct {
+	Account string    `json:"account"`
+	Time    time.Time `json:"time"`
+	Text    string    `json:"text"`
 }
 
 // told is what somebody knows of an account already, so that no news comes twice.
@@ -73,6 +83,8 @@ type Newsroom struct {
 	// Load and Save keep a text for an account.
 	Load func(account string) string
 	Save func(account, text string)
+	// Publish brings news to whom it concerns, unless it is nil. Only then it counts as told.
+	Publish func([]News)
 
 	mu    sync.Mutex
 	known map[string]*told
@@ -102,7 +114,7 @@ func (n *Newsroom) From(p Pass) []News {
 
 // Watch looks each minute, until ctx ends, for accounts that fail for too long by now and
 // wait: the next pass of one whose credentials were refused may be a day away.
-func (n *Newsroom) Watch(ctx context.Context, b *Bridge, tell func([]News)) {
+func (n *Newsroom) Watch(ctx context.Context, b *Bridge) {
 	minutes := time.NewTicker(time.Minute)
 	defer minutes.Stop()
 	for {
@@ -114,7 +126,7 @@ func (n *Newsroom) Watch(ctx context.Context, b *Bridge, tell func([]News)) {
 		s := b.Snapshot()
 		for _, a := range s.Accounts {
 			if a.waitsFailed() {
-				tell(n.overdue(a, s.Now))
+				n.overdue(a, s.Now)
 			}
 		}
 	}
@@ -127,8 +139,8 @@ func (s *AccountState) waitsFailed() bool {
 }
 
 // overdue passes over what the last pass told differently just now.
-func (n *Newsroom) overdue(a AccountState, now time.Time) []News {
-	return n.learn(a.Name, now, func(t *told, add func(*News)) {
+func (n *Newsroom) overdue(a AccountState, now time.Time) {
+	n.learn(a.Name, now, func(t *told, add func(*News)) {
 		if a.Passes > 0 && t.Since.IsZero() {
 			return
 		}
@@ -148,6 +160,9 @@ func (n *Newsroom) learn(account string, at time.Time, of func(t *told, add func
 			news = append(news, *item)
 		}
 	})
+	if len(news) > 0 && n.Publish != nil {
+		n.Publish(news)
+	}
 	return news
 }
 

@@ -90,6 +90,23 @@ func TestFailingIsToldOnce(t *testing.T) {
 	r.want(t, 5, ok) // short, and nobody was told
 }
 
+// TestToldIsWhatWasPublished: a crash in between must not lose it.
+func TestToldIsWhatWasPublished(t *testing.T) {
+	r := newRoom()
+	r.want(t, 0, away)
+	published := 0
+	r.Publish = func(news []bridge.News) {
+		published += len(news)
+		if strings.Contains(r.memory["alice"], `"failing":true`) {
+			t.Error("it counts as told already")
+		}
+	}
+	r.want(t, 61, away, bridge.Fails)
+	if published != 1 || !strings.Contains(r.memory["alice"], `"failing":true`) {
+		t.Errorf("%d, %s", published, r.memory["alice"])
+	}
+}
+
 // TestRestingIsNoFailure: an account outside of its hours is not failing.
 func TestRestingIsNoFailure(t *testing.T) {
 	r := newRoom()
@@ -145,24 +162,23 @@ func watched(how time.Duration, kept string, p *played) (told []time.Duration) {
 	r := newRoom()
 	r.After = func(string) time.Duration { return 30 * minute }
 	p.began = time.Now()
-	var mu sync.Mutex
-	tell := func(news []bridge.News) {
-		mu.Lock()
-		defer mu.Unlock()
+	r.Publish = func(news []bridge.News) {
 		for range news {
 			told = append(told, time.Since(p.began))
 		}
 	}
 	b := bridge.New(bridge.Options{Random: func() float64 { return 0.5 }, Finished: func(p bridge.Pass) {
 		p.Report.Name = "a"
-		tell(r.From(p))
+		r.From(p)
 	}, Load: func(string) string { return kept }, Save: func(string, string) {}})
 	ctx, cancel := context.WithCancel(context.Background())
 	b.Start(ctx, []bridge.Account{p.account("a")})
-	go r.Watch(ctx, b, tell)
+	var watch sync.WaitGroup
+	watch.Go(func() { r.Watch(ctx, b) })
 	time.Sleep(how)
 	cancel()
 	b.Wait()
+	watch.Wait()
 	return told
 }
 

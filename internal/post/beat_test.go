@@ -17,7 +17,7 @@ import (
 func TestHeartbeatOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
-		o, err := Open(plan.Bridge{}, slog.New(slog.NewTextHandler(&said, nil)))
+		o, err := Open(plan.Bridge{}, Shelf{}, slog.New(slog.NewTextHandler(&said, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -179,6 +179,13 @@ func letter(n bridge.News) string {
 		}
 		fmt.Fprintf(&b, "\r\n  %s, %d bytes: %s", fault.Escape(m.UIDL), m.Size, fault.Escape(m.Reason))
 	}
+	for i, m := range n.More {
+		if i == 100 {
+			fmt.Fprintf(&b, "\r\n  and %d more", len(n.More)-i)
+			break
+		}
+		fmt.Fprintf(&b, "\r\n  %s: %s", fault.Escape(m.Account), fault.Escape(m.Text))
+	}
 	b.WriteString("\r\n\r\n-- \r\npopferry on ")
 	host, _ := os.Hostname()
 	b.WriteString(fault.Escape(host) + ", " + n.Time.Local().Format(time.RFC1123Z) + "\r\n")

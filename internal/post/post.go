@@ -3,8 +3,10 @@
 //
 // [Office.Send] returns at once. Each way has a queue and a goroutine of its own, so that
 // one that hangs or refuses delays nobody; what it does not take is tried again, and
-// dropped, with a line in the log, when it is hopeless or the queue is full. Nothing
-// that a receiver answers is believed beyond its status.
+// dropped, with a line in the log, when it is hopeless or the queue is full. Where many
+// news wait, those of one kind become one. What waits is kept, so that a restart loses
+// nothing; it may bring twice what was under way. Nothing that a receiver answers is
+// believed beyond its status.
 package post
 
 import (
@@ -13,7 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
-	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,11 +27,10 @@ import (
 )
 
 const (
-	// queued is how many news may wait for one way.
-	queued = 100
-	// tries and longest bound how often, and for how long, one is tried.
-	tries   = 8
+	// longest is for how long one is tried.
 	longest = time.Hour
+	// moment is what a way that ends gets for what waits.
+	moment = 5 * time.Second
 	// each bounds one try.
 	each = 30 * time.Second
 	// beats is how often the heartbeat is called at most.
@@ -42,14 +43,25 @@ type way struct {
 	send func(context.Context, bridge.News) error
 	as   any // what it was made of: one of equal parts is the same way
 
-	news   chan bridge.News
-	ctx    context.Context
-	cancel context.CancelFunc
+	queue    *queue
+	before   *way          // which had the queue, and has to let go of it first
+	replaced chan struct{} // closed when another takes the queue over
+	over     chan struct{}
+	ctx      context.Context
+	cancel   context.CancelFunc
+}
+
+// Shelf keeps a text for each way, which has to survive a restart: what waits for it. Nil
+// means that nothing is kept.
+type Shelf struct {
+	Load func(way string) string
+	Save func(way, text string)
 }
 
 // Office sends news.
 type Office struct {
 	log     *slog.Logger
+	shelf   Shelf
 	work    sync.WaitGroup
 	beat    chan struct{}
 	closing chan struct{} // closed by Close
@@ -63,9 +75,12 @@ type Office struct {
 }
 
 // Open makes an office with all the ways that a configuration names; its secrets have
-// to be there.
-func Open(b plan.Bridge, log *slog.Logger) (*Office, error) {
-	o := &Office{log: log, beat: make(chan struct{}, 1), closing: make(chan struct{})}
+// to be there. What was left waiting for them before is brought.
+func Open(b plan.Bridge, shelf Shelf, log *slog.Logger) (*Office, error) {
+	if shelf.Load == nil || shelf.Save == nil {
+		shelf = Shelf{func(string) string { return "" }, func(string, string) {}}
+	}
+	o := &Office{log: log, shelf: shelf, beat: make(chan struct{}, 1), closing: make(chan struct{})}
 	o.ctx, o.cancel = context.WithCancel(context.Background())
 	if err := o.Adopt(b); err != nil {
 		o.cancel()
@@ -75,8 +90,9 @@ func Open(b plan.Bridge, log *slog.Logger) (*Office, error) {
 	return o, nil
 }
 
-// Adopt goes over to another configuration. What waits for a way that is in both waits
-// on; one that is gone gets a moment for it. After an error nothing has changed.
+// Adopt goes over to another configuration. What waits for a way waits on, though it be
+// another address that it is brought to; one that is gone gets a moment for it. After an
+// error nothing has changed.
 func (o *Office) Adopt(b plan.Bridge) error {
 	next, err := waysOf(b.Alerts)
 	if err != nil {
@@ -84,19 +100,17 @@ func (o *Office) Adopt(b plan.Bridge) error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	before := o.ways
+	before := map[string]*way{}
+	for _, w := range o.ways {
+		before[w.name] = w
+	}
 	o.ways = nil
 	for _, w := range next {
-		i := slices.IndexFunc(before, func(old *way) bool { return old.name == w.name && reflect.DeepEqual(old.as, w.as) })
-		if i >= 0 {
-			w = before[i]
-			before = slices.Delete(before, i, i+1)
-		} else {
-			o.start(w)
-		}
-		o.ways = append(o.ways, w)
+		o.ways = append(o.ways, o.takeOver(before[w.name], w))
+		delete(before, w.name)
 	}
 	for _, w := range before {
+		w.queue.forget()
 		w.end()
 	}
 	o.heart = nil
@@ -104,6 +118,22 @@ func (o *Office) Adopt(b plan.Bridge) error {
 		o.heart = ping(b.Heartbeat.Secret)
 	}
 	return nil
+}
+
+// takeOver returns the way that stands where old was, or nil.
+func (o *Office) takeOver(old, w *way) *way {
+	switch {
+	case old == nil:
+		w.queue = newQueue(o.shelf.Load(w.name), func(text string) { o.shelf.Save(w.name, text) })
+	case reflect.DeepEqual(old.as, w.as):
+		return old
+	default:
+		w.queue, w.before = old.queue, old
+		close(old.replaced)
+		time.AfterFunc(moment, old.cancel)
+	}
+	o.start(w)
+	return w
 }
 
 func waysOf(a plan.Alerts) (ways []*way, err error) {
@@ -124,15 +154,15 @@ func waysOf(a plan.Alerts) (ways []*way, err error) {
 }
 
 func (o *Office) start(w *way) {
-	w.news = make(chan bridge.News, queued)
+	w.replaced, w.over = make(chan struct{}), make(chan struct{})
 	w.ctx, w.cancel = context.WithCancel(o.ctx)
 	o.work.Go(func() { o.deliver(w) })
 }
 
 // end gives what waits a moment to leave. Nothing may be sent after it.
 func (w *way) end() {
-	close(w.news)
-	time.AfterFunc(5*time.Second, w.cancel)
+	w.queue.end()
+	time.AfterFunc(moment, w.cancel)
 }
 
 // Send has news brought to everybody.
@@ -140,9 +170,7 @@ func (o *Office) Send(n bridge.News) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, w := range o.ways {
-		select {
-		case w.news <- n:
-		default:
+		if !w.queue.add(n) {
 			o.log.Error("too much news waits; this is lost", "by", w.name, "account", n.Account, "text", n.Text)
 		}
 	}
@@ -156,7 +184,8 @@ func (o *Office) Beat() {
 	}
 }
 
-// Close gives what waits a moment to leave, and ends the office.
+// Close gives what waits a moment to leave, and ends the office. What is left waits for the
+// next one.
 func (o *Office) Close() {
 	o.mu.Lock()
 	for _, w := range o.ways {
@@ -164,7 +193,7 @@ func (o *Office) Close() {
 	}
 	o.ways = nil
 	o.mu.Unlock()
-	timer := time.AfterFunc(5*time.Second, o.cancel)
+	timer := time.AfterFunc(moment, o.cancel)
 	defer timer.Stop()
 	close(o.closing)
 	close(o.beat)
@@ -174,19 +203,46 @@ func (o *Office) Close() {
 
 // deliver brings one after the other.
 func (o *Office) deliver(w *way) {
+	defer close(w.over)
 	defer w.cancel()
-	for n := range w.news {
-		if err := w.persist(func(ctx context.Context) error { return w.send(ctx, n) }); err != nil {
+	if w.before != nil {
+		<-w.before.over
+		w.before = nil
+	}
+	for n, ok := w.queue.next(w.ctx, w.replaced); ok; n, ok = w.queue.next(w.ctx, w.replaced) {
+		err := w.persist(func(ctx context.Context) error { return w.send(ctx, together(n)) })
+		if err != nil && w.ctx.Err() != nil {
+			o.log.Warn("news could not be brought before the end", "by", w.name, "waiting", len(w.queue.left()), "error", err)
+			return
+		}
+		if err != nil {
 			o.log.Error("news could not be brought", "by", w.name, "account", n.Account, "text", n.Text,
 				"error", err, "check", fault.HintOf(err))
 		}
+		w.queue.done()
 	}
+}
+
+// together says in the text of a news what joined it.
+func together(n bridge.News) bridge.News {
+	if len(n.More) == 0 {
+		return n
+	}
+	var names []string
+	for _, m := range n.More[:min(len(n.More), 10)] {
+		names = append(names, m.Account)
+	}
+	if len(n.More) > len(names) {
+		names = append(names, "…")
+	}
+	n.Text += fmt.Sprintf("; and %d more such news, of %s", len(n.More), strings.Join(names, ", "))
+	return n
 }
 
 // persist tries until it succeeds, it is hopeless, or the way ends.
 func (w *way) persist(try func(context.Context) error) error {
 	wait := &backoff.ExponentialBackOff{InitialInterval: 2 * time.Second, RandomizationFactor: 0.3, Multiplier: 3,
-		MaxInterval: 15 * time.Minute}
+		MaxInterval: 5 * time.Minute}
 	_, err := backoff.Retry(w.ctx, func() (struct{}, error) {
 		ctx, cancel := context.WithTimeout(w.ctx, each)
 		defer cancel()
@@ -195,7 +251,7 @@ func (w *way) persist(try func(context.Context) error) error {
 			err = backoff.Permanent(err)
 		}
 		return struct{}{}, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxTries(tries), backoff.WithMaxElapsedTime(longest))
+	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(longest))
 	return err
 }
 
