@@ -251,7 +251,7 @@ func (b *builder) retention(held int) []string {
 		list = append(list, fmt.Sprintf("keep: %s is longer than mail stays: %s", b.in.Keep, rule))
 	}
 	if held > 0 {
-		list = append(list, fmt.Sprintf("%s held, and %s; run --export-held keeps what is held", messages(held), rule))
+		list = append(list, fmt.Sprintf("%s held, and %s; run --export-held keeps what is held, while no bridge is at work", messages(held), rule))
 	}
 	return list
 }

@@ -268,7 +268,7 @@ func TestRetentionIsWarnedOf(t *testing.T) {
 		{plan.Input{}, "14", plan.Keep{}, nil},
 		{plan.Input{}, "14", plan.Keep{Delete: true, For: 14 * day}, nil},
 		{plan.Input{}, "14", plan.Keep{Delete: true, For: 15 * day}, []string{"keep: 15d is longer than mail stays: " + rule}},
-		{held, "14", plan.Keep{Delete: true}, []string{"1 message held, and " + rule + "; run --export-held keeps what is held"}},
+		{held, "14", plan.Keep{Delete: true}, []string{"1 message held, and " + rule + "; run --export-held keeps what is held, while no bridge is at work"}},
 		{held, "0", plan.Keep{Delete: true, For: day}, []string{"the POP3 server removes what was retrieved when the " +
 			"session ends with QUIT (EXPIRE 0); such sessions end without it, and nothing goes before its time"}},
 	} {
