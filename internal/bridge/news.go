@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -69,8 +68,9 @@ type told struct {
 	Since   time.Time            `json:"since,omitzero"`
 	Held    []string             `json:"held,omitempty"`
 	Expires map[string]time.Time `json:"expires,omitempty"`
-	Vanish  time.Time            `json:"vanishing,omitzero"`
+	Vanish  map[string]time.Time `json:"vanish,omitempty"` // when, by why
 
+	retention ferry.Retention // as far as it was seen by this process
 	// since is Since by the clock that can't be set; zero: not known yet.
 	since time.Time
 }
@@ -108,7 +108,10 @@ func (n *Newsroom) From(p Pass) []News {
 		for _, e := range r.Expiries {
 			add(n.toldOfExpiry(t, e).expires(e, ended))
 		}
-		add(t.vanishes(r, ended))
+		if r.Retention.Days > 0 {
+			t.retention = r.Retention
+		}
+		add(t.vanishes(ended))
 	})
 }
 
@@ -145,6 +148,7 @@ func (n *Newsroom) overdue(a AccountState, now time.Time) {
 			return
 		}
 		add(t.fails(a.Error, a.Since, now, n.After(a.Name)))
+		add(t.vanishes(now))
 	})
 }
 
@@ -216,6 +220,7 @@ func (t *told) fails(e *ferry.ErrorReport, started, ended time.Time, after time.
 
 func (t *told) recovered(ended time.Time) *News {
 	since, failing := t.Since, t.Failing
+	delete(t.Vanish, vanishesUntaken)
 	t.Since, t.since, t.Failing = time.Time{}, time.Time{}, false
 	if !failing {
 		return nil
@@ -242,12 +247,13 @@ func (t *told) holds(r ferry.AccountReport) *News {
 	if len(fresh) == 0 {
 		return nil
 	}
+	delete(t.Vanish, vanishesHeld)
 	what := "1 message can't be delivered and stays on POP3: "
 	if len(fresh) > 1 {
 		what = fmt.Sprintf("%d messages can't be delivered and stay on POP3; the first: ", len(fresh))
 	}
 	return &News{Kind: Holds, Messages: fresh[:min(len(fresh), 100)], Text: what + fresh[0].Reason,
-		Check: "popferry status tells of each; popferry run --export-held DIR keeps them as files"}
+		Check: "popferry status tells of each; to keep them as files stop the bridge, and popferry run --export-held DIR"}
 }
 
 // expires tells of an end once. That of a server whose machines have several certificates
@@ -272,15 +278,52 @@ func (t *told) expires(e ferry.Expiry, now time.Time) *News {
 	return &News{Kind: Expires, Since: e.At, Text: text, Check: e.Check}
 }
 
-// vanishes looks for what the plan says of EXPIRE, by its words: mail is held, or stays
-// for longer than the server keeps it. Passes that only glance at the source note nothing.
-func (t *told) vanishes(r ferry.AccountReport, now time.Time) *News {
-	i := slices.IndexFunc(r.Notes, func(note string) bool { return strings.Contains(note, "by itself (EXPIRE") })
-	if age := now.Sub(t.Vanish); i < 0 || age >= 0 && age < vanishAgain { // less than 0: the clock was set back
+// Why mail may vanish, in [told.Vanish].
+const (
+	vanishesHeld    = "held"
+	vanishesUntaken = "untaken"
+	vanishesEarly   = "early"
+)
+
+// vanishes tells that the POP3 server removes mail by itself that is held, or not brought
+// while the account fails, or is to stay for longer: that once, the others again and again.
+func (t *told) vanishes(now time.Time) *News {
+	why, what := t.vanishing(now)
+	if why == "" {
 		return nil
 	}
-	t.Vanish = now.UTC()
-	return &News{Kind: Vanishes, Text: r.Notes[i], Check: "move what is held by other means, or raise the server's limit"}
+	at, known := t.Vanish[why]
+	if age := now.Sub(at); known && (why == vanishesEarly || age >= 0 && age < vanishAgain) { // less than 0: the clock was set back
+		return nil
+	}
+	if t.Vanish == nil {
+		t.Vanish = map[string]time.Time{}
+	}
+	t.Vanish[why] = now.UTC()
+	return &News{Kind: Vanishes, Check: vanishingChecks[why],
+		Text: fmt.Sprintf("%s: the POP3 server removes mail after %d days by itself (EXPIRE %[2]d)", what, t.retention.Days)}
+}
+
+var vanishingChecks = map[string]string{
+	vanishesHeld:    "stop the bridge, and keep what is held with popferry run --export-held DIR; or have the server's limit raised",
+	vanishesUntaken: "mend what fails before that, or have the server's limit raised",
+	vanishesEarly:   "have the server's limit raised, or shorten keep",
+}
+
+// vanishing is the most urgent reason, or "". What comes while the account fails is not told
+// of as long as there is much time.
+func (t *told) vanishing(now time.Time) (why, what string) {
+	limit := time.Duration(t.retention.Days) * 24 * time.Hour
+	switch {
+	case limit == 0:
+	case len(t.Held) > 0:
+		return vanishesHeld, "mail that is held will be lost"
+	case t.Failing && limit-now.Sub(t.Since) <= expiresSoon:
+		return vanishesUntaken, "mail that came since " + day(t.Since) + " will be lost"
+	case t.retention.Keep != "":
+		return vanishesEarly, "mail does not stay as long as keep: " + t.retention.Keep + " says"
+	}
+	return "", ""
 }
 
 // day writes a moment for people.

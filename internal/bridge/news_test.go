@@ -17,7 +17,6 @@ import (
 	"github.com/popferry/popferry/internal/bridge"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
-	"github.com/popferry/popferry/plan"
 )
 
 // room is a newsroom with a memory that can outlive it.
@@ -294,47 +293,67 @@ func TestExpiryThatFlips(t *testing.T) {
 	pass("bob", end.Add(2*day), 1)
 }
 
-// retention is what a plan says of a POP3 server that removes mail.
-func retention(t *testing.T, in plan.Input) ferry.AccountReport {
-	t.Helper()
-	warnings := plan.Build(in).Warnings
-	if len(warnings) == 0 {
-		t.Fatalf("no warning of EXPIRE %s", in.Expire)
-	}
-	return ferry.AccountReport{Notes: append([]string{"x"}, warnings...)}
+// removing is a report from a POP3 server that removes mail after some days.
+func removing(days int, a ferry.AccountReport) ferry.AccountReport {
+	a.Retention.Days = days
+	return a
 }
 
-// TestVanishingIsFound in the words of the plan: mail that is held, or stays too long.
-func TestVanishingIsFound(t *testing.T) {
-	held := []plan.Listed{{Number: 1, Size: 1000, UIDL: "a"}}
-	month := plan.Keep{Delete: true, For: 30 * 24 * time.Hour}
-	for name, c := range map[string]struct {
-		in   plan.Input
-		want []bridge.Kind
-	}{
-		"held":              {plan.Input{Listing: held, Limit: 10, Expire: "7"}, []bridge.Kind{bridge.Vanishes}},
-		"kept":              {plan.Input{Expire: "7", Keep: month}, []bridge.Kind{bridge.Vanishes}},
-		"only what is read": {plan.Input{Expire: "0", Keep: month}, nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			noted := retention(t, c.in)
-			for _, n := range newRoom().want(t, 0, noted, c.want...) {
-				if n.Text != noted.Notes[1] {
-					t.Errorf("%q", n.Text)
-				}
-			}
-		})
+func holding(names ...string) (a ferry.AccountReport) {
+	a.ExitCode = fault.Held
+	for _, name := range names {
+		a.Messages = append(a.Messages, ferry.MessageReport{UIDL: name, State: "held"})
 	}
+	return a
 }
 
-func TestVanishingIsToldOnce(t *testing.T) {
+// TestHeldMailVanishes: at once when it is newly held, and again after a week.
+func TestHeldMailVanishes(t *testing.T) {
 	r := newRoom()
-	noted := retention(t, plan.Input{Expire: "7", Keep: plan.Keep{Delete: true, For: 30 * 24 * time.Hour}})
-	r.want(t, 0, noted, bridge.Vanishes)
-	r.want(t, 5, noted)
-	r.want(t, 5, ferry.AccountReport{})
-	r.want(t, 5, noted)
-	r.want(t, 7*24*60, noted, bridge.Vanishes)
+	r.want(t, 0, removing(30, ferry.AccountReport{}))
+	news := r.want(t, 5, removing(30, holding("a")), bridge.Holds, bridge.Vanishes)
+	if n := news[1]; n.Text != "mail that is held will be lost: the POP3 server removes mail after 30 days by itself (EXPIRE 30)" ||
+		!strings.HasPrefix(n.Check, "stop the bridge, and") || !strings.Contains(news[0].Check, "stop the bridge, and") {
+		t.Errorf("%+v", news)
+	}
+	r.want(t, 5, removing(30, holding("a")))
+	r.want(t, 5, removing(30, holding("a", "b")), bridge.Holds, bridge.Vanishes)
+	r.restart()
+	r.want(t, 5, removing(30, holding("a", "b")))
+	r.want(t, 7*24*60, removing(30, holding("a", "b")), bridge.Vanishes)
+	r.want(t, 5, removing(30, ferry.AccountReport{}))
+}
+
+// TestMailVanishesWhileTheAccountFails: together with that news, or when the time comes;
+// also where the server itself can't be asked any more.
+func TestMailVanishesWhileTheAccountFails(t *testing.T) {
+	r := newRoom()
+	r.want(t, 0, removing(3, away))
+	news := r.want(t, 61, away, bridge.Fails, bridge.Vanishes)
+	if want := "mail that came since " + news[0].Since.Local().Format("2006-01-02 15:04") +
+		" will be lost: the POP3 server removes mail after 3 days by itself (EXPIRE 3)"; news[1].Text != want {
+		t.Errorf("%q, want %q", news[1].Text, want)
+	}
+	r.want(t, 5, removing(3, away))
+	r.want(t, 5, ferry.AccountReport{}, bridge.Recovered)
+	r.want(t, 5, removing(30, away))
+	r.want(t, 61, removing(30, away), bridge.Fails)
+	r.want(t, 15*24*60, removing(30, away))
+	r.want(t, 24*60, removing(30, away), bridge.Vanishes)
+	r.want(t, 0, removing(0, away))
+}
+
+// TestMailStaysTooShort for what keep says: who set that is told once.
+func TestMailStaysTooShort(t *testing.T) {
+	r := newRoom()
+	short := ferry.AccountReport{Retention: ferry.Retention{Days: 7, Keep: "30d"}}
+	news := r.want(t, 0, short, bridge.Vanishes)
+	if !strings.HasPrefix(news[0].Text, "mail does not stay as long as keep: 30d says: the POP3") {
+		t.Errorf("%+v", news)
+	}
+	r.restart()
+	r.want(t, 30*24*60, short)
+	r.want(t, 0, removing(7, ferry.AccountReport{}))
 }
 
 // TestNothingNewIsNotSaved: a quiet bridge writes nothing.
@@ -415,12 +434,12 @@ func TestNewsWhenTheClockIsSet(t *testing.T) {
 	})
 	t.Run("back", func(t *testing.T) {
 		r := newRoom()
-		expire := retention(t, plan.Input{Expire: "5", Keep: plan.Keep{Delete: true, For: 30 * 24 * time.Hour}})
-		r.want(t, 0, expire, bridge.Vanishes)
-		r.want(t, 5, expire)
+		held := removing(5, holding("a"))
+		r.want(t, 0, held, bridge.Holds, bridge.Vanishes)
+		r.want(t, 5, held)
 		r.now = r.now.AddDate(-1, 0, 0)
-		r.want(t, 0, expire, bridge.Vanishes)
-		r.want(t, 5, expire)
+		r.want(t, 0, held, bridge.Vanishes)
+		r.want(t, 5, held)
 	})
 	t.Run("moments of two processes", func(t *testing.T) {
 		r := newRoom()

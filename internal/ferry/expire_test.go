@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/plan"
@@ -119,5 +120,30 @@ func TestExpireUnseen(t *testing.T) {
 			p.run(fault.Held, 0)
 			p.left(poison)
 		})
+	}
+}
+
+// TestRetentionIsReported by every pass that sees it: also one that only glances, and one
+// whose destination is away.
+func TestRetentionIsReported(t *testing.T) {
+	p := newPair(t, popd.Options{Capabilities: []string{"EXPIRE 3"}}, imapd.Options{}, ordinary(3, 1)...)
+	p.account().Keep = plan.Keep{Delete: true, For: 30 * day}
+	pass := p.passes()
+	want := ferry.Retention{Days: 3, Keep: "30d"}
+	for n, delivered := range []int{3, 0} {
+		if r := pass(0, delivered); r.Retention != want {
+			t.Errorf("pass %d: %+v", n, r.Retention)
+		}
+	}
+	p.imap.Close()
+	p.pop.Deliver(ordinary(4, 2)[3:]...)
+	if r := pass(fault.Temporary, 0); r.Retention != want {
+		t.Errorf("%+v", r.Retention)
+	}
+	for expire, days := range map[string]int{"NEVER": 0, "0": 0, "60": 60, "2000000000": 0} {
+		p := newPair(t, popd.Options{Capabilities: []string{"EXPIRE " + expire}}, imapd.Options{})
+		if r := p.run(0, 0).Accounts[0].Retention; r != (ferry.Retention{Days: days}) {
+			t.Errorf("EXPIRE %s: %+v", expire, r)
+		}
 	}
 }

@@ -3,6 +3,8 @@ package ferry
 import (
 	"crypto/tls"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/plan"
@@ -57,4 +59,23 @@ func (t *trip) sawExpiry(e Expiry) {
 	if !slices.Contains(t.report.Expiries, e) {
 		t.report.Expiries = append(t.report.Expiries, e)
 	}
+}
+
+// longestRetention is what no server means: some say so many days for "never".
+const longestRetention = 36500
+
+// sawRetention notes after how many days the POP3 server removes mail. What it removes when
+// it was retrieved (EXPIRE 0) is no matter: sessions end so that it does not.
+func (t *trip) sawRetention(expire string) {
+	days, err := strconv.Atoi(expire) // NEVER, or not said, is no number
+	if err != nil || days <= 0 || days > longestRetention {
+		return
+	}
+	r := Retention{Days: days}
+	if keep := t.account.Keep; keep.For > time.Duration(days)*24*time.Hour {
+		r.Keep = keep.String()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.report.Retention = r
 }

@@ -159,6 +159,7 @@ func (t *trip) openSource(ctx context.Context) error {
 	entries, err := source.List(ctx)
 	// Only now: a delay that differs by user is learned with the listing.
 	t.loginAgain = loggedIn.Add(source.Capabilities().LoginDelay)
+	t.sawRetention(source.Capabilities().Expire)
 	if err != nil {
 		source.Close()
 		return err

@@ -46,6 +46,8 @@ type AccountReport struct {
 	Messages []MessageReport `json:"messages,omitempty"`
 	// Expiries are the ends of the certificates that were seen.
 	Expiries []Expiry `json:"-"`
+	// Retention is what the POP3 server does by itself, as far as it was asked.
+	Retention Retention `json:"-"`
 	// Folders are those that got mail, if the account has routes.
 	Folders []FolderReport `json:"folders,omitempty"`
 	// Resting tells that the account's own limits ended the pass: nothing failed.
@@ -65,6 +67,14 @@ type Expiry struct {
 	Life time.Duration
 	// Accounts is how many need the same; 0: it is this account's own.
 	Accounts int
+}
+
+// Retention is a POP3 server's rule that removes mail (EXPIRE, RFC 2449 §6.7).
+type Retention struct {
+	// Days are how long mail stays; 0: for ever, or it is not known.
+	Days int
+	// Keep is what `keep` says, if that is longer.
+	Keep string
 }
 
 // FolderReport is what one folder got in this run.
