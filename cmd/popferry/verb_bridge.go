@@ -127,7 +127,7 @@ func (k *keeping) finished(p bridge.Pass) {
 		k.log.Error("the history can't be written", "error", err)
 	}
 	k.news.From(p)
-	if k.bridge.Snapshot().Worst() == fault.OK {
+	if k.news.Works(k.bridge.Snapshot()) {
 		k.office.Beat()
 	}
 }

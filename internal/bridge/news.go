@@ -64,6 +64,7 @@ type More struct {
 
 // told is what somebody knows of an account already, so that no news comes twice.
 type told struct {
+	Works   bool                 `json:"works,omitempty"` // when it was last tried
 	Failing bool                 `json:"failing,omitempty"`
 	Since   time.Time            `json:"since,omitzero"`
 	Held    []string             `json:"held,omitempty"`
@@ -98,8 +99,10 @@ func (n *Newsroom) From(p Pass) []News {
 		o := outcomeOf(r, ended)
 		switch {
 		case !o.ok():
+			t.Works = false
 			add(t.fails(r.Error, p.Started, ended, n.After(r.Name)))
 		case o.proves():
+			t.Works = true
 			add(t.recovered(ended))
 		}
 		if o.ok() && !o.resting { // else it did not see all
@@ -113,6 +116,14 @@ func (n *Newsroom) From(p Pass) []News {
 		}
 		add(t.vanishes(ended))
 	})
+}
+
+// Works reports whether every account did when it was last tried, perhaps by a process
+// before this one: a bridge that dies again and again must not seem well in between.
+func (n *Newsroom) Works(s Snapshot) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !slices.ContainsFunc(s.Accounts, func(a AccountState) bool { return !n.toldOf(a.Name).Works })
 }
 
 // Watch looks each minute, until ctx ends, for accounts that fail for too long by now and
