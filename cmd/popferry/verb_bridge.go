@@ -127,7 +127,7 @@ func (k *keeping) finished(p bridge.Pass) {
 		k.log.Error("the history can't be written", "error", err)
 	}
 	k.news.From(p)
-	if k.news.Works(k.bridge.Snapshot()) {
+	if now := k.bridge.Snapshot(); now.Worst() == fault.OK && k.news.Works(now) {
 		k.office.Beat()
 	}
 }

@@ -108,6 +108,8 @@ type common struct {
 	facts   sync.Mutex // guards facts that several trips change
 	// unproven has when it was last found, by account, that copies can't be proved.
 	unproven sync.Map
+	// signedIn has when a quiet destination's token was last got, by account.
+	signedIn sync.Map
 }
 
 func newEngine(o Options) *engine {

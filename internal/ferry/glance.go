@@ -17,6 +17,9 @@ const heartbeat = time.Hour
 // copy is not where it was delivered: people move mail.
 const provedEvery = 24 * time.Hour
 
+// usedEvery is how often the sign-in of a destination is used that is not asked.
+const usedEvery = 24 * time.Hour
+
 // unasked stands for the limit of a destination that was not asked: what was too large
 // before is still.
 const unasked = 1
@@ -43,12 +46,28 @@ func (t *trip) glance(ctx context.Context) error {
 	}
 	if t.idle {
 		t.leave(ctx)
-		return nil
+		return t.signInStays(ctx)
 	}
 	if err := t.engine.awaitTurns(ctx, t.engine.turns(t.account)); err != nil {
 		return err
 	}
 	t.glances = false // it has its folders now
+	return nil
+}
+
+// signInStays uses the sign-in of a destination that is not asked for long once a day: many
+// end when they are not used. It also notes until when logins there are good.
+func (t *trip) signInStays(ctx context.Context) error {
+	dest, name := t.account.Destination, t.account.Name
+	used, ok := t.engine.signedIn.Load(name)
+	if dest.OAuth != nil && t.engine.Tokens != nil && !(ok && time.Since(used.(time.Time)) < usedEvery) {
+		_, err := t.engine.Tokens.Token(ctx, name, dest)
+		if err != nil && fault.CodeOf(err) != fault.Temporary { // that may pass, and nothing waits for it
+			return &NoToken{err}
+		}
+		t.engine.signedIn.Store(name, time.Now())
+	}
+	t.sawCredentials("destination", dest)
 	return nil
 }
 

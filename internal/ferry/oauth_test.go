@@ -147,6 +147,46 @@ func TestWhatExpires(t *testing.T) {
 	}
 }
 
+// TestQuietDestination: passes that don't ask the destination use its sign-in once a day all
+// the same, and say until when its logins are good, or that somebody has to sign in.
+func TestQuietDestination(t *testing.T) {
+	dir, r := filepath.Join(t.TempDir(), "tokens"), realm{}
+	process := func() *oauth.Keeper { return oauth.New(oauth.Options{Dir: dir, Transport: r}) }
+	p, provider := modern(t, r, process(), "alice", popd.Options{}, ordinary(3, 1)...)
+	p.account().Destination.CertFile = "alice.pem"
+	p.account().Destination.Certificate = &tls.Certificate{Leaf: &x509.Certificate{NotAfter: time.Now().Add(day)}}
+	pass := p.passes()
+	pass(0, 3)
+	var seen []string
+	for _, e := range pass(0, 0).Expiries {
+		seen = append(seen, e.What)
+	}
+	for _, want := range []string{"the sign-in of the destination", "the certificate in alice.pem"} {
+		if !slices.Contains(seen, want) {
+			t.Errorf("%q is not among %q", want, seen)
+		}
+	}
+	provider.Expire()
+	p.o.Tokens = process()
+	pass, before := p.passes(), provider.Asked("refresh_token")
+	for range 3 {
+		pass(0, 0)
+	}
+	if n := provider.Asked("refresh_token") - before; n != 2 { // one for each side
+		t.Errorf("asked %d times", n)
+	}
+	if _, err := process().Forget(t.Context(), p.account().Destination); err != nil {
+		t.Fatal(err)
+	}
+	p.o.Tokens = process()
+	pass = p.passes()
+	for range 2 {
+		if e := pass(fault.Credentials, 0).Error; !strings.Contains(e.Hint, "popferry login alice") {
+			t.Errorf("%+v", e)
+		}
+	}
+}
+
 // TestTokenRevokedDuringTheRun: that account ends, and says what to do; the others
 // finish.
 func TestTokenRevokedDuringTheRun(t *testing.T) {
