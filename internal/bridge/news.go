@@ -264,7 +264,7 @@ func (t *told) holds(r ferry.AccountReport) *News {
 		what = fmt.Sprintf("%d messages can't be delivered and stay on POP3; the first: ", len(fresh))
 	}
 	return &News{Kind: Holds, Messages: fresh[:min(len(fresh), 100)], Text: what + fresh[0].Reason,
-		Check: "popferry status tells of each; to keep them as files stop the bridge, and popferry run --export-held DIR"}
+		Check: "popferry status tells of each; to keep them as files, stop the bridge, and type popferry run --export-held DIR"}
 }
 
 // expires tells of an end once. That of a server whose machines have several certificates
@@ -289,52 +289,54 @@ func (t *told) expires(e ferry.Expiry, now time.Time) *News {
 	return &News{Kind: Expires, Since: e.At, Text: text, Check: e.Check}
 }
 
-// Why mail may vanish, in [told.Vanish].
+// danger is a reason why mail may vanish.
+type danger struct{ why, what, check string }
+
+// vanishes tells that the POP3 server removes mail by itself: of one reason after the other,
+// and again and again.
+func (t *told) vanishes(now time.Time) *News {
+	for _, d := range t.dangers(now) {
+		at, known := t.Vanish[d.why]
+		if age := now.Sub(at); known && (d.why == vanishesEarly || age >= 0 && age < vanishAgain) { // less than 0: the clock was set back
+			continue
+		}
+		if t.Vanish == nil {
+			t.Vanish = map[string]time.Time{}
+		}
+		t.Vanish[d.why] = now.UTC()
+		return &News{Kind: Vanishes, Check: d.check,
+			Text: fmt.Sprintf("%s: the POP3 server removes mail after %d days by itself (EXPIRE %[2]d)", d.what, t.retention.Days)}
+	}
+	return nil
+}
+
+// Why mail vanishes, in [told.Vanish]. Early is what somebody has set so, and told once.
 const (
 	vanishesHeld    = "held"
 	vanishesUntaken = "untaken"
 	vanishesEarly   = "early"
 )
 
-// vanishes tells that the POP3 server removes mail by itself that is held, or not brought
-// while the account fails, or is to stay for longer: that once, the others again and again.
-func (t *told) vanishes(now time.Time) *News {
-	why, what := t.vanishing(now)
-	if why == "" {
-		return nil
-	}
-	at, known := t.Vanish[why]
-	if age := now.Sub(at); known && (why == vanishesEarly || age >= 0 && age < vanishAgain) { // less than 0: the clock was set back
-		return nil
-	}
-	if t.Vanish == nil {
-		t.Vanish = map[string]time.Time{}
-	}
-	t.Vanish[why] = now.UTC()
-	return &News{Kind: Vanishes, Check: vanishingChecks[why],
-		Text: fmt.Sprintf("%s: the POP3 server removes mail after %d days by itself (EXPIRE %[2]d)", what, t.retention.Days)}
-}
-
-var vanishingChecks = map[string]string{
-	vanishesHeld:    "stop the bridge, and keep what is held with popferry run --export-held DIR; or have the server's limit raised",
-	vanishesUntaken: "mend what fails before that, or have the server's limit raised",
-	vanishesEarly:   "have the server's limit raised, or shorten keep",
-}
-
-// vanishing is the most urgent reason, or "". What comes while the account fails is not told
-// of as long as there is much time.
-func (t *told) vanishing(now time.Time) (why, what string) {
+// dangers are those there are, the most urgent first. What comes while the account fails is
+// none as long as there is much time.
+func (t *told) dangers(now time.Time) (list []danger) {
 	limit := time.Duration(t.retention.Days) * 24 * time.Hour
-	switch {
-	case limit == 0:
-	case len(t.Held) > 0:
-		return vanishesHeld, "mail that is held will be lost"
-	case t.Failing && limit-now.Sub(t.Since) <= expiresSoon:
-		return vanishesUntaken, "mail that came since " + day(t.Since) + " will be lost"
-	case t.retention.Keep != "":
-		return vanishesEarly, "mail does not stay as long as keep: " + t.retention.Keep + " says"
+	if limit == 0 {
+		return nil
 	}
-	return "", ""
+	if len(t.Held) > 0 {
+		list = append(list, danger{vanishesHeld, "mail that is held will be lost",
+			"stop the bridge, and keep what is held with popferry run --export-held DIR; or have the server's limit raised"})
+	}
+	if t.Failing && limit-now.Sub(t.Since) <= expiresSoon {
+		list = append(list, danger{vanishesUntaken, "mail that came since " + day(t.Since) + " will be lost",
+			"mend what fails before that, or have the server's limit raised"})
+	}
+	if t.retention.Keep != "" {
+		list = append(list, danger{vanishesEarly, "mail does not stay as long as keep: " + t.retention.Keep + " says",
+			"have the server's limit raised, or shorten keep"})
+	}
+	return list
 }
 
 // day writes a moment for people.

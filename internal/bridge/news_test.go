@@ -346,7 +346,10 @@ func TestHeldMailVanishes(t *testing.T) {
 	r.restart()
 	r.want(t, 5, removing(30, holding("a", "b")))
 	r.want(t, 7*24*60, removing(30, holding("a", "b")), bridge.Vanishes)
-	r.want(t, 5, removing(30, ferry.AccountReport{}))
+	r.want(t, 5, removing(3, away))
+	r.want(t, 61, removing(3, away), bridge.Fails, bridge.Vanishes) // what is new as well
+	r.want(t, 5, removing(30, ferry.AccountReport{}), bridge.Recovered)
+	r.want(t, 7*24*60, removing(30, ferry.AccountReport{}))
 }
 
 // TestMailVanishesWhileTheAccountFails: together with that news, or when the time comes;
