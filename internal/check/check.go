@@ -119,7 +119,7 @@ func (c *checker) judgeSignIn(out *Account, s Side, e plan.Endpoint) {
 	if !s.OK || e.OAuth == nil || c.Tokens == nil {
 		return
 	}
-	end := c.Tokens.Ends(e)
+	end, _ := c.Tokens.Ends(e)
 	if days := daysLeft(end, c.Now()); !end.IsZero() && days < soon {
 		out.warn("sign-in-expiring", "the sign-in of %s for the %s %s", fault.Escape(e.Username), s.Server, ends(days))
 	}

@@ -143,8 +143,8 @@ type ending struct{ at time.Time }
 func (ending) Token(context.Context, string, plan.Endpoint) (secret.Value, error) {
 	return secret.New(password), nil
 }
-func (ending) Tried(plan.Endpoint, secret.Value, error) bool { return false }
-func (e ending) Ends(plan.Endpoint) time.Time                { return e.at }
+func (ending) Tried(plan.Endpoint, secret.Value, error) bool   { return false }
+func (e ending) Ends(plan.Endpoint) (time.Time, time.Duration) { return e.at, 0 }
 
 // TestSignInExpiring: who has to sign in again soon is told beforehand.
 func TestSignInExpiring(t *testing.T) {

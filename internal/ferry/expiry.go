@@ -20,17 +20,21 @@ func (t *trip) sawCertificate(kind string, e plan.Endpoint, of func() (tls.Conne
 	t.sawExpiry(Expiry{What: "the certificate of " + fault.Escape(kind+" "+e.Address()),
 		At: leaf.NotAfter, Life: leaf.NotAfter.Sub(leaf.NotBefore),
 		Check:    "the server's operator has to renew it; from that day on nothing is carried",
-		Accounts: t.sharing(func(other plan.Endpoint) bool { return other.Address() == e.Address() })})
+		Accounts: t.engine.sharing[e.Address()]})
 }
 
-// sharing counts the accounts one of whose sides is like that.
-func (t *trip) sharing(like func(plan.Endpoint) bool) (n int) {
-	for _, a := range t.engine.chosen() {
-		if like(a.Source) || like(a.Destination) {
-			n++
+// sharing counts the accounts that have a side at an address, or one that logs in with a
+// certificate, which is counted under the name of its file.
+func sharing(accounts []plan.Account) map[string]int {
+	counts := map[string]int{}
+	for _, a := range accounts {
+		of := []string{a.Source.Address(), a.Destination.Address(), a.Source.CertFile, a.Destination.CertFile}
+		slices.Sort(of)
+		for _, what := range slices.Compact(of) {
+			counts[what]++
 		}
 	}
-	return n
+	return counts
 }
 
 // sawCredentials notes until when a login that was good will be: that with a certificate
@@ -41,7 +45,7 @@ func (t *trip) sawCredentials(side string, e plan.Endpoint) {
 		t.sawExpiry(Expiry{What: "the certificate in " + fault.Escape(e.CertFile),
 			At: leaf.NotAfter, Life: leaf.NotAfter.Sub(leaf.NotBefore),
 			Check:    "have it renewed; from that day on the login is refused",
-			Accounts: t.sharing(func(other plan.Endpoint) bool { return other.CertFile == e.CertFile })})
+			Accounts: t.engine.sharing[e.CertFile]})
 	}
 	if e.OAuth == nil || t.engine.Tokens == nil {
 		return

@@ -87,6 +87,8 @@ type engine struct {
 	*common
 	owners map[string]owner // by mailboxUser
 	keeps  bool             // connections are kept between passes
+	// sharing says how many accounts need what may expire.
+	sharing map[string]int
 	// brakes keep the rates of limits, by host.
 	brakes map[string]*brake
 	// budgets are those of users of hosts.
@@ -132,10 +134,12 @@ func newEngine(o Options) *engine {
 	if o.SpoolRoom == 0 {
 		o.SpoolRoom = message.MaxRoom
 	}
-	return &engine{Options: o, owners: ownersOf(o.Config.Accounts), brakes: newBrakes(o.Config.Limits),
+	e := &engine{Options: o, owners: ownersOf(o.Config.Accounts), brakes: newBrakes(o.Config.Limits),
 		budgets: map[string]*budget{}, common: &common{
 			slots: newSlots(o.Config.Limits.Accounts), hosts: newHosts(connections(o.Config.Limits)),
 			folders: newHosts(one), gates: newGates(), disk: semaphore.NewWeighted(o.SpoolRoom)}}
+	e.sharing = sharing(e.chosen())
+	return e
 }
 
 func (e *engine) chosen() []plan.Account {
