@@ -91,6 +91,7 @@ func (l *login) withoutScram(ctx context.Context, ways []string, refused status)
 	if i < 0 {
 		return l.conn.Break(l.loginRefused(refused))
 	}
+	l.refusals++
 	reply, err := l.try(ctx, ways[i], "")
 	switch {
 	case err != nil && (ctx.Err() != nil || fault.CodeOf(err) == fault.Protocol):

@@ -106,6 +106,7 @@ type login struct {
 	// what there was to choose from.
 	mechanism, refused string
 	refusedScram       string // before another way was good
+	refusals           int    // of logins, before the last way
 	offered            []string
 }
 
@@ -124,7 +125,7 @@ func (l *login) run(ctx context.Context) error {
 		}
 	}
 	if err := l.authenticate(ctx); err != nil {
-		return err
+		return fault.AfterRefusals(err, l.refusals)
 	}
 	if !l.caps.known() {
 		return l.capability(ctx)

@@ -254,5 +254,8 @@ func TestAfterRefusedScram(t *testing.T) {
 		if got := fault.CodeOf(err) == fault.Credentials; got == stop || tries != 2 {
 			t.Errorf("stopped: %v, %d tries, error %v", stop, tries, err)
 		}
+		if n, want := fault.RefusalsOf(err), map[bool]int{false: 2, true: 1}[stop]; n != want {
+			t.Errorf("stopped: %v, %d refusals, want %d", stop, n, want)
+		}
 	}
 }

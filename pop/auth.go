@@ -30,11 +30,11 @@ const maxInitial = 255
 func (m *Maildrop) login(ctx context.Context) error {
 	defer m.conn.Begin(ctx)()
 	reply, err := m.authenticate(ctx)
-	if err != nil {
-		return err
+	if err == nil && !reply.ok {
+		err = m.loginRefused(reply)
 	}
-	if !reply.ok {
-		return m.loginRefused(reply)
+	if err != nil {
+		return fault.AfterRefusals(err, m.refusals)
 	}
 	m.recheck = m.caps.perUser
 	return nil
@@ -123,6 +123,7 @@ func (m *Maildrop) withoutScram(ctx context.Context, ways []string, refused stat
 		return refused, nil
 	}
 	m.mechanism = ways[i]
+	m.refusals++
 	reply, err := m.try(ways[i], nil)
 	if ctx.Err() != nil || fault.CodeOf(err) == fault.Protocol {
 		return reply, err

@@ -120,6 +120,7 @@ type Maildrop struct {
 	// mechanism is how we log in, refused what it said about a refusal.
 	mechanism, refused string
 	refusedScram       string // before another way was good
+	refusals           int    // of logins, before the last way
 }
 
 // Dial connects, secures the connection as the endpoint says, and logs in. Its

@@ -85,6 +85,9 @@ func TestAfterRefusedScram(t *testing.T) {
 		if got := fault.CodeOf(err) == fault.Credentials; got == stop {
 			t.Errorf("stopped: %v, error %v", stop, err)
 		}
+		if n, want := fault.RefusalsOf(err), map[bool]int{false: 2, true: 1}[stop]; n != want {
+			t.Errorf("stopped: %v, %d refusals, want %d", stop, n, want)
+		}
 		server.Close()
 	}
 }

@@ -43,8 +43,12 @@ programs. Other machines see it only if a token is set there.`
 // aliveEvery is how often the log hears, with --verbose, what the process is made of.
 const aliveEvery = time.Minute
 
-// paceFile is where a bridge keeps which logins were refused.
-const paceFile = "bridge-pace.json"
+// A bridge keeps in paceFile when logins of which accounts were refused, and in loginsFile
+// where SCRAM was.
+const (
+	paceFile   = "bridge-pace.json"
+	loginsFile = "bridge-logins.json"
+)
 
 type bridgeOptions struct{ log string }
 
@@ -111,6 +115,8 @@ func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error
 	k.history = bridge.NewRecorder(s.journal, config.Bridge.History)
 	keeping := &bridge.Memory{Path: filepath.Join(a.state, paceFile), Write: private.Write,
 		Failed: func(err error) { log.Error("refused logins can't be remembered", "error", err) }}
+	learned := &bridge.Memory{Path: filepath.Join(a.state, loginsFile), Write: private.Write, Failed: keeping.Failed}
+	s.options.Learned = &ferry.Learned{Load: learned.Load, Save: learned.Save}
 	k.bridge = bridge.New(bridge.Options{Finished: k.finished, Load: keeping.Load, Save: keeping.Save})
 	listener, err := k.listen(ctx)
 	if err != nil {

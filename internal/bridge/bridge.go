@@ -214,7 +214,7 @@ func (k *keeper) keep(parent context.Context, delay time.Duration) {
 		<-k.before.over
 		k.before = nil
 	}
-	k.pace.refusals = len(k.recall.refused)
+	k.pace.refusals = passesOf(k.recall.refused)
 	if !k.refrain(ctx) {
 		return
 	}
@@ -258,10 +258,7 @@ func (k *keeper) pass(ctx context.Context) time.Duration {
 	pass := k.account.Pass
 	k.mu.Unlock()
 	r := pass(ctx, held)
-	// Who is told to stop may have asked, and not have heard that it is refused.
-	if ctx.Err() == nil || r.ExitCode != fault.Temporary {
-		k.recall.end(r.ExitCode)
-	}
+	k.remember(ctx, r)
 	if ctx.Err() != nil {
 		return 0 // it was told to stop, which says nothing about the account
 	}
@@ -270,6 +267,21 @@ func (k *keeper) pass(ctx context.Context) time.Duration {
 	k.change(func(s *AccountState) { s.after(r, started, now, k.pace.parked()) })
 	k.bridge.options.Finished(Pass{Started: started, Report: r, Next: now.Add(wait), Parked: k.pace.parked()})
 	return wait
+}
+
+// remember has a pass change what is known of logins. Who is told to stop may have asked,
+// and not have heard that it is refused.
+func (k *keeper) remember(ctx context.Context, r ferry.AccountReport) {
+	refusals := r.Refusals
+	if r.ExitCode == fault.Credentials {
+		refusals = max(refusals, 1)
+	}
+	switch heard := ctx.Err() == nil || r.ExitCode != fault.Temporary; {
+	case heard:
+		k.recall.end(r.ExitCode, refusals)
+	case refusals > 0:
+		k.recall.end(r.ExitCode, refusals+1)
+	}
 }
 
 func (k *keeper) change(how func(*AccountState)) {

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -37,7 +38,7 @@ func RefusedIn(text string) (last time.Time, parked bool) {
 	var known recalled
 	// What can't be read is not known.
 	_ = json.Unmarshal([]byte(text), &known)
-	if p := (pace{refusals: len(known.Refused)}); !p.parked() {
+	if p := (pace{refusals: passesOf(known.Refused)}); !p.parked() {
 		return time.Time{}, false
 	}
 	return known.Refused[len(known.Refused)-1], true
@@ -99,22 +100,33 @@ func (r *recall) begin(now time.Time, held bool) {
 	}
 }
 
-// end takes in how it ended.
-func (r *recall) end(code fault.Code) {
-	before := len(r.refused)
-	switch {
-	case code == fault.Credentials && !r.asking:
-		r.add(time.Now())
-	case code == fault.Credentials:
-		return // was noted
-	case (outcome{code: code}).ok():
-		r.refused = nil
-	case r.asking:
-		r.refused = r.refused[:before-1]
+// end takes in how it ended, and how many logins were refused in it.
+func (r *recall) end(code fault.Code, refusals int) {
+	before := slices.Clone(r.refused)
+	if r.asking { // what was noted, which may have been none, or more than one
+		r.refused = r.refused[:len(r.refused)-1]
 	}
-	if len(r.refused) != before {
+	if (outcome{code: code}).ok() {
+		r.refused = nil
+	}
+	now := time.Now()
+	for range refusals {
+		r.add(now)
+	}
+	if !slices.Equal(r.refused, before) {
 		r.write()
 	}
+}
+
+// passesOf is in how many passes logins were refused: those of one pass have one time.
+func passesOf(refused []time.Time) int {
+	n := 0
+	for i, at := range refused {
+		if i == 0 || !at.Equal(refused[i-1]) {
+			n++
+		}
+	}
+	return n
 }
 
 func (r *recall) add(at time.Time) {

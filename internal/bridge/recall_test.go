@@ -146,6 +146,49 @@ func TestParkedIsNotWell(t *testing.T) {
 	})
 }
 
+// TestBadLoginsTwoAtATime: a pass in which the server refuses two ways to log in counts for
+// two, whether or not it ended for that reason.
+func TestBadLoginsTwoAtATime(t *testing.T) {
+	for _, code := range []fault.Code{fault.Credentials, fault.Temporary} {
+		synctest.Test(t, func(t *testing.T) {
+			refused := 0
+			p := &played{began: time.Now(), answer: func(n int) ferry.AccountReport {
+				r := failing(code, 1000)(n)
+				if r.Refusals = 1; n == 1 {
+					r.Refusals = 2
+				}
+				refused += r.Refusals
+				return r
+			}}
+			s := newShelf()
+			for range 10 {
+				s.lives(20*time.Second, p, nothing)
+			}
+			if refused != 3 {
+				t.Errorf("%v: %d bad logins within some minutes", code, refused)
+			}
+		})
+	}
+}
+
+// TestStoppedBetweenTwoWays: one was refused, and the other may have been.
+func TestStoppedBetweenTwoWays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf()
+		stopped := &played{began: time.Now(), stuck: true, answer: func(n int) ferry.AccountReport {
+			r := failing(fault.Temporary, 1000)(n)
+			r.Refusals = 1
+			return r
+		}}
+		for range 10 {
+			s.lives(10*time.Second, stopped, nothing)
+		}
+		if n := len(stopped.times()); n != 2 {
+			t.Errorf("%d passes within some minutes", n)
+		}
+	})
+}
+
 // TestKilledInABadLogin: it counts although nobody saw its end.
 func TestKilledInABadLogin(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -89,6 +89,9 @@ type Error struct {
 	Response string
 	// After is how long the server asked to be left alone; 0: not said.
 	After time.Duration
+	// Refusals is how many logins a server refused before it came to this; 0 leaves it to
+	// [RefusalsOf].
+	Refusals int
 	// Err is the cause, or nil.
 	Err error
 }

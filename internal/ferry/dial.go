@@ -51,21 +51,45 @@ type Dial struct {
 
 // Learned knows of which sides SCRAM was refused: it is not tried there again, since
 // each refused login counts against the user.
-type Learned struct{ noScram sync.Map }
+type Learned struct {
+	// Load and Save keep a text by name, for the next process; nil keeps nothing.
+	Load func(name string) string
+	Save func(name, text string)
+
+	noScram sync.Map
+}
+
+// learnedFor is how long it is known in later processes: a server may learn SCRAM, and by
+// then a refused one is no more than the first of a day.
+const learnedFor = 24 * time.Hour
+
+func nameOf(side plan.Endpoint) string { return side.Address() + "\x00" + side.Username }
 
 func (l *Learned) has(side plan.Endpoint) bool {
 	if l == nil {
 		return false
 	}
-	_, found := l.noScram.Load(side.Address() + "\x00" + side.Username)
-	return found
+	if _, found := l.noScram.Load(nameOf(side)); found || l.Load == nil {
+		return found
+	}
+	// What can't be read is not known; what a clock that was ahead wrote is.
+	at, err := time.Parse(time.RFC3339, l.Load(nameOf(side)))
+	if err != nil || time.Since(at) >= learnedFor {
+		return false
+	}
+	l.noScram.Store(nameOf(side), true)
+	return true
 }
 
 // learn takes in how a login ended. After a refusal of both SCRAM and another way, that
 // other one alone is worth another try.
 func (l *Learned) learn(side plan.Endpoint, refusedScram string, err error) {
-	if l != nil && (refusedScram != "" || fault.CodeOf(err) == fault.Credentials) {
-		l.noScram.Store(side.Address()+"\x00"+side.Username, true)
+	if l == nil || refusedScram == "" && fault.RefusalsOf(err) == 0 {
+		return
+	}
+	l.noScram.Store(nameOf(side), true)
+	if l.Save != nil { // each time: what a process before this one knew gets old
+		l.Save(nameOf(side), time.Now().UTC().Format(time.RFC3339))
 	}
 }
 
@@ -119,8 +143,10 @@ func withToken[C any](tokens Tokens, account string, side plan.Endpoint, dial fu
 	}
 	conn, err := dial(token)
 	if tokens.Tried(side, given, err) {
+		refusals := fault.RefusalsOf(err)
 		conn, err = dial(token)
 		tokens.Tried(side, given, err)
+		err = fault.AfterRefusals(err, refusals)
 	}
 	return conn, err
 }

@@ -56,6 +56,8 @@ type Options struct {
 	Observe func(Event)
 	// Tokens gives the tokens of the sides that log in with OAuth.
 	Tokens Tokens
+	// Learned keeps what logins taught beyond a run; nil keeps it for one.
+	Learned *Learned
 	// DialSource and DialDestination replace the dialling, for tests.
 	DialSource      func(context.Context, plan.Account) (*pop.Maildrop, error)
 	DialDestination func(context.Context, plan.Account) (*imapdst.Conn, error)
@@ -115,7 +117,10 @@ type common struct {
 }
 
 func newEngine(o Options) *engine {
-	dial := Dial{Tokens: o.Tokens, Learned: &Learned{}}
+	if o.Learned == nil {
+		o.Learned = &Learned{}
+	}
+	dial := Dial{Tokens: o.Tokens, Learned: o.Learned}
 	if o.DialSource == nil {
 		o.DialSource = dial.Source
 	}
@@ -161,7 +166,9 @@ func (t *trip) one(ctx context.Context, work func(*trip, context.Context) error)
 	t.emit(Event{Kind: Started})
 	err := t.safely(ctx, work)
 	if errors.Is(err, context.Canceled) {
-		err = stopped(context.Canceled)
+		end := stopped(context.Canceled)
+		end.Refusals = fault.RefusalsOf(err)
+		err = end
 	}
 	report := t.finish(err, time.Since(started))
 	t.emit(Event{Kind: Finished, Result: &report})

@@ -95,7 +95,7 @@ func (t *trip) finish(err error, took time.Duration) AccountReport {
 		})
 	}
 	r.Error = NewErrorReport(err)
-	r.ExitCode = fault.CodeOf(err)
+	r.ExitCode, r.Refusals = fault.CodeOf(err), fault.RefusalsOf(err)
 	if r.Held > 0 {
 		r.ExitCode = fault.Worst(r.ExitCode, fault.Held)
 	}

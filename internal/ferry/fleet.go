@@ -34,6 +34,9 @@ func startFleet(e *engine) *Fleet {
 // way: limits hold for both together, and who is to carry into a folder into which one
 // of them still carries, perhaps the same account under a new name, waits for it.
 func (f *Fleet) Next(o Options) *Fleet {
+	if o.Learned == nil {
+		o.Learned = f.engine.Learned
+	}
 	e := newEngine(o)
 	e.common = f.engine.common
 	e.remember(f.engine.owners)

@@ -52,6 +52,8 @@ type AccountReport struct {
 	Folders []FolderReport `json:"folders,omitempty"`
 	// Resting tells that the account's own limits ended the pass: nothing failed.
 	Resting bool `json:"-"`
+	// Refusals is how many logins a server refused before the pass ended.
+	Refusals int `json:"-"`
 	// NotBefore is when the servers permit another pass; zero: they did not say.
 	NotBefore time.Time `json:"-"`
 	// Estimate is for [Plans] only.

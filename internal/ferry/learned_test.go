@@ -1,0 +1,49 @@
+package ferry_test
+
+import (
+	"testing"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/mailtest/dovecot"
+	"github.com/popferry/popferry/internal/secret"
+)
+
+// TestRefusedScramIsRemembered: where SCRAM and another way were refused, the other one alone
+// is tried from then on, also after a change of the configuration and by the next process.
+func TestRefusedScramIsRemembered(t *testing.T) {
+	server := startDovecot(t, dovecot.Options{SignIn: &dovecot.SignIn{Introspection: "http://127.0.0.1:9/"}})
+	texts := map[string]string{}
+	o := ferry.Options{Journal: openJournal(t, t.TempDir()), Spool: t.TempDir(), Learned: learnedIn(texts),
+		Config: dovecotConfig(t, server)}
+	o.Config.Accounts[0].Source.Secret = secret.New("wrong")
+	pass := func(f *ferry.Fleet) int {
+		r := f.Pass(t.Context(), "alice", false)
+		if r.ExitCode != fault.Credentials {
+			t.Fatalf("%+v", r)
+		}
+		return r.Refusals
+	}
+	first := ferry.NewFleet(o)
+	if n := pass(first); n != 2 {
+		t.Errorf("%d logins were refused at first", n)
+	}
+	o.Learned = nil
+	next := first.Next(o)
+	if n := pass(next); n != 1 {
+		t.Errorf("%d after a reload", n)
+	}
+	first.Close()
+	next.Close()
+	o.Learned = learnedIn(texts)
+	later := ferry.NewFleet(o)
+	defer later.Close()
+	if n := pass(later); n != 1 {
+		t.Errorf("%d after a restart", n)
+	}
+}
+
+func learnedIn(texts map[string]string) *ferry.Learned {
+	return &ferry.Learned{Load: func(name string) string { return texts[name] },
+		Save: func(name, text string) { texts[name] = text }}
+}
