@@ -216,13 +216,18 @@ func (k *keeping) accounts(config *plan.Config, fleet *ferry.Fleet) []bridge.Acc
 	k.after = map[string]time.Duration{}
 	for i, account := range chosen {
 		k.after[account.Name] = account.Pace.AlertAfter
-		set[i] = bridge.Account{Name: account.Name, Hash: account.Hash() + account.Pace.String(),
+		set[i] = bridge.Account{Name: account.Name, Hash: account.Hash() + account.Pace.String(), Servers: serversOf(*account),
 			Interval: account.Pace.Interval, Fastest: account.Pace.Fastest,
 			Pass: func(ctx context.Context, held bool) ferry.AccountReport {
 				return fleet.Pass(ctx, account.Name, held)
 			}}
 	}
 	return set
+}
+
+// serversOf tells the logins of an account from others.
+func serversOf(a plan.Account) string {
+	return a.Source.Username + " at " + a.Source.Address() + ", " + a.Destination.Username + " at " + a.Destination.Address()
 }
 
 // reload goes over to what accounts.yaml says now; if that is wrong, nothing changes.

@@ -26,6 +26,8 @@ type Account struct {
 	// Hash changes with what is configured: an account that has another one than
 	// before begins anew.
 	Hash string
+	// Servers tells those that it asks from others.
+	Servers string
 	// Pass takes one pass, with held mail tried again if held is set. It returns soon
 	// after ctx ends, with what was in hand finished.
 	Pass func(ctx context.Context, held bool) ferry.AccountReport
@@ -214,6 +216,9 @@ func (k *keeper) keep(parent context.Context, delay time.Duration) {
 		<-k.before.over
 		k.before = nil
 	}
+	k.mu.Lock()
+	k.recall.serve(k.account.Servers)
+	k.mu.Unlock()
 	k.pace.refusals = passesOf(k.recall.refused)
 	if !k.refrain(ctx) {
 		return
@@ -224,15 +229,20 @@ func (k *keeper) keep(parent context.Context, delay time.Duration) {
 }
 
 // refrain waits, whoever wakes it, for as long as one more bad login would be too many,
-// and shows that.
+// and shows that, and for as long as the servers asked for.
 func (k *keeper) refrain(ctx context.Context) bool {
-	for pause := k.recall.pause(); pause > 0; pause = k.recall.pause() {
-		k.change(func(s *AccountState) { s.park(k.recall.refused[0]) })
+	for {
+		pause, left := k.recall.pause(), time.Until(k.recall.notBefore)
+		if pause > 0 {
+			k.change(func(s *AccountState) { s.park(k.recall.refused[0]) })
+		}
+		if pause = max(pause, left); pause <= 0 {
+			return true
+		}
 		if !k.wait(ctx, pause) {
 			return false
 		}
 	}
-	return true
 }
 
 // wait returns false when there is no more to wait for.
@@ -259,6 +269,7 @@ func (k *keeper) pass(ctx context.Context) time.Duration {
 	k.mu.Unlock()
 	r := pass(ctx, held)
 	k.remember(ctx, r)
+	k.recall.asked(r.Asked, started)
 	if ctx.Err() != nil {
 		return 0 // it was told to stop, which says nothing about the account
 	}

@@ -24,12 +24,21 @@ type recall struct {
 	held    time.Time   // when held mail was last tried
 	refused []time.Time // the last logins that were refused, or may have been
 	asking  bool        // the last of these is under way
+
+	servers   string        // whom notBefore is of
+	notBefore time.Time     // when the servers permit another pass
+	kept      time.Time     // what the text has for it
+	rest      time.Duration // from the start of a pass to the next that they permit
 }
 
 // recalled is its text.
 type recalled struct {
 	Held    time.Time   `json:"held"`
 	Refused []time.Time `json:"refused,omitempty"`
+	// NotBefore is what Servers asked for at Asked.
+	Servers   string    `json:"servers,omitempty"`
+	Asked     time.Time `json:"asked,omitzero"`
+	NotBefore time.Time `json:"not_before,omitzero"`
 }
 
 // RefusedIn tells of a text that a bridge kept whether the account was refused so often
@@ -58,6 +67,12 @@ func (r *recall) read() {
 	for _, at := range text.Refused[max(0, len(text.Refused)-mostRefusals):] {
 		r.refused = append(r.refused, ago(now, at))
 	}
+	r.servers = text.Servers
+	// By a clock that was set back since it may be long until then, and is what was asked for.
+	if left := min(text.NotBefore.Sub(now), text.NotBefore.Sub(text.Asked), longestPause); left > 0 {
+		r.notBefore = now.Add(left)
+		r.kept = r.notBefore
+	}
 	if text.Held.IsZero() {
 		r.write()
 	}
@@ -67,8 +82,34 @@ func (r *recall) read() {
 func ago(now, at time.Time) time.Time { return now.Add(-max(0, now.Sub(at))) }
 
 func (r *recall) write() {
-	text, _ := json.Marshal(recalled{r.held.UTC(), utc(r.refused)}) // times can be encoded
+	known := recalled{Held: r.held.UTC(), Refused: utc(r.refused)}
+	if now := time.Now(); r.notBefore.After(now) {
+		known.Servers, known.Asked, known.NotBefore = r.servers, now.UTC(), r.notBefore.UTC()
+	}
+	r.kept = r.notBefore
+	text, _ := json.Marshal(known) // times can be encoded
 	r.save(string(text))
+}
+
+// serve takes in which servers the passes to come ask: what others asked for says nothing.
+func (r *recall) serve(servers string) {
+	if r.servers != servers {
+		r.servers, r.notBefore, r.rest = servers, time.Time{}, 0
+	}
+}
+
+// asked takes in when the servers permit another pass after one that began at started.
+func (r *recall) asked(at, started time.Time) {
+	now := time.Now()
+	r.notBefore, r.rest = time.Time{}, 0
+	if at.After(now) {
+		r.notBefore = now.Add(min(at.Sub(now), longestPause))
+		r.rest = r.notBefore.Sub(started)
+	}
+	later := r.notBefore.Sub(r.kept) > time.Second
+	if sooner := r.notBefore.IsZero() && r.kept.After(now); later || sooner {
+		r.write()
+	}
 }
 
 func utc(times []time.Time) (out []time.Time) {
@@ -87,7 +128,8 @@ func (r *recall) pause() time.Duration {
 }
 
 // begin notes a pass that begins, as far as it has to be known should the process die in
-// it: that held mail is tried, and a login with what was refused before.
+// it: that held mail is tried, a login with what was refused before, and when the next one
+// may be.
 func (r *recall) begin(now time.Time, held bool) {
 	if held {
 		r.held = now
@@ -95,7 +137,10 @@ func (r *recall) begin(now time.Time, held bool) {
 	if r.asking = len(r.refused) > 0; r.asking {
 		r.add(now)
 	}
-	if held || r.asking {
+	if r.rest > 0 { // they will want as much again, and nobody may live to hear it
+		r.notBefore = now.Add(r.rest)
+	}
+	if held || r.asking || r.rest > 0 {
 		r.write()
 	}
 }

@@ -308,6 +308,119 @@ func TestWhatAPersonMended(t *testing.T) {
 	}
 }
 
+// TestLoginDelayOverRestarts: no two passes are closer than the server permits, whatever
+// becomes of the bridge.
+func TestLoginDelayOverRestarts(t *testing.T) {
+	const delay = 10 * time.Minute
+	for name, during := range map[string]func(*played) func(*bridge.Bridge){
+		"restarts": func(*played) func(*bridge.Bridge) { return nothing },
+		"another interval": func(p *played) func(*bridge.Bridge) {
+			return func(b *bridge.Bridge) {
+				time.Sleep(5 * time.Second)
+				other := p.account("a")
+				other.Hash = "2"
+				b.Adopt([]bridge.Account{other})
+			}
+		},
+		"SIGHUP": func(p *played) func(*bridge.Bridge) {
+			return func(b *bridge.Bridge) {
+				time.Sleep(5 * time.Second)
+				b.Adopt([]bridge.Account{p.account("a")})
+			}
+		},
+	} {
+		for _, code := range []fault.Code{fault.OK, fault.Refused} {
+			t.Run(name+", "+code.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					p := &played{began: time.Now(), takes: time.Second, answer: func(n int) ferry.AccountReport {
+						r := ferry.AccountReport{NotBefore: time.Now().Add(delay), Asked: time.Now().Add(delay)}
+						if code != fault.OK {
+							r.ExitCode, r.Error = code, &ferry.ErrorReport{Code: code}
+						}
+						return r
+					}}
+					s := newShelf()
+					for time.Since(p.began) < 3*time.Hour {
+						s.lives(time.Minute, p, during(p))
+					}
+					for _, gap := range p.gaps() {
+						if gap < delay {
+							t.Fatalf("passes at %v", p.times())
+						}
+					}
+					if n := len(p.times()); n < 10 {
+						t.Errorf("%d passes", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestKilledWithLoginDelay: a login of which nobody saw the end is kept apart from the next.
+func TestKilledWithLoginDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before, after := newShelf(), newShelf()
+		p := &played{began: time.Now(), takes: 10 * time.Second, answer: func(int) ferry.AccountReport {
+			return ferry.AccountReport{Asked: time.Now().Add(4 * minute)}
+		}}
+		before.lives(minute, p, func(*bridge.Bridge) {
+			time.Sleep(5*minute + 15*time.Second) // the second pass is under way
+			after.texts["a"] = before.load("a")
+		})
+		later := &played{began: time.Now()}
+		after.lives(5*minute, later, nothing)
+		if at := later.times(); len(p.times()) != 2 || len(at) != 1 || at[0] < 2*minute+45*time.Second {
+			t.Errorf("passes at %v, and after it was killed at %v", p.times(), at)
+		}
+	})
+}
+
+// TestLoginDelayAndClockSetBack: it is waited for once more, and not for decades.
+func TestLoginDelayAndClockSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf()
+		s.texts["a"] = `{"held":"2000-01-01T00:00:00Z","asked":"2050-01-01T00:00:00Z","not_before":"2050-01-01T00:04:00Z"}`
+		p := &played{began: time.Now()}
+		s.lives(5*minute, p, nothing)
+		if at := p.times(); len(at) != 1 || at[0] != 4*minute {
+			t.Errorf("passes at %v", at)
+		}
+	})
+}
+
+// TestOtherServersOrLimits: what servers asked for is kept towards them, and no limit that
+// was changed since.
+func TestOtherServersOrLimits(t *testing.T) {
+	for name, change := range map[string]func(*bridge.Account, *ferry.AccountReport){
+		"its own limits": func(_ *bridge.Account, r *ferry.AccountReport) { r.Resting, r.Asked = true, time.Time{} },
+		"other servers":  func(a *bridge.Account, _ *ferry.AccountReport) { a.Servers = "others" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				next := bridge.Account{}
+				p := &played{began: time.Now()}
+				p.answer = func(int) ferry.AccountReport {
+					r := ferry.AccountReport{NotBefore: time.Now().Add(time.Hour), Asked: time.Now().Add(time.Hour)}
+					change(&next, &r)
+					return r
+				}
+				newShelf().lives(0, p, func(b *bridge.Bridge) {
+					time.Sleep(time.Minute)
+					servers := next.Servers
+					next = p.account("a")
+					next.Hash, next.Servers = "2", servers
+					b.Adopt([]bridge.Account{next})
+					time.Sleep(time.Minute)
+				})
+				if n := len(p.times()); n != 2 {
+					t.Errorf("passes at %v", p.times())
+				}
+			})
+		})
+	}
+}
+
 // TestServerThatAsksForTooMuch gets a day.
 func TestServerThatAsksForTooMuch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -100,6 +100,9 @@ func (t *trip) finish(err error, took time.Duration) AccountReport {
 		r.ExitCode = fault.Worst(r.ExitCode, fault.Held)
 	}
 	r.NotBefore, r.Resting = t.notBefore(err), errors.Is(err, errLater)
+	if r.Asked = r.NotBefore; r.Resting {
+		r.Asked = t.loginAgain
+	}
 	if t.ledger == nil || t.silent || t.idle && !t.worthSaying(r.ExitCode) {
 		return *r
 	}

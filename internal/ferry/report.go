@@ -56,6 +56,8 @@ type AccountReport struct {
 	Refusals int `json:"-"`
 	// NotBefore is when the servers permit another pass; zero: they did not say.
 	NotBefore time.Time `json:"-"`
+	// Asked is NotBefore without what limits of the account's own have to do with it.
+	Asked time.Time `json:"-"`
 	// Estimate is for [Plans] only.
 	Estimate *Estimate `json:"estimate,omitempty"`
 }
