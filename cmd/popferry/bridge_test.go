@@ -349,6 +349,17 @@ func TestBadLoginsWithScram(t *testing.T) {
 	}
 }
 
+// TestBridgeStopsWhileItAsks for passwords at its start: with 0, and SIGHUP changes nothing.
+func TestBridgeStopsWhileItAsks(t *testing.T) {
+	s := newStation(t, "alice")
+	asked := filepath.Join(s.dir, "asked")
+	s.rewrite("password: '"+s.server.Password+"'", "password: {command: [sh, -c, 'touch "+asked+"; exec sleep 100']}")
+	bridge := s.bridge()
+	s.until("it asks", func() bool { _, err := os.Stat(asked); return err == nil })
+	send(t, bridge, syscall.SIGHUP)
+	s.ends(bridge)
+}
+
 // TestBridgeTellsSystemd when it is ready, alive, reloading, alive in that, and stopping.
 func TestBridgeTellsSystemd(t *testing.T) {
 	s := newStation(t, "alice")

@@ -61,7 +61,11 @@ func (a *app) bridgeCommand() *cobra.Command {
 		Example: `  popferry bridge
   popferry bridge --log json`,
 		RunE: func(cmd *cobra.Command, names []string) error {
-			return a.bridge(cmd.Context(), o, names)
+			err := a.bridge(cmd.Context(), o, names)
+			if cmd.Context().Err() != nil && fault.CodeOf(err) == fault.Temporary {
+				return nil // it was told to stop before it had begun
+			}
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&o.log, "log", "text", "how a line of the log looks: `text` or json")
@@ -79,6 +83,7 @@ type keeping struct {
 	news    *bridge.Newsroom
 	office  *post.Office
 	history *bridge.Recorder
+	hangup  chan os.Signal               // asks for a reload
 	token   atomic.Pointer[secret.Value] // of the status page
 
 	mu    sync.Mutex
@@ -90,6 +95,9 @@ func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error
 	if err != nil {
 		return err
 	}
+	hangup := make(chan os.Signal, 1)
+	notifyReload(hangup) // first: it would end a process that still asks for passwords
+	defer signal.Stop(hangup)
 	config, err := a.load(names)
 	if err != nil {
 		return err
@@ -102,7 +110,7 @@ func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error
 		return err
 	}
 	defer s.close()
-	k := &keeping{app: a, names: names, log: log, session: s}
+	k := &keeping{app: a, names: names, log: log, session: s, hangup: hangup}
 	waiting := &bridge.Memory{Path: filepath.Join(a.state, "bridge-outbox.json"), Write: private.Write,
 		Failed: func(err error) { log.Error("news that waits would not survive a restart", "error", err) }}
 	if k.office, err = post.Open(config.Bridge, post.Shelf{Load: waiting.Load, Save: waiting.Save}, log); err != nil {
@@ -155,9 +163,6 @@ func (k *keeping) mayFail(account string) time.Duration {
 
 // run keeps the accounts until ctx ends, and shows them at a port if there is one.
 func (k *keeping) run(ctx context.Context, port net.Listener) {
-	hangup := make(chan os.Signal, 1)
-	notifyReload(hangup)
-	defer signal.Stop(hangup)
 	k.fleet = ferry.NewFleet(k.options(k.session.config))
 	k.token.Store(&k.session.config.Bridge.Token.Secret)
 	shown := k.showPage(ctx, port)
@@ -172,11 +177,12 @@ func (k *keeping) run(ctx context.Context, port net.Listener) {
 		select {
 		case <-ctx.Done():
 			going = false
-		case <-hangup:
+		case <-k.hangup:
 			k.reload(ctx)
 		}
 	}
 	say(daemon.SdNotifyStopping)
+	k.office.Hurry() // beside the rest: there are 30 seconds for all
 	k.bridge.Wait()
 	watch.Wait()
 	k.fleet.Close()

@@ -29,7 +29,7 @@ import (
 const (
 	// longest is for how long one is tried.
 	longest = time.Hour
-	// moment is what a way that ends gets for what waits.
+	// moment is what a way, or the office, gets for what waits when it ends.
 	moment = 5 * time.Second
 	// each bounds one try.
 	each = 30 * time.Second
@@ -68,6 +68,7 @@ type Office struct {
 
 	ctx    context.Context
 	cancel context.CancelFunc
+	hurry  sync.Once
 
 	mu    sync.Mutex
 	ways  []*way
@@ -184,17 +185,20 @@ func (o *Office) Beat() {
 	}
 }
 
+// Hurry has the moment begin now that what waits gets to leave, while others still finish
+// what they do. Close need not follow with another one.
+func (o *Office) Hurry() { o.hurry.Do(func() { time.AfterFunc(moment, o.cancel) }) }
+
 // Close gives what waits a moment to leave, and ends the office. What is left waits for the
 // next one.
 func (o *Office) Close() {
+	o.Hurry()
 	o.mu.Lock()
 	for _, w := range o.ways {
 		w.end()
 	}
 	o.ways = nil
 	o.mu.Unlock()
-	timer := time.AfterFunc(moment, o.cancel)
-	defer timer.Stop()
 	close(o.closing)
 	close(o.beat)
 	o.work.Wait()

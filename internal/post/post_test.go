@@ -302,6 +302,25 @@ func TestNewAddressGetsWhatWaits(t *testing.T) {
 	}
 }
 
+// TestHurry: what waits gives up while the office is still open.
+func TestHurry(t *testing.T) {
+	end := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-end }))
+	defer server.Close()
+	defer close(end)
+	o, said := open(t, config(t, "alerts: {webhook: '"+server.URL+"'}"))
+	o.Send(news)
+	o.Hurry()
+	for start := time.Now(); !strings.Contains(said.String(), "news could not be brought"); time.Sleep(10 * time.Millisecond) {
+		if time.Since(start) > time.Minute {
+			t.Fatal("it waits on")
+		}
+	}
+	o.Send(news) // as a pass does that ends late
+	o.Beat()
+	o.Close()
+}
+
 func TestCommand(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "news")
 	o, said := open(t, config(t, "alerts: {command: [sh, -c, 'cat >"+file+"']}"))
