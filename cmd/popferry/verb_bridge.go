@@ -19,6 +19,7 @@ import (
 	"github.com/popferry/popferry/internal/bridge"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/post"
 	"github.com/popferry/popferry/internal/private"
 	"github.com/popferry/popferry/internal/secret"
@@ -125,13 +126,32 @@ func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error
 		Failed: func(err error) { log.Error("refused logins can't be remembered", "error", err) }}
 	learned := &bridge.Memory{Path: filepath.Join(a.state, loginsFile), Write: private.Write, Failed: keeping.Failed}
 	s.options.Learned = &ferry.Learned{Load: learned.Load, Save: learned.Save}
-	k.bridge = bridge.New(bridge.Options{Finished: k.finished, Load: keeping.Load, Save: keeping.Save})
+	past, err := pastOf(ctx, s.journal)
+	if err != nil {
+		return err
+	}
+	k.bridge = bridge.New(bridge.Options{Finished: k.finished, Load: keeping.Load, Save: keeping.Save, Past: past})
 	listener, err := k.listen(ctx)
 	if err != nil {
 		return err
 	}
 	k.run(ctx, listener)
 	return k.history.Flush()
+}
+
+// pastFor is how far back a bridge looks for the last pass that succeeded.
+const pastFor = 7 * 24 * time.Hour
+
+// pastOf tells of the accounts what the journal knows when a bridge begins.
+func pastOf(ctx context.Context, j journal.Journal) (func(account string) (success time.Time, held int), error) {
+	last := map[string]journal.Pass{}
+	err := j.EachPass(ctx, time.Now().Add(-pastFor), func(p journal.Pass) error {
+		if code := fault.Code(p.Code); code == fault.OK || code == fault.Held {
+			last[p.Account] = p
+		}
+		return nil
+	})
+	return func(account string) (time.Time, int) { return last[account].Started, last[account].Held }, err
 }
 
 // finished has a pass written down, and told to whom it concerns.

@@ -44,6 +44,9 @@ type Options struct {
 	// day that never comes. Nil means that nothing is kept.
 	Load func(account string) string
 	Save func(account, text string)
+	// Past tells when a pass over an account last succeeded, before this bridge, and how
+	// many messages were held then. Nil knows nothing.
+	Past func(account string) (success time.Time, held int)
 }
 
 // Pass is one pass that is over.
@@ -80,6 +83,9 @@ func New(o Options) *Bridge {
 	}
 	if o.Load == nil || o.Save == nil {
 		o.Load, o.Save = func(string) string { return "" }, func(string, string) {}
+	}
+	if o.Past == nil {
+		o.Past = func(string) (time.Time, int) { return time.Time{}, 0 }
 	}
 	return &Bridge{options: o, started: time.Now(), leaving: map[string]*keeper{}, changed: make(chan struct{})}
 }
@@ -170,8 +176,10 @@ func newKeeper(b *Bridge, a Account, before *keeper) *keeper {
 		state: AccountState{Name: a.Name, Phase: Waiting}}
 	if before != nil {
 		k.recall = before.recall // which it uses until it is over, and then not any more
+		k.state = before.known()
 		return k
 	}
+	k.state.Success, k.state.Held = b.options.Past(a.Name)
 	k.recall = &recall{load: func() string { return b.options.Load(a.Name) },
 		save: func(text string) { b.options.Save(a.Name, text) }}
 	k.recall.read()
@@ -179,6 +187,17 @@ func newKeeper(b *Bridge, a Account, before *keeper) *keeper {
 		k.state.park(k.recall.refused[0])
 	}
 	return k
+}
+
+// known is what the next keeper of the account takes over.
+func (k *keeper) known() AccountState {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.state
+	if s.Phase = Waiting; s.Error != nil {
+		s.Phase = Failing
+	}
+	return s
 }
 
 // end makes the keeper finish what is in hand.
@@ -214,6 +233,7 @@ func (k *keeper) keep(parent context.Context, delay time.Duration) {
 	}()
 	if k.before != nil {
 		<-k.before.over
+		k.change(func(s *AccountState) { *s = k.before.known() })
 		k.before = nil
 	}
 	k.mu.Lock()

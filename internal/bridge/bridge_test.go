@@ -238,8 +238,43 @@ func TestAnotherSet(t *testing.T) {
 			t.Errorf("goes %v, comes %v, other %v, parked %v", goes.times(), comes.times(), other.times(), parked.times())
 		}
 		s := b.Snapshot().Accounts
-		if s[0].Name != "comes" || s[3].Phase != bridge.Waiting || s[3].Error != nil || s[1].Passes != 1 {
+		if s[0].Name != "comes" || s[3].Phase != bridge.Waiting || s[3].Error != nil || s[1].Passes != 3 {
 			t.Errorf("%+v", s)
+		}
+		cancel()
+		b.Wait()
+	})
+}
+
+// TestStateOverChanges: an account with other settings goes on from what is known of it, and
+// one of a bridge that begins from what was before.
+func TestStateOverChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		p := &played{answer: func(int) ferry.AccountReport {
+			return ferry.AccountReport{Totals: ferry.Totals{Delivered: 5, Held: 1}, ExitCode: fault.Held}
+		}}
+		b := bridge.New(bridge.Options{Past: func(name string) (time.Time, int) { return began.Add(-time.Hour), len(name) }})
+		ctx, cancel := context.WithCancel(context.Background())
+		fails := &played{answer: failing(fault.Temporary, 9)}
+		b.Start(ctx, []bridge.Account{p.account("a"), fails.account("fails")})
+		if a := b.Snapshot().Accounts[1]; a.Success != began.Add(-time.Hour) || a.Held != len("fails") {
+			t.Errorf("at the start %+v", a)
+		}
+		time.Sleep(time.Second)
+		stuck := &played{stuck: true}
+		changed, also := stuck.account("a"), stuck.account("fails")
+		changed.Hash, also.Hash = "2", "2"
+		b.Adopt([]bridge.Account{changed, also})
+		for range 2 { // at once, and with the first pass under way
+			s := b.Snapshot().Accounts
+			if a := s[0]; a.Success != began || a.Delivered != 5 || a.Held != 1 || a.Passes != 1 {
+				t.Errorf("%+v", a)
+			}
+			if a := s[1]; a.Error == nil || a.Since.IsZero() || b.Snapshot().Worst() != fault.Temporary {
+				t.Errorf("%+v", a)
+			}
+			time.Sleep(time.Second)
 		}
 		cancel()
 		b.Wait()

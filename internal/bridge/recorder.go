@@ -25,12 +25,15 @@ type Recorder struct {
 
 	mu    sync.Mutex
 	keep  time.Duration
-	quiet map[string]journal.Pass
+	quiet map[string]summed
 }
+
+// summed are passes that did nothing, and the last of them.
+type summed struct{ all, last journal.Pass }
 
 // NewRecorder makes one that forgets what is longer ago than keep.
 func NewRecorder(h History, keep time.Duration) *Recorder {
-	return &Recorder{history: h, keep: keep, quiet: map[string]journal.Pass{}}
+	return &Recorder{history: h, keep: keep, quiet: map[string]summed{}}
 }
 
 // Keep changes for how long passes are remembered.
@@ -45,14 +48,16 @@ func (r *Recorder) Record(p Pass) error {
 	pass := PassOf(p)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	before, waiting := r.quiet[pass.Account]
+	sum, waiting := r.quiet[pass.Account]
+	before := sum.all
 	if idle(pass) {
+		last := pass
 		if waiting && before.Code == pass.Code {
 			before.Passes++
 			before.Seconds += pass.Seconds
 			pass = before
 		}
-		r.quiet[pass.Account] = pass
+		r.quiet[pass.Account] = summed{pass, last}
 		if p.Started.Sub(pass.Started) < quietFor {
 			return nil
 		}
@@ -66,15 +71,21 @@ func (r *Recorder) Record(p Pass) error {
 	return r.write(pass)
 }
 
-// Flush writes what was only summed up so far.
+// Flush writes what was only summed up so far, and the last pass by itself: whoever reads it
+// wants to know when that was.
 func (r *Recorder) Flush() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var passes []journal.Pass
 	for _, p := range r.quiet {
-		passes = append(passes, p)
+		if p.all.Passes > 1 {
+			p.all.Passes--
+			p.all.Seconds -= p.last.Seconds
+			passes = append(passes, p.all)
+		}
+		passes = append(passes, p.last)
 	}
-	r.quiet = map[string]journal.Pass{}
+	r.quiet = map[string]summed{}
 	return r.write(passes...)
 }
 

@@ -54,6 +54,9 @@ func TestRecorder(t *testing.T) {
 	if total != 24*60/5 {
 		t.Errorf("%d passes", total)
 	}
+	if last := k.passes[len(k.passes)-1]; !last.Started.Equal(began.Add(1435*time.Minute)) || last.Passes != 1 || last.Seconds != 0.5 {
+		t.Errorf("the last one is %+v", last)
+	}
 	*k = kept{}
 	record(2000, ferry.AccountReport{})
 	record(2005, ferry.AccountReport{ExitCode: fault.Temporary, Error: &ferry.ErrorReport{Message: "away", Hint: "wait"}})

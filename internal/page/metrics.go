@@ -29,7 +29,7 @@ var metrics = []metric{
 		func(a bridge.AccountState) float64 { return truth(a.Phase == bridge.Passing) }),
 	newMetric("parked", "Whether the credentials were refused, so that it is hardly tried.", prometheus.GaugeValue,
 		func(a bridge.AccountState) float64 { return truth(a.Phase == bridge.Parked) }),
-	newMetric("last_success_timestamp_seconds", "When a pass last succeeded; 0 if none did since the start.",
+	newMetric("last_success_timestamp_seconds", "When a pass last succeeded; 0 if none is known.",
 		prometheus.GaugeValue, func(a bridge.AccountState) float64 { return unix(a.Success) }),
 	newMetric("held", "Messages that are held.", prometheus.GaugeValue,
 		func(a bridge.AccountState) float64 { return float64(a.Held) }),
