@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -477,6 +478,48 @@ func TestMetrics(t *testing.T) {
 	}
 	if strings.Contains(body, "go_") {
 		t.Error("there are figures of others")
+	}
+}
+
+// TestJSONHasWhatThePageHas: today, by the hour, the last passes, and of the messages only
+// those held.
+func TestJSONHasWhatThePageHas(t *testing.T) {
+	s := newScene()
+	s.snapshot.Accounts[4].Messages = append(s.snapshot.Accounts[4].Messages, ferry.MessageReport{UIDL: "another", State: "delivered"})
+	type account struct {
+		Today    *int
+		Hours    []struct{ Delivered, Failed int }
+		Messages []ferry.MessageReport
+		Recent   []struct {
+			Started  time.Time
+			ExitCode fault.Code `json:"exit_code"`
+			Error    string
+		}
+	}
+	status := func() (accounts []account) {
+		got := struct{ Accounts *[]account }{&accounts}
+		if err := json.Unmarshal(get(page.New(s.options()), "/api/status.json").Body.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		return accounts
+	}
+	a := status()
+	if today := text(t, get(page.New(s.options()), "/account/bob").Body.String(), "today"); fmt.Sprint(*a[1].Today) != today {
+		t.Errorf("bob got %d today, and the page says %s", *a[1].Today, today)
+	}
+	carol := a[2]
+	if len(carol.Hours) != 24 || carol.Hours[22].Failed != 1 || carol.Recent[0].ExitCode != fault.Temporary || carol.Recent[0].Error == "" {
+		t.Errorf("%+v", carol)
+	}
+	if r := a[0].Recent; len(r) < 2 || !r[0].Started.After(r[1].Started) || a[0].Hours[23].Delivered < 3 {
+		t.Errorf("%+v", a[0])
+	}
+	if m := a[4].Messages; len(m) != 1 || m[0].State != "held" {
+		t.Errorf("%+v", m)
+	}
+	s.broken = errors.New("no such table")
+	if a := status()[1]; a.Today != nil || a.Hours != nil {
+		t.Errorf("out of nothing: %+v", a)
 	}
 }
 

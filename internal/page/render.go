@@ -3,7 +3,6 @@ package page
 import (
 	"bytes"
 	"embed"
-	"encoding/json"
 	"html/template"
 	"net/http"
 	"path"
@@ -11,14 +10,9 @@ import (
 
 	"github.com/dustin/go-humanize"
 
-	"github.com/popferry/popferry/internal/bridge"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/report"
 )
-
-// StatusVersion is the version of /api/status.json. Fields are added, never changed or
-// taken away, within a version.
-const StatusVersion = 1
 
 const (
 	stateHeld     = "held"
@@ -81,22 +75,6 @@ func (s *site) account(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	refuse(w, http.StatusNotFound, "There is no such account.")
-}
-
-// status is the JSON of /api/status.json.
-type status struct {
-	Version int    `json:"version"`
-	Build   string `json:"build"`
-	bridge.Snapshot
-}
-
-func (s *site) status(w http.ResponseWriter, r *http.Request) {
-	snapshot, ok := s.shown(w, r)
-	if !ok {
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(status{StatusVersion, s.Build, snapshot})
 }
 
 // refuse answers with a page that says why there is nothing to see.

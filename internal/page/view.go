@@ -90,13 +90,19 @@ func (r row) Due() moment {
 func (r row) Failing() moment { return moment{r.Since, r.now} }
 
 // Refused are the messages that are held.
-func (r row) Refused() (list []ferry.MessageReport) {
-	for _, m := range r.Messages {
+func (r row) Refused() []ferry.MessageReport {
+	list := heldOf(r.Messages)
+	return list[:min(len(list), messagesShown)]
+}
+
+// heldOf leaves out the other messages, which a bridge with --verbose knows too.
+func heldOf(messages []ferry.MessageReport) (list []ferry.MessageReport) {
+	for _, m := range messages {
 		if m.State == stateHeld {
 			list = append(list, m)
 		}
 	}
-	return list[:min(len(list), messagesShown)]
+	return list
 }
 
 // Spark is the picture of its day.
