@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os/exec"
 	"strconv"
 	"strings"
 	"time"
 
 	"gopkg.in/yaml.v3"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/internal/wire"
 )
@@ -57,7 +59,8 @@ type Alerts struct {
 	// Webhook is an address that gets JSON.
 	Webhook Value
 	// Command is started with the JSON as its input.
-	Command []string
+	Command                    []string
+	commandLine, commandColumn int
 	// Mail is sent by SMTP; nil for none.
 	Mail *AlertMail
 }
@@ -129,6 +132,9 @@ func (f fields) pace() Pace {
 
 func (d *decoder) alerts(f fields) Alerts {
 	a := Alerts{Webhook: f.address("webhook"), Command: f.command("command")}
+	if node := f.find("command"); node != nil {
+		a.commandLine, a.commandColumn = node.Line, node.Column
+	}
 	if f.find("mail") == nil {
 		return a
 	}
@@ -144,13 +150,14 @@ func (d *decoder) alerts(f fields) Alerts {
 	if mail.TLS == wire.None && mail.Host != "" && !mail.Loopback() {
 		m.problem(m.find("tls"), "tls", "none is for this machine only; use implicit or starttls")
 	}
-	if mail.Username != "" {
-		mail.Password = m.value("password")
-		if !mail.Password.Given() {
-			m.missing("password", passwordForms)
-		}
+	mail.Password = m.value("password")
+	switch {
+	case m.find("username") == nil && mail.Password.Given():
+		m.problem(m.find("password"), "password", "needs a username: write that too, or leave out both")
+	case mail.Username != "" && !mail.Password.Given():
+		m.missing("password", passwordForms)
 	}
-	mail.From, _ = m.required("from", `an address such as "popferry@example.org"`)
+	mail.From = m.sender("from")
 	mail.To = m.addresses("to")
 	a.Mail = mail
 	return a
@@ -176,11 +183,31 @@ func (f fields) address(key string) Value {
 	return v
 }
 
+// sender reads the address that a mail comes from, which SMTP wants bare (RFC 5321 §4.1.1.2).
+func (f fields) sender(key string) string {
+	text, node := f.required(key, `an address such as "popferry@example.org"`)
+	if node != nil && !isAddress(text) {
+		f.problem(node, key, `must be a mail address alone, such as "popferry@example.org", with no name`)
+	}
+	return text
+}
+
+// isAddress reports what may stand between the angle brackets of SMTP.
+func isAddress(text string) bool {
+	at := strings.LastIndexByte(text, '@')
+	return at > 0 && at < len(text)-1 && !strings.ContainsAny(text, "\r\n\x00 <>,")
+}
+
 // checkURL says why a text is no web address, or "".
 func checkURL(text string) string {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return "must be a web address, such as https://hooks.example.org/popferry"
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return "must have a port from 1 to 65535, or none"
+		}
 	}
 	if u.Scheme == "http" && !isLoopback(net.JoinHostPort(u.Hostname(), "80")) {
 		return "must be https, except on this machine"
@@ -217,15 +244,46 @@ func (f fields) addresses(key string) (list []string) {
 	if node.Kind == yaml.SequenceNode {
 		nodes = node.Content
 	}
+	if len(nodes) == 0 {
+		f.problem(node, key, "must have a mail address, or nobody is told")
+	}
 	for _, n := range nodes {
 		n = resolveAlias(n)
-		if n.Kind != yaml.ScalarNode || !strings.Contains(n.Value, "@") || strings.ContainsAny(n.Value, "\r\n\x00 <>,") {
+		if n.Kind != yaml.ScalarNode || !isAddress(n.Value) {
 			f.problem(n, key, `must be a mail address such as "postmaster@example.org", or a list of them`)
 			continue
 		}
 		list = append(list, n.Value)
 	}
 	return list
+}
+
+// leastToken is how short a token may be that strangers may guess at.
+const leastToken = 8
+
+// unfit says why one of the values of the bridge, by its place among them, is no good, or "".
+func unfit(place int, text string) string {
+	switch {
+	case place == 0 && len(text) < leastToken:
+		return fmt.Sprintf("is too short for a token: use %d characters or more, such as those of \"openssl rand -hex 16\"", leastToken)
+	case place == 1 || place == 2:
+		return checkURL(text)
+	}
+	return ""
+}
+
+// checkCommand refuses a program that is not there before it is needed.
+func (c *Config) checkCommand() *Problem {
+	a := c.Bridge.Alerts
+	if len(a.Command) == 0 {
+		return nil
+	}
+	if _, err := exec.LookPath(a.Command[0]); err != nil {
+		return &Problem{File: c.Path, Line: a.commandLine, Column: a.commandColumn, Code: fault.Config,
+			Text: fmt.Sprintf("bridge.alerts.command %q can't be started: %v; check its path, and that this user may execute it",
+				fault.Escape(a.Command[0]), reason(err))}
+	}
+	return nil
 }
 
 // ResolveBridge reads the secrets of the bridge itself. Errors are as of [Config.Resolve].
@@ -235,6 +293,9 @@ func (c *Config) ResolveBridge(ctx context.Context) error {
 		values = append(values, &m.Password)
 	}
 	var problems collector
+	if problem := c.checkCommand(); problem != nil {
+		problems.add(problem)
+	}
 	dir := newDecoder(c.Path).dir
 	for i, v := range values {
 		if !v.Given() {
@@ -245,10 +306,8 @@ func (c *Config) ResolveBridge(ctx context.Context) error {
 			problems.add(unresolved(c.Path, "", v.Password, err))
 			continue
 		}
-		if isURL := i == 1 || i == 2; isURL {
-			if why := checkURL(text); why != "" {
-				problems.add(&Problem{File: c.Path, Line: v.line, Column: v.column, Text: v.Password.String() + " " + why, Code: 78})
-			}
+		if why := unfit(i, text); why != "" {
+			problems.add(&Problem{File: c.Path, Line: v.line, Column: v.column, Text: v.Password.String() + " " + why, Code: 78})
 		}
 		v.Secret = secret.New(text)
 	}

@@ -22,12 +22,12 @@ func TestBridgeDefaults(t *testing.T) {
 }
 
 func TestBridge(t *testing.T) {
-	t.Setenv("TOKEN", "t0ken")
+	t.Setenv("TOKEN", "t0ken-t0ken")
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "hook"), "https://alerts.example.org/secret\n", 0o600)
 	path := write(t, filepath.Join(dir, "accounts.yaml"), account("    bridge: {interval: 15m}",
 		"bridge:", "  interval: 2m", "  fastest: 30s", "  listen: \"[::]:8325\"", "  token: {env: TOKEN}",
-		"  heartbeat: http://localhost:9/x", "  alerts:", "    webhook: {file: hook}", "    command: [notify-send, mail]",
+		"  heartbeat: http://localhost:9/x", "  alerts:", "    webhook: {file: hook}", "    command: [sh, -c, cat]",
 		"    mail: {host: smtp.example.org, tls: starttls, from: a@example.org, to: b@example.org}"), 0o600)
 	t.Setenv("A", "x")
 	t.Setenv("B", "x")
@@ -42,9 +42,9 @@ func TestBridge(t *testing.T) {
 	if p := c.Accounts[0].Pace; p.Interval != 15*time.Minute || p.Fastest != 30*time.Second {
 		t.Errorf("%+v", p)
 	}
-	if b.Token.Secret.Reveal() != "t0ken" || b.Alerts.Webhook.Secret.Reveal() != "https://alerts.example.org/secret" ||
+	if b.Token.Secret.Reveal() != "t0ken-t0ken" || b.Alerts.Webhook.Secret.Reveal() != "https://alerts.example.org/secret" ||
 		b.Heartbeat.Secret.Reveal() != "http://localhost:9/x" || b.Alerts.Mail.Port != 587 ||
-		!slices.Equal(b.Alerts.Mail.To, []string{"b@example.org"}) || len(b.Alerts.Command) != 2 {
+		!slices.Equal(b.Alerts.Mail.To, []string{"b@example.org"}) || len(b.Alerts.Command) != 3 {
 		t.Errorf("%+v", b)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "hook"), []byte("alerts.example.org"), 0o600); err != nil {
@@ -53,5 +53,25 @@ func TestBridge(t *testing.T) {
 	err = c.ResolveBridge(context.Background())
 	if fault.CodeOf(err) != fault.Config || !strings.Contains(err.Error(), "must be a web address") || strings.Contains(err.Error(), "alerts.example") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestBridgeValuesThatCannotWork are told before they are needed, each with its line.
+func TestBridgeValuesThatCannotWork(t *testing.T) {
+	t.Setenv("TOKEN", "x")
+	t.Setenv("HOOK", "https://hooks.example.org:99999/x")
+	c := parse(t, account("bridge:", "  token: {env: TOKEN}", "  alerts:", "    webhook: {env: HOOK}", "    command: [/nowhere/page-me, now]"))
+	err := c.ResolveBridge(context.Background())
+	if fault.CodeOf(err) != fault.Config {
+		t.Fatalf("%v", err)
+	}
+	for _, want := range []string{"is too short for a token: use 8 characters", "must have a port from 1 to 65535",
+		`bridge.alerts.command "/nowhere/page-me" can't be started: no such file`} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not say %s", err, want)
+		}
+	}
+	if n := strings.Count(err.Error(), "accounts.yaml:"); n != 3 {
+		t.Errorf("%d places in %v", n, err)
 	}
 }

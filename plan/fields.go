@@ -171,6 +171,12 @@ func (d *decoder) reads(node *yaml.Node, tag string) bool {
 	return node.Kind == yaml.ScalarNode && node.ShortTag() == tag
 }
 
+// tooLong tells a number with a unit, if it is no time span, from what is none at all.
+func tooLong(node *yaml.Node) bool {
+	unit := strings.TrimLeft(node.Value, "0123456789")
+	return node.Kind == yaml.ScalarNode && len(unit) < len(node.Value) && slices.Contains([]string{"s", "m", "h", "d"}, unit)
+}
+
 // age returns a time span above zero, or the fallback.
 func (f fields) age(key string, fallback time.Duration) time.Duration {
 	node := f.find(key)
@@ -178,6 +184,10 @@ func (f fields) age(key string, fallback time.Duration) time.Duration {
 		return fallback
 	}
 	value, ok := ParseAge(node.Value)
+	if !ok && tooLong(node) {
+		f.problem(node, key, "is too long: a time span may be %s at most", formatDays(maxAge))
+		return fallback
+	}
 	if node.Kind != yaml.ScalarNode || !ok || value == 0 {
 		f.problem(node, key, "must be a time span above zero with a unit, such as 90s, 5m or 30d")
 		return fallback
