@@ -172,7 +172,12 @@ func (s *station) command(args ...string) *exec.Cmd {
 // bridge starts one.
 func (s *station) bridge(env ...string) *exec.Cmd {
 	s.t.Helper()
-	cmd := s.command("bridge", "--verbose")
+	return s.start(s.command("bridge", "--verbose"), env...)
+}
+
+// start has a command run in the background.
+func (s *station) start(cmd *exec.Cmd, env ...string) *exec.Cmd {
+	s.t.Helper()
 	cmd.Env = append(os.Environ(), env...)
 	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
@@ -358,6 +363,27 @@ func TestBridgeStopsWhileItAsks(t *testing.T) {
 	s.until("it asks", func() bool { _, err := os.Stat(asked); return err == nil })
 	send(t, bridge, syscall.SIGHUP)
 	s.ends(bridge)
+}
+
+// TestBridgeSaysAllInJSON, also while it is stopped amid a reload, which is no mistake in
+// accounts.yaml.
+func TestBridgeSaysAllInJSON(t *testing.T) {
+	s := newStation(t, "alice")
+	bridge := s.start(s.command("bridge", "--log", "json"))
+	s.until("it started", s.logged(`"started"`))
+	asked := filepath.Join(s.dir, "asked")
+	s.rewrite("password: '"+s.server.Password+"'", "password: {command: [sh, -c, 'touch "+asked+"; exec sleep 100']}")
+	send(t, bridge, syscall.SIGHUP)
+	s.until("it asks", func() bool { _, err := os.Stat(asked); return err == nil })
+	s.ends(bridge)
+	for line := range strings.Lines(s.log()) {
+		if !json.Valid([]byte(line)) || strings.Contains(line, "is wrong") {
+			t.Errorf("%s", line)
+		}
+	}
+	if !s.logged("finishing what is under way")() {
+		t.Errorf("it did not say that it finishes:\n%s", s.log())
+	}
 }
 
 // TestBridgeTellsSystemd when it is ready, alive, reloading, alive in that, and stopping.

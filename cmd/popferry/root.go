@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -28,6 +29,7 @@ type app struct {
 
 	understood bool                          // the command line was: errors are no longer about it
 	output     atomic.Pointer[report.Output] // nil until then
+	log        atomic.Pointer[slog.Logger]   // of a bridge, which says all there; else nil
 	code       fault.Code                    // how the work ended
 }
 

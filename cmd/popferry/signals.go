@@ -29,6 +29,10 @@ func (a *app) untilSignal(ctx context.Context) (context.Context, context.CancelF
 
 // say tells the user something, wherever the program is.
 func (a *app) say(format string, args ...any) {
+	if log := a.log.Load(); log != nil {
+		log.Info(fmt.Sprintf(format, args...))
+		return
+	}
 	if out := a.output.Load(); out != nil {
 		out.Say(format, args...)
 		return

@@ -42,7 +42,7 @@ func (k *keeping) showPage(ctx context.Context, l net.Listener) (done chan struc
 		Token:   func() secret.Value { return *k.token.Load() },
 		Address: k.session.config.Bridge.Listen, Build: buildOf(debug.ReadBuildInfo()).Version, Log: k.log,
 	})
-	k.log.Info("status page", "url", "http://"+l.Addr().String()+"/")
+	k.log.Info("status page", "url", page.URL(l.Addr()))
 	go func() {
 		defer close(done)
 		if err := page.Serve(ctx, l, handler, k.log); err != nil {

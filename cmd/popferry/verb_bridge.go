@@ -96,6 +96,7 @@ func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error
 	if err != nil {
 		return err
 	}
+	a.log.Store(log)
 	hangup := make(chan os.Signal, 1)
 	notifyReload(hangup) // first: it would end a process that still asks for passwords
 	defer signal.Stop(hangup)
@@ -267,6 +268,9 @@ func (k *keeping) reload(ctx context.Context) {
 	}
 	if err == nil {
 		err = k.office.Adopt(config.Bridge)
+	}
+	if err != nil && ctx.Err() != nil {
+		return // it was told to stop meanwhile, which says nothing about the file
 	}
 	if err != nil {
 		k.log.Error("accounts.yaml is wrong, and the old one stays in force", "error", err)

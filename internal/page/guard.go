@@ -34,8 +34,7 @@ func guard(known hosts, next http.Handler) http.Handler {
 			h.Set("Allow", "GET, HEAD")
 			refuse(w, http.StatusMethodNotAllowed, "This page can be read, and nothing else.")
 		case !known.has(r.Host):
-			refuse(w, http.StatusMisdirectedRequest,
-				"popferry does not answer to this name. Open the page by the address in its log.")
+			refuse(w, http.StatusMisdirectedRequest, "popferry does not answer to this name. Open the page by "+known.which())
 		default:
 			next.ServeHTTP(w, r)
 		}
@@ -60,6 +59,14 @@ func newHosts(address string) hosts {
 	name, _ := os.Hostname()
 	short, _, _ := strings.Cut(name, ".")
 	return hosts{names: []string{name, short}, every: true}
+}
+
+// which says by what else to open the page, and tells nobody what that is.
+func (h hosts) which() string {
+	if h.every {
+		return "an IP address of the machine that it is on, or by that machine's own name."
+	}
+	return "the address in its log."
 }
 
 func (h hosts) has(given string) bool {

@@ -3,10 +3,12 @@ package page
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"syscall"
 	"time"
 
@@ -42,6 +44,16 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 		hint = "this user may not open this port: choose one from 1024 on in bridge.listen in accounts.yaml"
 	}
 	return nil, fault.New(fault.Config, "the status page can't listen on %s: %w", address, err).WithHint("%s", hint)
+}
+
+// URL is where people on this machine see what listens at an address: one that stands for all
+// addresses is none to go to.
+func URL(a net.Addr) string {
+	at, err := netip.ParseAddrPort(a.String())
+	if err == nil && at.Addr().IsUnspecified() {
+		return fmt.Sprintf("http://127.0.0.1:%d/", at.Port())
+	}
+	return "http://" + a.String() + "/"
 }
 
 // Serve answers until ctx ends.

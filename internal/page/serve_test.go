@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -276,4 +277,28 @@ func TestHealth(t *testing.T) {
 			t.Errorf("%d %q", w.Code, w.Body)
 		}
 	})
+}
+
+func TestURL(t *testing.T) {
+	for address, want := range map[string]string{
+		"127.0.0.1:8325": "http://127.0.0.1:8325/", "[::]:8325": "http://127.0.0.1:8325/", "0.0.0.0:1": "http://127.0.0.1:1/",
+		"[2001:db8::1]:8325": "http://[2001:db8::1]:8325/",
+	} {
+		if got := page.URL(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address))); got != want {
+			t.Errorf("%s: %s", address, got)
+		}
+	}
+}
+
+// TestOtherNamesAreToldWhatWorks: on all addresses there is none in the log that is right for
+// everybody.
+func TestOtherNamesAreToldWhatWorks(t *testing.T) {
+	for listens, want := range map[string]string{address: "by the address in its log", "0.0.0.0:8325": "by an IP address of the machine"} {
+		o := newScene().options()
+		o.Address = listens
+		w := get(page.New(o), "/", func(r *http.Request) { r.Host = "rebound.example.org" })
+		if w.Code != http.StatusMisdirectedRequest || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d %s", listens, w.Code, w.Body)
+		}
+	}
 }
