@@ -36,7 +36,7 @@ func (m *Maildrop) login(ctx context.Context) error {
 	if err != nil {
 		return fault.AfterRefusals(err, m.refusals)
 	}
-	m.recheck = m.caps.perUser
+	m.recheck = m.caps.perUser || m.mayRecheckKnown()
 	return nil
 }
 

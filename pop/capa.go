@@ -81,6 +81,16 @@ func (m *Maildrop) readCAPA(reply status) error {
 	if !reply.ok {
 		return m.capaRefused(reply)
 	}
+	caps, err := m.parseCAPA()
+	if err != nil {
+		return err
+	}
+	m.caps, m.recheck = caps, false
+	return nil
+}
+
+// parseCAPA reads the lines of the reply.
+func (m *Maildrop) parseCAPA() (Capabilities, error) {
 	caps := Capabilities{Known: true}
 	lines := 0
 	err := m.readLines(maxLine, func(line []byte) error {
@@ -91,11 +101,7 @@ func (m *Maildrop) readCAPA(reply status) error {
 		caps.add(string(line))
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	m.caps, m.recheck = caps, false
-	return nil
+	return caps, err
 }
 
 // capaRefused tells a server that knows no CAPA from one that is out of sorts, of whose

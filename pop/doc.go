@@ -1,7 +1,7 @@
 // Package pop reads a POP3 maildrop (RFC 1939) as the source of a move.
 //
 // [Dial] connects, makes the connection safe, asks what the server can do
-// (RFC 2449) and logs in. On the [Maildrop] that it returns, in this order:
+// (RFC 2449; see [Known] for when that can be left out) and logs in. On the [Maildrop] that it returns, in this order:
 //
 //	List      what is there: numbers, sizes, unique identifiers
 //	Retrieve  bodies, many on their way at a time, each as a stream

@@ -41,7 +41,11 @@ func (m *Maildrop) List(ctx context.Context) ([]Entry, error) {
 	l := listing{limit: m.options.MaxMessages, gaps: m.deleted, count: -1}
 	var calls []call
 	if m.recheck {
-		calls = append(calls, call{line: "CAPA", multiline: true, reply: m.readCAPA})
+		reply := m.readCAPA
+		if m.mayRecheckKnown() {
+			reply = m.recheckKnown
+		}
+		calls = append(calls, call{line: "CAPA", multiline: true, reply: reply})
 	}
 	calls = append(calls,
 		call{line: "STAT", reply: l.stat},

@@ -39,6 +39,8 @@ type Options struct {
 	Auth string
 	// NoScram has auto leave out SCRAM; see [Maildrop.RefusedScram].
 	NoScram bool
+	// Known spares the question what the server offers; nil has it asked each time.
+	Known *Known
 	// MaxMessages bounds a listing (5,000,000).
 	MaxMessages int
 	// Window bounds how many replies may be on their way at a time (512), where
@@ -107,6 +109,8 @@ type Maildrop struct {
 	caps    Capabilities
 	// recheck is set when CAPA may answer differently after the login.
 	recheck bool
+	// unasked is set when caps are of an earlier session.
+	unasked bool
 	// deleted is set once a DELE was sent: listings then have gaps.
 	deleted bool
 	// plainFirst is set when the server does not double a dot at the very start of
@@ -177,11 +181,27 @@ func (m *Maildrop) start(ctx context.Context, askCAPA bool) error {
 			WithHint("set tls: implicit; nothing secret was sent")
 	}
 	if askCAPA {
-		if err := m.askCAPA(ctx); err != nil {
+		if err := m.learnCAPA(ctx); err != nil {
 			return err
 		}
 	}
-	return m.login(ctx)
+	err := m.login(ctx)
+	if err != nil && m.unasked {
+		m.options.Known.forget(m.options) // it may have been changed
+	}
+	return err
+}
+
+// learnCAPA takes what the server offers from an earlier session, or asks.
+func (m *Maildrop) learnCAPA(ctx context.Context) error {
+	if m.caps, m.unasked = m.options.Known.recall(m.options); m.unasked {
+		return nil
+	}
+	if err := m.askCAPA(ctx); err != nil {
+		return err
+	}
+	m.options.Known.learn(m.options, m.caps)
+	return nil
 }
 
 // TLS returns what the handshake agreed on; ok is false in clear text.

@@ -50,13 +50,14 @@ type Dial struct {
 }
 
 // Learned knows of which sides SCRAM was refused: it is not tried there again, since
-// each refused login counts against the user.
+// each refused login counts against the user. And it knows what POP3 servers offer.
 type Learned struct {
 	// Load and Save keep a text by name, for the next process; nil keeps nothing.
 	Load func(name string) string
 	Save func(name, text string)
 
 	noScram sync.Map
+	known   pop.Known
 }
 
 // learnedFor is how long it is known in later processes: a server may learn SCRAM, and by
@@ -93,12 +94,21 @@ func (l *Learned) learn(side plan.Endpoint, refusedScram string, err error) {
 	}
 }
 
+// offers is what POP3 servers are known to offer.
+func (l *Learned) offers() *pop.Known {
+	if l == nil {
+		return nil
+	}
+	return &l.known
+}
+
 // Source logs in to the maildrop of an account.
 func (d Dial) Source(ctx context.Context, a plan.Account) (*pop.Maildrop, error) {
 	return withToken(d.Tokens, a.Name, a.Source, func(token tokenFunc) (*pop.Maildrop, error) {
 		m, err := pop.Dial(ctx, pop.Options{
 			Endpoint: a.Source.Endpoint, Username: a.Source.Username, AuthorizeAs: a.Source.AuthorizeAs,
 			Password: a.Source.Secret, Token: token, Auth: a.Source.Auth, NoScram: d.Learned.has(a.Source),
+			Known: d.Learned.offers(),
 		})
 		if err != nil {
 			d.Learned.learn(a.Source, "", err)

@@ -1,12 +1,15 @@
 package ferry_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/dovecot"
 	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
 )
 
 // TestRefusedScramIsRemembered: where SCRAM and another way were refused, the other one alone
@@ -40,6 +43,31 @@ func TestRefusedScramIsRemembered(t *testing.T) {
 	defer later.Close()
 	if n := pass(later); n != 1 {
 		t.Errorf("%d after a restart", n)
+	}
+}
+
+// TestGlanceRoundTripsWithScram: over TLS from the first octet, too, a pass that finds nothing
+// new takes 8 round trips, of which TCP and TLS 1.3 have one each, once the server is known.
+func TestGlanceRoundTripsWithScram(t *testing.T) {
+	server := startDovecot(t, dovecot.Options{SignIn: &dovecot.SignIn{Introspection: "http://127.0.0.1:9/"}})
+	if err := server.Deliver("alice", []byte("Subject: a\r\n\r\nb\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	dial := ferry.Dial{Learned: &ferry.Learned{}}
+	var last *pop.Maildrop
+	fleet := ferry.NewFleet(ferry.Options{Journal: openJournal(t, t.TempDir()), Spool: t.TempDir(), Config: dovecotConfig(t, server),
+		DialSource: func(ctx context.Context, a plan.Account) (m *pop.Maildrop, err error) {
+			last, err = dial.Source(ctx, a)
+			return last, err
+		}})
+	defer fleet.Close()
+	for range 3 {
+		if r := fleet.Pass(t.Context(), "alice", false); r.ExitCode != fault.OK {
+			t.Fatalf("%+v", r)
+		}
+	}
+	if n := last.RoundTrips(); n > 6 || last.Mechanism() != "SCRAM-SHA-256" {
+		t.Errorf("%d round trips with %s", n, last.Mechanism())
 	}
 }
 
