@@ -3,10 +3,13 @@ package ferry_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/dovecot"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
@@ -68,6 +71,25 @@ func TestGlanceRoundTripsWithScram(t *testing.T) {
 	}
 	if n := last.RoundTrips(); n > 6 || last.Mechanism() != "SCRAM-SHA-256" {
 		t.Errorf("%d round trips with %s", n, last.Mechanism())
+	}
+}
+
+// TestAsked is when the server permits another login, whatever limits of the account's own say.
+func TestAsked(t *testing.T) {
+	const delay = 40 * time.Second
+	p := newPair(t, popd.Options{LoginDelay: delay}, imapd.Options{}, ordinary(2, 1)...)
+	began := time.Now()
+	r := p.passes()(fault.OK, 2)
+	if r.Asked.Sub(began) < delay || r.Asked != r.NotBefore {
+		t.Errorf("asked for %v, not before %v", r.Asked.Sub(began), r.NotBefore.Sub(began))
+	}
+	minute := plan.Clockface((began.Hour()*60 + began.Minute() + 12*60) % (23 * 60)) // hours from now
+	all := [7]bool{true, true, true, true, true, true, true}
+	p = newPair(t, popd.Options{}, imapd.Options{}, ordinary(2, 1)...)
+	p.o.Config.Limits.Hours = plan.Hours{{Days: all, From: minute, To: minute + 60}}
+	r = p.passes()(fault.Temporary, 0)
+	if now := time.Now(); !r.Resting || r.Asked.After(now) || !r.NotBefore.After(now) {
+		t.Errorf("%+v", r)
 	}
 }
 
