@@ -392,28 +392,28 @@ func TestLoginDelayAndClockSetBack(t *testing.T) {
 // TestOtherServersOrLimits: what servers asked for is kept towards them, and no limit that
 // was changed since.
 func TestOtherServersOrLimits(t *testing.T) {
-	for name, change := range map[string]func(*bridge.Account, *ferry.AccountReport){
-		"its own limits": func(_ *bridge.Account, r *ferry.AccountReport) { r.Resting, r.Asked = true, time.Time{} },
-		"other servers":  func(a *bridge.Account, _ *ferry.AccountReport) { a.Servers = "others" },
-	} {
+	for name, c := range map[string]struct {
+		servers string // after the change
+		resting bool
+		passes  int
+	}{"its own limits": {"", true, 2}, "other servers": {"others", false, 2}, "none of them": {"", false, 1}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				next := bridge.Account{}
-				p := &played{began: time.Now()}
-				p.answer = func(int) ferry.AccountReport {
+				p := &played{began: time.Now(), answer: func(int) ferry.AccountReport {
 					r := ferry.AccountReport{NotBefore: time.Now().Add(time.Hour), Asked: time.Now().Add(time.Hour)}
-					change(&next, &r)
+					if c.resting {
+						r.Resting, r.Asked = true, time.Time{}
+					}
 					return r
-				}
+				}}
 				newShelf().lives(0, p, func(b *bridge.Bridge) {
 					time.Sleep(time.Minute)
-					servers := next.Servers
-					next = p.account("a")
-					next.Hash, next.Servers = "2", servers
+					next := p.account("a")
+					next.Hash, next.Servers = "2", c.servers
 					b.Adopt([]bridge.Account{next})
 					time.Sleep(time.Minute)
 				})
-				if n := len(p.times()); n != 2 {
+				if n := len(p.times()); n != c.passes {
 					t.Errorf("passes at %v", p.times())
 				}
 			})
