@@ -141,12 +141,11 @@ func TestRestingInTheState(t *testing.T) {
 			}
 			return resting
 		}}
-		began := time.Now()
 		b := runs(t, minute, 0, nil, p)
 		if a := b.Snapshot().Accounts[0]; a.Phase != bridge.Waiting || !a.Success.IsZero() {
 			t.Errorf("%+v", a)
 		}
-		began = time.Now()
+		began := time.Now()
 		p.at = nil
 		b = runs(t, 16*minute, 0, nil, p)
 		if a := b.Snapshot().Accounts[0]; len(p.at) < 3 || a.Phase != bridge.Failing || !a.Success.IsZero() ||
