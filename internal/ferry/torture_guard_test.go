@@ -217,7 +217,7 @@ func TestGuardLookalikes(t *testing.T) {
 // TestGuardLookalikeOfANeighbour: mail that arrived by an append of another account,
 // which does not know it yet, is not taken for a message that only looks so.
 func TestGuardLookalikeOfANeighbour(t *testing.T) {
-	monday, friday := simple("", "backup", "of Monday"), simple("", "backup", "of Friday")
+	monday, friday := simple("same", "backup", "of Monday"), simple("same", "backup", "of Friday")
 	p := newPair(t, popd.Options{}, imapd.Options{Reply: firstAppend(imapd.AtStore, func() imapd.Action {
 		return imapd.Action{StoreAfter: -1, Cut: imapd.RST}
 	})}, monday)
