@@ -235,14 +235,15 @@ func TestWrap(t *testing.T) {
 	}
 }
 
-// TestWrapAfterALostAnswer: a wrapping whose answer was lost is known again, also by
-// the run after one in which the message was refused for another reason.
-func TestWrapAfterALostAnswer(t *testing.T) {
-	refusal, cut := "NO [CANNOT] NUL", false
+// wrappedUnanswered is a pair whose destination refuses a message, got its wrapping, and
+// whose answer to that was lost.
+func wrappedUnanswered(t *testing.T, refusal *string) *pair {
+	t.Helper()
+	cut := false
 	p := newPair(t, popd.Options{}, imapd.Options{
 		Refuse: func(msg []byte) string {
 			if bytes.IndexByte(msg, 0) >= 0 {
-				return refusal
+				return *refusal
 			}
 			return ""
 		},
@@ -258,6 +259,14 @@ func TestWrapAfterALostAnswer(t *testing.T) {
 	p.o.NoWait, p.o.Config.Settle = true, time.Hour
 	p.run(fault.Temporary, 0)
 	p.o.NoWait, p.o.Config.Settle = false, time.Nanosecond
+	return p
+}
+
+// TestWrapAfterALostAnswer: a wrapping whose answer was lost is known again, also by
+// the run after one in which the message was refused for another reason.
+func TestWrapAfterALostAnswer(t *testing.T) {
+	refusal := "NO [CANNOT] NUL"
+	p := wrappedUnanswered(t, &refusal)
 	refusal = "NO [OVERQUOTA] full"
 	p.run(fault.Refused, 0)
 	refusal = "NO [CANNOT] NUL"
@@ -269,26 +278,8 @@ func TestWrapAfterALostAnswer(t *testing.T) {
 
 // TestWrapAfterAHold: so it is when the message was held in between.
 func TestWrapAfterAHold(t *testing.T) {
-	cut := false
-	p := newPair(t, popd.Options{}, imapd.Options{
-		Refuse: func(msg []byte) string {
-			if bytes.IndexByte(msg, 0) >= 0 {
-				return "NO [CANNOT] NUL"
-			}
-			return ""
-		},
-		Reply: func(e imapd.Event) imapd.Action {
-			if e.Stage != imapd.AtReply || e.Command != "APPEND" || !strings.HasPrefix(e.Text, "OK") || cut {
-				return imapd.Action{}
-			}
-			cut = true
-			return imapd.Action{Cut: imapd.RST}
-		},
-	}, []byte("Subject: bad\r\n\r\nnul \x00 poison\r\n"))
-	p.account().Repair = "wrap"
-	p.o.NoWait, p.o.Config.Settle = true, time.Hour
-	p.run(fault.Temporary, 0)
-	p.o.NoWait, p.o.Config.Settle = false, time.Nanosecond
+	refusal := "NO [CANNOT] NUL"
+	p := wrappedUnanswered(t, &refusal)
 	p.account().Repair = ""
 	p.run(fault.Held, 0)
 	p.account().Repair, p.o.Held = "wrap", true
