@@ -6,10 +6,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/popferry/popferry/internal/sasl"
 	"github.com/popferry/popferry/internal/wire"
 )
 
-// knownFor is how long a server is believed to offer the same before the login.
+// knownFor is how long a server is believed to offer the same before the login. After SCRAM
+// that has no end: nothing stronger can be offered, and with a question before it a session
+// that finds nothing new would take a ninth round trip.
 const knownFor = time.Hour
 
 // Known keeps what servers said of themselves, so that one that is polled again and again
@@ -28,7 +31,10 @@ type Known struct {
 type said struct {
 	at            time.Time
 	before, after Capabilities
+	strongest     bool // the last login was by SCRAM
 }
+
+func (s said) holds() bool { return s.after.Known && (s.strongest || time.Since(s.at) < knownFor) }
 
 func (k *Known) suits(o Options) bool { return k != nil && o.Endpoint.TLS == wire.Implicit }
 
@@ -42,7 +48,7 @@ func (k *Known) recall(o Options) (Capabilities, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.of[keyOf(o)]
-	return s.before, s.after.Known && time.Since(s.at) < knownFor
+	return s.before, s.holds()
 }
 
 // learn takes in what the server said before a login.
@@ -63,14 +69,16 @@ func (k *Known) learn(o Options, before Capabilities) {
 }
 
 // confirm takes in what it said after a login, and reports whether it did so before.
-func (k *Known) confirm(o Options, after Capabilities) (same bool) {
+func (k *Known) confirm(o Options, mechanism string, after Capabilities) (same bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s, known := k.of[keyOf(o)]
-	if same = known && reflect.DeepEqual(s.after, after); !same && known {
-		s.after = after
-		k.of[keyOf(o)] = s
+	if !known {
+		return false
 	}
+	same = reflect.DeepEqual(s.after, after)
+	s.after, s.strongest = after, sasl.IsScram(mechanism)
+	k.of[keyOf(o)] = s
 	return same
 }
 
@@ -100,7 +108,7 @@ func (m *Maildrop) recheckKnown(reply status) error {
 		}
 	}
 	m.recheck = false
-	changed := !m.options.Known.confirm(m.options, after) && m.unasked
+	changed := !m.options.Known.confirm(m.options, m.mechanism, after) && m.unasked
 	if changed {
 		m.options.Known.forget(m.options)
 	}
