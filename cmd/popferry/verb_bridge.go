@@ -319,9 +319,14 @@ func (a *app) logger(form string) (*slog.Logger, error) {
 func (k *keeping) tell(p bridge.Pass) {
 	r := p.Report
 	fields := []any{"account", r.Name, "result", r.ExitCode.String(), "listed", r.Listed, "delivered", r.Delivered,
-		"held", r.Held, "deleted", r.Deleted, "bytes", r.Bytes, "seconds", r.Seconds, "next", p.Next.Format(time.RFC3339)}
+		"held", r.Held, "deleted", r.Deleted, "bytes", r.Bytes, "seconds", r.Seconds}
+	if !p.Stopped {
+		fields = append(fields, "next", p.Next.Format(time.RFC3339))
+	}
 	level := slog.LevelInfo
 	switch {
+	case p.Stopped:
+		fields = append(fields, "stopped", true)
 	case r.Resting:
 		fields = append(fields, "until", r.NotBefore.Format(time.RFC3339))
 	case r.Error != nil:

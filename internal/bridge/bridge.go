@@ -37,7 +37,8 @@ type Account struct {
 type Options struct {
 	// Random replaces rand.Float64, for tests.
 	Random func() float64
-	// Finished is told of every pass; nil means nobody is.
+	// Finished is told of every pass, but not of one that did nothing before it was told to
+	// stop; nil means nobody is.
 	Finished func(Pass)
 	// Load and Save keep a text for an account, which has to survive a restart: else
 	// each restart is another login with what was refused, and held mail waits for a
@@ -53,10 +54,12 @@ type Options struct {
 type Pass struct {
 	Started time.Time
 	Report  ferry.AccountReport
-	// Next is when the next one is due.
+	// Next is when the next one is due; zero: not known.
 	Next time.Time
 	// Parked tells that the credentials were refused, and that it will be long.
 	Parked bool
+	// Stopped tells that it was told to stop, amid what it did.
+	Stopped bool
 }
 
 // Bridge keeps a set of accounts.
@@ -291,13 +294,25 @@ func (k *keeper) pass(ctx context.Context) time.Duration {
 	k.remember(ctx, r)
 	k.recall.asked(r.Asked, started)
 	if ctx.Err() != nil {
-		return 0 // it was told to stop, which says nothing about the account
+		k.stopped(r, started)
+		return 0
 	}
 	now := time.Now()
 	wait := k.pace.next(outcomeOf(r, now), k.bridge.options.Random())
 	k.change(func(s *AccountState) { s.after(r, started, now, k.pace.parked()) })
 	k.bridge.options.Finished(Pass{Started: started, Report: r, Next: now.Add(wait), Parked: k.pace.parked()})
 	return wait
+}
+
+// stopped takes in a pass that was told to stop, which says nothing about the account: what
+// it did until then counts.
+func (k *keeper) stopped(r ferry.AccountReport, started time.Time) {
+	if r.Delivered+r.Duplicate+r.Deleted == 0 {
+		return
+	}
+	k.change(func(s *AccountState) { s.count(r) })
+	r.Resting, r.ExitCode, r.Error = true, fault.OK, nil
+	k.bridge.options.Finished(Pass{Started: started, Report: r, Stopped: true})
 }
 
 // remember has a pass change what is known of logins. Who is told to stop may have asked,

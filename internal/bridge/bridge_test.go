@@ -209,6 +209,28 @@ func TestStop(t *testing.T) {
 	})
 }
 
+// TestStoppedAmidWork: what a pass did before it was told to stop counts, and how it ended
+// says nothing about the account.
+func TestStoppedAmidWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &played{stuck: true, answer: func(int) ferry.AccountReport {
+			return ferry.AccountReport{Totals: ferry.Totals{Delivered: 3, Bytes: 100}, ExitCode: fault.Temporary,
+				Error: &ferry.ErrorReport{Code: fault.Temporary, Message: "was told to stop"}}
+		}}
+		var passes []bridge.Pass
+		b := runs(t, time.Minute, 0, func(pass bridge.Pass) { passes = append(passes, pass) }, p)
+		if a := b.Snapshot().Accounts[0]; a.Delivered != 3 || a.Bytes != 100 || a.Passes != 1 || a.Failures != 0 || a.Error != nil {
+			t.Errorf("%+v", a)
+		}
+		if len(passes) != 1 || !passes[0].Stopped {
+			t.Fatalf("%+v", passes)
+		}
+		if pass := bridge.PassOf(passes[0]); pass.Delivered != 3 || pass.Code != 0 || pass.Error != "" {
+			t.Errorf("%+v", pass)
+		}
+	})
+}
+
 // TestAnotherSet: accounts that stay as they were go on, others begin or end, and one
 // that was parked tries again at once.
 func TestAnotherSet(t *testing.T) {

@@ -58,13 +58,8 @@ type AccountState struct {
 
 // after takes in how a pass ended.
 func (s *AccountState) after(r ferry.AccountReport, started, now time.Time, parked bool) {
-	s.Ended = now
-	s.Passes++
-	s.Seconds += r.Seconds
-	s.Delivered += r.Delivered
-	s.Deleted += r.Deleted
-	s.Bytes += r.Bytes
-	s.Notes = r.Notes
+	s.count(r)
+	s.Ended, s.Notes = now, r.Notes
 	o := outcomeOf(r, now)
 	if s.resting = o.resting; s.resting && !o.proves() {
 		s.rest()
@@ -89,6 +84,15 @@ func (s *AccountState) after(r ferry.AccountReport, started, now time.Time, park
 	}
 	errors[r.ExitCode.String()]++
 	s.Errors = errors
+}
+
+// count adds up what a pass did.
+func (s *AccountState) count(r ferry.AccountReport) {
+	s.Passes++
+	s.Seconds += r.Seconds
+	s.Delivered += r.Delivered
+	s.Deleted += r.Deleted
+	s.Bytes += r.Bytes
 }
 
 // rest takes in that a pass says nothing of the account: what failed before it still does.
