@@ -96,7 +96,7 @@ func (e Endpoint) Mailbox() string { return cmp.Or(e.AuthorizeAs, e.Username) }
 const masterSeparator = "*"
 
 // Master takes a user name apart that opens a mailbox with an administrator's login, as
-// Dovecot has them: alice*admin. It is a guess, for messages and not to act on: a server
+// Dovecot has them: alice*admin. It is a guess, for messages, and never about whom to log in as: a server
 // may have another separator, or a "*" in its names.
 func (e Endpoint) Master() (owner, login string, ok bool) {
 	owner, login, _ = strings.Cut(e.Username, masterSeparator)

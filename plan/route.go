@@ -99,8 +99,12 @@ func (a Account) isOwn(from string) bool {
 }
 
 func (e Endpoint) isAddress(address string) bool {
-	user := userName(e.Mailbox())
-	if strings.Contains(user, "@") {
+	return e.names(e.Mailbox(), address) || e.names(e.Owner(), address)
+}
+
+// names reports whether a user of the endpoint has an address.
+func (e Endpoint) names(user, address string) bool {
+	if user = userName(user); strings.Contains(user, "@") {
 		return address == user
 	}
 	local, domain, _ := strings.Cut(address, "@")

@@ -136,3 +136,14 @@ func FuzzRoute(f *testing.F) {
 		a.Route(plan.Mail{Header: []byte(header)}, today)
 	})
 }
+
+// TestOwnByMasterLogin: where an administrator logs in, the account's mail is that of whose
+// mailbox it is.
+func TestOwnByMasterLogin(t *testing.T) {
+	a := parse(t, strings.ReplaceAll(account("    routes: [{match: {own: true}, folder: Yes}]"), "username: alice", `username: "bob*admin"`)).Accounts[0]
+	for from, want := range map[string]string{"bob@example.org": "Yes", "admin@example.org": "INBOX"} {
+		if folder, _ := a.Route(plan.Mail{Header: []byte("From: " + from + "\r\n\r\n"), Date: today, Size: 1}, today); folder != want {
+			t.Errorf("%s goes to %s", from, folder)
+		}
+	}
+}
