@@ -19,8 +19,13 @@ func (a *app) classify(err error) error {
 	return fault.New(fault.Usage, "%w", err).WithHint("popferry --help")
 }
 
-// explain tells the user what went wrong and what to check.
+// explain tells the user what went wrong and what to check. A bridge that programs listen to
+// does so in its log.
 func (a *app) explain(err error) {
+	if log := a.log.Load(); log != nil && a.logsJSON {
+		log.Error("ends", "error", err.Error(), "check", report.Hint(fault.HintOf(err)), "result", fault.CodeOf(err).String())
+		return
+	}
 	var list *plan.Errors
 	if errors.As(err, &list) {
 		a.explainConfig(list)

@@ -5,6 +5,9 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -114,6 +117,26 @@ func checkLog(t *testing.T, form, text string) {
 		base64.StdEncoding.EncodeToString([]byte("\x00alice\x00" + password)), body} {
 		if strings.Contains(text, form) {
 			t.Errorf("the log has %q:\n%s", form, text)
+		}
+	}
+}
+
+// TestWhyABridgeEnds is a line of the log where programs read that, else a text for people.
+func TestWhyABridgeEnds(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "accounts.yaml")
+	if err := os.WriteFile(config, []byte("accounts: [{source: {host: 1}}]\nbridge: {interval: soon}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{config, config + ".none"} {
+		var text, lines bytes.Buffer
+		args := []string{"bridge", "--state", t.TempDir(), "--config", file, "--log"}
+		people, programs := run(append(args, "text"), io.Discard, &text), run(append(args, "json"), io.Discard, &lines)
+		if people != programs || people == 0 || !strings.HasPrefix(text.String(), "popferry: ") {
+			t.Errorf("%d, %d, %q", people, programs, text.String())
+		}
+		var line struct{ Error, Check, Result string }
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil || line.Error == "" || line.Check == "" || line.Result == "" {
+			t.Errorf("%v: %s", err, lines.String())
 		}
 	}
 }

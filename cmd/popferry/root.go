@@ -30,6 +30,7 @@ type app struct {
 	understood bool                          // the command line was: errors are no longer about it
 	output     atomic.Pointer[report.Output] // nil until then
 	log        atomic.Pointer[slog.Logger]   // of a bridge, which says all there; else nil
+	logsJSON   bool                          // and programs read it
 	code       fault.Code                    // how the work ended
 }
 

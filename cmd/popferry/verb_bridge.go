@@ -97,6 +97,7 @@ func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error
 		return err
 	}
 	a.log.Store(log)
+	a.logsJSON = o.log == "json"
 	hangup := make(chan os.Signal, 1)
 	notifyReload(hangup) // first: it would end a process that still asks for passwords
 	defer signal.Stop(hangup)
