@@ -404,3 +404,22 @@ func TestMixedAnswers(t *testing.T) {
 		t.Errorf("%d messages in %d answers: %v", len(seen), len(sets), err)
 	}
 }
+
+// TestBusyLayout: a server that can't tell now how names are built is asked again later, and
+// nothing goes to a folder of another name, or is held for want of folders in folders.
+func TestBusyLayout(t *testing.T) {
+	busy := say("TAG NO [UNAVAILABLE] later")
+	for _, command := range []string{"NAMESPACE", "LIST"} {
+		server := listing("", `() "." INBOX`, `() "." INBOX.Old`)
+		works := server.on[command]
+		server.on[command] = busy
+		c := server.dial(t)
+		if f, err := c.Folder(context.Background(), "Old/2001", false); fault.CodeOf(err) != fault.Temporary {
+			t.Errorf("%s refused: %+v, %v", command, f, err)
+		}
+		server.on[command] = works
+		if f, err := c.Folder(context.Background(), "Old/2001", false); err != nil || f.Mailbox != "INBOX.Old.2001" {
+			t.Errorf("%s works again: %+v, %v", command, f, err)
+		}
+	}
+}

@@ -334,6 +334,37 @@ namespace inbox {
 	}
 }
 
+// TestDovecotPublicFolders: they have no prefix, where the user's own have one, so that only
+// what lies below that is the user's.
+func TestDovecotPublicFolders(t *testing.T) {
+	c := dialDovecot(t, dovecot.Options{Prefix: "INBOX.", Extra: `
+namespace public {
+  type = public
+  prefix =
+  separator = .
+  location = maildir:%h/public
+  subscriptions = no
+  mailbox Sent {
+    auto = create
+  }
+  mailbox Junk {
+    auto = create
+    special_use = \Junk
+  }
+}
+`})
+	for use, mailbox := range map[string]string{`\Sent`: "INBOX.Sent", `\Junk`: "INBOX.Junk", "INBOX": "INBOX"} {
+		f, err := c.Folder(context.Background(), use, true)
+		if err != nil || f.Mailbox != mailbox {
+			t.Errorf("%s is %+v, %v", use, f, err)
+		}
+	}
+	names, err := c.Folders(context.Background())
+	if err != nil || strings.Join(names, " ") != "INBOX Junk Sent" {
+		t.Errorf("%q, %v", names, err)
+	}
+}
+
 // TestDovecotRefusedItems mixes good items with those that can't be stored.
 func TestDovecotRefusedItems(t *testing.T) {
 	c := dialDovecot(t, dovecot.Options{})

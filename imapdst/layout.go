@@ -1,20 +1,27 @@
 package imapdst
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
+
+	"github.com/popferry/popferry/internal/fault"
 )
 
 // layout is how an account builds mailbox names: prefix and delimiter of the
-// personal namespace (RFC 2342 §5), and the prefixes that are not ours.
+// personal namespace, and all namespaces there are (RFC 2342 §5).
 type layout struct {
 	prefix    string
 	delimiter string // empty: names are flat
-	foreign   []string
+	spaces    []space
 	shunned   string // more characters that the server does not take
+}
+
+// space is a namespace: the user's own, or one of other users or of everybody.
+type space struct {
+	prefix, delimiter string
+	own               bool
 }
 
 // spacesCommand asks for the layout, unless it is known.
@@ -45,16 +52,16 @@ func (s *spacesCommand) wait(c *Conn) (*layout, error) {
 	if s.known != nil {
 		return s.known, nil
 	}
-	l := &layout{}
-	if s.namespace != nil {
-		// A server that offers NAMESPACE and refuses it has none.
-		if data, err := s.namespace.Wait(); err == nil {
-			l.read(data)
-		}
-	}
+	l, errSpaces := s.spaces(c)
 	roots, err := s.root.wait(c)
 	if broken := c.wire.Broken(); broken != nil {
 		return nil, broken
+	}
+	// Who is only busy has a layout all the same, and mail must not go elsewhere today.
+	for _, err := range []error{errSpaces, err} {
+		if fault.CodeOf(err) == fault.Temporary {
+			return nil, err
+		}
 	}
 	if err == nil && l.delimiter == "" && len(roots) > 0 && roots[0].Delim != 0 {
 		l.delimiter = string(roots[0].Delim)
@@ -65,18 +72,39 @@ func (s *spacesCommand) wait(c *Conn) (*layout, error) {
 	return l, nil
 }
 
+// spaces makes a layout of the answer to NAMESPACE. A server that offers it and refuses it
+// has none.
+func (s *spacesCommand) spaces(c *Conn) (*layout, error) {
+	l := &layout{}
+	if s.namespace == nil {
+		return l, nil
+	}
+	data, err := s.namespace.Wait()
+	if err != nil {
+		return l, c.commandError("tell its namespaces", err)
+	}
+	l.read(data)
+	return l, nil
+}
+
 func (l *layout) read(data *imap.NamespaceData) {
-	if len(data.Personal) > 0 {
-		l.prefix = decodedPrefix(data.Personal[0].Prefix)
-		if delim := data.Personal[0].Delim; delim != 0 {
-			l.delimiter = string(delim)
+	for i, space := range data.Personal {
+		l.add(space, true)
+		if i == 0 {
+			l.prefix, l.delimiter = l.spaces[0].prefix, l.spaces[0].delimiter
 		}
 	}
 	for _, space := range append(data.Other, data.Shared...) {
-		if prefix := decodedPrefix(space.Prefix); prefix != "" {
-			l.foreign = append(l.foreign, prefix)
-		}
+		l.add(space, false)
 	}
+}
+
+func (l *layout) add(d imap.NamespaceDescriptor, own bool) {
+	s := space{prefix: decodedPrefix(d.Prefix), own: own}
+	if d.Delim != 0 {
+		s.delimiter = string(d.Delim)
+	}
+	l.spaces = append(l.spaces, s)
 }
 
 // decodedPrefix decodes a prefix like the names that start with it.
@@ -92,10 +120,22 @@ func (l *layout) spelledOut(name string) bool {
 	return l.prefix != "" && strings.HasPrefix(name, l.prefix)
 }
 
-// isForeign reports a mailbox of another user, or a public one (RFC 2342 §4).
+// isForeign reports a mailbox of another user, or a public one (RFC 2342 §4): it is in the
+// namespace with the longest prefix that fits. That of public folders may be "", beside one
+// of the user's own that is "INBOX.".
 func (l *layout) isForeign(mailbox string) bool {
-	return slices.ContainsFunc(l.foreign, func(prefix string) bool { return strings.HasPrefix(mailbox, prefix) })
+	home := space{own: true}
+	found := false
+	for _, s := range l.spaces { // the user's own come first
+		if s.has(mailbox) && (!found || len(s.prefix) > len(home.prefix)) {
+			home, found = s, true
+		}
+	}
+	return mailbox != inbox && !home.own
 }
+
+// has reports whether a mailbox, or the root of the namespace, is in it.
+func (s space) has(mailbox string) bool { return strings.HasPrefix(mailbox+s.delimiter, s.prefix) }
 
 // name is the configured form of a server's mailbox; ok is false for what can't
 // be configured.
