@@ -319,7 +319,7 @@ func (k *keeper) stopped(r ferry.AccountReport, started time.Time) {
 // and not have heard that it is refused.
 func (k *keeper) remember(ctx context.Context, r ferry.AccountReport) {
 	refusals := r.Refusals
-	if r.ExitCode == fault.Credentials {
+	if r.ExitCode == fault.Credentials && !r.Untried {
 		refusals = max(refusals, 1)
 	}
 	switch heard := ctx.Err() == nil || r.ExitCode != fault.Temporary; {

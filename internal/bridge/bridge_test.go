@@ -231,6 +231,21 @@ func TestStoppedAmidWork(t *testing.T) {
 	})
 }
 
+// TestUntried: a login that was refused to another account is no bad login of this one, which
+// is there soon after somebody mends it.
+func TestUntried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &played{answer: func(int) ferry.AccountReport {
+			return ferry.AccountReport{ExitCode: fault.Credentials, Untried: true,
+				Error: &ferry.ErrorReport{Code: fault.Credentials, Message: "not tried"}}
+		}}
+		b := runs(t, 24*time.Hour, 0.5, nil, p)
+		if a := b.Snapshot().Accounts[0]; a.Phase != bridge.Failing || a.Error == nil || len(p.times()) < 24 {
+			t.Errorf("%+v after %v", a, p.times())
+		}
+	})
+}
+
 // TestAnotherSet: accounts that stay as they were go on, others begin or end, and one
 // that was parked tries again at once.
 func TestAnotherSet(t *testing.T) {

@@ -29,6 +29,8 @@ type outcome struct {
 	delivered int
 	// resting: limits of the account's own ended it.
 	resting bool
+	// untried: a login that was refused to another account was not tried.
+	untried bool
 	// notBefore is how long the servers want to be left alone; 0: they did not say.
 	notBefore time.Duration
 }
@@ -42,7 +44,7 @@ func (o outcome) proves() bool { return o.ok() && (!o.resting || o.delivered > 0
 
 // outcomeOf reads a report; now is when the pass ended.
 func outcomeOf(r ferry.AccountReport, now time.Time) outcome {
-	return outcome{r.ExitCode, r.Delivered, r.Resting, r.NotBefore.Sub(now)}
+	return outcome{r.ExitCode, r.Delivered, r.Resting, r.Untried, r.NotBefore.Sub(now)}
 }
 
 // pace decides how long an account waits.
@@ -63,7 +65,7 @@ func (p *pace) next(o outcome, random float64) time.Duration {
 	switch {
 	case o.ok():
 		wait = p.afterSuccess(o.delivered > 0, random)
-	case o.code == fault.Credentials:
+	case o.code == fault.Credentials && !o.untried:
 		wait = p.afterRefusal(random)
 	default:
 		wait = p.afterFailure(o.code, random)

@@ -43,11 +43,13 @@ func (o Options) withDefaults() Options {
 	if o.Delivered == nil {
 		o.Delivered = func(context.Context, plan.Account, []plan.Listed) (map[string]bool, error) { return nil, nil }
 	}
+	// Who shares a login is not to have it refused to each.
+	dial := ferry.Dial{Tokens: o.Tokens, Learned: &ferry.Learned{}}
 	if o.DialSource == nil {
-		o.DialSource = ferry.Dial{Tokens: o.Tokens}.Source
+		o.DialSource = dial.Source
 	}
 	if o.DialDestination == nil {
-		o.DialDestination = ferry.Dial{Tokens: o.Tokens}.Destination
+		o.DialDestination = dial.Destination
 	}
 	if o.Now == nil {
 		o.Now = time.Now

@@ -90,7 +90,7 @@ type Error struct {
 	// After is how long the server asked to be left alone; 0: not said.
 	After time.Duration
 	// Refusals is how many logins a server refused before it came to this; 0 leaves it to
-	// [RefusalsOf].
+	// [RefusalsOf], and [NoRefusal] says that there was none.
 	Refusals int
 	// Err is the cause, or nil.
 	Err error

@@ -2,6 +2,9 @@ package fault
 
 import "errors"
 
+// NoRefusal is for errors of the class [Credentials] that no server was asked for.
+const NoRefusal = -1
+
 // AfterRefusals adds to an error that so many logins were refused before it. Its class,
 // its text and what the server asked for stay.
 func AfterRefusals(err error, n int) error {
@@ -36,7 +39,7 @@ func RefusalsOf(err error) int {
 	case ok && e.Refusals == 0 && e.Code == Credentials:
 		return 1
 	case ok:
-		return e.Refusals
+		return max(e.Refusals, 0)
 	}
 	return 0
 }

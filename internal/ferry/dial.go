@@ -58,6 +58,7 @@ type Learned struct {
 
 	noScram sync.Map
 	known   pop.Known
+	doors   doors
 }
 
 // learnedFor is how long it is known in later processes: a server may learn SCRAM, and by
@@ -94,6 +95,14 @@ func (l *Learned) learn(side plan.Endpoint, refusedScram string, err error) {
 	}
 }
 
+// enter waits until a login may be tried, and returns what takes in how it ended.
+func (l *Learned) enter(ctx context.Context, side plan.Endpoint) (leave func(error), err error) {
+	if l == nil {
+		return func(error) {}, nil
+	}
+	return l.doors.enter(ctx, side)
+}
+
 // offers is what POP3 servers are known to offer.
 func (l *Learned) offers() *pop.Known {
 	if l == nil {
@@ -103,7 +112,12 @@ func (l *Learned) offers() *pop.Known {
 }
 
 // Source logs in to the maildrop of an account.
-func (d Dial) Source(ctx context.Context, a plan.Account) (*pop.Maildrop, error) {
+func (d Dial) Source(ctx context.Context, a plan.Account) (m *pop.Maildrop, err error) {
+	leave, err := d.Learned.enter(ctx, a.Source)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { leave(err) }()
 	return withToken(d.Tokens, a.Name, a.Source, func(token tokenFunc) (*pop.Maildrop, error) {
 		m, err := pop.Dial(ctx, pop.Options{
 			Endpoint: a.Source.Endpoint, Username: a.Source.Username, AuthorizeAs: a.Source.AuthorizeAs,
@@ -120,7 +134,12 @@ func (d Dial) Source(ctx context.Context, a plan.Account) (*pop.Maildrop, error)
 }
 
 // Destination logs in to the destination of an account.
-func (d Dial) Destination(ctx context.Context, a plan.Account) (*imapdst.Conn, error) {
+func (d Dial) Destination(ctx context.Context, a plan.Account) (c *imapdst.Conn, err error) {
+	leave, err := d.Learned.enter(ctx, a.Destination)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { leave(err) }()
 	return withToken(d.Tokens, a.Name, a.Destination, func(token tokenFunc) (*imapdst.Conn, error) {
 		c, err := imapdst.Dial(ctx, imapdst.Options{
 			Endpoint: a.Destination.Endpoint, Username: a.Destination.Username, AuthorizeAs: a.Destination.AuthorizeAs,

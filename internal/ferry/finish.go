@@ -96,6 +96,7 @@ func (t *trip) finish(err error, took time.Duration) AccountReport {
 	}
 	r.Error = NewErrorReport(err)
 	r.ExitCode, r.Refusals = fault.CodeOf(err), fault.RefusalsOf(err)
+	r.Untried = errors.Is(err, errUntried) && r.Refusals == 0
 	if r.Held > 0 {
 		r.ExitCode = fault.Worst(r.ExitCode, fault.Held)
 	}

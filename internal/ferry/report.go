@@ -54,6 +54,8 @@ type AccountReport struct {
 	Resting bool `json:"-"`
 	// Refusals is how many logins a server refused before the pass ended.
 	Refusals int `json:"-"`
+	// Untried tells that a login was not tried, since it was refused before.
+	Untried bool `json:"-"`
 	// NotBefore is when the servers permit another pass; zero: they did not say.
 	NotBefore time.Time `json:"-"`
 	// Asked is NotBefore without what limits of the account's own have to do with it.

@@ -1,0 +1,152 @@
+package ferry
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/plan"
+)
+
+const (
+	// secondTry is how long a login that was refused once is left alone, thirdTry how long
+	// one that was refused again: what helps then is a person.
+	secondTry = 5 * time.Minute
+	thirdTry  = 24 * time.Hour
+	// mostRefused is how many bad logins there may be within refusedIn, whatever reloads
+	// there are: more would lock the user out at many providers.
+	mostRefused = 3
+	refusedIn   = time.Hour
+)
+
+// errUntried is the cause where a login is not tried.
+var errUntried = errors.New("not tried again yet")
+
+// doors are the logins of accounts. Hundreds of accounts may share one, such as that of an
+// administrator, and each would try it, and be refused, and the user be locked out.
+type doors struct {
+	mu sync.Mutex
+	at map[doorKey]*door
+}
+
+// doorKey names a login: another password is another one.
+type doorKey struct {
+	server, user, owner string
+	secret              [32]byte
+}
+
+// door is a login, which is tried by one account at a time until it was not refused.
+type door struct {
+	turn chan struct{}
+
+	mu      sync.Mutex
+	open    bool
+	refused []time.Time // since it was last good, each refusal that the server counts
+	tries   int         // in which these were
+	anew    bool        // somebody asks for another try
+}
+
+func (d *doors) of(side plan.Endpoint) *door {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	key := doorKey{side.Address(), side.Username, side.AuthorizeAs, side.Secret.Mark()}
+	if d.at == nil {
+		d.at = map[doorKey]*door{}
+	}
+	if d.at[key] == nil {
+		d.at[key] = &door{turn: make(chan struct{}, 1)}
+	}
+	return d.at[key]
+}
+
+// again has what was refused tried once more, since somebody may have mended it.
+func (d *doors) again() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, one := range d.at {
+		one.mu.Lock()
+		one.anew = true
+		one.mu.Unlock()
+	}
+}
+
+// enter waits until a login may be tried, and returns what takes in how it ended.
+func (d *doors) enter(ctx context.Context, side plan.Endpoint) (leave func(error), err error) {
+	one := d.of(side)
+	if one.isOpen() {
+		return one.note, nil
+	}
+	select {
+	case one.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if wait := one.wait(); wait > 0 {
+		<-one.turn
+		return nil, untried(side, wait)
+	}
+	return func(err error) {
+		one.note(err)
+		<-one.turn
+	}, nil
+}
+
+func untried(side plan.Endpoint, wait time.Duration) error {
+	err := fault.New(fault.Credentials, "%s refused the login of %q before; %w (in %v at the earliest)",
+		side.Address(), fault.Escape(side.Username), errUntried, wait.Round(time.Minute))
+	err.Refusals = fault.NoRefusal
+	return err.WithHint("check user name and password, which may be those of more than one account")
+}
+
+func (d *door) isOpen() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.open
+}
+
+// wait is how long the login is to be left alone.
+func (d *door) wait() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := len(d.refused)
+	if n == 0 || d.open {
+		return 0
+	}
+	wait := secondTry
+	switch {
+	case d.anew:
+		wait = 0
+	case d.tries > 1:
+		wait = thirdTry
+	}
+	wait -= time.Since(d.refused[n-1])
+	if n >= mostRefused {
+		wait = max(wait, refusedIn-time.Since(d.refused[n-mostRefused]))
+	}
+	return wait
+}
+
+// note takes in how a login ended. What says nothing of it opens the door, too: a server that
+// is away must not make accounts wait for one another.
+func (d *door) note(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.anew = false
+	refusals := fault.RefusalsOf(err)
+	if isNoToken(err) {
+		refusals = 0
+	}
+	if err == nil {
+		d.refused, d.tries = nil, 0
+	}
+	if refusals > 0 {
+		d.tries++
+	}
+	for range refusals {
+		d.refused = append(d.refused, time.Now())
+	}
+	d.refused = d.refused[max(0, len(d.refused)-mostRefused):]
+	d.open = len(d.refused) == 0
+}

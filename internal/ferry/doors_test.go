@@ -1,0 +1,115 @@
+package ferry_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/plan"
+)
+
+// TestSharedLoginIsRefused: many accounts go into one mailbox, whose password is wrong. It is
+// tried once, and not by each; after a reload with the right one all go on.
+func TestSharedLoginIsRefused(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{Username: "alice", Password: "right"}, ordinary(2, 7)...)
+	for i := range 12 {
+		a := *p.account()
+		a.Name, a.Folder = fmt.Sprint("a", i), fmt.Sprint("Folder ", i)
+		p.o.Config.Accounts = append(p.o.Config.Accounts, a)
+	}
+	p.o.Config.Limits.Accounts = 20
+	fleet := ferry.NewFleet(p.o)
+	defer fleet.Close()
+	untried := 0
+	for _, r := range passAll(fleet, p.o.Config.Accounts) {
+		if r.ExitCode != fault.Credentials || r.Untried == (r.Refusals > 0) {
+			t.Errorf("%+v", r)
+		}
+		if r.Untried {
+			untried++
+		}
+	}
+	if n := p.imap.Counters().Refused; n != 1 || untried != 12 {
+		t.Errorf("%d logins were refused, and %d not tried", n, untried)
+	}
+	next := p.o
+	config := *p.o.Config
+	next.Config, config.Accounts = &config, nil
+	for _, a := range p.o.Config.Accounts {
+		a.Destination.Secret = secret.New("right")
+		config.Accounts = append(config.Accounts, a)
+	}
+	mended := fleet.Next(next)
+	defer mended.Close()
+	for _, r := range passAll(mended, config.Accounts) {
+		if r.ExitCode != fault.OK || r.Delivered != 2 {
+			t.Errorf("%+v", r)
+		}
+	}
+}
+
+func passAll(f *ferry.Fleet, accounts []plan.Account) []ferry.AccountReport {
+	reports := make([]ferry.AccountReport, len(accounts))
+	var all sync.WaitGroup
+	for i, a := range accounts {
+		all.Go(func() { reports[i] = f.Pass(context.Background(), a.Name, false) })
+	}
+	all.Wait()
+	return reports
+}
+
+// TestRefusedLoginIsLeftAlone: five minutes, then a day; who reloads has it tried at once, up
+// to three times an hour. What says nothing of the password keeps nobody out.
+func TestRefusedLoginIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := imapd.New(imapd.Options{Username: "alice", Password: "right"})
+		defer server.Close()
+		p := newPair(t, popd.Options{}, imapd.Options{})
+		p.account().Destination.Dial = server.Dial
+		fleet := ferry.NewFleet(p.o)
+		defer func() { fleet.Close() }()
+		tried := func(want int) {
+			t.Helper()
+			fleet.Pass(t.Context(), "alice", false)
+			if n := server.Counters().Refused; n != want {
+				t.Errorf("refused %d times, want %d", n, want)
+			}
+		}
+		reload := func() {
+			next := fleet.Next(p.o)
+			fleet.Close()
+			fleet = next
+		}
+		p.pop.Deliver(ordinary(1, 1)...)
+		tried(1)
+		time.Sleep(4 * time.Minute)
+		tried(1)
+		time.Sleep(2 * time.Minute)
+		tried(2)
+		time.Sleep(time.Hour)
+		tried(2)
+		time.Sleep(23*time.Hour + time.Minute)
+		tried(3)
+		for want := 4; want <= 5; want++ {
+			reload()
+			tried(want)
+			tried(want)
+		}
+		reload()
+		tried(5) // three within the hour
+		time.Sleep(time.Hour)
+		server.Configure(func(o *imapd.Options) { o.Password = "secret" })
+		tried(5)
+		if n := server.Counters().Logins; n == 0 {
+			t.Error("the right password is not tried")
+		}
+	})
+}
