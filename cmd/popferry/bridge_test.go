@@ -295,6 +295,35 @@ func TestBridgeReloads(t *testing.T) {
 	}
 }
 
+// TestBridgeWithoutAReader: mail arrives, and the bridge ends in time, when nobody takes what
+// its log says, or can.
+func TestBridgeWithoutAReader(t *testing.T) {
+	for _, name := range []string{"full", "gone"} {
+		t.Run(name, func(t *testing.T) {
+			s := newStation(t, "alice")
+			reader, log, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer reader.Close()
+			if err := log.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+				t.Fatal(err)
+			}
+			_, _ = log.Write(make([]byte, 1<<20)) // as much as it takes
+			if name == "gone" {
+				reader.Close()
+			}
+			cmd := s.command("bridge", "--verbose")
+			cmd.Stderr = log
+			s.deliver("alice", ordinary(3, 4)...)
+			bridge := s.start(cmd)
+			log.Close()
+			s.until("mail arrives", s.arrived("alice"))
+			s.ends(bridge)
+		})
+	}
+}
+
 // TestBadLoginsOfACrashLoop: a bridge that is killed again and again has a password refused
 // three times, and then says that it waits.
 func TestBadLoginsOfACrashLoop(t *testing.T) {

@@ -26,6 +26,7 @@ func (a *app) explain(err error) {
 		log.Error("ends", "error", err.Error(), "check", report.Hint(fault.HintOf(err)), "result", fault.CodeOf(err).String())
 		return
 	}
+	a.closeLog() // what it says came before
 	var list *plan.Errors
 	if errors.As(err, &list) {
 		a.explainConfig(list)

@@ -71,7 +71,7 @@ func hostileLog(t *testing.T, form, text, place string, ok bool) string {
 	}
 	defer j.Close()
 	var out bytes.Buffer
-	log, err := (&app{stderr: &out, verbose: true}).logger(form)
+	log, err := (&app{verbose: true}).logger(form, &out)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/popferry/popferry/internal/bridge"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/report"
 )
@@ -30,6 +31,7 @@ type app struct {
 	understood bool                          // the command line was: errors are no longer about it
 	output     atomic.Pointer[report.Output] // nil until then
 	log        atomic.Pointer[slog.Logger]   // of a bridge, which says all there; else nil
+	logWriter  *bridge.Unhurried             // of that; nil where there is none
 	logsJSON   bool                          // and programs read it
 	code       fault.Code                    // how the work ended
 }
@@ -53,6 +55,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		a.explain(err)
 		a.code = fault.Worst(a.code, fault.CodeOf(err))
 	}
+	a.closeLog()
 	return int(a.code)
 }
 

@@ -18,14 +18,18 @@ func (a *app) untilSignal(ctx context.Context) (context.Context, context.CancelF
 		select {
 		case <-signals:
 			signal.Stop(signals)
+			cancel() // first: nobody may read what is said
 			a.say("finishing what is under way; once more to stop at once")
-			cancel()
 		case <-ctx.Done():
 			signal.Stop(signals)
 		}
 	}()
 	return ctx, cancel
 }
+
+// outliveLog keeps the process alive when the reader of its log is gone: what it writes then
+// is lost. The signal is caught, since one that is ignored would be so in commands, too.
+func outliveLog() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // say tells the user something, wherever the program is.
 func (a *app) say(format string, args ...any) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -92,10 +93,13 @@ type keeping struct {
 }
 
 func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error {
-	log, err := a.logger(o.log)
+	a.logWriter = bridge.NewUnhurried(a.stderr)
+	log, err := a.logger(o.log, a.logWriter)
 	if err != nil {
 		return err
 	}
+	a.logWriter.Tell(func(lost int) { log.Warn("nobody took what the log had to say", "lines", lost) })
+	outliveLog()
 	a.log.Store(log)
 	a.logsJSON = o.log == "json"
 	hangup := make(chan os.Signal, 1)
@@ -298,7 +302,16 @@ func watchdog() <-chan time.Time {
 	return time.Tick(every / 2)
 }
 
-func (a *app) logger(form string) (*slog.Logger, error) {
+// logEnds is how long the last lines of the log are waited for.
+const logEnds = 2 * time.Second
+
+func (a *app) closeLog() {
+	if a.logWriter != nil {
+		a.logWriter.Close(logEnds)
+	}
+}
+
+func (a *app) logger(form string, w io.Writer) (*slog.Logger, error) {
 	level := slog.LevelInfo
 	switch {
 	case a.verbose:
@@ -309,9 +322,9 @@ func (a *app) logger(form string) (*slog.Logger, error) {
 	o := &slog.HandlerOptions{Level: level}
 	switch form {
 	case "text":
-		return slog.New(bridge.Calm(slog.NewTextHandler(a.stderr, o))), nil
+		return slog.New(bridge.Calm(slog.NewTextHandler(w, o))), nil
 	case "json":
-		return slog.New(bridge.Calm(slog.NewJSONHandler(a.stderr, o))), nil
+		return slog.New(bridge.Calm(slog.NewJSONHandler(w, o))), nil
 	}
 	return nil, fault.New(fault.Usage, "--log must be text or json").WithHint("text is for people, json for programs")
 }

@@ -35,6 +35,10 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	if err == nil {
 		return l, nil
 	}
+	if errors.Is(err, syscall.EADDRNOTAVAIL) { // it may come with the network
+		return nil, fault.New(fault.Temporary, "the status page can't listen on %s: %w", address, err).
+			WithHint("bridge.listen in accounts.yaml must be an address of this machine, such as 127.0.0.1:8325")
+	}
 	hint := "check bridge.listen in accounts.yaml: it must be an address of this machine, such as 127.0.0.1:8325"
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
