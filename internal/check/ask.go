@@ -17,7 +17,7 @@ func (p *Problem) ask(e plan.Endpoint, err error) {
 	if !ok {
 		return
 	}
-	cause, explained := known.Diagnose(err.Error())
+	cause, explained := known.Diagnose(err.Error(), showsToken(e))
 	switch {
 	case explained && p.bySpeech():
 		p.Cause, p.Check, p.Page = cause.Cause, cause.Check, cause.Page
@@ -26,11 +26,41 @@ func (p *Problem) ask(e plan.Endpoint, err error) {
 	case p.Topic == "app-password", p.Topic == "login-refused", p.Topic == "login-disabled":
 		p.askAccess(known)
 		p.askSwitch(known, e)
+	case p.Topic == "token-refused":
+		p.askSwitch(known, e)
+		p.askBusy(known, e)
 	case p.unreached():
 		p.askServer(known, e)
 	}
 	if p.Page == "" {
 		p.Page = known.Help
+	}
+}
+
+// askToken says what lets a token in, which depends on how it is come by.
+func (p *Problem) askToken(e plan.Endpoint) {
+	if p.Topic != "token-refused" || e.OAuth == nil {
+		return
+	}
+	switch e.OAuth.Flow {
+	case plan.ClientCredentials:
+		p.Check = "compare username with the mailbox, client_id and tenant with the application; it needs an " +
+			"administrator's consent to " + strings.TrimSuffix(string(e.Protocol), "3") + ".AccessAsApp, and at Microsoft " +
+			"New-ServicePrincipal and, for each mailbox, Add-MailboxPermission"
+	case plan.ServiceAccount:
+		p.Check = "compare username with the mailbox, and see that the domain-wide delegation of the service account " +
+			"has the scope " + strings.Join(e.OAuth.Scopes, " ")
+	default:
+		p.Check = "compare username with who signed in; if it is another, or scopes changed: popferry login with " +
+			"the name of the account"
+	}
+	p.Check += fmt.Sprintf("; then see that %s is on for this mailbox", e.Protocol)
+}
+
+// askBusy reminds of a server that refuses good tokens, too.
+func (p *Problem) askBusy(known provider.Provider, e plan.Endpoint) {
+	if e.Protocol == wire.POP3 && known.Has("pop-logon-failure-when-busy") {
+		p.Check = "if it worked before, wait some minutes; else " + p.Check
 	}
 }
 
@@ -79,7 +109,7 @@ func (p *Problem) askAccess(known provider.Provider) {
 // then say no more than no.
 func (p *Problem) askSwitch(known provider.Provider, e plan.Endpoint) {
 	s := known.SwitchOn
-	if s == nil || p.Topic != "login-refused" {
+	if s == nil || p.Topic != "login-refused" && p.Topic != "token-refused" {
 		return
 	}
 	if e.Protocol == wire.POP3 && !s.POP3 || e.Protocol == wire.IMAP && !s.IMAP {

@@ -75,6 +75,12 @@ var topics = []Topic{
 		Cause: "a token ends by itself: unused for long, the password was changed, or consent was taken back",
 		Check: "popferry login with the name of the account; where password: is the token, renew what gives it",
 		Words: "refresh revoked invalid_grant oauth"},
+	{Name: "token-refused", Symptom: "the mail server refuses the OAuth token",
+		Cause: "the token is for another user than username, lacks the scope for this protocol, or was revoked; or " +
+			"the protocol is switched off for the mailbox",
+		Check: "where password: is the token, renew what gives it, for this user and with the scope for this protocol; " +
+			"with oauth: popferry login with the name of the account; then see that POP3 or IMAP is on for the mailbox",
+		Words: "oauth xoauth2 oauthbearer bearer scope user revoked invalid"},
 	{Name: "not-connected", Symptom: "User is authenticated but not connected",
 		Cause: "Exchange accepts the login and can't open the mailbox: no licence, IMAP off for this mailbox, or a " +
 			"shared mailbox that the user has no rights on; some versions say so of a wrong password",

@@ -30,8 +30,9 @@ type Problem struct {
 // diagnose makes a problem of an error of a side.
 func diagnose(e plan.Endpoint, err error) *Problem {
 	p := &Problem{Code: fault.CodeOf(err), Finding: Finding{Symptom: messageOf(err)}}
-	if name := topicOf(e.Protocol, err); name != "" {
+	if name := topicOf(e, err); name != "" {
 		p.explain(topic(name), err)
+		p.askToken(e)
 		p.ask(e, err)
 		return p
 	}

@@ -7,10 +7,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/popferry/popferry/internal/check"
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
 )
 
 // TestProviders: who is known has words and a page of its own.
@@ -50,6 +54,47 @@ func TestProviders(t *testing.T) {
 	}
 	a = run(t, s.account).Accounts[0]
 	wantProblem(t, a.Source.Side, a.Destination.Side, fault.Temporary, "unknown-host", "pop.gmail.com, port: 995")
+}
+
+// TestRefusedTokens: who showed a token is told nothing about passwords, and what lets
+// the token in that this login gets.
+func TestRefusedTokens(t *testing.T) {
+	const exchange = "-ERR Logon failure: unknown user name or bad password."
+	flow := func(f plan.Flow) *plan.OAuth {
+		return &plan.OAuth{Flow: f, Scopes: []string{"https://mail.google.com/"}}
+	}
+	for _, c := range []struct {
+		host, says string
+		oauth      *plan.OAuth
+		words      []string
+	}{
+		{"pop.gmail.com", "-ERR [AUTH] Invalid credentials (Failure)", flow(plan.BrowserFlow),
+			[]string{"who signed in", "popferry login", "POP3 is switched on: Gmail settings"}},
+		{"pop.gmail.com", "-ERR [AUTH] Username and password not accepted.", flow(plan.ServiceAccount),
+			[]string{"delegation", "https://mail.google.com/"}},
+		{"outlook.office365.com", exchange, flow(plan.DeviceFlow), []string{"wait some minutes", "who signed in"}},
+		{"outlook.office365.com", "-ERR Authentication failure: unknown user name or bad password.",
+			flow(plan.ClientCredentials), []string{"New-ServicePrincipal", "Add-MailboxPermission", "POP.AccessAsApp"}},
+		{"pop.some-isp.example.org", "-ERR no", nil, []string{"renew what gives it"}},
+	} {
+		s := newStage(t, popd.Options{Reply: replying(map[string]string{"AUTH": c.says + "\r\n"})}, imapd.Options{})
+		s.account.Source.Host, s.account.Source.AllowPlaintext = c.host, true
+		s.account.Source.Auth, s.account.Source.OAuth = "xoauth2", c.oauth
+		dial := func(ctx context.Context, a plan.Account) (*pop.Maildrop, error) {
+			a.Source.OAuth = nil // the password is the token
+			return ferry.Dial{}.Source(ctx, a)
+		}
+		r, err := check.Run(t.Context(), check.Options{DialSource: dial, Config: &plan.Config{
+			Accounts: []plan.Account{s.account}, Limits: plan.Limits{Accounts: 1, PerHost: 1}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := r.Accounts[0]
+		wantProblem(t, a.Source.Side, a.Destination.Side, fault.Credentials, "token-refused", c.words...)
+		if p := a.Source.Problem; c.oauth != nil && strings.Contains(p.Cause+p.Check, "password") {
+			t.Errorf("%s: %+v", c.says, p)
+		}
+	}
 }
 
 // TestLimitsOfProviders: what a provider is known to take, where its server does not

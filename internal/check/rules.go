@@ -14,6 +14,7 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/wire"
+	"github.com/popferry/popferry/plan"
 )
 
 // rule says which errors mean a topic. All that is set has to fit; of texts and
@@ -26,6 +27,7 @@ type rule struct {
 	responses []string
 	texts     []string
 	is        func(error) bool
+	login     func(plan.Endpoint) bool
 }
 
 // signingIn are the classes that a refused login has.
@@ -113,23 +115,23 @@ var rules = []rule{
 		"unrecognized device", "unregistered device", "approve", "web login required", "log in via your web browser",
 		"please log in with your web browser", "verify it's you", "verify your identity", "verify your account"}},
 	{topic: "token-expired", codes: signingIn, texts: []string{"aadsts70043", "aadsts70008", "aadsts700082",
-		"aadsts50173", "invalid_grant", "expired token", "token expired", "token has expired",
-		"invalid_token", "token: status"}},
+		"aadsts50173", "invalid_grant", "expired token", "token expired", "token has expired"}},
 	{topic: "locked-out", codes: signingIn, texts: []string{"aadsts50053"}},
 	{topic: "password-expired", codes: signingIn, texts: []string{"aadsts50055", "aadsts50144"}},
 	{topic: "account-disabled", codes: signingIn, texts: []string{"aadsts50057"}},
 	{topic: "login-refused", codes: signingIn, texts: []string{"aadsts50126", "aadsts50034"}},
-	{topic: "modern-auth", codes: signingIn, texts: []string{"aadsts", "basicauthblocked", "basic auth",
+	{topic: "modern-auth", codes: signingIn, texts: []string{"aadsts", oauthProvider}},
+	{topic: "modern-auth", codes: signingIn, login: showsPassword, texts: []string{"basicauthblocked", "basic auth",
 		"modern auth", "oauth", "consent"}},
 
 	// Passwords.
-	{topic: "app-password", codes: signingIn, texts: []string{"application-specific", "application specific",
+	{topic: "app-password", codes: signingIn, login: showsPassword, texts: []string{"application-specific", "application specific",
 		"app-specific", "app specific", "app password", "application password", "invalidsecondfactor", "second factor",
 		"two-factor", "two-step", "2fa", "authorization code", "authorisation code", "授权码"}},
 	{topic: "device-approval", codes: signingIn, texts: []string{"device not registered", "device is not registered",
 		"device not enrolled", "device is not enrolled", "to be enrolled", "must be enrolled", "must enrol", "enrolment",
 		"enrollment", "intune", "approval"}},
-	{topic: "modern-auth", codes: signingIn, texts: []string{"multi-factor", "multifactor", "multi factor", "(mfa)",
+	{topic: "modern-auth", codes: signingIn, login: showsPassword, texts: []string{"multi-factor", "multifactor", "multi factor", "(mfa)",
 		"mfa required", "mfa is required", "requires mfa", "mfa code"}},
 	{topic: "password-expired", responses: []string{"EXPIRED"}},
 	{topic: "password-expired", codes: signingIn, texts: []string{"password expired", "password has expired",
@@ -163,6 +165,7 @@ var rules = []rule{
 	{topic: "no-rights", responses: []string{"AUTHORIZATIONFAILED"}},
 	{topic: "contact-admin", responses: []string{"CONTACTADMIN", "SYS/PERM", "CORRUPTION"}},
 	{topic: "server-trouble", responses: []string{"UNAVAILABLE", "SYS/TEMP", "SERVERBUG", "INUSE"}},
+	{topic: "token-refused", codes: []fault.Code{fault.Credentials}, login: showsToken},
 	{topic: "login-refused", codes: []fault.Code{fault.Credentials}},
 
 	// Folders, and what is left.
@@ -179,9 +182,9 @@ var rules = []rule{
 }
 
 // topicOf is the topic of an error of a side; "" for none.
-func topicOf(protocol wire.Protocol, err error) string {
+func topicOf(e plan.Endpoint, err error) string {
 	for _, r := range rules {
-		if r.fits(protocol, err) {
+		if r.fits(e, err) {
 			return r.topic
 		}
 	}
@@ -189,20 +192,28 @@ func topicOf(protocol wire.Protocol, err error) string {
 }
 
 // fits reports whether an error is what the rule is about.
-func (r rule) fits(protocol wire.Protocol, err error) bool {
-	var e *fault.Error
+func (r rule) fits(e plan.Endpoint, err error) bool {
+	var known *fault.Error
 	response := ""
-	if errors.As(err, &e) {
-		response = e.Response
+	if errors.As(err, &known) {
+		response = known.Response
 	}
 	text := strings.ToLower(err.Error())
 	says := func(words string) bool { return strings.Contains(text, words) }
-	return (r.protocol == "" || r.protocol == protocol) &&
+	return (r.protocol == "" || r.protocol == e.Protocol) &&
 		(r.codes == nil || slices.Contains(r.codes, fault.CodeOf(err))) &&
 		(r.responses == nil || slices.Contains(r.responses, response)) &&
 		(r.texts == nil || slices.ContainsFunc(r.texts, says)) &&
-		(r.is == nil || r.is(err))
+		(r.is == nil || r.is(err)) &&
+		(r.login == nil || r.login(e))
 }
+
+// showsToken reports a login with a token: where it is named, the password is the token.
+func showsToken(e plan.Endpoint) bool {
+	return e.OAuth != nil || slices.Contains([]string{"xoauth2", "oauthbearer"}, e.Auth)
+}
+
+func showsPassword(e plan.Endpoint) bool { return !showsToken(e) }
 
 func as[T error](err error) (found T, ok bool) {
 	ok = errors.As(err, &found)

@@ -15,12 +15,18 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/wire"
+	"github.com/popferry/popferry/plan"
 )
 
 // says is a login that a server refuses with these words, as pop and imapdst tell of it.
 func says(words string) error {
 	return fault.New(fault.Credentials, "server mail.example:99: login refused: \"%s\"", words)
 }
+
+// token is what a server says to a login that showed one.
+type token struct{ error }
+
+func (t token) Unwrap() error { return t.error }
 
 func coded(code fault.Code, response, words string) error {
 	return fault.New(code, "server mail.example:99: refused: \"%s\"", words).WithResponse(response)
@@ -111,7 +117,12 @@ func TestRules(t *testing.T) {
 			"device-approval"},
 		{says("AADSTS700082: The refresh token has expired due to inactivity."), "", "token-expired"},
 		{says("invalid_grant: Token has been expired or revoked."), "", "token-expired"},
-		{says("[AUTH] Authentication failed; token: status 401, scope mail"), "", "token-expired"},
+		{token{says("[AUTH] Authentication failed; token: status 401, scope mail")}, "", "token-refused"},
+		{token{says("Logon failure: unknown user name or bad password.")}, "", "token-refused"},
+		{token{says("XOAUTH2 authentication failed")}, "", "token-refused"},
+		{token{says("[ALERT] IMAP access is disabled for your domain.")}, "", "switched-off"},
+		{token{coded(fault.Temporary, "UNAVAILABLE", "backend")}, wire.IMAP, "server-trouble"},
+		{token{says("OAuth provider login.example.org refuses: access_denied")}, "", "modern-auth"},
 		{says("AADSTS50053: The account is locked, you've tried to sign in too many times."), "", "locked-out"},
 		{says("AADSTS50055: The password is expired."), "", "password-expired"},
 		{says("AADSTS50057: The user account is disabled."), "", "account-disabled"},
@@ -186,11 +197,15 @@ func TestRules(t *testing.T) {
 			protocols = []wire.Protocol{wire.POP3, wire.IMAP}
 		}
 		for _, p := range protocols {
-			if got := topicOf(p, fmt.Errorf("account: %w", c.err)); got != c.want {
+			e := plan.Endpoint{Endpoint: wire.Endpoint{Protocol: p}}
+			if _, ok := c.err.(token); ok {
+				e.OAuth = &plan.OAuth{}
+			}
+			if got := topicOf(e, fmt.Errorf("account: %w", c.err)); got != c.want {
 				t.Errorf("%v, %s: %q, want %q", c.err, p, got, c.want)
 			}
 			for i, r := range rules {
-				if r.fits(p, c.err) {
+				if r.fits(e, c.err) {
 					used[i] = true
 					break
 				}

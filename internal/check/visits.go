@@ -113,7 +113,7 @@ func (v *visits) failure(e plan.Endpoint) error {
 // lasting reports an error that the next account at this server would meet as well:
 // what comes before any name is said.
 func lasting(e plan.Endpoint, err error) bool {
-	name := topicOf(e.Protocol, err)
+	name := topicOf(e, err)
 	greeted := !strings.Contains(err.Error(), "said nothing for")
 	return !greeted || strings.HasPrefix(name, "certificate-") || slices.Contains([]string{
 		"unknown-host", "dns", "connection-refused", "unreachable", "timeout", "self-signed", "pin-changed", "old-tls",

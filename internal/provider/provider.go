@@ -132,6 +132,9 @@ type Quirk struct {
 type Refusal struct {
 	// Match is a part of what the server says, in lower case.
 	Match string `json:"match"`
+	// Passwords tells that it is about a password, and means nothing where a token was
+	// shown.
+	Passwords bool `json:"passwords"`
 	Cause
 }
 
@@ -170,11 +173,12 @@ func (p Provider) Has(flag string) bool {
 // maxText bounds what is looked at of a server's answer.
 const maxText = 4096
 
-// Diagnose explains what a server of the provider said when it refused something.
-func (p Provider) Diagnose(text string) (Cause, bool) {
+// Diagnose explains what a server of the provider said when it refused something, to a
+// login that showed a token or to another one.
+func (p Provider) Diagnose(text string, token bool) (Cause, bool) {
 	text = strings.ToLower(strings.Join(strings.Fields(text[:min(len(text), maxText)]), " "))
 	for _, r := range p.Refusals {
-		if strings.Contains(text, r.Match) {
+		if strings.Contains(text, r.Match) && !(token && r.Passwords) {
 			return r.Cause, true
 		}
 	}

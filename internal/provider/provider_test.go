@@ -113,6 +113,7 @@ func TestDiagnose(t *testing.T) {
 		{"gmail.com", "-ERR [SYS/PERM] Your account is not enabled for POP access.", "POP3 is switched off"},
 		{"gmail.com", "NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)", "in a day"},
 		{"outlook.com", "a1 NO Basic authentication is disabled.", "no passwords"},
+		{"onmicrosoft.com", "-ERR Authentication failure: unknown user name or bad password.", "no passwords"},
 		{"onmicrosoft.com", "A01 BAD User is authenticated but not connected.", "can't be opened"},
 		{"yahoo.com", "NO [AUTHENTICATIONFAILED] (#MBR1212) Incorrect username or password.", "app password"},
 		{"gmx.de", "-ERR authentication failed", "switched off"},
@@ -123,7 +124,7 @@ func TestDiagnose(t *testing.T) {
 		{"163.com", "NO SELECT Unsafe Login. Please contact kefu@188.com for help", "authorization code"},
 	} {
 		p, _ := provider.ByDomain(c.domain)
-		got, ok := p.Diagnose(c.said)
+		got, ok := p.Diagnose(c.said, false)
 		if !ok || !strings.Contains(got.Cause, c.want) || got.Check == "" {
 			t.Errorf("%s said %q: %+v", p.ID, c.said, got)
 		}
@@ -135,11 +136,14 @@ func TestDiagnoseGivesUp(t *testing.T) {
 	for _, said := range []string{
 		"", "NO something else", strings.Repeat("x", 5000) + "web login required",
 	} {
-		if got, ok := gmail.Diagnose(said); ok {
+		if got, ok := gmail.Diagnose(said, false); ok {
 			t.Errorf("%.20q is %+v", said, got)
 		}
 	}
-	if _, ok := (provider.Provider{}).Diagnose("web login required"); ok {
+	if got, ok := gmail.Diagnose("NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)", true); ok {
+		t.Errorf("a token is no password: %+v", got)
+	}
+	if _, ok := (provider.Provider{}).Diagnose("web login required", false); ok {
 		t.Error("nobody's server refused")
 	}
 }

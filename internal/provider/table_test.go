@@ -117,8 +117,11 @@ func checkWords(t *testing.T, p Provider) {
 		if r.Match == "" || r.Match != strings.ToLower(r.Match) || r.Cause.Cause == "" || r.Check == "" {
 			t.Errorf("refusal %q: %+v", r.Match, r.Cause)
 		}
-		if got, ok := p.Diagnose("-ERR [AUTH] " + strings.ToUpper(r.Match) + "\r\n"); !ok || got.Cause == "" {
+		if got, ok := p.Diagnose("-ERR [AUTH] "+strings.ToUpper(r.Match)+"\r\n", false); !ok || got.Cause == "" {
 			t.Errorf("%q is not recognised", r.Match)
+		}
+		if p.Access.OAuth && !r.Passwords && strings.Contains(r.Cause.Cause+r.Check, "password") {
+			t.Errorf("refusal %q speaks of a password to who showed a token", r.Match)
 		}
 		pages = append(pages, r.Page)
 	}
