@@ -128,10 +128,8 @@ func (r *request) show(text string) string {
 
 // advice is what a refusal means and what to do about it.
 func (r *request) advice(answer refusal) (fault.Code, string) {
-	for _, code := range append(codesIn(answer.Description), answer.Codes...) {
-		if known, ok := microsoftCodes[code]; ok {
-			return known.class, strings.ReplaceAll(known.hint, "LOGIN", r.loginCommand())
-		}
+	if known, ok := knownIn(answer.Error+" "+answer.Description, answer.Codes...); ok {
+		return known.class, strings.ReplaceAll(known.hint, "LOGIN", r.loginCommand())
 	}
 	switch answer.Error {
 	case "invalid_grant", "interaction_required", "login_required", "consent_required":

@@ -540,28 +540,3 @@ func TestSlow(t *testing.T) {
 		time.Sleep(time.Minute) // for what still sleeps
 	})
 }
-
-func TestMicrosoftSays(t *testing.T) {
-	for number, want := range map[string]struct {
-		code fault.Code
-		hint string
-	}{
-		"65001": {fault.Credentials, "nobody consented to the application's permissions yet: popferry login alice"},
-		"50076": {fault.Credentials, "second factor"}, "50129": {fault.Credentials, "only devices"},
-		"50097": {fault.Credentials, "only devices"}, "530003": {fault.Credentials, "only devices"},
-		"7000215": {fault.Credentials, "its value, not its ID"}, "700016": {fault.Config, "check client_id and tenant"},
-		"50034": {fault.Credentials, "no such user"}, "50173": {fault.Credentials, "sign in again: popferry login alice"},
-		"7000218": {fault.Config, "Allow public client flows"}, "90094": {fault.Credentials, "has to consent"},
-		"99999": {fault.Credentials, "sign in again: popferry login alice"},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			b := newBench(t, oauthd.Options{})
-			b.login()
-			k := oauth.New(oauth.Options{Dir: b.dir, Transport: direct{oauthd.New(base, oauthd.Options{
-				Reply: instead("/token", 400, "application/json", `{"error":"invalid_grant","error_description":"AADSTS`+
-					number+`: In Microsoft's words.\r\nTrace ID: 1\r\nCorrelation ID: 2","error_codes":[1]}`)})}})
-			_, err := k.Token(context.Background(), "alice", endpoint(plan.DeviceFlow))
-			refused(t, err, want.code, "(AADSTS"+number+": In Microsoft's words.)", want.hint)
-		})
-	}
-}
