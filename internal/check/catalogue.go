@@ -51,8 +51,8 @@ var topics = []Topic{
 		Check: "set tls: implicit (995 for POP3, 993 for IMAP), or tls: starttls on the plain port",
 		Words: "privacyrequired cleartext encryption required ssl"},
 	{Name: "modern-auth", Symptom: "modern authentication or consent is wanted (AADSTS…)",
-		Cause: "the organisation asks for multi-factor login or for an administrator's consent, or has switched " +
-			"passwords off for mail programs",
+		Cause: "the organisation asks for multi-factor login or for an administrator's consent, lets in only whom it " +
+			"assigned to the application, or has switched passwords off for mail programs",
 		Check: "give the side oauth: in place of password:, and sign in with popferry login; else ask the " +
 			"administrator to consent to the program for POP and IMAP, and to allow it for this user; " +
 			"the AADSTS number in the message names the rule",
@@ -71,6 +71,12 @@ var topics = []Topic{
 		Cause: "the server that gives tokens can't be reached, or is not set up as oauth: says",
 		Check: "check the addresses, client_id and scope in oauth:, and the network",
 		Words: "oauth token url endpoint"},
+	{Name: "wrong-tenant", Symptom: "who signed in is not of this tenant or organisation",
+		Cause: "the user is of another tenant or has a personal account, was deleted, or is not of the organisation that " +
+			"the application is for",
+		Check: "check who signed in, and tenant: in oauth:; then popferry login with the name of the account, as the " +
+			"right user",
+		Words: "microsoft google directory guest personal deleted user account"},
 	{Name: "token-expired", Symptom: "the saved authorization is no longer valid",
 		Cause: "a token ends by itself: unused for long, the password was changed, or consent was taken back",
 		Check: "popferry login with the name of the account; where password: is the token, renew what gives it",

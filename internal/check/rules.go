@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/oauth"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
 )
@@ -26,6 +27,7 @@ type rule struct {
 	codes     []fault.Code
 	responses []string
 	texts     []string
+	numbers   []int // Microsoft's, behind AADSTS
 	is        func(error) bool
 	login     func(plan.Endpoint) bool
 }
@@ -47,7 +49,20 @@ var rules = []rule{
 	{topic: "oauth-provider", codes: []fault.Code{fault.Temporary, fault.TLS, fault.Protocol, fault.Config},
 		texts: []string{oauthProvider}},
 	{topic: "not-signed-in", texts: []string{"no token for " + oauthProvider}},
-	{topic: "oauth-provider", texts: []string{"invalid_client", "unauthorized_client", "invalid_scope"}},
+	// A number says more than the word that it comes with: invalid_grant stands before all.
+	{topic: "device-approval", numbers: []int{50097, 50129, 50131, 53000, 53001, 53003, 530003}},
+	{topic: "token-expired", numbers: []int{50173, 70000, 70008, 70043, 700082}},
+	{topic: "locked-out", numbers: []int{50053}},
+	{topic: "password-expired", numbers: []int{50055, 50144}},
+	{topic: "account-disabled", numbers: []int{50057}},
+	{topic: "login-refused", numbers: []int{50126}},
+	{topic: "wrong-tenant", numbers: []int{50020, 50034, 500341, 90072}},
+	{topic: "wrong-tenant", texts: []string{"org_internal"}},
+	{topic: "modern-auth", numbers: []int{50072, 50074, 50076, 50078, 50079, 50105, 50158, 65001, 65004, 90094}},
+	{topic: "modern-auth", texts: []string{"admin_policy_enforced"}},
+	{topic: "oauth-provider", numbers: []int{50194, 70011, 90002, 500011, 500113, 700016, 900023, 7000112, 7000215,
+		7000218, 7000222, 7000229}},
+	{topic: "oauth-provider", texts: []string{"invalid_client", "unauthorized_client", "invalid_scope", "deleted_client"}},
 
 	// The network and TLS, by type.
 	{topic: "unknown-host", is: func(err error) bool {
@@ -110,16 +125,11 @@ var rules = []rule{
 	{topic: "listing-refused", protocol: wire.POP3, texts: []string{"list refused", "uidl refused", "unusable listing"}},
 
 	// Modern authentication, before the words that its texts share with others.
-	{topic: "device-approval", codes: signingIn, texts: []string{"aadsts53000", "aadsts53001", "aadsts53003",
-		"aadsts530003", "aadsts50097", "conditional access", "unusual sign", "suspicious", "new device",
+	{topic: "device-approval", codes: signingIn, texts: []string{"conditional access", "unusual sign", "suspicious", "new device",
 		"unrecognized device", "unregistered device", "approve", "web login required", "log in via your web browser",
 		"please log in with your web browser", "verify it's you", "verify your identity", "verify your account"}},
-	{topic: "token-expired", codes: signingIn, texts: []string{"aadsts70043", "aadsts70008", "aadsts700082",
-		"aadsts50173", "invalid_grant", "expired token", "token expired", "token has expired"}},
-	{topic: "locked-out", codes: signingIn, texts: []string{"aadsts50053"}},
-	{topic: "password-expired", codes: signingIn, texts: []string{"aadsts50055", "aadsts50144"}},
-	{topic: "account-disabled", codes: signingIn, texts: []string{"aadsts50057"}},
-	{topic: "login-refused", codes: signingIn, texts: []string{"aadsts50126", "aadsts50034"}},
+	{topic: "token-expired", codes: signingIn, texts: []string{"invalid_grant", "invalid_rapt", "expired token",
+		"token expired", "token has expired"}},
 	{topic: "modern-auth", codes: signingIn, texts: []string{"aadsts", oauthProvider}},
 	{topic: "modern-auth", codes: signingIn, login: showsPassword, texts: []string{"basicauthblocked", "basic auth",
 		"modern auth", "oauth", "consent"}},
@@ -204,8 +214,14 @@ func (r rule) fits(e plan.Endpoint, err error) bool {
 		(r.codes == nil || slices.Contains(r.codes, fault.CodeOf(err))) &&
 		(r.responses == nil || slices.Contains(r.responses, response)) &&
 		(r.texts == nil || slices.ContainsFunc(r.texts, says)) &&
+		(r.numbers == nil || r.hasNumberOf(text)) &&
 		(r.is == nil || r.is(err)) &&
 		(r.login == nil || r.login(e))
+}
+
+// hasNumberOf reports a text with a number that the rule is about.
+func (r rule) hasNumberOf(text string) bool {
+	return slices.ContainsFunc(oauth.Numbers(text), func(n int) bool { return slices.Contains(r.numbers, n) })
 }
 
 // showsToken reports a login with a token: where it is named, the password is the token.

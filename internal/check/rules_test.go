@@ -23,6 +23,11 @@ func says(words string) error {
 	return fault.New(fault.Credentials, "server mail.example:99: login refused: \"%s\"", words)
 }
 
+// refusedBy is what becomes of an answer of an OAuth provider.
+func refusedBy(answer string) error {
+	return fault.New(fault.Credentials, "OAuth provider login.example.org refuses: %s", answer)
+}
+
 // token is what a server says to a login that showed one.
 type token struct{ error }
 
@@ -60,6 +65,24 @@ func TestRules(t *testing.T) {
 		{fault.New(fault.Credentials, "no token for OAuth provider login.example.org is stored"), "", "not-signed-in"},
 		{fault.New(fault.Credentials, "OAuth provider login.example.org refuses: invalid_client"), "", "oauth-provider"},
 		{fault.New(fault.Credentials, "OAuth provider login.example.org refuses: invalid_grant"), "", "token-expired"},
+		{refusedBy("invalid_grant (AADSTS50076: you must use multi-factor authentication)"), "", "modern-auth"},
+		{refusedBy("invalid_grant (AADSTS50072: you must enroll in multi-factor authentication)"), "", "modern-auth"},
+		{refusedBy("invalid_grant (AADSTS65001: has not consented to use the application)"), "", "modern-auth"},
+		{refusedBy("invalid_grant (AADSTS50105: is not assigned to a role for the application)"), "", "modern-auth"},
+		{refusedBy("invalid_grant (AADSTS50053: The account is locked.)"), "", "locked-out"},
+		{refusedBy("invalid_grant (AADSTS50055: The password is expired.)"), "", "password-expired"},
+		{refusedBy("invalid_grant (AADSTS50057: The user account is disabled.)"), "", "account-disabled"},
+		{refusedBy("invalid_grant (AADSTS50129: Device is not workplace joined.)"), "", "device-approval"},
+		{refusedBy("invalid_grant (AADSTS50131: Device is not in required device state)"), "", "device-approval"},
+		{refusedBy("invalid_grant (AADSTS50020: User account does not exist in tenant)"), "", "wrong-tenant"},
+		{refusedBy("invalid_grant (AADSTS500341: The user account has been deleted)"), "", "wrong-tenant"},
+		{refusedBy("invalid_grant (AADSTS700082: The refresh token has expired)"), "", "token-expired"},
+		{refusedBy("invalid_grant (AADSTS99999: Something new.)"), "", "token-expired"},
+		{refusedBy("unauthorized_client (AADSTS7000229: is missing service principal)"), "", "oauth-provider"},
+		{refusedBy("invalid_client (AADSTS7000222: The client secret keys are expired)"), "", "oauth-provider"},
+		{refusedBy("admin_policy_enforced"), "", "modern-auth"},
+		{refusedBy("org_internal"), "", "wrong-tenant"},
+		{refusedBy("invalid_grant (reauth related error (invalid_rapt))"), "", "token-expired"},
 		{dialed(&net.DNSError{Err: "no such host", IsNotFound: true}), "", "unknown-host"},
 		{dialed(&net.DNSError{Err: "server misbehaving"}), "", "dns"},
 		{dialed(os.NewSyscallError("connect", syscall.ECONNREFUSED)), "", "connection-refused"},

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/popferry/popferry/internal/oauth"
 )
 
 // Topic is something that people meet, why it mostly happens, and what to look at
@@ -34,6 +36,9 @@ func Explain(asked string) []Topic {
 			return []Topic{t}
 		}
 	}
+	if t, ok := answered(asked); ok {
+		return []Topic{t}
+	}
 	scores := scoresOf(wordsOf(asked))
 	if name := pasted(asked); name != "" {
 		scores[name] += pastedScore
@@ -49,6 +54,14 @@ func Explain(asked string) []Topic {
 		}
 	}
 	return found
+}
+
+// answered is the topic of what an OAuth provider answered, with what to do about just that.
+func answered(text string) (Topic, bool) {
+	advice := oauth.Advice(text)
+	t := topic(pasted(text))
+	t.Check = advice
+	return t, advice != ""
 }
 
 // Topics lists all that can be explained.
@@ -133,7 +146,7 @@ func pasted(text string) string {
 	for _, r := range rules {
 		if slices.ContainsFunc(r.texts, func(words string) bool {
 			return strings.Contains(text, words) && (len(words) >= leastPasted || strings.HasPrefix(words, "aadsts"))
-		}) {
+		}) || r.hasNumberOf(text) {
 			return r.topic
 		}
 	}

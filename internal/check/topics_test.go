@@ -82,6 +82,24 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// TestExplainAnswers: what is known of an answer of an OAuth provider counts for more than
+// what is true of many.
+func TestExplainAnswers(t *testing.T) {
+	for asked, want := range map[string]struct{ topic, words string }{
+		"AADSTS7000215": {"oauth-provider", "client_secret is wrong"},
+		"aadsts50129: Device is not workplace joined. Workplace join is required": {"device-approval", "flow: browser"},
+		"AADSTS500341: The user account has been deleted from the directory":      {"wrong-tenant", "was deleted"},
+		"Error 400: admin_policy_enforced":                                        {"modern-auth", "API controls"},
+		"Access blocked: org_internal":                                            {"wrong-tenant", "Audience"},
+		"AADSTS99999":                                                             {"modern-auth", "popferry login"},
+	} {
+		got := check.Explain(asked)
+		if len(got) != 1 || got[0].Name != want.topic || !strings.Contains(got[0].Check, want.words) {
+			t.Errorf("%q: %+v", asked, got)
+		}
+	}
+}
+
 // TestDenied: what somebody says not to work comes first, whatever else is said to work.
 func TestDenied(t *testing.T) {
 	for asked, want := range map[string]string{
