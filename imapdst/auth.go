@@ -109,10 +109,12 @@ func (l *login) withoutScram(ctx context.Context, ways []string, refused status)
 	return nil
 }
 
-// loginRefused adds to a refusal what is known of the mechanism.
+// loginRefused adds to a refusal what is known of the mechanism. To one that is not
+// offered a server says BAD, or NO (RFC 3501 §6.2.2), and need not say why.
 func (l *login) loginRefused(s status) *fault.Error {
 	err := loginError(l.conn.Address(), s)
-	if unknownWay(s) && !slices.Contains(l.offered, l.mechanism) {
+	bare := s.kind == "BAD" && s.code == "" && l.mechanism != wayLogin
+	if (unknownWay(s) || bare) && !slices.Contains(l.offered, l.mechanism) {
 		err.Code = fault.Config
 		if l.options.Auth == authAuto {
 			err.Code = fault.Refused
