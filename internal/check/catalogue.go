@@ -38,9 +38,15 @@ var topics = []Topic{
 		Check: "log in to web mail: it says why, and how to open the account again",
 		Words: "closed inactive suspended blocked deactivated terminated"},
 	{Name: "wrong-auth", Symptom: "the server does not take this way of logging in",
-		Cause: "auth: names a mechanism that this server does not have, or the server announces one that does not work",
+		Cause: "auth: names a mechanism that this server does not have, the server announces one that does not work, " +
+			"or it has none for what there is to log in with",
 		Check: "set auth: auto; if that is what fails, auth: user for POP3 or auth: login for IMAP",
 		Words: "mechanism sasl plain login method unsupported cram apop"},
+	{Name: "authorize-as", Symptom: "the server has no login that takes authorize_as",
+		Cause: "authorize_as goes with PLAIN, SCRAM, OAuth or a certificate, and the server offers none of these",
+		Check: "set auth: plain to try it all the same, or leave authorize_as out; servers such as Dovecot may take both " +
+			"names in one, as username: alice*admin",
+		Words: "authorize_as master administrator impersonate shared proxy other user"},
 	{Name: "login-disabled", Symptom: "the server takes no password at all (LOGINDISABLED)",
 		Cause: "the provider wants a token in place of a password (OAuth, modern authentication)",
 		Check: "look up in the provider's help what mail programs may log in with; an app password or OAuth is what " +

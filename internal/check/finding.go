@@ -30,8 +30,8 @@ type Problem struct {
 // diagnose makes a problem of an error of a side.
 func diagnose(e plan.Endpoint, err error) *Problem {
 	p := &Problem{Code: fault.CodeOf(err), Finding: Finding{Symptom: messageOf(err)}}
-	if name := topicOf(e, err); name != "" {
-		p.explain(topic(name), err)
+	if r := ruleOf(e, err); r.topic != "" {
+		p.explain(r, err)
 		p.askToken(e)
 		p.ask(e, err)
 		return p
@@ -50,8 +50,12 @@ func messageOf(err error) string {
 	return fault.Escape(err.Error())
 }
 
-func (p *Problem) explain(t Topic, err error) {
+func (p *Problem) explain(r rule, err error) {
+	t := topic(r.topic)
 	p.Topic, p.Cause, p.Check = t.Name, t.Cause, t.Check
+	if r.hint {
+		p.Check = fault.HintOf(err)
+	}
 	if strings.HasPrefix(t.Name, "certificate-") || t.Name == "self-signed" {
 		p.Check += "; " + fault.HintOf(err) // whose it is, and the pin
 	}

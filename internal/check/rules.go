@@ -30,6 +30,7 @@ type rule struct {
 	numbers   []int // Microsoft's, behind AADSTS
 	is        func(error) bool
 	login     func(plan.Endpoint) bool
+	hint      bool // what the error says to check counts for more than what the topic says
 }
 
 // signingIn are the classes that a refused login has.
@@ -124,6 +125,14 @@ var rules = []rule{
 		texts: []string{"minimum time", "login interval", "wait between", "logins too frequent", "too often"}},
 	{topic: "listing-refused", protocol: wire.POP3, texts: []string{"list refused", "uidl refused", "unusable listing"}},
 
+	// What the server has no login for.
+	{topic: "wrong-auth", protocol: wire.POP3, codes: []fault.Code{fault.Refused}, texts: []string{"which apop needs"},
+		hint: true},
+	{topic: "wrong-auth", codes: []fault.Code{fault.Refused}, login: showsMore,
+		texts: []string{"no login that suits the credentials"}, hint: true},
+	{topic: "authorize-as", codes: []fault.Code{fault.Refused}, login: authorizes,
+		texts: []string{"no login that suits the credentials"}},
+
 	// Modern authentication, before the words that its texts share with others.
 	{topic: "device-approval", codes: signingIn, texts: []string{"conditional access", "unusual sign", "suspicious", "new device",
 		"unrecognized device", "unregistered device", "approve", "web login required", "log in via your web browser",
@@ -180,7 +189,7 @@ var rules = []rule{
 
 	// Folders, and what is left.
 	{topic: "namespace", protocol: wire.IMAP, codes: []fault.Code{fault.Config},
-		texts: []string{"no folders in folders", "a level of it has more", "not a usable name"}},
+		texts: []string{"no folders in folders", "a level of it has more", "not a usable name"}, hint: true},
 	{topic: "read-only", protocol: wire.IMAP, texts: []string{"may put nothing into"}},
 	{topic: "folder-refused", protocol: wire.IMAP, texts: []string{"refused to open", "refused to list"}},
 	{topic: "dropped", codes: []fault.Code{fault.Temporary}, texts: []string{"closed the connection", "ended the session",
@@ -192,13 +201,16 @@ var rules = []rule{
 }
 
 // topicOf is the topic of an error of a side; "" for none.
-func topicOf(e plan.Endpoint, err error) string {
+func topicOf(e plan.Endpoint, err error) string { return ruleOf(e, err).topic }
+
+// ruleOf is the rule that an error of a side falls under; without a topic: none.
+func ruleOf(e plan.Endpoint, err error) rule {
 	for _, r := range rules {
 		if r.fits(e, err) {
-			return r.topic
+			return r
 		}
 	}
-	return ""
+	return rule{}
 }
 
 // fits reports whether an error is what the rule is about.
@@ -230,6 +242,11 @@ func showsToken(e plan.Endpoint) bool {
 }
 
 func showsPassword(e plan.Endpoint) bool { return !showsToken(e) }
+
+// showsMore reports a login with something else than a password.
+func showsMore(e plan.Endpoint) bool { return showsToken(e) || e.Certificate != nil }
+
+func authorizes(e plan.Endpoint) bool { return e.AuthorizeAs != "" }
 
 func as[T error](err error) (found T, ok bool) {
 	ok = errors.As(err, &found)

@@ -33,6 +33,11 @@ type token struct{ error }
 
 func (t token) Unwrap() error { return t.error }
 
+// forAnother is what is said to a login with authorize_as.
+type forAnother struct{ error }
+
+func (f forAnother) Unwrap() error { return f.error }
+
 func coded(code fault.Code, response, words string) error {
 	return fault.New(code, "server mail.example:99: refused: \"%s\"", words).WithResponse(response)
 }
@@ -195,6 +200,12 @@ func TestRules(t *testing.T) {
 		{fault.New(fault.Refused, "s does not know a login by USER: \"no\""), wire.POP3, "wrong-auth"},
 		{fault.New(fault.Config, "s refused the login: NO unsupported"), wire.IMAP, "wrong-auth"},
 		{fault.New(fault.Protocol, "s refused the login: BAD Unknown command"), wire.IMAP, "wrong-auth"},
+		{fault.New(fault.Refused, "s greets without a proper timestamp, which APOP needs: \"+OK a suspicious one\""), wire.POP3,
+			"wrong-auth"},
+		{token{fault.New(fault.Refused, "s offers no login that suits the credentials; its SASL mechanisms: PLAIN")}, "",
+			"wrong-auth"},
+		{forAnother{fault.New(fault.Refused, "s offers no login that suits the credentials; its SASL mechanisms: XOAUTH2")}, "",
+			"authorize-as"},
 		{coded(fault.Credentials, "AUTHORIZATIONFAILED", "not yours"), wire.IMAP, "no-rights"},
 		{coded(fault.Refused, "CONTACTADMIN", "call us"), wire.IMAP, "contact-admin"},
 		{coded(fault.Refused, "SYS/PERM", "mailbox damaged"), wire.POP3, "contact-admin"},
@@ -221,8 +232,11 @@ func TestRules(t *testing.T) {
 		}
 		for _, p := range protocols {
 			e := plan.Endpoint{Endpoint: wire.Endpoint{Protocol: p}}
-			if _, ok := c.err.(token); ok {
+			switch c.err.(type) {
+			case token:
 				e.OAuth = &plan.OAuth{}
+			case forAnother:
+				e.AuthorizeAs = "alice"
 			}
 			if got := topicOf(e, fmt.Errorf("account: %w", c.err)); got != c.want {
 				t.Errorf("%v, %s: %q, want %q", c.err, p, got, c.want)
@@ -252,6 +266,29 @@ func TestTextsAreInLowerCase(t *testing.T) {
 			if text != strings.ToLower(text) {
 				t.Errorf("%s: %q is never found", r.topic, text)
 			}
+		}
+	}
+}
+
+// TestOwnHints: what an error of ours says to check is not lost over what is true of all.
+func TestOwnHints(t *testing.T) {
+	source := plan.Endpoint{Endpoint: wire.Endpoint{Host: "mail.example", Protocol: wire.POP3}}
+	destination := plan.Endpoint{Endpoint: wire.Endpoint{Host: "mail.example", Protocol: wire.IMAP}}
+	signedIn := destination
+	signedIn.OAuth = &plan.OAuth{}
+	for _, c := range []struct {
+		side plan.Endpoint
+		err  *fault.Error
+		hint string
+	}{
+		{source, fault.New(fault.Refused, "s greets without a proper timestamp, which APOP needs: \"+OK\""),
+			"set auth: auto; this server has no APOP"},
+		{signedIn, fault.New(fault.Refused, "s offers no login that suits the credentials; its SASL mechanisms: PLAIN"),
+			"the server does not take OAuth here"},
+		{destination, fault.New(fault.Config, "folder \"a/b\": this server has no folders in folders"), "choose a name without /"},
+	} {
+		if p := diagnose(c.side, c.err.WithHint("%s", c.hint)); p.Check != c.hint || p.Topic == "" {
+			t.Errorf("%v: %+v", c.err, p)
 		}
 	}
 }
