@@ -17,7 +17,7 @@ func (p *Problem) ask(e plan.Endpoint, err error) {
 	if !ok {
 		return
 	}
-	cause, explained := known.Diagnose(err.Error(), showsToken(e))
+	cause, explained := known.Diagnose(wordsFor(e, err), showsToken(e))
 	switch {
 	case explained && p.bySpeech():
 		p.Cause, p.Check, p.Page = cause.Cause, cause.Check, cause.Page

@@ -56,6 +56,33 @@ func TestProviders(t *testing.T) {
 	wantProblem(t, a.Source.Side, a.Destination.Side, fault.Temporary, "unknown-host", "pop.gmail.com, port: 995")
 }
 
+// TestPasswordIsAWord: what a server says is known also where the password is a word of it,
+// and is shown without that word.
+func TestPasswordIsAWord(t *testing.T) {
+	for _, c := range []struct {
+		password, says, topic, shown string
+		code                         fault.Code
+	}{
+		{"password", "-ERR [AUTH] Application-specific password required", "app-password", "Application-specific *** required",
+			fault.Credentials},
+		{"lock", "-ERR POP lock busy! Is another session active?", "maildrop-locked", "POP *** busy", fault.Temporary},
+		{"secret", "-ERR [AUTH] no user with ***", "login-refused", "no user with ***", fault.Credentials},
+	} {
+		s := newStage(t, popd.Options{Reply: replying(map[string]string{"AUTH": c.says + "\r\n"})}, imapd.Options{})
+		s.account.Source.Host, s.account.Source.AllowPlaintext = "pop.gmail.com", true
+		s.account.Source.Secret = secret.New(c.password)
+		a := run(t, s.account).Accounts[0]
+		wantProblem(t, a.Source.Side, a.Destination.Side, c.code, c.topic, c.shown)
+		p := a.Source.Problem
+		if c.topic == "app-password" && p.Cause != "Google takes no account password from mail programs" {
+			t.Errorf("%+v", p)
+		}
+		if strings.Contains(p.Symptom, c.password) {
+			t.Errorf("it shows the password: %s", p.Symptom)
+		}
+	}
+}
+
 // TestRefusedTokens: who showed a token is told nothing about passwords, and what lets
 // the token in that this login gets.
 func TestRefusedTokens(t *testing.T) {

@@ -220,7 +220,7 @@ func (r rule) fits(e plan.Endpoint, err error) bool {
 	if errors.As(err, &known) {
 		response = known.Response
 	}
-	text := strings.ToLower(err.Error())
+	text := strings.ToLower(wordsFor(e, err))
 	says := func(words string) bool { return strings.Contains(text, words) }
 	return (r.protocol == "" || r.protocol == e.Protocol) &&
 		(r.codes == nil || slices.Contains(r.codes, fault.CodeOf(err))) &&
@@ -230,6 +230,10 @@ func (r rule) fits(e plan.Endpoint, err error) bool {
 		(r.is == nil || r.is(err)) &&
 		(r.login == nil || r.login(e))
 }
+
+// wordsFor is what was said, also where a word of it was hidden since it happens to be the
+// password: "Application-specific *** required". It is to be compared and never shown.
+func wordsFor(e plan.Endpoint, err error) string { return e.Secret.RevealIn(err.Error()) }
 
 // hasNumberOf reports a text with a number that the rule is about.
 func (r rule) hasNumberOf(text string) bool {

@@ -1,8 +1,8 @@
 // Package secret holds passwords so that they can't be printed by accident.
 //
 // A [Value] hides itself from fmt, encoding/json, yaml and log/slog; only
-// [Value.Reveal] gives it away, so a search for that word finds every place
-// where a password leaves the program.
+// [Value.Reveal] and [Value.RevealIn] give it away, so a search for the first word
+// finds every place where a password leaves the program.
 package secret
 
 import (
@@ -61,6 +61,15 @@ func (v Value) Hide(text, username string) string {
 	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(password)
 	return strings.NewReplacer(encode("\x00"+username+"\x00"+password), mask,
 		encode(password), mask, quoted, mask, password, mask).Replace(text)
+}
+
+// RevealIn puts the password back where [Value.Hide] took it out, to compare the text with
+// known words and for nothing else: a password may be one of those words.
+func (v Value) RevealIn(hidden string) string {
+	if v.Empty() {
+		return hidden
+	}
+	return strings.ReplaceAll(hidden, mask, v.Reveal())
 }
 
 func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }

@@ -54,6 +54,14 @@ func TestHide(t *testing.T) {
 			t.Errorf("%q", shown)
 		}
 	}
+	if got := (secret.Value{}).RevealIn("*** text"); got != "*** text" {
+		t.Errorf("%q", got)
+	}
+	said := "-ERR Application-specific password required"
+	word := secret.New("password")
+	if hidden := word.Hide(said, username); hidden == said || word.RevealIn(hidden) != said {
+		t.Errorf("%q is %q, and back %q", said, hidden, word.RevealIn(hidden))
+	}
 	if got := (secret.Value{}).Hide("text", username); got != "text" {
 		t.Errorf("%q", got)
 	}
