@@ -349,7 +349,7 @@ var topics = []Topic{
 		Cause: "sending is SMTP, another service with a host, port and login of its own; popferry has no part in it",
 		Check: "compare the outgoing server in the mail program with the provider's settings (often port 465 or 587, " +
 			"and a login of its own)",
-		Words: "smtp outgoing outbox stuck relay denied 587 465 fail error", Fails: "send"},
+		Words: "smtp outgoing outbox stuck relay denied 535 587 465 fail error", Fails: "send"},
 	{Name: "cannot-receive", Symptom: "you can send mail but receive none",
 		Cause: "new mail still goes to the old provider (the domain's MX record), or another program fetches it first " +
 			"and deletes it",

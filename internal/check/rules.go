@@ -133,6 +133,9 @@ var rules = []rule{
 	{topic: "authorize-as", codes: []fault.Code{fault.Refused}, login: authorizes,
 		texts: []string{"no login that suits the credentials"}},
 
+	// What servers for sending say is asked about, too.
+	{topic: "cannot-send", texts: []string{"smtpclientauthentication", "smtp_auth_disabled"}},
+
 	// Modern authentication, before the words that its texts share with others.
 	{topic: "device-approval", codes: signingIn, texts: []string{"conditional access", "unusual sign", "suspicious", "new device",
 		"unrecognized device", "unregistered device", "approve", "web login required", "log in via your web browser",
@@ -148,7 +151,8 @@ var rules = []rule{
 		"app-specific", "app specific", "app password", "application password", "invalidsecondfactor", "second factor",
 		"two-factor", "two-step", "2fa", "authorization code", "authorisation code", "授权码"}},
 	{topic: "device-approval", codes: signingIn, texts: []string{"device not registered", "device is not registered",
-		"device not enrolled", "device is not enrolled", "to be enrolled", "must be enrolled", "must enrol", "enrolment",
+		"device must be registered", "device has to be registered", "device needs to be registered", "register your device",
+		"register this device", "device not enrolled", "device is not enrolled", "to be enrolled", "must be enrolled", "must enrol", "enrolment",
 		"enrollment", "intune", "approval"}},
 	{topic: "modern-auth", codes: signingIn, login: showsPassword, texts: []string{"multi-factor", "multifactor", "multi factor", "(mfa)",
 		"mfa required", "mfa is required", "requires mfa", "mfa code"}},

@@ -161,6 +161,8 @@ func TestRules(t *testing.T) {
 
 		{says("Device not registered; pending approval"), "", "device-approval"},
 		{says("Your device needs to be enrolled (Intune)"), "", "device-approval"},
+		{says("your device must be registered first"), "", "device-approval"},
+		{says("535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant."), "", "cannot-send"},
 		{says("Multi-factor authentication required"), "", "modern-auth"},
 		{says("Please enter the security code (MFA)"), "", "modern-auth"},
 		{says("Multi-factor authentication is on: use an app password"), "", "app-password"},
