@@ -112,6 +112,7 @@ func TestDiagnose(t *testing.T) {
 		{"gmail.com", "-ERR [AUTH] Username and password not accepted.", "app password"},
 		{"gmail.com", "-ERR [SYS/PERM] Your account is not enabled for POP access.", "POP3 is switched off"},
 		{"gmail.com", "NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)", "in a day"},
+		{"gmail.com", "NO [ALERT] Lookup failed a1mb603055274wlx", "sign-ins that are right"},
 		{"outlook.com", "a1 NO Basic authentication is disabled.", "no passwords"},
 		{"onmicrosoft.com", "-ERR Authentication failure: unknown user name or bad password.", "no passwords"},
 		{"onmicrosoft.com", "A01 BAD User is authenticated but not connected.", "can't be opened"},
