@@ -289,6 +289,11 @@ var topics = []Topic{
 		Check: "compare the two; if it is meant so, say different_user: true in the destination",
 		Words: "stranger wrong person mismatch swapped"},
 
+	{Name: "blank-in-username", Symptom: "a user name begins or ends with a blank",
+		Cause: "it came along when the name was copied, from a spreadsheet for example; most servers do not know such a user",
+		Check: "take it out where the name is written; if it was copied, type the name anew",
+		Words: "space nbsp whitespace excel csv invisible trailing"},
+
 	// Safety.
 	{Name: "password-reused", Symptom: "one password opens several mailboxes",
 		Cause: "whoever learns it at one of the servers has the others too",

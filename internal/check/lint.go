@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/wire"
@@ -28,9 +29,21 @@ func (a *Account) judgeSides(configured plan.Account, now time.Time) {
 		plan.Endpoint
 	}{{a.Source.Side, configured.Source}, {a.Destination.Side, configured.Destination}} {
 		a.judgeConnection(side.Side, side.Endpoint, now)
+		a.judgeUser(side.Side, "username", side.Endpoint.Username)
+		a.judgeUser(side.Side, "authorize_as", side.Endpoint.AuthorizeAs)
 	}
 	a.judgeWritten(configured.Source, configured.Destination)
 }
+
+// judgeUser warns of what nobody sees at the ends of a name, as spreadsheets leave it there.
+func (a *Account) judgeUser(s Side, key, name string) {
+	if strings.TrimFunc(name, isUnseen) != name {
+		a.warn("blank-in-username", "%s of the %s begins or ends with a blank: \"%s\"", key, s.Server, fault.Escape(name))
+	}
+}
+
+// isUnseen also knows the non-breaking blank and marks without a width.
+func isUnseen(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
 
 // judgeWritten looks for secrets that stand in accounts.yaml itself, and tells of each
 // kind once.

@@ -40,6 +40,11 @@ func TestLint(t *testing.T) {
 		words  string
 	}{
 		"all safe": {func([]plan.Account) {}, [3][]string{}, ""},
+		"blanks": {func(a []plan.Account) {
+			a[0].Source.Username, a[1].Destination.Username = "user0 ", "\u00a0user1"
+			a[2].Source.Username, a[2].Source.AuthorizeAs = "user 2", "user2\ufeff"
+			a[1].DifferentUser, a[2].DifferentUser = true, true
+		}, [3][]string{{"blank-in-username", "other-user"}, {"blank-in-username"}, {"blank-in-username"}}, `"user2\ufeff"`},
 		"both sides": {func(a []plan.Account) { a[1].Source.Secret = secret.New("to1") },
 			[3][]string{nil, {"password-reused"}, nil}, "both sides have the same password"},
 		"two users": {func(a []plan.Account) { a[2].Source.Secret = secret.New("to0") },
