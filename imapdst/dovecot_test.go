@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -360,6 +361,7 @@ namespace public {
 		}
 	}
 	names, err := c.Folders(context.Background())
+	slices.Sort(names)
 	if err != nil || strings.Join(names, " ") != "INBOX Junk Sent" {
 		t.Errorf("%q, %v", names, err)
 	}
