@@ -56,6 +56,7 @@ func TestRefusals(t *testing.T) {
 		{"A10 EXPIRED", "NO [EXPIRED] no", fault.Credentials, 0},
 		{"A10 CONTACTADMIN", "NO [CONTACTADMIN] no", fault.Refused, 0},
 		{"A10 not connected", "NO User is authenticated but not connected.", fault.Credentials, 0},
+		{"A10 not connected, BAD", "BAD User is authenticated but not connected.", fault.Credentials, 0},
 		{"A12 throttled", "NO Request is throttled. Suggested Backoff Time: 299961 milliseconds",
 			fault.Temporary, 299961 * time.Millisecond},
 		{"A13 BAD", "BAD Command Argument Error. 11", fault.Held, 0},

@@ -122,7 +122,7 @@ func (l *login) loginRefused(s status) *fault.Error {
 		return err.WithHint("set auth: auto, if it is not; SASL mechanisms that the server offers: %s",
 			fault.Escape(orNone(l.offered)))
 	}
-	if err.Code != fault.Credentials {
+	if err.Code != fault.Credentials || sasl.NotConnected(s.text) {
 		return err
 	}
 	if l.refused != "" {

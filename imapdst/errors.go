@@ -11,6 +11,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/sasl"
 )
 
 // bandwidthPause is how long an account rests whose daily traffic is used up.
@@ -62,9 +63,8 @@ func appendError(address, folder string, s status) *fault.Error {
 	switch {
 	case throttled(s.text):
 		return throttle(err, s.text)
-	case strings.Contains(text, "authenticated but not connected"):
-		err.Code = fault.Credentials
-		return err.WithHint("check the password, and that the user may open this mailbox")
+	case sasl.NotConnected(s.text):
+		return notConnected(err)
 	case s.code == "OVERQUOTA", !known && strings.Contains(text, "quota"):
 		err.Code = fault.Refused
 		return err.WithHint("make room in the destination, or ask its operator for more")
@@ -108,6 +108,8 @@ func loginError(address string, s status) *fault.Error {
 	switch {
 	case throttled(s.text):
 		return throttle(err, s.text)
+	case sasl.NotConnected(s.text):
+		return notConnected(err)
 	case code == fault.Credentials && !known && busy(s.text), s.code == "LIMIT":
 		err.Code = fault.Temporary
 		return err.WithHint("the server is busy or limits connections; try again later")
@@ -160,10 +162,19 @@ func (c *Conn) refusal(verb string, s status) error {
 	}
 	err := fault.New(code, "%s refused to %s: %s", c.wire.Address(), verb, describe(s)).
 		WithResponse(s.code)
-	if throttled(s.text) {
+	switch {
+	case throttled(s.text):
 		return throttle(err, s.text)
+	case sasl.NotConnected(s.text):
+		return notConnected(err)
 	}
 	return err.WithHint("%s", refusalHint(code))
+}
+
+// notConnected is what a person has to mend, though the kind of the answer is BAD.
+func notConnected(err *fault.Error) *fault.Error {
+	err.Code = fault.Credentials
+	return err.WithHint("%s", sasl.NotConnectedHint)
 }
 
 func describe(s status) string {

@@ -119,6 +119,26 @@ func TestHostileLogin(t *testing.T) {
 	}
 }
 
+// TestNotConnected: Exchange says in a BAD that the login is right and there is no mailbox.
+func TestNotConnected(t *testing.T) {
+	const answer = "TAG BAD User is authenticated but not connected."
+	for _, auth := range []string{"login", "plain", "xoauth2", "auto"} {
+		server := fake{on: map[string]handler{"LOGIN": say(answer), "AUTHENTICATE": say(answer)}}
+		o := server.start(t)
+		o.Auth = auth
+		_, err := imapdst.Dial(context.Background(), o)
+		if fault.CodeOf(err) != fault.Credentials || !strings.HasPrefix(fault.HintOf(err), "the login is right") {
+			t.Errorf("%s: %v: %v; check %s", auth, fault.CodeOf(err), err, fault.HintOf(err))
+		}
+	}
+	for _, verb := range []string{"LIST", "EXAMINE", "UID FETCH"} {
+		err := walk((&fake{on: map[string]handler{verb: say(answer)}}).dial(t))
+		if fault.CodeOf(err) != fault.Credentials || !strings.HasPrefix(fault.HintOf(err), "the login is right") {
+			t.Errorf("%s: %v: %v; check %s", verb, fault.CodeOf(err), err, fault.HintOf(err))
+		}
+	}
+}
+
 // TestEchoHidesThePassword: a server that repeats what it got does not get the
 // password onto the screen.
 func TestEchoHidesThePassword(t *testing.T) {

@@ -206,7 +206,7 @@ func (p *Pending) delivered(cmd *appendCommand) {
 func (p *Pending) refused(ctx context.Context, cmd *appendCommand) {
 	answer := cmd.waiter.answer
 	err := appendError(p.conn.wire.Address(), p.folder.Name, answer)
-	if answer.kind == "BAD" && !explained(answer.code) && !throttled(answer.text) {
+	if answer.kind == "BAD" && !explained(answer.code) && fault.CodeOf(err) == fault.Held {
 		p.conn.distrust(len(cmd.items) > 1)
 		if p.retryPlain(ctx, cmd) {
 			return

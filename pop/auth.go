@@ -52,7 +52,7 @@ func (m *Maildrop) loginRefused(reply status) error {
 		return m.notKnown(reply)
 	}
 	err := m.refusal("login", reply, fault.Credentials)
-	if err.Code != fault.Credentials {
+	if err.Code != fault.Credentials || sasl.NotConnected(reply.text) {
 		return err
 	}
 	if m.refused != "" {

@@ -73,6 +73,8 @@ func TestLoginRefusals(t *testing.T) {
 		"S3 locked out":  {"-ERR account locked after too many failed attempts", fault.Credentials, nil},
 		"S3 blocked":     {"-ERR Account blocked by administrator", fault.Credentials, nil},
 		"S3 passing":     {"-ERR can't verify the password, system busy", fault.Temporary, nil},
+		"no mailbox": {"-ERR User is authenticated but not connected.", fault.Credentials,
+			[]string{"the login is right", "licence"}},
 		"S3 echo": {"-ERR unknown user or password open sesame", fault.Credentials,
 			[]string{"***"}},
 		"M16": {"-ERR \x1b]0;boo\a", fault.Credentials, []string{`\x1b]0;boo\x07`}},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/sasl"
 )
 
 var (
@@ -98,6 +99,8 @@ func refuse(what string, reply status, shown string, fallback fault.Code) *fault
 			"cut, holds the maildrop for up to 10 minutes"
 	case reply.code == "LOGIN-DELAY":
 		err.Hint = "the password is right; the server wants a pause between logins"
+	case sasl.NotConnected(reply.text):
+		err.Hint = sasl.NotConnectedHint
 	case code == fault.Temporary:
 		err.Hint = "try again later"
 	case code == fault.Credentials:
@@ -114,6 +117,9 @@ func refuse(what string, reply status, shown string, fallback fault.Code) *fault
 func classOf(reply status, fallback fault.Code) fault.Code {
 	if code, ok := byCode[reply.code]; ok {
 		return code
+	}
+	if sasl.NotConnected(reply.text) {
+		return fault.Credentials
 	}
 	if fallback == fault.Credentials && isOfPerson(reply.text) {
 		return fallback
