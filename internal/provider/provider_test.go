@@ -122,6 +122,9 @@ func TestDiagnose(t *testing.T) {
 			"IMAP is switched off"},
 		{"yandex.com", "NO [AUTHENTICATIONFAILED] LOGIN invalid credentials or IMAP is disabled sc=x", "switched off"},
 		{"mail.ru", "NEOBHODIM parol prilozheniya / Aplication password is REQUIRED", "no account password"},
+		{"qq.com", "-ERR Login fail. Account is abnormal, service is not open, password is incorrect, login frequency limited, " +
+			"or system is busy. More information at https://help.mail.qq.com/detail/108/1023", "authorization code"},
+		{"foxmail.com", "NO Login fail. Please enter your authorization code to login.", "no account password"},
 		{"163.com", "NO SELECT Unsafe Login. Please contact kefu@188.com for help", "authorization code"},
 	} {
 		p, _ := provider.ByDomain(c.domain)
