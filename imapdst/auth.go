@@ -75,7 +75,7 @@ func unknownWay(s status) bool {
 // the password.
 func (l *login) mayBeForm(s status) bool {
 	return sasl.IsScram(l.mechanism) && l.options.Auth == authAuto && (s.code == "" || s.code == "AUTHENTICATIONFAILED") &&
-		!unknownWay(s) && l.mayLeaveScram()
+		!unknownWay(s) && sasl.Judge(s.text) != fault.Temporary && l.mayLeaveScram()
 }
 
 // mayLeaveScram tells that nobody listens to what the other ways say of the password.

@@ -96,27 +96,41 @@ func tooLarge(size, limit int64) *fault.Error {
 
 func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
 
-// loginError says why a login was refused.
+// loginError says why a login was refused. What the words say of the password comes
+// before what they say of limits.
 func loginError(address string, s status) *fault.Error {
-	code, known := byCode(s.code)
-	if s.kind == "BAD" {
-		code = fault.Protocol
-	} else if !known || code == fault.Held {
-		code = fault.Credentials
-	}
+	code := loginClass(s)
 	err := fault.New(code, "%s refused the login: %s", address, describe(s)).WithResponse(s.code)
 	switch {
-	case throttled(s.text):
-		return throttle(err, s.text)
 	case sasl.NotConnected(s.text):
 		return notConnected(err)
-	case code == fault.Credentials && !known && busy(s.text), s.code == "LIMIT":
-		err.Code = fault.Temporary
+	case throttled(s.text) && sasl.Judge(s.text) != fault.Credentials:
+		return throttle(err, s.text)
+	case code == fault.Temporary && !explained(s.code), s.code == "LIMIT":
 		return err.WithHint("the server is busy or limits connections; try again later")
 	case code == fault.Credentials:
 		return err.WithHint("check user name and password; the provider may demand an app password")
 	}
 	return err.WithHint("%s", refusalHint(code))
+}
+
+// loginClass is the class of a refused login, or of a BYE in the place of one.
+func loginClass(s status) fault.Code {
+	code, known := byCode(s.code)
+	judged := sasl.Judge(s.text)
+	switch {
+	case s.code == "LIMIT":
+		return fault.Temporary
+	case known && code != fault.Held:
+		return code
+	case judged != 0:
+		return judged
+	case s.kind == "BAD":
+		return fault.Protocol
+	case s.kind == "BYE":
+		return fault.Temporary
+	}
+	return fault.Credentials
 }
 
 // refusalHint says what to check where the server said no more than no.
@@ -187,15 +201,6 @@ func describe(s status) string {
 
 func throttled(text string) bool {
 	return containsAny(text, "throttl", "bandwidth", "backoff time", "rate limit")
-}
-
-// busy tells a refusal of the moment from one of the password, for servers
-// without response codes. "Incorrect login, please try again" is of the password.
-func busy(text string) bool {
-	ofPerson := containsAny(text, "password", "incorrect", "credential", "invalid", "blocked", "disabled", "suspended") &&
-		!containsAny(text, "temporar", "busy", "unavailable")
-	return !ofPerson && containsAny(text, "too many", "temporar", "try again", "unavailable", "maximum number",
-		"busy", "connection limit")
 }
 
 func containsAny(text string, words ...string) bool {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/mailtest/wordings"
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/internal/wire"
 )
@@ -116,6 +117,25 @@ func TestHostileLogin(t *testing.T) {
 				t.Errorf("the password was sent: %q", c.server.received())
 			}
 		})
+	}
+}
+
+// TestWordings: what real servers say leads to the class it has to.
+func TestWordings(t *testing.T) {
+	refusals := wordings.IMAP()
+	for _, r := range wordings.Bare() {
+		r.Text = "NO " + r.Text
+		refusals = append(refusals, r)
+	}
+	for _, r := range refusals {
+		answer := "TAG " + r.Text
+		if strings.HasPrefix(r.Text, "BYE") {
+			answer = "* " + r.Text
+		}
+		server := fake{on: map[string]handler{"AUTHENTICATE": say(answer)}}
+		if _, err := imapdst.Dial(t.Context(), server.start(t)); fault.CodeOf(err) != r.Class || fault.HintOf(err) == "" {
+			t.Errorf("%s, %q: %v, want %v; check %s", r.Server, r.Text, fault.CodeOf(err), r.Class, fault.HintOf(err))
+		}
 	}
 }
 

@@ -96,10 +96,19 @@ func (l *login) untagged(rest string) error {
 	s, ok := parseStatus(rest)
 	s.text = l.hide(s.text)
 	if ok && s.kind == "BYE" {
-		return l.conn.Break(byeError(l.conn.Address(), s))
+		return l.conn.Break(l.goodbye(s))
 	}
 	l.learn(s)
 	return nil
+}
+
+// goodbye is how the server ends the session. Some say so of a wrong password, instead of
+// an answer to the login.
+func (l *login) goodbye(s status) *fault.Error {
+	if l.mechanism != "" && loginClass(s) == fault.Credentials {
+		return l.loginRefused(s)
+	}
+	return byeError(l.conn.Address(), s)
 }
 
 // proceed answers "+"; after "*" the next answer must be the tagged one.

@@ -130,6 +130,8 @@ func TestAuthRefused(t *testing.T) {
 			map[string]handler{"AUTHENTICATE": say("TAG NO [AUTHENTICATIONFAILED] no")}, fault.Credentials, "NO [AUTH", 2},
 		"auto: SCRAM, busy": {"auto", "SASL-IR AUTH=SCRAM-SHA-256 AUTH=PLAIN",
 			map[string]handler{"AUTHENTICATE": say("TAG NO [UNAVAILABLE] later")}, fault.Temporary, "later", 1},
+		"auto: SCRAM, busy in words": {"auto", "SASL-IR AUTH=SCRAM-SHA-256 AUTH=PLAIN",
+			map[string]handler{"AUTHENTICATE": say("TAG NO System busy!")}, fault.Temporary, "busy", 1},
 		"OK to SCRAM at once": {"scram-sha-256", "SASL-IR", map[string]handler{"AUTHENTICATE": say("TAG OK in")},
 			fault.Protocol, "in the middle of a login", 1},
 		"OK to PLAIN before the password": {"plain", "", map[string]handler{"AUTHENTICATE": say("TAG OK in")},

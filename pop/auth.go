@@ -106,7 +106,7 @@ func (m *Maildrop) authenticate(ctx context.Context) (status, error) {
 // the password.
 func (m *Maildrop) mayBeForm(reply status) bool {
 	return sasl.IsScram(m.mechanism) && m.options.Auth == authAuto && (reply.code == "" || reply.code == "AUTH") &&
-		!unknown(reply) && m.mayLeaveScram()
+		!unknown(reply) && sasl.Judge(reply.text) != fault.Temporary && m.mayLeaveScram()
 }
 
 // mayLeaveScram tells that nobody listens to what the other ways say of the password.

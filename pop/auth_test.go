@@ -8,6 +8,7 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/internal/mailtest/wordings"
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/pop"
 )
@@ -97,6 +98,18 @@ func TestLoginRefusals(t *testing.T) {
 					t.Errorf("%d logins were tried, want one", n)
 				}
 			})
+		}
+	}
+}
+
+// TestWordings: what real servers say leads to the class it has to.
+func TestWordings(t *testing.T) {
+	for _, r := range append(wordings.Bare(), wordings.POP3()...) {
+		reply := "-ERR " + r.Text + "\r\n"
+		options := over(serve(t, popd.Options{Reply: replies(map[string]string{"PASS": reply, "AUTH": reply})}))
+		options.Auth = "plain"
+		if _, err := pop.Dial(t.Context(), options); fault.CodeOf(err) != r.Class {
+			t.Errorf("%s, %q: %v, want %v", r.Server, r.Text, fault.CodeOf(err), r.Class)
 		}
 	}
 }

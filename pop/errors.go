@@ -43,27 +43,6 @@ var byCode = map[string]fault.Code{
 	"AUTH":        fault.Credentials,
 }
 
-// temporaryWords are in refusals without a code that pass by themselves: a lock,
-// a rate limit, or the farewell of a server that gave up waiting.
-var temporaryWords = []string{
-	"lock", "busy", "wait", "in use", "try again", "later", "temporar", "too many",
-	"exceed", "inactiv", "idle", "autologout", "timeout", "timed out", "minimum time", "login interval",
-	"too frequent", "too often",
-}
-
-// personWords are in refusals of a login that a person has to mend, whatever else the
-// server says: "incorrect password, please try again". passingWords are in those that it
-// would have given to the right password, too.
-var (
-	personWords = []string{"password", "incorrect", "credential", "invalid login", "invalid user", "account locked",
-		"account is locked", "account has been locked", "blocked", "disabled", "suspended"}
-	passingWords = []string{"temporar", "busy", "unavailable", "in use", "lock mail"}
-)
-
-func isOfPerson(text string) bool {
-	return containsAny(text, personWords) && !containsAny(text, passingWords)
-}
-
 // unsupportedWords are in refusals of a command that the server does not know.
 var unsupportedWords = []string{
 	"mechanism", "not supported", "unsupported", "unknown command", "unrecognized",
@@ -118,14 +97,15 @@ func classOf(reply status, fallback fault.Code) fault.Code {
 	if code, ok := byCode[reply.code]; ok {
 		return code
 	}
-	if sasl.NotConnected(reply.text) {
+	judged := sasl.Judge(reply.text)
+	switch {
+	case sasl.NotConnected(reply.text):
 		return fault.Credentials
-	}
-	if fallback == fault.Credentials && isOfPerson(reply.text) {
-		return fallback
-	}
-	// RFC 3206 §4: codes are hierarchical; an unknown SYS is still no bad password.
-	if strings.HasPrefix(reply.code, "SYS") || containsAny(reply.text, temporaryWords) {
+	case fallback == fault.Credentials && judged != 0:
+		return judged
+	// RFC 3206 §4: codes are hierarchical; an unknown SYS is still no bad password. A quota
+	// on reading is one of traffic.
+	case strings.HasPrefix(reply.code, "SYS"), judged == fault.Temporary, judged == fault.Refused:
 		return fault.Temporary
 	}
 	return fallback

@@ -194,6 +194,8 @@ func TestAuthRefused(t *testing.T) {
 			fault.Credentials, []string{"password"}, 2},
 		"auto: SCRAM, busy": {"auto", "", "SCRAM-SHA-256 PLAIN", map[string][]string{"AUTH": {"-ERR [IN-USE] wait"}},
 			fault.Temporary, []string{"IN-USE"}, 1},
+		"auto: SCRAM, busy in words": {"auto", "", "SCRAM-SHA-256 PLAIN", map[string][]string{"AUTH": {"-ERR System busy!"}},
+			fault.Temporary, []string{"later"}, 1},
 		"OK to SCRAM at once": {"scram-sha-256", "", "", map[string][]string{"AUTH": {"+OK welcome"}}, fault.Protocol,
 			[]string{"in the middle of a login", "poses"}, 1},
 		"OK to CRAM-MD5 at once": {"cram-md5", "", "", map[string][]string{"AUTH": {"+OK welcome"}}, fault.Protocol,

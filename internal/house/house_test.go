@@ -79,6 +79,7 @@ var allowed = map[string][]string{
 	"examples": {},
 
 	// voyage runs the engine between test servers, step by step.
+	"internal/mailtest/wordings": {"internal/fault"},
 	"internal/mailtest/voyage": {
 		"imapdst", "internal/fault", "internal/ferry", "internal/journal", "internal/message",
 		"internal/secret", "internal/wire", "plan", "pop",

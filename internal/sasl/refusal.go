@@ -1,6 +1,12 @@
 package sasl
 
-import "strings"
+import (
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/popferry/popferry/internal/fault"
+)
 
 // NotConnectedHint says what to check where a refusal is [NotConnected].
 const NotConnectedHint = "the login is right, but the mailbox can't be opened; open it in Outlook on the web as this " +
@@ -11,3 +17,103 @@ const NotConnectedHint = "the login is right, but the mailbox can't be opened; o
 func NotConnected(text string) bool {
 	return strings.Contains(strings.ToLower(text), "authenticated but not connected")
 }
+
+// Judge reads the refusal of a login that has no code to say why: Credentials where a
+// person has to mend what was given or is switched off, Refused where the mailbox is full,
+// Temporary where the right password would have been refused, too, and later is not. 0
+// means that the words do not tell, which a wrong password is the likely cause of.
+//
+// Where words of both kinds are in one text, it is the password: who takes a refused one
+// for passing trouble tries it until the account is locked.
+func Judge(text string) fault.Code {
+	says := phrasesIn(text)
+	switch {
+	case NotConnected(text), says(refusedPhrases):
+		return fault.Credentials
+	case says(sessionPhrases):
+		return fault.Temporary
+	case says(barredPhrases) && !says(untilPhrases):
+		return fault.Credentials
+	case says(passingPhrases):
+		return fault.Temporary
+	case says(fullPhrases):
+		return fault.Refused
+	case says(againPhrases) && !says(doubtPhrases):
+		return fault.Temporary
+	}
+	return 0
+}
+
+// phrasesIn finds phrases where words begin: "blocked" does not say "lock". Whatever
+// stands between words counts as one blank. Addresses are the user's words.
+func phrasesIn(text string) func(phrases []string) bool {
+	words := slices.DeleteFunc(strings.Fields(strings.ToLower(text)), isAddress)
+	said := " " + strings.Join(strings.FieldsFunc(strings.Join(words, " "), isNoWord), " ") + " "
+	return func(phrases []string) bool {
+		return slices.ContainsFunc(phrases, func(p string) bool { return strings.Contains(said, " "+p) })
+	}
+}
+
+func isAddress(word string) bool { return strings.Contains(word, "@") }
+
+func isNoWord(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }
+
+var (
+	// refusedPhrases say that what was given is wrong, that it was wrong before, or that
+	// somebody has to switch something on.
+	refusedPhrases = []string{
+		"wrong pass", "bad pass", "invalid pass", "incorrect pass", "password incorrect", "password is incorrect",
+		"password wrong", "password is wrong", "password invalid", "password is invalid", "password error",
+		"password mismatch", "password does not", "password supplied for", "password expired", "password has expired",
+		"password is expired", "password must", "change your password",
+		"wrong user", "bad user", "invalid user", "incorrect user", "unknown user", "no such user", "user unknown",
+		"user not found", "no such account", "account is abnormal",
+		"wrong login", "bad login", "invalid login", "incorrect login", "login incorrect", "login invalid",
+		"invalid logon", "bad auth attempt", "wrong credential", "bad credential", "invalid credential",
+		"incorrect credential", "credentials invalid", "credentials incorrect", "credentials are",
+		"service is not open", "service not open", "not enabled", "not been enabled", "not activated", "yet to enable",
+		"pop disabled", "pop3 disabled", "pop is disabled", "pop3 is disabled", "imap disabled", "imap is disabled",
+		"access disabled", "access is disabled", "app password", "application password", "application specific",
+		"authorization code", "authorized code", "web login", "web browser",
+		"failed login attempt", "failed logon attempt", "failed attempt", "failed auth attempt",
+		"failed authentication attempt", "failed logins", "login failures", "authentication failures", "auth failures",
+		"unsuccessful attempt", "unsuccessful log",
+	}
+	// sessionPhrases are about another session and a locked mailbox, not a locked account.
+	sessionPhrases = []string{
+		"another session", "other session", "another pop", "another process", "another client", "another connection",
+		"active session", "session active", "already logged", "already locked", "in use",
+		"mailbox locked", "mailbox is locked", "mailbox currently locked", "mailbox is currently locked",
+		"maildrop locked", "maildrop is locked", "maildrop is currently locked",
+	}
+	// barredPhrases are about an account, unless untilPhrases say that it is for a while.
+	barredPhrases = []string{
+		"locked", "lockout", "blocked", "banned", "blacklist", "disabled", "suspended", "deactivated", "inactive",
+		"account closed", "account is closed", "account has been closed",
+	}
+	untilPhrases = []string{"temporar", "maintenance"}
+	// passingPhrases are about the server, or how often or how many at a time.
+	passingPhrases = []string{
+		"temporar", "busy", "unavailable", "service not available", "service is not available",
+		"server is not available", "maintenance", "overload", "server error", "system error", "system problem",
+		"internal error", "internal server error", "internal failure", "internal login failure", "out of memory",
+		"child crashed", "unable to scan", "timed out", "timeout", "shutting down", "connection is closed",
+		"to lock", "not lock", "t lock", "get lock", "lock busy", "lock on", "mailbox lock", "maildrop lock", "maillock",
+		"too many connection", "too many simultaneous", "too many concurrent", "too many open", "too many session",
+		"too many users", "too many clients", "maximum number of connection", "maximum number of session",
+		"maximum number of simultaneous", "maximum number of concurrent", "maximum connection", "maximum session",
+		"connection limit", "session limit", "throttl", "bandwidth", "rate limit", "login limit", "login interval",
+		"login frequency", "login delay", "minimum time", "too frequent", "too often",
+	}
+	fullPhrases = []string{
+		"over quota", "overquota", "quota exceeded", "exceeded quota", "exceeds quota", "exceeded the quota",
+		"exceeded its quota", "exceeded your quota", "out of quota", "mailbox full", "mailbox is full",
+	}
+	// againPhrases ask to come again, which doubtPhrases make mere politeness.
+	againPhrases = []string{
+		"try again", "again in", "again after", "later", "wait", "too many", "exceed", "idle", "autologout", "inactivity",
+	}
+	doubtPhrases = []string{
+		"password", "credential", "incorrect", "invalid", "unknown", "denied", "reject", "fail", "attempt",
+	}
+)
