@@ -113,7 +113,7 @@ func (l *login) withoutScram(ctx context.Context, ways []string, refused status)
 // offered a server says BAD, or NO (RFC 3501 §6.2.2), and need not say why.
 func (l *login) loginRefused(s status) *fault.Error {
 	err := loginError(l.conn.Address(), s)
-	bare := s.kind == "BAD" && s.code == "" && l.mechanism != wayLogin
+	bare := s.kind == "BAD" && err.Code == fault.Protocol && l.mechanism != wayLogin
 	if (unknownWay(s) || bare) && !slices.Contains(l.offered, l.mechanism) {
 		err.Code = fault.Config
 		if l.options.Auth == authAuto {
