@@ -92,7 +92,7 @@ func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
 		counted := t.clock.Counted(r.DeliveredAt)
 		switch {
 		case !t.mayList(r):
-		case !erasable(r):
+		case !t.erasable(r):
 			if keep.Due(counted, t.lastRun.At, now) {
 				never++
 			}
@@ -105,7 +105,7 @@ func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
 	})
 	if never > 0 {
 		t.note("%s kept on POP3 for good: what was delivered is not provably the same octets (wrapped, altered by the "+
-			"destination, adopted by Message-ID alone, or with a NUL, which IMAP can't carry)", count(never, "message"))
+			"destination, adopted by Message-ID alone, shorter than the server says, or with a NUL, which IMAP can't carry)", count(never, "message"))
 	}
 	if early > 0 && !t.lastRun.At.IsZero() && now.Sub(t.lastRun.At) > longPause {
 		t.note("%s to be deleted from POP3 by the next run, if the clock is right: "+
@@ -118,8 +118,8 @@ func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
 // is deleted yet.
 const longPause = 7 * 24 * time.Hour
 
-// erasable reports whether a record may ever lead to a deletion.
-func erasable(r journal.Record) bool { return provable(r) && !strings.Contains(r.Origin, withNUL) }
+// isSame reports whether the copy of a record is known to be the same octets.
+func isSame(r journal.Record) bool { return provable(r) && !strings.Contains(r.Origin, withNUL) }
 
 // mayList reports whether the message of a record is listed, as far as its name tells,
 // and may be dealt with in this run.

@@ -80,6 +80,8 @@ type LastRun struct {
 	ExitCode fault.Code   `json:"exit_code"`
 	Totals   Totals       `json:"totals"`
 	Error    *ErrorReport `json:"error,omitempty"`
+	// Sizes is how far those of LIST were right, over all runs.
+	Sizes sizes `json:"sizes,omitzero"`
 }
 
 // finish completes the report and lets the journal remember how it ended.
@@ -108,7 +110,7 @@ func (t *trip) finish(err error, took time.Duration) AccountReport {
 		return *r
 	}
 	_ = t.learnClock(context.Background(), t.clock.Next(t.opened, t.now())) // as below
-	last, encodeErr := json.Marshal(LastRun{t.now().UTC(), r.Seconds, r.ExitCode, r.Totals, r.Error})
+	last, encodeErr := json.Marshal(LastRun{t.now().UTC(), r.Seconds, r.ExitCode, r.Totals, r.Error, t.sizes})
 	if encodeErr == nil {
 		// The run is over and its context may be too; the fact is a courtesy to
 		// `status`, so that its loss changes no exit status.

@@ -148,7 +148,7 @@ func (t *trip) mayDelete(ctx context.Context) (bool, error) {
 }
 
 func (t *trip) isDue(r journal.Record) bool {
-	return erasable(r) && t.account.Keep.Due(t.clock.Counted(r.DeliveredAt), t.lastRun.At, t.now())
+	return t.erasable(r) && t.account.Keep.Due(t.clock.Counted(r.DeliveredAt), t.lastRun.At, t.now())
 }
 
 // worthSaying reports whether the journal should hear how an idle pass ended: it says

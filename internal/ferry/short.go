@@ -3,22 +3,36 @@ package ferry
 import (
 	"fmt"
 
+	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
 	"github.com/popferry/popferry/plan"
 )
 
 // Sizes of LIST are hints: servers count line ends differently, and some guess.
-// What arrives shorter than announced by more than this may have been cut off. A
-// server whose sizes proved to be off a few times is not asked twice any more.
+// What arrives shorter than announced by more than this may have been cut off.
 const (
 	shortOctets  = 64
 	shortPercent = 5
-	sizesAreOff  = 3
+	// sizesAreOff is how many messages show that sizes say nothing, enough to go without a
+	// second reading; sizesMeanNothing is enough to delete in spite of them.
+	sizesAreOff      = 3
+	sizesMeanNothing = 20
 )
 
 func short(listed, got int64) bool {
 	return got < listed-max(shortOctets, listed*shortPercent/100)
 }
+
+// sizes counts, over all runs, the messages that a server gave as large as it had said, and
+// those that were shorter, twice the same.
+type sizes struct {
+	Right int `json:"right"`
+	Short int `json:"short"`
+}
+
+// off reports that so many sizes at least, and most, are too large. Where most are right, what
+// is shorter was cut off in the server's own store, or on its way out.
+func (s sizes) off(least int) bool { return s.Short >= least && s.Short > s.Right }
 
 // verdict is what becomes of a message that may have been cut off.
 type verdict int
@@ -26,33 +40,58 @@ type verdict int
 const (
 	whole verdict = iota // deliver it
 	again                // read it a second time
-	cut                  // it differs every time: hold it
+	cut                  // it differs every time, or ends amid its header: hold it
 )
 
 // weigh judges a message by its length. One that is shorter than announced is
 // read twice, the second time in a session of its own: the same content both
-// times means that the server's sizes are off, and differing ones that it can't
-// be trusted.
+// times means that the server has no more of it, or that its sizes are off, and
+// differing ones that it can't be trusted.
 func (t *trip) weigh(l plan.Listed, got message.Summary) verdict {
-	if !short(l.Size, got.Raw) {
-		return whole
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before, seen := t.shortened[l.Key]
 	switch {
-	case !seen && t.off >= sizesAreOff:
+	case !short(l.Size, got.Raw):
+		t.sizes.Right++
+		return whole
+	case !seen && t.sizes.off(sizesAreOff):
+		t.sizes.Short++
 		return whole
 	case !seen:
 		t.shortened[l.Key] = got
 		t.rereads = append(t.rereads, l)
 		return again
 	}
-	if _, same := before.Same(got); !same {
+	if _, same := before.Same(got); !same || got.HeaderOpen {
 		return cut
 	}
-	t.off++
+	t.sizes.Short++
+	if t.cutOff++; t.cutOff == 1 {
+		t.firstCutOff = fmt.Sprintf("message %d has %d of %d bytes", l.Number, got.Raw, l.Size)
+	}
 	return whole
+}
+
+// sayCutOff tells of messages that were delivered as they came, and seem to be cut off.
+func (t *trip) sayCutOff() {
+	t.mu.Lock()
+	n, first, off := t.cutOff, t.firstCutOff, t.sizes.off(sizesMeanNothing)
+	t.mu.Unlock()
+	if n == 0 || off {
+		return
+	}
+	t.note("%s shorter than the POP3 server says, each time it is asked (%s): what is delivered is all that it "+
+		"gives, and stays on POP3 too; its operator can tell whether more is there", count(n, "message"), first)
+}
+
+// erasable reports whether a record may ever lead to a deletion. What the server seems to
+// have more of may not.
+func (t *trip) erasable(r journal.Record) bool {
+	cutOff := r.Sum.Size > 0 && short(r.Listed, r.Sum.Size)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return isSame(r) && (!cutOff || t.sizes.off(sizesMeanNothing))
 }
 
 // takeRereads returns the messages to be read a second time.
@@ -65,6 +104,9 @@ func (t *trip) takeRereads() []plan.Listed {
 }
 
 func cutReason(l plan.Listed, got message.Summary) error {
+	if got.HeaderOpen {
+		return fmt.Errorf("it ends amid its header, and is shorter than announced (%d of %d bytes)", got.Raw, l.Size)
+	}
 	return fmt.Errorf("it arrives differently each time, and shorter than announced (%d of %d bytes)",
 		got.Raw, l.Size)
 }

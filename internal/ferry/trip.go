@@ -101,7 +101,9 @@ type trip struct {
 	unsure         bool                       // a message may be there that the journal has as held, or as not sent
 	unexplained    int                        // messages in a row refused without a reason
 	turnedUp       int                        // folders that were missing had mail when they were made
-	off            int                        // messages whose LIST size proved to be wrong
+	sizes          sizes                      // how far those of LIST are right
+	cutOff         int                        // messages that seem to be cut off, and were delivered
+	firstCutOff    string                     // the first of these
 	unlocatedNoted map[string]bool            // folders that factUnlocated has
 	recognised     map[string]bool            // records counted as known, by key
 	settled        int                        // listed messages whose open append was found to have arrived
@@ -152,6 +154,7 @@ func (t *trip) adapt() {
 // run is the whole pass.
 func (t *trip) run(ctx context.Context) error {
 	err := t.pass(ctx)
+	t.sayCutOff()
 	return errors.Join(t.concludeExport(err), err, t.refusals())
 }
 

@@ -65,6 +65,7 @@ func (d *digester) canonical(p []byte) []byte {
 func (d *digester) finish() Summary {
 	d.deliver(d.ends.tail())
 	h, s := d.head, &d.sum
+	s.HeaderOpen = !h.ended
 	h.endField()
 	d.content.Sum(s.Content[:0])
 	d.body.Sum(s.Body[:0])

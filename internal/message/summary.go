@@ -41,6 +41,9 @@ type Summary struct {
 
 	// HasNUL and Has8BitHeader tell of two things that servers refuse.
 	HasNUL, Has8BitHeader bool
+	// HeaderOpen tells that no empty line ended the header: there is no more than that, or
+	// the rest is missing.
+	HeaderOpen bool
 }
 
 // Same reports whether two summaries are of the same mail, and by what that is

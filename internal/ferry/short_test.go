@@ -1,0 +1,94 @@
+package ferry_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/plan"
+)
+
+// cutsOff is a maildrop whose server gives some messages without their end, each time the
+// same, and tells the right sizes of all.
+func cutsOff(t *testing.T, mail [][]byte, upTo int, cut ...int) *pair {
+	var p *pair
+	p = newPair(t, popd.Options{Reply: func(cmd string, n int) ([]byte, bool) {
+		left := p.pop.Messages()
+		for _, i := range cut {
+			if cmd == "RETR" && bytes.Equal(left[n-1], mail[i-1]) {
+				return fmt.Appendf(nil, "+OK\r\n%s\r\n.\r\n", mail[i-1][:upTo]), true
+			}
+		}
+		return nil, false
+	}}, imapd.Options{}, mail...)
+	p.account().Keep = plan.Keep{Delete: true}
+	p.o.ConfirmDelete = true
+	return p
+}
+
+// TestCutOff (S8, I4): what a server gives cut off, each time the same, is delivered as it
+// comes, and the rest of it is not deleted: not when all others are gone, nor without the
+// journal.
+func TestCutOff(t *testing.T) {
+	for name, cut := range map[string][]int{"one": {7}, "several": {2, 3, 5, 7, 11}} {
+		t.Run(name, func(t *testing.T) {
+			mail := longer(20)
+			p := cutsOff(t, mail, len(mail[0])-900, cut...)
+			r := p.run(fault.OK, 20)
+			if notes := strings.Join(r.Accounts[0].Notes, "\n"); !strings.Contains(notes, "shorter than the POP3 server says") ||
+				r.Totals.Deleted != 20-len(cut) {
+				t.Errorf("%d deleted, notes %s", r.Totals.Deleted, notes)
+			}
+			p.run(fault.OK, 0)
+			p.forget()
+			p.run(fault.OK, 0)
+			p.run(fault.OK, 0)
+			var want [][]byte
+			for _, i := range cut {
+				want = append(want, mail[i-1])
+			}
+			p.left(want...)
+		})
+	}
+}
+
+// longer are n messages of two kB.
+func longer(n int) (mail [][]byte) {
+	for i := range n {
+		mail = append(mail, fmt.Appendf(nil, "Subject: %03d\r\nMessage-ID: <%d@example.org>\r\n\r\n%s", i, i,
+			strings.Repeat("twenty octets here\r\n", 100)))
+	}
+	return mail
+}
+
+// TestCutOffAmidHeader: there is nothing to deliver.
+func TestCutOffAmidHeader(t *testing.T) {
+	mail := longer(5)
+	p := cutsOff(t, mail, 20, 3)
+	r := p.run(fault.Held, 4)
+	if m := r.Accounts[0].Messages; len(m) != 1 || !strings.Contains(m[0].Reason, "ends amid its header") {
+		t.Errorf("%+v", m)
+	}
+	p.left(mail[2])
+}
+
+// TestSizesAreOff: where all sizes of many messages are too large nothing is cut off, and mail
+// is deleted, in later runs too.
+func TestSizesAreOff(t *testing.T) {
+	mail := longer(25)
+	p := newPair(t, popd.Options{SizeOffset: 5000}, imapd.Options{}, mail...)
+	p.account().Keep = plan.Keep{Delete: true}
+	p.o.ConfirmDelete = true
+	r := p.run(fault.OK, 25)
+	if r.Totals.Deleted != 25 || strings.Contains(strings.Join(r.Accounts[0].Notes, "\n"), "shorter") {
+		t.Errorf("%d deleted, %q", r.Totals.Deleted, r.Accounts[0].Notes)
+	}
+	p.pop.Deliver(ordinary(1, 5)...)
+	if r := p.run(fault.OK, 1); r.Totals.Deleted != 1 {
+		t.Errorf("%d deleted in a later run, %q", r.Totals.Deleted, r.Accounts[0].Notes)
+	}
+}
