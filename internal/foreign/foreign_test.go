@@ -164,6 +164,26 @@ account default : work
     source: {host: pop.oldisp.example, tls: implicit, username: bob, password: "it's \\ \"1\""}
     destination: {username: bob` + secrets + `home-destination}}
 `, nil},
+		"mpop's switches": {"mpoprc", `
+defaults
+tls
+tls_starttls off
+account a
+host pop.a.example
+user a
+account b
+host pop.b.example
+user b
+tls_certcheck off
+tls_certcheck
+tls_starttls ""
+`, `  - name: a
+    source: {host: pop.a.example, tls: implicit, username: a` + secrets + `a-source}}
+    destination: {username: a` + secrets + `a-destination}}
+  - name: b
+    source: {host: pop.b.example, tls: starttls, username: b` + secrets + `b-source}}
+    destination: {username: b` + secrets + `b-destination}}
+`, nil},
 		"imapsync": {"list.txt", `# host1;user1;password1;host2;user2;password2
 pop.oldisp.example;alice;s3;imap.example.net;alice@example.net;"new"
 pop.oldisp.example;bob;b b;imap.example.net;bob@example.net;true;--automap;

@@ -165,11 +165,16 @@ func (r *mpoprc) command(number int, line string) error {
 		r.current = r.defaults
 	case name == "account":
 		return r.start(number, value)
+	case value == "" && slices.Contains(switches, name):
+		r.current[name] = "on"
 	default:
 		r.current[name] = value
 	}
 	return nil
 }
+
+// switches are the commands of mpop that mean "on" where nothing follows them.
+var switches = []string{"tls", "tls_starttls", "tls_certcheck"}
 
 // unquote takes double quotes off; mpop knows no escapes inside of them.
 func unquote(value string) string {
