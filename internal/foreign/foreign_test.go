@@ -257,6 +257,37 @@ func TestNotTakenOver(t *testing.T) {
 	}
 }
 
+// TestMpopsEvalIsNotRun: what it would say is missing, and that is said.
+func TestMpopsEvalIsNotRun(t *testing.T) {
+	ran := filepath.Join(t.TempDir(), "ran")
+	list, err := foreign.Read("mpoprc", "", strings.NewReader("account base\neval touch "+ran+"\n"+
+		"account a : base\nhost a.example\nuser a\n"+
+		"account b\neval echo host b.example\nuser b\n"+
+		"account c\nhost c.example\neval echo user c\n"+
+		"account d\nuser d\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const told = "host or user is missing, and eval is not run; write what its program says in its place"
+	got := append(errorsOf(list.Bad), errorsOf(list.Skipped)...)
+	if want := []string{"mpoprc:6: " + told, "mpoprc:9: " + told, "mpoprc:12: the account has no host"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if len(list.Accounts) != 1 || !strings.Contains(strings.Join(list.Accounts[0].Notes, "\n"), "eval is not run") {
+		t.Errorf("%+v", list.Accounts)
+	}
+	if _, err := os.Stat(ran); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the program was run: %v", err)
+	}
+}
+
+func errorsOf(bad []foreign.Bad) (texts []string) {
+	for _, b := range bad {
+		texts = append(texts, b.Error())
+	}
+	return texts
+}
+
 // TestSkippedEntries: what fetchmail left alone is no account, and that is said.
 func TestSkippedEntries(t *testing.T) {
 	list, err := foreign.Read("fetchmailrc", "", strings.NewReader(
@@ -264,10 +295,7 @@ func TestSkippedEntries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got []string
-	for _, why := range list.Skipped {
-		got = append(got, why.Error())
-	}
+	got := errorsOf(list.Skipped)
 	want := []string{"fetchmailrc:1: fetchmail did not poll this one (skip)", "fetchmailrc:2: fetchmail did not poll this one (skip)"}
 	if len(list.Accounts) != 1 || !slices.Equal(got, want) {
 		t.Errorf("%d accounts, left out: %q", len(list.Accounts), got)

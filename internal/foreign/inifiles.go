@@ -126,7 +126,7 @@ func sectionsOf(text string) (sections map[string]map[string]string, lines map[s
 // readMpoprc reads the configuration of mpop: commands, one a line, which defaults and
 // accounts collect; an account may inherit from others (mpop(1)).
 func (l *List) readMpoprc(data []byte) error {
-	r := &mpoprc{list: l, byName: map[string]map[string]string{}, current: map[string]string{}}
+	r := &mpoprc{list: l, byName: map[string]map[string]string{}, parents: map[string]bool{}, current: map[string]string{}}
 	r.defaults = r.current
 	number := 0
 	for line := range strings.Lines(string(data)) {
@@ -146,6 +146,7 @@ type mpoprc struct {
 	byName            map[string]map[string]string
 	order             []string
 	lines             []int
+	parents           map[string]bool // accounts from which others inherit
 	defaults, current map[string]string
 }
 
@@ -199,6 +200,7 @@ func (r *mpoprc) start(number int, value string) error {
 		if r.byName[parent] == nil {
 			return fmt.Errorf("the account after the colon is none of those above")
 		}
+		r.parents[parent] = true
 		maps.Copy(r.current, r.byName[parent])
 	}
 	r.byName[name] = r.current
@@ -208,8 +210,9 @@ func (r *mpoprc) start(number int, value string) error {
 
 func (r *mpoprc) account(name string) {
 	from := r.byName[name]
-	if from["host"] == "" {
-		return // others inherit from it
+	if from["host"] == "" || from["eval"] != "" && from["user"] == "" {
+		r.unusable(name)
+		return
 	}
 	if name == "default" && r.named(from["host"], from["user"]) {
 		return // "account default : name" only says which is meant without a name
@@ -238,12 +241,28 @@ func (r *mpoprc) account(name string) {
 		a.set("source.tls_ca", trust)
 	}
 	auth(a, from["auth"])
+	if from["eval"] != "" {
+		a.note("eval is not run: what its program would say in this account is not taken over")
+	}
 	if from["tls_certcheck"] == "off" {
 		a.note(checkedHere)
 	}
 	a.noteLost(from, "tls_fingerprint", "tls_host_override", "tls_crl_file", "tls_priorities", "tls_key_file", "tls_cert_file",
 		"filter", "killsize", "skipsize", "socket", "proxy_host", "source_ip")
 	r.list.Accounts = append(r.list.Accounts, a)
+}
+
+// unusable says why an account is none to take over. One without a host may be there for
+// others to inherit from.
+func (r *mpoprc) unusable(name string) {
+	line := r.lines[slices.Index(r.order, name)]
+	switch {
+	case r.parents[name]:
+	case r.byName[name]["eval"] != "":
+		r.list.bad(line, "host or user is missing, and eval is not run; write what its program says in its place")
+	default:
+		r.list.skip(line, "the account has no host")
+	}
 }
 
 // named reports whether this maildrop is that of an account read before.
