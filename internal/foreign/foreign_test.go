@@ -141,6 +141,34 @@ delete = true
     source: {host: pop.oldisp.example, tls: implicit, username: alice, password: {command: ["pass", "show", "mail/it", "s"]}}
     destination: {username: alice` + secrets + `alice-destination}}
 `, nil},
+		"getmail's booleans": {"getmailrc", `
+[retriever]
+type = SimplePOP3SSLRetriever
+server = pop.oldisp.example
+username = alice
+password = x
+use_xoauth2 = false
+use_apop = Yes
+[options]
+use_netrc = 0
+netrc_file = /etc/netrc
+`, `  - name: alice
+    source: {host: pop.oldisp.example, tls: implicit, username: alice, password: x, auth: apop}
+    destination: {username: alice` + secrets + `alice-destination}}
+`, nil},
+		"getmail's netrc": {"getmailrc", `
+[retriever]
+type = SimplePOP3SSLRetriever
+server = pop.oldisp.example
+username = alice
+use_xoauth2 = on
+[options]
+use_netrc = true
+`, `  # the user name and the password in ~/.netrc (use_netrc) are not taken over
+  - name: alice
+    source: {host: pop.oldisp.example, tls: implicit, username: alice` + secrets + `alice-source}, auth: xoauth2}
+    destination: {username: alice` + secrets + `alice-destination}}
+`, nil},
 		"mpop": {"mpoprc", `
 defaults
 tls on

@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -44,11 +45,14 @@ func (l *List) readGetmailrc(data []byte) error {
 	if strings.Contains(kind, "Multidrop") {
 		a.note("getmail sorts this maildrop's mail by its envelope to several users; here all of it goes to one folder")
 	}
-	if slices.Contains([]string{"true", "yes", "on", "1"}, strings.ToLower(from["use_apop"])) {
+	if isTrue(from["use_apop"]) {
 		a.set("source.auth", "apop")
 	}
-	if from["use_xoauth2"] != "" {
+	if isTrue(from["use_xoauth2"]) {
 		a.set("source.auth", "xoauth2")
+	}
+	if options := sections["options"]; isTrue(options["use_netrc"]) {
+		a.note("the user name and the password in %s (use_netrc) are not taken over", cmp.Or(options["netrc_file"], "~/.netrc"))
 	}
 	a.noteLost(from, "keyfile", "certfile", "ssl_fingerprints", "ssl_cert_hostname", "ssl_version", "ssl_ciphers")
 	a.noteLost(sections["options"], "max_message_size")
@@ -59,6 +63,11 @@ func (l *List) readGetmailrc(data []byte) error {
 	}
 	l.Accounts = append(l.Accounts, a)
 	return nil
+}
+
+// isTrue reads a boolean as getmail does.
+func isTrue(word string) bool {
+	return slices.Contains([]string{"true", "yes", "on", "1"}, strings.ToLower(word))
 }
 
 // noteLost notes which of some settings the other program has a value for.
