@@ -39,11 +39,13 @@ const (
 )
 
 // microsoftTemplate is what the columns of Microsoft's migration lists mean: whose
-// mailbox, and how to sign in to the old one.
-const microsoftTemplate = `{name: "{EmailAddress}", destination: {username: "{EmailAddress}"},
-  source: {username: "{UserName}", password: "{Password}"}}`
-
-var microsoftColumns = []string{"EmailAddress", "UserName", "Password"}
+// mailbox, and how to sign in to the old one, with a password or as defaults say. There
+// may be UserRoot, too, a folder, which POP3 does not have.
+const (
+	microsoftTemplate = `{name: "{EmailAddress}", destination: {username: "{EmailAddress}"},
+  source: {username: "{UserName}"%s}}`
+	microsoftPassword = `, password: "{Password}"`
+)
 
 // roster reads what accounts_from names, as items of the list of accounts.
 func (d *decoder) roster(top fields) []*yaml.Node {
@@ -101,12 +103,8 @@ func (r *roster) mistake(err error) {
 
 // prepare finds out what the columns mean.
 func (r *roster) prepare() bool {
-	if r.template == nil && !slices.ContainsFunc(microsoftColumns, func(c string) bool { return r.sheet.Index(c) < 0 }) {
-		var document yaml.Node
-		if err := yaml.Unmarshal([]byte(microsoftTemplate), &document); err != nil {
-			panic(err) // it is a constant
-		}
-		r.template = document.Content[0]
+	if r.template == nil && r.sheet.Index("EmailAddress") >= 0 && r.sheet.Index("UserName") >= 0 {
+		r.template = r.microsoft()
 	}
 	if r.template != nil {
 		return r.checkTemplate(r.template, 0)
@@ -119,6 +117,19 @@ func (r *roster) prepare() bool {
 		}
 	}
 	return right
+}
+
+// microsoft is the template of a migration list of Microsoft's.
+func (r *roster) microsoft() *yaml.Node {
+	password := microsoftPassword
+	if r.sheet.Index("Password") < 0 {
+		password = ""
+	}
+	var document yaml.Node
+	if err := yaml.Unmarshal(fmt.Appendf(nil, microsoftTemplate, password), &document); err != nil {
+		panic(err) // it is made of constants
+	}
+	return document.Content[0]
 }
 
 // wrongColumn says why no key of an account is called so, or "". It may be no name but a

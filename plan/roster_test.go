@@ -63,6 +63,11 @@ func TestRoster(t *testing.T) {
 			"\xef\xbb\xbfEmailAddress,UserName,Password\r\nalice@example.net,old-alice,no\r\n",
 			"2 alice@example.net: old-alice@pop.oldisp.example:995 \"no\" -> alice@example.net@imap.example.net:993 \"imap-secret\" INBOX forever\n",
 		},
+		"Microsoft's columns without a password, and with a folder": {
+			rosterDefaults,
+			"EmailAddress,UserName,UserRoot\nalice@example.net,old-alice,/Public\n",
+			"2 alice@example.net: old-alice@pop.oldisp.example:995 \"pop-secret\" -> alice@example.net@imap.example.net:993 \"imap-secret\" INBOX forever\n",
+		},
 		"a template": {
 			rosterDefaults + `
 template:

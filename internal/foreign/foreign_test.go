@@ -229,6 +229,15 @@ pop.oldisp.example;bob;b b;imap.example.net;bob@example.net;true;--automap;
     source: {host: pop.alice.example, username: alice, password: "s,3"}
     destination: {username: alice@example.net` + secrets + `alice@example.net-destination}}
 `, []foreign.Setting{{Key: "destination.tls", Value: "starttls"}, {Key: "source.host", Value: "pop.{local}.example"}}},
+		"Microsoft's folder": {"users.csv", "EmailAddress,UserName,Password,UserRoot\na@example.net,a,p,/Public\nb@example.net,b,p,\n",
+			`  # UserRoot is not taken over: POP3 has no folders
+  - name: a@example.net
+    source: {username: a, password: p}
+    destination: {username: a@example.net` + secrets + `a@example.net-destination}}
+  - name: b@example.net
+    source: {username: b, password: p}
+    destination: {username: b@example.net` + secrets + `b@example.net-destination}}
+`, []foreign.Setting{{Key: "source.host", Value: "pop.example"}}},
 		"keys": {"users.csv", "source.host;source.username;source.port;destination.username;source.password.env;folder\n" +
 			"pop.a.example;alice;1995;a@example.net;A_PW;Old/2020\npop.b.example;alice;;b@example.net;B_PW;\n",
 			`  - name: alice

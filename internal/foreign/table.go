@@ -14,6 +14,7 @@ var microsoft = map[string][]string{
 	"emailaddress": {"name", "destination.username"},
 	"username":     {"source.username"},
 	"password":     {"source.password"},
+	"userroot":     {}, // a folder of the old mailbox, which POP3 does not have
 }
 
 // readCSV reads a table whose columns are named like keys, or are Microsoft's.
@@ -36,6 +37,9 @@ func (l *List) readCSV(data []byte) error {
 			for _, key := range keys[i] {
 				a.set(key, cell.Text)
 			}
+			if len(keys[i]) == 0 && cell.Text != "" {
+				a.note("UserRoot is not taken over: POP3 has no folders")
+			}
 		}
 		l.Accounts = append(l.Accounts, a)
 	}
@@ -49,8 +53,9 @@ func keysOf(table *sheet.Sheet) ([][]string, error) {
 		keys[i] = []string{column.Text}
 		if known := microsoft[strings.ToLower(column.Text)]; foreign && known != nil {
 			keys[i] = known
+			continue
 		}
-		switch first, _, _ := strings.Cut(keys[i][0], "."); first {
+		switch first, _, _ := strings.Cut(column.Text, "."); first {
 		case "name", "source", "destination", "folder", "keep", "seen", "repair":
 		default:
 			return nil, &Mistake{Line: column.Line, Column: column.Column, Text: "unknown column " +
