@@ -264,6 +264,23 @@ pop.oldisp.example;bob;b b;imap.example.net;bob@example.net;true;--automap;
 	}
 }
 
+// TestHome: "~" is who imports at home, for the programs that mean it so.
+func TestHome(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	for file, c := range map[string]struct{ in, want string }{
+		"fetchmailrc": {"poll a.example proto pop3 user b pass c sslcertfile ~/ca.pem", "~/ca.pem"},
+		"getmailrc":   {"[retriever]\ntype=SimplePOP3SSLRetriever\nserver=a.example\nusername=b\nca_certs=~/ca.pem\n", home + "/ca.pem"},
+		"mpoprc":      {"account a\nhost a.example\nuser b\ntls_trust_file ~/ca.pem\n", home + "/ca.pem"},
+		"mpoprc-2":    {"account a\nhost a.example\nuser b\ntls_trust_file certs/~/ca.pem\n", "certs/~/ca.pem"},
+	} {
+		list, _ := convert(t, file, c.in)
+		if got := list.Accounts[0].Get("source.tls_ca"); got != c.want {
+			t.Errorf("%s: %s, want %s", file, got, c.want)
+		}
+	}
+}
+
 // TestNotTakenOver: what an account loses is a comment at it, whoever said it.
 func TestNotTakenOver(t *testing.T) {
 	const certificate, unchecked = "the client certificate is not taken over; see tls_cert", "certificates went unchecked"

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,7 +35,7 @@ func (l *List) readGetmailrc(data []byte) error {
 	if err := passwordCommand(a, from["password_command"]); err != nil {
 		return &Mistake{Line: lines["retriever"], Text: err.Error()}
 	}
-	a.set("source.tls_ca", from["ca_certs"])
+	a.set("source.tls_ca", expandHome(from["ca_certs"]))
 	if strings.Contains(kind, "SSL") {
 		a.set("source.tls", "implicit")
 	} else {
@@ -63,6 +65,17 @@ func (l *List) readGetmailrc(data []byte) error {
 	}
 	l.Accounts = append(l.Accounts, a)
 	return nil
+}
+
+// expandHome is the path that getmail and mpop mean by "~/file"; fetchmail means what is
+// written. popferry takes no tilde for a home.
+func expandHome(path string) string {
+	rest, found := strings.CutPrefix(path, "~/")
+	home, err := os.UserHomeDir()
+	if !found || err != nil {
+		return path
+	}
+	return filepath.Join(home, rest)
 }
 
 // isTrue reads a boolean as getmail does.
@@ -247,7 +260,7 @@ func (r *mpoprc) account(name string) {
 		startTLS(a, "mpop")
 	}
 	if trust := from["tls_trust_file"]; trust != "" && trust != "system" {
-		a.set("source.tls_ca", trust)
+		a.set("source.tls_ca", expandHome(trust))
 	}
 	auth(a, from["auth"])
 	if from["eval"] != "" {
