@@ -33,7 +33,8 @@ or of an imapsync list. No server is asked anything.
 The columns of a CSV table are named like the keys of accounts.yaml (name, source.host,
 source.username, source.password, destination.username), or as in Microsoft's migration
 lists (EmailAddress, UserName, Password). What a list does not say is given with --set,
-for all accounts alike, or with {local} and {source.username} in it for each.
+for all accounts alike, or with {local} and {source.username} in it for each. Where neither
+says the server of an address, it is taken from the table of large providers, with a comment.
 
 --seen takes over what fetchmail (.fetchids), getmail (oldmail-*) or mpop (its uidls_file)
 remembers: such mail is left alone on POP3, so that changing over copies nothing again.
@@ -97,6 +98,9 @@ func (a *app) importLists(o importOptions, files []string) error {
 	list, err := a.readLists(o, files)
 	if err != nil {
 		return err
+	}
+	if err := list.Complete(settings); err != nil { // what was fetched is known by its server
+		return badSetting(err)
 	}
 	if err := a.remember(list, o.seen, settings); err != nil {
 		return err
@@ -204,10 +208,14 @@ func (a *app) remember(list *foreign.List, files []string, settings []foreign.Se
 	return nil
 }
 
+func badSetting(err error) error {
+	return fault.New(fault.Config, "--set: %w", err).WithHint("nothing was made")
+}
+
 // settle completes the accounts and makes sure that the new file can be used.
 func (a *app) settle(list *foreign.List, o importOptions, from string, settings []foreign.Setting) (foreign.Text, error) {
 	if err := list.Settle(settings); err != nil {
-		return foreign.Text{}, fault.New(fault.Config, "--set: %w", err).WithHint("nothing was made")
+		return foreign.Text{}, badSetting(err)
 	}
 	text := list.Write(from, settings)
 	bad := list.Check(text)
@@ -282,6 +290,6 @@ func (a *app) sayImported(out string, list *foreign.List) {
 		a.say("%s not in the list: put each into its file below secrets/, readable by you alone", report.Count(n, "password"))
 	}
 	if notes > 0 {
-		a.say("%s in it: what could not be taken over", report.Count(notes, "comment"))
+		a.say("%s in it: what could not be taken over, and what else there is to know", report.Count(notes, "comment"))
 	}
 }

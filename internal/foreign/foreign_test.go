@@ -238,6 +238,26 @@ pop.oldisp.example;bob;b b;imap.example.net;bob@example.net;true;--automap;
     source: {username: b, password: p}
     destination: {username: b@example.net` + secrets + `b@example.net-destination}}
 `, []foreign.Setting{{Key: "source.host", Value: "pop.example"}}},
+		"several providers": {"users.csv", "EmailAddress,UserName,Password,source.port\na@gmx.de,a@gmx.de,p,\nb@web.de,b,p,\n" +
+			"c@example.net,c@free.fr,p,1995\n",
+			`  # source.host is from the table of providers: GMX (German)
+  # POP3 has to be switched on first: E-Mail settings, POP3 & IMAP; see https://hilfe.gmx.net/pop-imap/einschalten.html
+  # GMX (German): with two-factor sign-in, make a password for mail programs (application-specific password)
+  - name: a@gmx.de
+    source: {host: pop.gmx.net, port: 995, tls: implicit, username: a@gmx.de, password: p}
+    destination: {username: a@gmx.de` + secrets + `a@gmx.de-destination}}
+  # source.host is from the table of providers: WEB.DE
+  # POP3 has to be switched on first: E-Mail settings, POP3 & IMAP; see https://hilfe.web.de/pop-imap/einschalten.html
+  # WEB.DE: with two-factor sign-in, make a password for mail programs (application-specific password)
+  - name: b@web.de
+    source: {host: pop3.web.de, port: 995, tls: implicit, username: b, password: p}
+    destination: {username: b@web.de` + secrets + `b@web.de-destination}}
+  # source.host is from the table of providers: Free (France)
+  # Free (France) has its users log in to POP3 as c
+  - name: c@example.net
+    source: {host: pop.free.fr, port: 1995, username: c@free.fr, password: p}
+    destination: {username: c@example.net` + secrets + `c@example.net-destination}}
+`, nil},
 		"keys": {"users.csv", "source.host;source.username;source.port;destination.username;source.password.env;folder\n" +
 			"pop.a.example;alice;1995;a@example.net;A_PW;Old/2020\npop.b.example;alice;;b@example.net;B_PW;\n",
 			`  - name: alice
@@ -259,6 +279,44 @@ pop.oldisp.example;bob;b b;imap.example.net;bob@example.net;true;--automap;
 			}
 			if other := len(list.Skipped) > 0; other != (name == "fetchmail") {
 				t.Errorf("left out: %v", list.Skipped)
+			}
+		})
+	}
+}
+
+// TestServersOfTheTable: they are taken where nobody names one and it is clear whose they are.
+func TestServersOfTheTable(t *testing.T) {
+	const none = "users.csv:2: source.host is missing"
+	for name, c := range map[string]struct {
+		columns, row, source, destination string
+		bad                               string
+	}{
+		"an unknown domain":       {"source.username,destination.host", "a@unknown.example,imap.example.net", "", "imap.example.net", none},
+		"no address":              {"source.username,destination.host", "a,imap.example.net", "", "imap.example.net", none},
+		"a provider without POP3": {"source.username,destination.host", "a@icloud.com,imap.example.net", "", "", "users.csv:2: no POP3 server for icloud.com: iCloud has no POP3"},
+		"named":                   {"source.username,source.host,destination.host", "a@gmx.de,pop.example.net,imap.example.net", "pop.example.net", "imap.example.net", ""},
+		"both sides":              {"source.username,destination.username", "a@gmx.de,a@posteo.de", "pop.gmx.net", "posteo.de", ""},
+		"where it is": {"source.username,destination.username", "a@gmx.de,A@gmx.de", "pop.gmx.net", "",
+			"users.csv:2: destination.host is missing"},
+		"another's login":           {"source.username,destination.username,destination.host", "x,b@web.de,imap.example.net", "", "imap.example.net", none},
+		"the address that it is to": {"source.username,destination.username,destination.host", "b,b@web.de,imap.web.de", "", "imap.web.de", none},
+	} {
+		t.Run(name, func(t *testing.T) {
+			list, err := foreign.Read("users.csv", "", strings.NewReader(c.columns+"\n"+c.row+"\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := list.Settle(nil); err != nil {
+				t.Fatal(err)
+			}
+			bad := append(list.Bad, list.Check(list.Write("x", nil))...)
+			if c.bad == "" && len(bad) > 0 || c.bad != "" && (len(bad) != 1 || !strings.HasPrefix(bad[0].Error(), c.bad)) {
+				t.Errorf("bad: %v", bad)
+			}
+			for _, a := range list.Accounts {
+				if got := a.Get("source.host") + " " + a.Get("destination.host"); got != c.source+" "+c.destination {
+					t.Errorf("got %s", got)
+				}
 			}
 		})
 	}

@@ -27,21 +27,14 @@ func ParseSetting(text string) (Setting, error) {
 // shared reports whether a setting is the same for all.
 func (s Setting) shared() bool { return !strings.ContainsAny(s.Value, "{}") }
 
-// Settle completes the accounts: with settings, with names of their own, and with what
+// Settle makes the accounts [List.Complete], and gives them names of their own and what
 // follows from the rest. What each still lacks is for the reader of the new file to say.
 func (l *List) Settle(settings []Setting) error {
+	if err := l.Complete(settings); err != nil {
+		return err
+	}
 	taken, files := map[string]bool{}, map[string]bool{}
 	for _, a := range l.Accounts {
-		for _, s := range settings {
-			if s.shared() || a.has(s.Key) {
-				continue
-			}
-			value, err := a.expand(s.Value)
-			if err != nil {
-				return err
-			}
-			a.set(s.Key, value)
-		}
 		a.nameIt(taken)
 		file := fileName(a.Get("name"), files)
 		if len(a.Seen) > 0 {

@@ -67,7 +67,7 @@ var allowed = map[string][]string{
 		"internal/bridge", "internal/fault", "internal/ferry", "internal/journal", "internal/report",
 		"internal/secret", "internal/wire",
 	},
-	"internal/foreign":  {"internal/fault", "internal/sheet", "plan"},
+	"internal/foreign":  {"internal/discover", "internal/fault", "internal/provider", "internal/sheet", "plan"},
 	"internal/discover": {"internal/fault", "internal/provider", "internal/wire"},
 	"internal/handover": {"internal/discover", "internal/fault", "internal/provider", "internal/wire", "plan"},
 	"internal/demo": {

@@ -1,0 +1,107 @@
+package foreign
+
+import (
+	"context"
+	"strings"
+
+	"github.com/popferry/popferry/internal/discover"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/provider"
+)
+
+// Complete gives each account what the settings say of it, and the servers that neither
+// they nor the list name, if its addresses are at a provider of the table. No network is
+// asked. An account whose provider has no such server can't be used.
+func (l *List) Complete(settings []Setting) error {
+	var bad []Bad
+	for _, a := range l.Accounts {
+		if err := a.apply(settings); err != nil {
+			return err
+		}
+		if err := a.findServers(defaultsOf(settings)); err != nil {
+			bad = append(bad, a.bad(err.Message))
+		}
+	}
+	l.Drop(bad)
+	return nil
+}
+
+// apply gives an account the settings that differ from one to the other.
+func (a *Account) apply(settings []Setting) error {
+	for _, s := range settings {
+		if s.shared() || a.has(s.Key) {
+			continue
+		}
+		value, err := a.expand(s.Value)
+		if err != nil {
+			return err
+		}
+		a.set(s.Key, value)
+	}
+	return nil
+}
+
+// findServers looks for the hosts that are missing, by the names that log in. That of the
+// destination is not looked for with the name of the source: it would be the same mailbox.
+func (a *Account) findServers(defaults *Account) *fault.Error {
+	from, to := a.Get("source.username"), a.Get("destination.username")
+	if !a.has("source.host") && !defaults.has("source.host") {
+		if err := a.findServer("source", discover.POP3, a.address(defaults), defaults); err != nil {
+			return err
+		}
+	}
+	if a.has("destination.host") || defaults.has("destination.host") || strings.EqualFold(from, to) {
+		return nil
+	}
+	return a.findServer("destination", discover.IMAP, to, defaults)
+}
+
+// address is the mail address of the old mailbox: its user name, if that is one; or the
+// user name of the new one, if its provider has its owner log in by the old name, and is
+// not whom the mail goes to.
+func (a *Account) address(defaults *Account) string {
+	user, other := a.Get("source.username"), a.Get("destination.username")
+	found, err := discover.Finder{}.Find(context.Background(), other)
+	server, known := found.Server(discover.POP3)
+	to := a.Get("destination.host") + defaults.Get("destination.host")
+	target, _ := provider.ByHost(to)
+	if strings.Contains(user, "@") || err != nil || !known || server.User(other) != user ||
+		to == "" || target.ID == found.Provider.ID {
+		return user
+	}
+	return other
+}
+
+// findServer takes the server of one side from the table, for an address; an error says
+// why its provider has none.
+func (a *Account) findServer(side string, p discover.Protocol, address string, defaults *Account) *fault.Error {
+	found, err := discover.Finder{}.Find(context.Background(), address)
+	if err != nil || found.Provider.ID == "" {
+		return nil // what is missing then is said when the new file is read
+	}
+	server, known := found.Server(p)
+	if !known {
+		return found.Missing(p)
+	}
+	a.place(side, server, defaults)
+	a.note("%s.host is from %s", side, server.Origin)
+	if user := a.Get(side + ".username"); server.User(address) != user {
+		a.note("%s has its users log in to %s as %s", found.Provider.Name, p, server.User(address))
+	}
+	for _, hint := range discover.Hints(found.Provider, p) {
+		a.note("%s", hint)
+	}
+	return nil
+}
+
+// place writes down where a server is. Who said something of port or TLS knows better.
+func (a *Account) place(side string, server discover.Server, defaults *Account) {
+	a.set(side+".host", server.Host)
+	for _, key := range []string{side + ".port", side + ".tls"} {
+		if a.has(key) || defaults.has(key) {
+			return
+		}
+	}
+	a.set(side+".port", itoa(server.Port))
+	a.set(side+".tls", string(server.TLS))
+}
