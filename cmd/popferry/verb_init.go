@@ -14,6 +14,7 @@ import (
 
 	"github.com/popferry/popferry/internal/discover"
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/report"
 	"github.com/popferry/popferry/internal/wire"
 )
@@ -30,14 +31,17 @@ database of --ispdb the domain; --no-network asks nobody but the table.
 The file says beside each setting where it comes from, what the provider wants first
 (an app password, say), and where its passwords are to be. It never holds a password,
 and an existing file is left alone unless --force is given. At a terminal, popferry
-asks for what is missing.`
+asks for what is missing. Where an address stays without a server nothing is written, or
+with --skip-bad the others, and those that are left out are named.
+
+For a table with passwords see popferry import.`
 
 // ispdb is Mozilla's database, which mail programs ask.
 const ispdb = "https://autoconfig.thunderbird.net/v1.1/"
 
 type initOptions struct {
 	to, out, secrets, ispdb         string
-	force, noNetwork, http          bool
+	force, noNetwork, http, skipBad bool
 	sourceHost, sourceTLS           string
 	destinationHost, destinationTLS string
 }
@@ -60,6 +64,7 @@ func (a *app) initCommand() *cobra.Command {
 	f.StringVar(&o.to, "to", "", "where the mail goes: an `ADDRESS`, or a domain in which the names stay")
 	f.StringVar(&o.out, "out", "accounts.yaml", "the `FILE` to make; - is standard output")
 	f.BoolVar(&o.force, "force", false, "replace the file if it exists")
+	f.BoolVar(&o.skipBad, "skip-bad", false, "leave out addresses without a server, instead of making nothing")
 	f.StringVar(&o.secrets, "passwords", "", "where they will be: `env` (the default) or file")
 	f.StringVar(&o.sourceHost, "source-host", "", "the POP3 server, `HOST[:PORT]`, instead of looking for it")
 	f.StringVar(&o.sourceTLS, "source-tls", "implicit", "its TLS `MODE`: implicit or starttls")
@@ -83,17 +88,31 @@ func (a *app) init(ctx context.Context, addresses []string, o initOptions) error
 	if err != nil {
 		return err
 	}
+	left := []leftOut{}
+	if o.skipBad {
+		wish.Leave = func(address string, why *fault.Error) {
+			left = append(left, leftOut{address, ferry.NewErrorReport(why)})
+		}
+	}
 	drafts, err := finder.Drafts(ctx, wish)
 	if err != nil {
 		return err
 	}
+	a.name(left)
 	if o.out == "-" {
 		return discover.Write(a.stdout, drafts)
 	}
 	if err := o.write(drafts); err != nil {
 		return err
 	}
-	return a.show(written{o.out, drafts}, fault.OK)
+	return a.show(written{o.out, drafts, left}, fault.OK)
+}
+
+// name tells of what is left out, whatever --quiet says: nothing else shows it.
+func (a *app) name(left []leftOut) {
+	for _, l := range left {
+		fmt.Fprintf(a.stderr, "left out: %s: %s\n", fault.Escape(l.Address), l.Error.Message)
+	}
 }
 
 // check refuses what can't work before anybody is asked.
@@ -170,6 +189,13 @@ func (o initOptions) write(drafts []discover.Draft) error {
 type written struct {
 	out    string
 	drafts []discover.Draft
+	left   []leftOut
+}
+
+// leftOut is an address without an account, and why.
+type leftOut struct {
+	Address string             `json:"address"`
+	Error   *ferry.ErrorReport `json:"error"`
 }
 
 // found is one side in the JSON.
@@ -201,7 +227,8 @@ func (r written) JSON() any {
 		Version  int            `json:"version"`
 		Out      string         `json:"out"`
 		Accounts []foundAccount `json:"accounts"`
-	}{1, r.out, accounts}
+		LeftOut  []leftOut      `json:"left_out"`
+	}{1, r.out, accounts, r.left}
 }
 
 func foundSide(s discover.Side, p discover.Protocol) found {

@@ -25,6 +25,9 @@ type Wish struct {
 	// Ask may be asked for a server that was not found; it gives "" if the person
 	// does not know either. nil: nobody can be asked.
 	Ask func(p Protocol, domain string) (host string, err error)
+	// Leave is told of each address that is left out, and why; nil: then there are no
+	// drafts, unless there are those of all.
+	Leave func(address string, why *fault.Error)
 	// Tell is told what is looked for over the network, which may take its time; nil:
 	// nobody is.
 	Tell func(p Protocol, domain string)
@@ -37,7 +40,7 @@ type Place struct {
 }
 
 // Drafts makes an account for each address. What is missing is in the error, for
-// all of them together.
+// all of them together; where some may be left out, it is one only if none is left.
 func (f Finder) Drafts(ctx context.Context, w Wish) ([]Draft, error) {
 	s := &sketch{Finder: f, wish: w, found: map[string]Findings{}}
 	var drafts []Draft
@@ -52,7 +55,13 @@ func (f Finder) Drafts(ctx context.Context, w Wish) ([]Draft, error) {
 			return nil, err
 		default:
 			wrong = append(wrong, known)
+			if w.Leave != nil {
+				w.Leave(address, known)
+			}
 		}
+	}
+	if len(drafts) > 0 && w.Leave != nil {
+		return drafts, nil
 	}
 	return drafts, together(wrong)
 }
