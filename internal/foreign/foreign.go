@@ -169,6 +169,7 @@ func Read(name, format string, r io.Reader) (*List, error) {
 	if err != nil {
 		return nil, err
 	}
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	if format == "" {
 		format = guess(name, data)
 	}
@@ -176,6 +177,8 @@ func Read(name, format string, r io.Reader) (*List, error) {
 	parse := map[string]func([]byte) error{"csv": list.readCSV, "imapsync": list.readImapsync,
 		"fetchmailrc": list.readFetchmailrc, "getmailrc": list.readGetmailrc, "mpoprc": list.readMpoprc}[format]
 	switch {
+	case format != "csv" && sheet.IsUTF16(data):
+		return nil, &Mistake{Text: "is UTF-16; save it as UTF-8"}
 	case parse == nil:
 		return nil, &Mistake{Text: "it is not clear what it is; say --format " + strings.Join(Formats, ", ")}
 	case format != "csv" && len(data) > maxFile:
@@ -183,7 +186,7 @@ func Read(name, format string, r io.Reader) (*List, error) {
 	case format != "csv" && bytes.IndexByte(data, 0) >= 0:
 		return nil, &Mistake{Text: "holds a NUL: it is no text"}
 	}
-	if err := parse(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))); err != nil {
+	if err := parse(data); err != nil {
 		return nil, err
 	}
 	for _, a := range list.Accounts {

@@ -103,10 +103,15 @@ func checkFile(data []byte) error {
 	switch {
 	case len(data) > MaxFile:
 		return &Mistake{Text: fmt.Sprintf("is larger than %d MB; is it a table of accounts?", MaxFile>>20)}
-	case bytes.HasPrefix(data, []byte("\xff\xfe")), bytes.HasPrefix(data, []byte("\xfe\xff")):
+	case IsUTF16(data):
 		return &Mistake{Text: "is UTF-16; " + remedy}
 	}
 	return nil
+}
+
+// IsUTF16 reports a file that says of itself that it is UTF-16, as Windows writes it.
+func IsUTF16(data []byte) bool {
+	return bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff"))
 }
 
 // checkText refuses cells that would be read as other letters than were meant.
