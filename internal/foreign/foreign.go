@@ -217,14 +217,15 @@ func guess(name string, data []byte) string {
 		}
 	}
 	first := firstLine(data)
+	entry := hasWord([]byte(first), "poll", "skip", "set", "defaults") // what fetchmail separates means nothing
 	switch {
 	case strings.HasSuffix(base, ".csv"):
 		return "csv"
 	case hasLine(data, "[retriever]"):
 		return "getmailrc"
-	case strings.Count(first, ";") >= 5:
+	case !entry && strings.Count(first, ";") >= 5:
 		return "imapsync"
-	case strings.ContainsAny(first, ",;\t"):
+	case !entry && strings.ContainsAny(first, ",;\t"):
 		return "csv"
 	case hasWord(data, "poll", "skip", "server"):
 		return "fetchmailrc"

@@ -369,6 +369,27 @@ func TestNotTakenOver(t *testing.T) {
 	}
 }
 
+// TestGuess: what a file is shows in its name, else in what is in it.
+func TestGuess(t *testing.T) {
+	for name, c := range map[string]struct{ file, in, user string }{
+		"fetchmail's commas":     {"mail.conf", "# mine\npoll pop.a.example, proto pop3, user a, pass \"b\", ssl\n", "a"},
+		"fetchmail's semicolons": {"mail.conf", "poll pop.a.example; proto pop3; user a; pass b; ssl; keep; fetchall\n", "a"},
+		"fetchmail's defaults":   {"mail.conf", "defaults proto pop3, ssl;\npoll pop.a.example user a pass b\n", "a"},
+		"a BOM":                  {"mail.conf", "\xef\xbb\xbfpoll pop.a.example proto pop3 user a pass b\n", "a"},
+		"mpop's defaults":        {"mail.conf", "defaults\ntls on\naccount a\nhost pop.a.example\nuser a\n", "a"},
+		"a table":                {"list", "source.host,source.username\npoll,a\n", "a"},
+	} {
+		list, err := foreign.Read(c.file, "", strings.NewReader(c.in))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(list.Accounts) != 1 || list.Accounts[0].Get("source.username") != c.user {
+			t.Errorf("%s: %+v", name, list.Accounts)
+		}
+	}
+}
+
 // TestMpopsEvalIsNotRun: what it would say is missing, and that is said.
 func TestMpopsEvalIsNotRun(t *testing.T) {
 	ran := filepath.Join(t.TempDir(), "ran")
