@@ -214,16 +214,27 @@ tls_starttls ""
 `, nil},
 		"imapsync": {"list.txt", `# host1;user1;password1;host2;user2;password2
 pop.oldisp.example;alice;s3;imap.example.net;alice@example.net;"new"
+host1;User1;passwd1;host2;user2;passwd2;
 pop.oldisp.example;bob;b b;imap.example.net;bob@example.net;true;--automap;
+pop.oldisp.example;carol;c;imap.example.net;carol@example.net;c;--port2 1143 --tls2;
+pop.oldisp.example;dave;d;imap.example.net;dave@example.net;d; --ssl2 --port2=1993
 `, `  # imapsync reads this mailbox over IMAP, popferry over POP3: check that this host has it
   - name: alice
     source: {host: pop.oldisp.example, username: alice, password: s3}
     destination: {host: imap.example.net, username: alice@example.net, password: "\"new\""}
   # imapsync reads this mailbox over IMAP, popferry over POP3: check that this host has it
-  # options of imapsync at the end of the line are not taken over
+  # options of imapsync at the end of the line are not taken over, but for --port2, --ssl2 and --tls2
   - name: bob
     source: {host: pop.oldisp.example, username: bob, password: "b b"}
     destination: {host: imap.example.net, username: bob@example.net, password: "true"}
+  # imapsync reads this mailbox over IMAP, popferry over POP3: check that this host has it
+  - name: carol
+    source: {host: pop.oldisp.example, username: carol, password: c}
+    destination: {host: imap.example.net, port: 1143, tls: starttls, username: carol@example.net, password: c}
+  # imapsync reads this mailbox over IMAP, popferry over POP3: check that this host has it
+  - name: dave
+    source: {host: pop.oldisp.example, username: dave, password: d}
+    destination: {host: imap.example.net, port: 1993, tls: implicit, username: dave@example.net, password: d}
 `, nil},
 		"Microsoft": {"users.csv", "EmailAddress,UserName,Password\r\nalice@example.net,alice,\"s,3\"\r\n", `  - name: alice@example.net
     source: {host: pop.alice.example, username: alice, password: "s,3"}

@@ -3,6 +3,7 @@ package foreign
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/popferry/popferry/internal/sheet"
@@ -81,6 +82,9 @@ func (l *List) readImapsync(data []byte) error {
 			continue
 		}
 		fields := strings.Split(line, ";")
+		if isImapsyncHeader(fields) {
+			continue
+		}
 		if len(fields) < 6 {
 			l.bad(number, "needs six values with semicolons between them: host1;user1;password1;host2;user2;password2")
 			continue
@@ -91,12 +95,40 @@ func (l *List) readImapsync(data []byte) error {
 			a.set("source."+key, fields[i])
 			a.set("destination."+key, fields[i+3])
 		}
-		if more := strings.TrimSpace(strings.Join(fields[6:], " ")); more != "" {
-			a.note("options of imapsync at the end of the line are not taken over")
-		}
+		a.imapsyncOptions(strings.Fields(strings.Join(fields[6:], " ")))
 		l.Accounts = append(l.Accounts, a)
 	}
 	return nil
+}
+
+// isImapsyncHeader reports the line that names what is in the others.
+func isImapsyncHeader(fields []string) bool {
+	names := []string{"host1", "user1", "", "host2", "user2"} // passwords have several names
+	return len(fields) > len(names) && slices.EqualFunc(fields[:len(names)], names, func(field, name string) bool {
+		return name == "" || strings.EqualFold(strings.TrimSpace(field), name)
+	})
+}
+
+// imapsyncOptions takes over what options say of the destination. What they say of the
+// source is about its IMAP server.
+func (a *Account) imapsyncOptions(words []string) {
+	for len(words) > 0 {
+		name, value, given := strings.Cut(strings.TrimLeft(words[0], "-"), "=")
+		words = words[1:]
+		switch {
+		case name == "ssl2":
+			a.set("destination.tls", "implicit")
+		case name == "tls2":
+			a.set("destination.tls", "starttls")
+		case name == "port2" && given:
+			a.set("destination.port", value)
+		case name == "port2" && len(words) > 0:
+			a.set("destination.port", words[0])
+			words = words[1:]
+		default:
+			a.note("options of imapsync at the end of the line are not taken over, but for --port2, --ssl2 and --tls2")
+		}
+	}
 }
 
 // asMistake gives an error of a parser its line.
