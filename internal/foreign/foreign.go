@@ -91,6 +91,23 @@ func (a *Account) unset(key string) {
 	a.Values = slices.DeleteFunc(a.Values, func(v Value) bool { return v.Key == key })
 }
 
+// trim takes blanks off that cells of spreadsheets have around a name, unseen: also those
+// that are no ASCII. In a password they may be meant.
+func (a *Account) trim() {
+	for _, key := range trimmed {
+		text := a.Get(key)
+		name := strings.TrimSpace(text)
+		if name == text {
+			continue
+		}
+		a.note("blanks around %s are left out", key)
+		a.unset(key)
+		a.set(key, name)
+	}
+}
+
+var trimmed = []string{"name", "source.host", "source.username", "destination.host", "destination.username"}
+
 // Notes that are due of several programs.
 const (
 	notTaken      = "%s is not taken over"
@@ -191,6 +208,7 @@ func Read(name, format string, r io.Reader) (*List, error) {
 	}
 	for _, a := range list.Accounts {
 		a.File = name
+		a.trim()
 	}
 	list.refuseOtherLetters()
 	if len(list.Accounts)+len(list.Bad) == 0 {

@@ -380,6 +380,27 @@ func TestNotTakenOver(t *testing.T) {
 	}
 }
 
+// TestBlanksAroundNames: nobody sees them, and no server knows the name with them.
+func TestBlanksAroundNames(t *testing.T) {
+	list, accounts := convert(t, "users.csv", "EmailAddress,UserName,Password,source.host\na@example.net,old-a\u00a0,\" p \",pop.example\n"+
+		"b@gmx.de ,\tb@gmx.de,p, \n")
+	for i, want := range []string{"a@example.net old-a  p ", "b@gmx.de b@gmx.de p"} {
+		a := list.Accounts[i]
+		if got := a.Get("name") + " " + a.Get("source.username") + " " + a.Get("source.password"); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := list.Accounts[1].Get("source.host"); got != "pop.gmx.net" {
+		t.Errorf("nothing but a blank is no host: %q", got)
+	}
+	for text, times := range map[string]int{"# blanks around source.username are left out": 2, "# blanks around name are left out": 1,
+		"# blanks around destination.username are left out": 1} {
+		if strings.Count(accounts, text) != times {
+			t.Errorf("%s: not %d times in\n%s", text, times, accounts)
+		}
+	}
+}
+
 // TestGuess: what a file is shows in its name, else in what is in it.
 func TestGuess(t *testing.T) {
 	for name, c := range map[string]struct{ file, in, user string }{
