@@ -16,8 +16,9 @@ func (f fields) network(e *Endpoint) {
 		e.ProxyPassword = f.password("proxy_password", e.Proxy.Username)
 		return
 	}
+	unread := e.Proxy == nil && f.find("proxy") != nil // and so is the user name
 	// One in defaults may be for the proxy of others.
-	if node := f.layers[0].values["proxy_password"]; node != nil && !f.d.draft && !f.guessed("proxy") {
+	if node := f.layers[0].values["proxy_password"]; node != nil && !f.d.draft && !f.guessed("proxy") && !unread {
 		f.problem(node, "proxy_password", "has no effect without a user name in proxy: socks5://user@host:port")
 	}
 }
