@@ -45,6 +45,9 @@ type Proxy struct {
 func ParseProxy(text string) (*Proxy, error) {
 	u, err := url.Parse(text)
 	switch {
+	case err != nil && wrongUser(text):
+		return nil, errors.New("must have other characters than plain letters and digits in the user name percent-encoded, " +
+			"as in socks5://j%C3%BCrgen@proxy.example.org:1080")
 	case err != nil || u.Scheme != SOCKS5 && u.Scheme != HTTPConnect:
 		return nil, errors.New(`must be "socks5://host:port" or "http://host:port"`)
 	case u.Hostname() == "" || u.Port() == "":
@@ -56,6 +59,14 @@ func ParseProxy(text string) (*Proxy, error) {
 		return nil, errors.New("must not have the password in it; use proxy_password")
 	}
 	return &Proxy{Kind: u.Scheme, Address: u.Host, Username: u.User.Username()}, nil
+}
+
+// wrongUser reports an address that could be read without its user name: of that, URLs
+// take ASCII only, and not all of it (RFC 3986 §3.2.1).
+func wrongUser(text string) bool {
+	scheme, rest, _ := strings.Cut(text, "://")
+	_, err := url.Parse(scheme + "://" + rest[strings.LastIndexByte(rest, '@')+1:])
+	return err == nil
 }
 
 // String names the proxy for messages.

@@ -258,6 +258,7 @@ func TestParseProxy(t *testing.T) {
 		"socks5://127.0.0.1:1080":             "socks5 127.0.0.1:1080 ",
 		"socks5://alice@proxy.example.org:80": "socks5 proxy.example.org:80 alice",
 		"http://[2001:db8::1]:3128/":          "http [2001:db8::1]:3128 ",
+		"socks5://j%C3%BCrgen@a.example:80":   "socks5 a.example:80 jürgen",
 	} {
 		p, err := wire.ParseProxy(text)
 		if err != nil || p.Kind+" "+p.Address+" "+p.Username != want {
@@ -271,6 +272,19 @@ func TestParseProxy(t *testing.T) {
 		if p, err := wire.ParseProxy(text); err == nil || strings.Contains(err.Error(), "hidden-pw") {
 			t.Errorf("%s: %+v, %v", text, p, err)
 		}
+	}
+}
+
+// TestParseProxyEncoding: what a user name needs is said where it lacks that.
+func TestParseProxyEncoding(t *testing.T) {
+	for _, text := range []string{"socks5://jürgen@proxy.example.org:1080", "http://a b@proxy.example.org:1080", "http://a%@proxy.example.org:1"} {
+		_, err := wire.ParseProxy(text)
+		if err == nil || !strings.Contains(err.Error(), "percent-encoded, as in socks5://j%C3%BCrgen@") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	if _, err := wire.ParseProxy("socks5://alice@a.example:x"); err == nil || strings.Contains(err.Error(), "user name") {
+		t.Error(err)
 	}
 }
 
