@@ -239,7 +239,8 @@ func (p Password) readChecked(path, remedy string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return p.check(chomp(text))
+	// Editors on Windows begin a file with a byte order mark, which nobody sees.
+	return p.check(chomp(strings.TrimPrefix(text, "\ufeff")))
 }
 
 func (p Password) readFile(path string) (string, error) {
@@ -264,7 +265,7 @@ func (p Password) readFile(path string) (string, error) {
 		!errors.Is(err, os.ErrNoDeadline) {
 		return "", fmt.Errorf("%s cannot be read: %s; the user who runs popferry must be able to", p, reason(err))
 	}
-	data, err := io.ReadAll(io.LimitReader(file, maxSecret+3)) // CR LF, and one too many
+	data, err := io.ReadAll(io.LimitReader(file, maxSecret+6)) // byte order mark, CR LF, and one too many
 	if err != nil {
 		return "", fmt.Errorf("%s cannot be read: %s; the user who runs popferry must be able to", p, reason(err))
 	}

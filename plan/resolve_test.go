@@ -31,6 +31,7 @@ func TestResolve(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "plain"), "  blanks kept \n", 0o600)
 	write(t, filepath.Join(dir, "windows"), "word\r\n", 0o400)
+	write(t, filepath.Join(dir, "notepad"), "\ufeffword\r\n", 0o600)
 	write(t, filepath.Join(dir, "none"), "no newline", 0o600)
 	write(t, filepath.Join(dir, "long"), strings.Repeat("x", 64<<10)+"\n", 0o600)
 	write(t, filepath.Join(dir, "say"), "#!/bin/sh\necho \"said $1\"\n", 0o700)
@@ -39,6 +40,7 @@ func TestResolve(t *testing.T) {
 		"{env: POPFERRY_TEST}": `p"a's\s #:é`,
 		"{file: plain}":        "  blanks kept ",
 		"{file: windows}":      "word",
+		"{file: notepad}":      "word",
 		"{file: none}":         "no newline",
 		"{file: long}":         strings.Repeat("x", 64<<10),
 		"{file: " + filepath.Join(dir, "none") + "}":  "no newline",
@@ -64,6 +66,7 @@ func TestResolveMistakes(t *testing.T) {
 	write(t, filepath.Join(dir, "lines"), "correct\nhorse1\n", 0o600)
 	write(t, filepath.Join(dir, "two-ends"), "correct-horse1\n\n", 0o600)
 	write(t, filepath.Join(dir, "nul"), "correct-horse1\x00", 0o600)
+	write(t, filepath.Join(dir, "cut"), "\ufeff"+strings.Repeat("x", 64<<10+1), 0o600)
 	write(t, filepath.Join(dir, "huge"), strings.Repeat("x", 1<<20), 0o600)
 	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
 		t.Fatal(err)
@@ -82,6 +85,7 @@ func TestResolveMistakes(t *testing.T) {
 		"{file: .}":               file + " cannot be read: is a directory",
 		"{file: empty}":           file + "/empty gives an empty password",
 		"{file: lines}":           file + "/lines gives more than one line",
+		"{file: cut}":             file + "/cut gives more than 65536 bytes",
 		"{file: two-ends}":        file + "/two-ends gives more than one line",
 		"{file: nul}":             file + "/nul gives more than one line",
 		"{file: huge}":            file + "/huge gives more than 65536 bytes",
