@@ -2,6 +2,7 @@ package oauth_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/zalando/go-keyring"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/oauthd"
@@ -61,6 +64,29 @@ func checkPrivate(t *testing.T, dir string) {
 		if err != nil || info.Mode().Perm() != 0o600 || strings.Contains(entry.Name(), "alice") {
 			t.Errorf("%s: %v, %v", entry.Name(), info.Mode(), err)
 		}
+	}
+}
+
+// TestNobodySignsInForNothing: what could not be kept is said before.
+func TestNobodySignsInForNothing(t *testing.T) {
+	keyring.MockInitWithError(errors.New("no bus"))
+	t.Cleanup(keyring.MockInit)
+	for where, c := range map[string]struct {
+		code fault.Code
+		says string
+	}{"keyring": {fault.Config, "store: file"}, "file": {fault.Credentials, "chmod 700"}} {
+		b := newBench(t, oauthd.Options{})
+		if err := os.Mkdir(b.dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if where == "file" {
+			if err := os.Chmod(b.dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e := endpoint(plan.DeviceFlow, func(o *plan.OAuth) { o.Store = where })
+		err := b.keeper.Login(soon(t), "alice", e, func(oauth.Prompt) { t.Error(where + ": somebody has to sign in") })
+		refused(t, err, c.code, c.says)
 	}
 }
 

@@ -27,6 +27,9 @@ func (k *Keeper) Login(ctx context.Context, account string, e plan.Endpoint, sho
 		return err
 	}
 	defer done()
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
 	r, now := s.request(account), k.options.Now()
 	var g grant
 	switch s.oauth.Flow {
@@ -44,6 +47,23 @@ func (k *Keeper) Login(ctx context.Context, account string, e plan.Endpoint, sho
 		s.keep(g, now)
 	}
 	return err
+}
+
+// ready finds out before anybody signs in whether that could be kept. What is wrong with
+// the token that is there is no obstacle: a login replaces it.
+func (s *source) ready(ctx context.Context) error {
+	if !s.oauth.Flow.Interactive() {
+		return nil
+	}
+	unlock, err := s.store.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if _, err := s.store.load(); fault.CodeOf(err) == fault.Config {
+		return err
+	}
+	return nil
 }
 
 // Holds reports whether this process has a token for an endpoint already: accounts may
