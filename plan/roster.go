@@ -103,7 +103,7 @@ func (r *roster) mistake(err error) {
 
 // prepare finds out what the columns mean.
 func (r *roster) prepare() bool {
-	if r.template == nil && r.sheet.Index("EmailAddress") >= 0 && r.sheet.Index("UserName") >= 0 {
+	if r.template == nil && r.isMicrosofts() {
 		r.template = r.microsoft()
 	}
 	if r.template != nil {
@@ -119,7 +119,16 @@ func (r *roster) prepare() bool {
 	return right
 }
 
-// microsoft is the template of a migration list of Microsoft's.
+// isMicrosofts reports a migration list of Microsoft's. Where it has no Password, one more
+// column than it may have could be that, mistyped.
+func (r *roster) isMicrosofts() bool {
+	has := func(column string) bool { return r.sheet.Index(column) >= 0 }
+	columns := len(r.sheet.Header)
+	return has("EmailAddress") && has("UserName") &&
+		(has("Password") || columns == 2 || columns == 3 && has("UserRoot"))
+}
+
+// microsoft is the template of such a list.
 func (r *roster) microsoft() *yaml.Node {
 	password := microsoftPassword
 	if r.sheet.Index("Password") < 0 {

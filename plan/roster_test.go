@@ -122,6 +122,8 @@ func TestRosterMistakes(t *testing.T) {
 		"columns": {rosterDefaults, "name,sorce.username,source,source.hots,tr0ub4dor&3\na,b,c,d,e\n", []string{
 			"users.csv:1:6: unknown column; the first line must name", "calls them; did you mean source?", "users.csv:1:21: source is not one value: write source.username",
 			"users.csv:1:28: source has no such key; it takes host,", "did you mean host?", "users.csv:1:40: unknown column; the first"}},
+		"Microsoft's, mistyped": {rosterDefaults, "EmailAddress,UserName,Passwort\na@example.net,a,x\n", []string{
+			"users.csv:1:1: unknown column", "users.csv:1:14: unknown column", "users.csv:1:23: unknown column"}},
 		"two forms": {rosterDefaults, "source.username,destination.username,source.password,source.password.env\na,a,x,Y\n", []string{
 			"users.csv:2:7: another column gives this row the same key in another form"}},
 		"no rows":         {rosterDefaults, header, []string{"accounts.yaml:5:16: accounts_from: the file has no account"}},
