@@ -1,6 +1,7 @@
 package foreign
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -61,12 +62,14 @@ func (a *Account) findServers(defaults *Account) *fault.Error {
 // not whom the mail goes to.
 func (a *Account) address(defaults *Account) string {
 	user, other := a.Get("source.username"), a.Get("destination.username")
+	to := cmp.Or(a.Get("destination.host"), defaults.Get("destination.host"))
 	found, err := discover.Finder{}.Find(context.Background(), other)
+	if strings.Contains(user, "@") || to == "" || err != nil {
+		return user
+	}
 	server, known := found.Server(discover.POP3)
-	to := a.Get("destination.host") + defaults.Get("destination.host")
 	target, _ := provider.ByHost(to)
-	if strings.Contains(user, "@") || err != nil || !known || server.User(other) != user ||
-		to == "" || target.ID == found.Provider.ID {
+	if !known || server.User(other) != user || target.ID == found.Provider.ID {
 		return user
 	}
 	return other
