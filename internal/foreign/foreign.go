@@ -4,7 +4,8 @@
 // [Read] takes one file: a CSV table, a fetchmailrc, getmailrc or mpoprc, or an
 // imapsync list. Whatever it is, an account becomes values by key, the keys being those
 // of accounts.yaml written in one ("source.host"). [ReadSeen] takes the UIDLs that
-// fetchmail, getmail and mpop keep. [List.Write] makes the new file.
+// fetchmail, getmail and mpop keep. [List.Complete] adds the servers that are known of
+// large providers, [List.Settle] names and defaults, and [List.Write] makes the new file.
 //
 // What can't be taken over is never dropped in silence: it is a comment at its account,
 // or a mistake with the line that it is in. Nothing is ever taken to mean that mail may
