@@ -119,7 +119,9 @@ func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
 const longPause = 7 * 24 * time.Hour
 
 // isSame reports whether the copy of a record is known to be the same octets.
-func isSame(r journal.Record) bool { return provable(r) && !strings.Contains(r.Origin, withNUL) }
+func isSame(r journal.Record) bool {
+	return provable(r) && !strings.Contains(r.Origin, withNUL) && !strings.Contains(r.Origin, butLines)
+}
 
 // mayList reports whether the message of a record is listed, as far as its name tells,
 // and may be dealt with in this run.

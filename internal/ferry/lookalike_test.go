@@ -210,3 +210,23 @@ func TestVerifyTellsOfHeaders(t *testing.T) {
 		t.Errorf("%+v", v.Totals)
 	}
 }
+
+// TestEmptyLineAdded (mailutils): once a session has ended, the server's copy of a mail that is
+// nothing but a header has an empty line more. It is no other mail for that, and stays.
+func TestEmptyLineAdded(t *testing.T) {
+	header := "Message-ID: <only@example.org>\r\nSubject: nothing but a header\r\n"
+	p := newPair(t, popd.Options{UIDL: func(int, []byte) string { return "one" }}, imapd.Options{}, []byte(header))
+	p.run(0, 1)
+	p.account().Keep = plan.Keep{Delete: true}
+	p.pop.Expunge(1)
+	p.pop.Deliver([]byte(header + "Status: RO\r\n\r\n\r\n"))
+	p.o.ConfirmDelete = true
+	p.run(0, 0)
+	p.run(0, 0)
+	p.kept(1)
+	p.pop.Expunge(1)
+	other := []byte(header + "\r\nwith a text\r\n")
+	p.pop.Deliver(other)
+	p.run(0, 1)
+	p.arrived([]byte(header), other)
+}

@@ -212,7 +212,7 @@ func (m *matcher) testify(ctx context.Context, q journal.Query, sums map[string]
 		}
 		keys := byHeader[r.Sum.Header]
 		for i, key := range keys {
-			if _, same := sums[key].Same(r.Sum); same && m.t.mayWitness(r, key) {
+			if sameOrEmpty(r, key, sums[key]) && m.t.mayWitness(r, key) {
 				found[key], m.spent[r.Key] = r, true
 				byHeader[r.Sum.Header] = slices.Delete(keys, i, i+1)
 				break
@@ -220,6 +220,14 @@ func (m *matcher) testify(ctx context.Context, q journal.Query, sums map[string]
 		}
 		return nil
 	})
+}
+
+// sameOrEmpty reports whether a message is that of a record. mailutils adds an empty line to
+// one that is nothing but a header: then its lasting name tells that it is the same.
+func sameOrEmpty(r journal.Record, key string, s message.Summary) bool {
+	_, same := s.Same(r.Sum)
+	return same || r.Key == key && named(key) && s.Header == r.Sum.Header && !s.Header.IsZero() &&
+		s.NoText() && r.Sum.NoText()
 }
 
 // mayWitness reports whether a record can be about the message with a key. One of
@@ -342,6 +350,9 @@ func onlyByHeader(r journal.Record) bool { return strings.HasSuffix(r.Origin, by
 // withNUL marks the origin of mail that has a NUL. IMAP can't carry one (RFC 3501 §9), and
 // servers store something else for it: whether a copy has it, nobody can read back.
 const withNUL = " with a NUL"
+
+// butLines marks the origin of mail without a text whose empty lines are not those of the copy.
+const butLines = " but for empty lines"
 
 func markNUL(origin string, s message.Summary) string {
 	if s.HasNUL && !strings.Contains(origin, withNUL) {

@@ -18,6 +18,18 @@ type foundAs struct {
 	sum    message.Summary
 }
 
+// origin is that of the record, once the content of the message was compared with it.
+func (f foundAs) origin() string {
+	if f.sum.Content.IsZero() {
+		return f.record.Origin
+	}
+	origin := strings.TrimSuffix(strings.TrimSuffix(f.record.Origin, byHeader), butLines)
+	if _, same := f.sum.Same(f.record.Sum); !same && !f.record.Sum.Content.IsZero() {
+		return origin + butLines
+	}
+	return origin
+}
+
 // recordFound makes the journal know found messages under their present names.
 func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 	if len(found) == 0 {
@@ -31,9 +43,7 @@ func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 		if r.State == journal.Gone || r.State == journal.DeleteSent {
 			r.State = journal.Delivered // it is back, or the deletion never was
 		}
-		if onlyByHeader(r) && !f.sum.Content.IsZero() {
-			r.Origin = strings.TrimSuffix(r.Origin, byHeader) // its content was compared
-		}
+		r.Origin = f.origin()
 		r.Origin = markNUL(r.Origin, f.sum)
 		if err := t.name(ctx, f.listed, &r, f.sum); err != nil {
 			return err

@@ -65,7 +65,10 @@ const takingBack = "being taken back"
 // undoable reports a record of mail that popferry appended. The rest was there before
 // popferry came.
 func undoable(r journal.Record) bool {
-	origin := strings.TrimSuffix(strings.TrimSuffix(r.Origin, byHeader), withNUL)
+	origin := r.Origin
+	for _, mark := range []string{byHeader, withNUL, butLines} {
+		origin = strings.ReplaceAll(origin, mark, "")
+	}
 	return (r.State == journal.Delivered || r.Reason == takingBack) &&
 		(origin == originAppended || origin == originWrapped)
 }

@@ -3,6 +3,7 @@ package message
 import (
 	"crypto/sha256"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -59,6 +60,12 @@ func (s Summary) Same(o Summary) (how string, ok bool) {
 	}
 	return "", false
 }
+
+// NoText reports a message that has nothing but empty lines, few at most, after its header.
+func (s Summary) NoText() bool { return slices.Contains(noText[:], s.Body) }
+
+// noText are the digests of bodies without text.
+var noText = [...]Digest{sha256.Sum256(nil), sha256.Sum256([]byte("\r\n")), sha256.Sum256([]byte("\r\n\r\n"))}
 
 // Summarize reads a message to its end and keeps nothing of it. An error is
 // that of r, unchanged.
