@@ -65,6 +65,13 @@ func (t *trip) openDestination(ctx context.Context) (err error) {
 
 func (t *trip) openLedger(ctx context.Context) (err error) {
 	scope := scopeOf(t.account)
+	notes, err := t.engine.Journal.Renew(ctx)
+	if err != nil {
+		return err
+	}
+	for _, text := range notes {
+		t.note("%s", text)
+	}
 	if t.ledger, err = t.engine.Journal.Ledger(ctx, scope); err != nil {
 		return err
 	}

@@ -20,6 +20,12 @@
 // journal's life as a writer: a disk that failed once proves nothing about what
 // it says next, so every later write is refused with the first error.
 //
+// Who keeps a journal open for years calls [Journal.Renew] before each pass: it
+// does what the next Open would, under the lock that it has. Ledgers and indexes
+// that were handed out before stay refused, now for reading too, as their holders
+// may believe what the disk did not keep; passes that are under way end, and those
+// to come ask for new ones.
+//
 // A cancelled context stops a call before it writes; what has begun to be
 // written is finished. Long reads look at the context between pages.
 //

@@ -30,7 +30,7 @@ func fillLimits() (limits []uint64) {
 func helpFill(args []string) error {
 	for _, limit := range fillLimits() {
 		dir := filepath.Join(args[0], fmt.Sprint(limit))
-		if err := fill(dir, limit, args[1] == "create"); err != nil {
+		if err := fill(dir, limit, args[1]); err != nil {
 			return fmt.Errorf("%d octets: %w", limit, err)
 		}
 	}
@@ -39,9 +39,9 @@ func helpFill(args []string) error {
 
 // fill has the system refuse to let any file grow over a limit, which is a full
 // disk to SQLite, either from the beginning or once the journal is open.
-func fill(dir string, limit uint64, create bool) error {
+func fill(dir string, limit uint64, when string) error {
 	defer limitFiles(noLimit)
-	if create {
+	if when == "create" {
 		if err := limitFiles(limit); err != nil {
 			return err
 		}
@@ -68,7 +68,43 @@ func fill(dir string, limit uint64, create bool) error {
 		return nil
 	}
 	fmt.Println(dir, n-1, describe(err))
-	return isStopped(l, (n-1)*10)
+	if err := isStopped(l, (n-1)*10); err != nil || when != "renew" {
+		return err
+	}
+	return isRenewed(j, l, (n-1)*10)
+}
+
+// isRenewed makes sure that a journal after an error of the disk takes more once there is
+// space and it is told to, but not from who used it before. What was durable is there, and
+// of the last write all or nothing.
+func isRenewed(j journal.Journal, before journal.Ledger, durable int) error {
+	if err := limitFiles(32); err != nil {
+		return err
+	}
+	if _, err := j.Renew(context.Background()); fault.CodeOf(err) != fault.State {
+		return fmt.Errorf("%w: renewed on a full disk: %v", errWrong, err)
+	}
+	if err := limitFiles(noLimit); err != nil {
+		return err
+	}
+	if _, err := j.Renew(context.Background()); err != nil {
+		return err
+	}
+	if err := before.SetFact(context.Background(), "baseline", "x"); fault.CodeOf(err) != fault.State {
+		return fmt.Errorf("%w: an old ledger wrote: %v", errWrong, err)
+	}
+	if _, err := all(before); fault.CodeOf(err) != fault.State {
+		return fmt.Errorf("%w: an old ledger read: %v", errWrong, err)
+	}
+	l, err := j.Ledger(context.Background(), someScope)
+	if err != nil {
+		return err
+	}
+	rs, err := all(l)
+	if err != nil || len(rs) != durable && len(rs) != durable+10 {
+		return fmt.Errorf("%w: %d records, %d were durable (%v)", errWrong, len(rs), durable, err)
+	}
+	return l.Put(context.Background(), series(delivered, durable, durable+10))
 }
 
 // isStopped makes sure that a ledger after an error of the disk shows what was
@@ -101,9 +137,10 @@ func limitFiles(octets uint64) error {
 
 // TestFullDisk fills the disk at many points of a journal's life. What was
 // acknowledged is there afterwards, the rest is there whole or not at all, and
-// the journal works again once there is space.
+// the journal works again once there is space: opened by another process, or renewed by
+// the one that filled the disk.
 func TestFullDisk(t *testing.T) {
-	for _, when := range []string{"create", "write"} {
+	for _, when := range []string{"create", "write", "renew"} {
 		t.Run(when, func(t *testing.T) {
 			failed := 0
 			out := help(t, "fill", t.TempDir(), when)

@@ -11,7 +11,7 @@ import (
 
 // index implements Index.
 type index struct {
-	*store
+	access
 	key FolderKey
 	// validity is the UIDVALIDITY that the caller knows of; 0: not asked yet.
 	validity atomic.Uint32
@@ -23,7 +23,7 @@ func (s *store) Index(ctx context.Context, k FolderKey) (Index, error) {
 		return nil, err
 	}
 	defer s.leave()
-	return &index{store: s, key: k}, nil
+	return &index{access: access{s, s.era}, key: k}, nil
 }
 
 // folder is a row of the table with that name; id 0 means that there is none.

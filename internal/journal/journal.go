@@ -216,6 +216,12 @@ type Journal interface {
 	// the journal.
 	EachPass(ctx context.Context, since time.Time, fn func(Pass) error) error
 
+	// Renew is for who keeps a journal open for years, before each pass. After an error of
+	// the disk it opens the database anew, as Open does, under the lock that it has; what
+	// was handed out before stays refused. It returns what a person should be told of what
+	// it found. The code is [fault.State] if the disk still fails.
+	Renew(ctx context.Context) (notes []string, err error)
+
 	// Rebuilt tells that a damaged journal was found and that this one is new:
 	// what was delivered before is not known here.
 	Rebuilt() bool

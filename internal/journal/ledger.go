@@ -10,7 +10,7 @@ import (
 
 // ledger implements Ledger.
 type ledger struct {
-	*store
+	access
 	scope Scope
 }
 
@@ -20,7 +20,7 @@ func (s *store) Ledger(ctx context.Context, scope Scope) (Ledger, error) {
 		return nil, err
 	}
 	defer s.leave()
-	return &ledger{s, scope}, nil
+	return &ledger{access{s, s.era}, scope}, nil
 }
 
 // find returns the scope's id, or 0 while nothing is stored for it.

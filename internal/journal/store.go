@@ -17,16 +17,15 @@ type store struct {
 	db  *sql.DB
 	// gate holds the right to use what is below. It is a channel so that
 	// waiting for it ends with the context.
-	gate  chan struct{}
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
-	// broken is the first failure of a write, for ever.
-	broken error
+	gate   chan struct{}
+	conn   *sql.Conn
+	stmts  map[string]*sql.Stmt
+	era    *era
 	closed bool
 	// seed is the instance id, the key of the hashes.
 	seed []byte
 
-	lock    *lock // nil for a reader
+	lock    *lock       // nil for a reader
 	rebuilt bool
 	notes   []string
 }
@@ -40,7 +39,27 @@ func newStore(ctx context.Context, dir string, db *sql.DB) (*store, error) {
 		dir: dir, db: db, conn: conn,
 		gate:  make(chan struct{}, 1),
 		stmts: make(map[string]*sql.Stmt),
+		era:   &era{},
 	}, nil
+}
+
+// era is the time from one opening of the database to the next, and the right to use it of
+// all that was handed out then.
+type era struct {
+	// broken is the first failure of a write, for ever.
+	broken error
+}
+
+// refusal is the answer to who comes after that failure.
+func (e *era) refusal() error {
+	return fault.New(fault.State, "no more writes after: %w", e.broken).
+		WithHint("%s", fault.HintOf(e.broken))
+}
+
+// access is a store as it was in an era, to those who hold on to what they know of it.
+type access struct {
+	*store
+	since *era
 }
 
 // enter takes the gate, unless the context is done or the journal closed.
@@ -70,6 +89,22 @@ func (s *store) read(ctx context.Context, fn func(query) error) error {
 		return err
 	}
 	defer s.leave()
+	return s.readNow(ctx, fn)
+}
+
+// read is that of the store, in the era of the access only.
+func (a access) read(ctx context.Context, fn func(query) error) error {
+	if err := a.enter(ctx); err != nil {
+		return err
+	}
+	defer a.leave()
+	if a.since != a.era {
+		return a.since.refusal()
+	}
+	return a.readNow(ctx, fn)
+}
+
+func (s *store) readNow(ctx context.Context, fn func(query) error) error {
 	err := fn(query{s, context.WithoutCancel(ctx)})
 	if s.lock != nil && isDamage(err) {
 		// The mark of an unclean end stays, so that the next Open looks at all of
@@ -86,12 +121,27 @@ func (s *store) write(ctx context.Context, fn func(query) error) error {
 		return err
 	}
 	defer s.leave()
-	switch {
-	case s.lock == nil:
+	return s.writeNow(ctx, fn)
+}
+
+// write is that of the store, in the era of the access only.
+func (a access) write(ctx context.Context, fn func(query) error) error {
+	if err := a.enter(ctx); err != nil {
+		return err
+	}
+	defer a.leave()
+	if a.since != a.era {
+		return a.since.refusal()
+	}
+	return a.writeNow(ctx, fn)
+}
+
+func (s *store) writeNow(ctx context.Context, fn func(query) error) error {
+	if s.lock == nil {
 		return fault.New(fault.Internal, "the journal in %s is open for reading only", s.dir)
-	case s.broken != nil:
-		return fault.New(fault.State, "no more writes after: %w", s.broken).
-			WithHint("%s", fault.HintOf(s.broken))
+	}
+	if s.era.broken != nil {
+		return s.era.refusal()
 	}
 	q := query{s, context.WithoutCancel(ctx)}
 	if err := q.exec("BEGIN IMMEDIATE"); isBusy(err) {
@@ -122,8 +172,8 @@ func (s *store) finish(q query, err error) error {
 }
 
 func (s *store) breakWith(err error) error {
-	s.broken = s.classify("write", err)
-	return s.broken
+	s.era.broken = s.classify("write", err)
+	return s.era.broken
 }
 
 // Close implements Journal.
@@ -138,7 +188,7 @@ func (s *store) Close() error {
 	if s.lock != nil {
 		// The mark of an unclean end stays when anything went wrong, so that
 		// the next Open looks at the whole database.
-		err = errors.Join(err, s.lock.release(err == nil && s.broken == nil))
+		err = errors.Join(err, s.lock.release(err == nil && s.era.broken == nil))
 	}
 	if err != nil {
 		return stateError(s.dir, "close", err)
@@ -151,7 +201,7 @@ func (s *store) closeDatabase() error {
 	for _, stmt := range s.stmts {
 		errs = append(errs, stmt.Close())
 	}
-	if s.lock != nil && s.broken == nil {
+	if s.lock != nil && s.era.broken == nil {
 		// Emptying the log lets a reader open a journal that it can't write
 		// beside. Another reader may be in the way, which does no harm.
 		_, err := s.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
@@ -168,10 +218,18 @@ func (s *store) abandon() {
 }
 
 // Rebuilt implements Journal.
-func (s *store) Rebuilt() bool { return s.rebuilt }
+func (s *store) Rebuilt() bool {
+	s.gate <- struct{}{}
+	defer s.leave()
+	return s.rebuilt
+}
 
 // Notes implements Journal.
-func (s *store) Notes() []string { return append([]string(nil), s.notes...) }
+func (s *store) Notes() []string {
+	s.gate <- struct{}{}
+	defer s.leave()
+	return append([]string(nil), s.notes...)
+}
 
 // query is the right to use the database until read or write return.
 type query struct {

@@ -143,6 +143,11 @@ func (m *memory) EachPass(ctx context.Context, since time.Time, fn func(journal.
 	return nil
 }
 
+// Renew implements journal.Journal.
+func (m *memory) Renew(ctx context.Context) ([]string, error) {
+	return nil, m.locked(ctx, func() error { return nil })
+}
+
 // Rebuilt implements journal.Journal.
 func (*memory) Rebuilt() bool { return false }
 

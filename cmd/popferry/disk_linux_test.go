@@ -1,0 +1,41 @@
+package main
+
+import (
+	"os/exec"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// limitFiles has a process find the disk full as soon as it writes a file that is larger.
+func limitFiles(t *testing.T, cmd *exec.Cmd, octets uint64) {
+	t.Helper()
+	limit := unix.Rlimit{Cur: octets, Max: unix.RLIM_INFINITY}
+	if err := unix.Prlimit(cmd.Process.Pid, unix.RLIMIT_FSIZE, &limit, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestBridgeAfterAFullDisk goes on by itself once there is space, and tells that there was none.
+func TestBridgeAfterAFullDisk(t *testing.T) {
+	s := newStation(t, "alice", "bob")
+	s.deliver("alice", ordinary(3, 1)...)
+	bridge := s.bridge()
+	s.until("the first mail arrives", s.arrived("alice"))
+	limitFiles(t, bridge, 50_000)
+	s.deliver("alice", ordinary(5, 2)...)
+	s.until("the disk is full", s.logged("result=state"))
+	s.deliver("bob", ordinary(2, 3)...)
+	limitFiles(t, bridge, unix.RLIM_INFINITY)
+	send(t, bridge, syscall.SIGHUP)
+	s.until("alice's mail arrives", s.arrived("alice"))
+	s.until("bob's mail arrives", s.arrived("bob"))
+	s.ends(bridge)
+	if err := s.command("run").Run(); err != nil {
+		t.Fatalf("%v\n%s", err, s.log())
+	}
+	if n := s.missing("alice") + s.missing("bob"); n != 0 {
+		t.Errorf("%d mails are lost", n)
+	}
+}
