@@ -1,7 +1,9 @@
 package main
 
 import (
+	"os"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 	"testing"
 
@@ -36,6 +38,29 @@ func TestBridgeAfterAFullDisk(t *testing.T) {
 		t.Fatalf("%v\n%s", err, s.log())
 	}
 	if n := s.missing("alice") + s.missing("bob"); n != 0 {
+		t.Errorf("%d mails are lost", n)
+	}
+}
+
+// TestBridgeWhoseStateVanishes delivers nothing that no journal would know of.
+func TestBridgeWhoseStateVanishes(t *testing.T) {
+	s := newStation(t, "alice")
+	s.deliver("alice", ordinary(3, 1)...)
+	s.bridge()
+	s.until("the first mail arrives", s.logged("delivered=3"))
+	state := filepath.Join(s.dir, "state")
+	if err := os.Rename(state, state+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	s.deliver("alice", ordinary(5, 2)...)
+	s.until("it fails", s.logged("was removed or replaced while popferry was using it"))
+	if n := s.missing("alice"); n != 5 {
+		t.Errorf("%d of 5 mails were not delivered\n%s", n, s.log())
+	}
+	if err := s.command("run").Run(); err != nil {
+		t.Fatalf("%v\n%s", err, s.log())
+	}
+	if n := s.missing("alice"); n != 0 {
 		t.Errorf("%d mails are lost", n)
 	}
 }

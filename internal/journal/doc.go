@@ -26,6 +26,10 @@
 // may believe what the disk did not keep; passes that are under way end, and those
 // to come ask for new ones.
 //
+// A file that was removed still takes what is written to it, and no Open finds it.
+// So a write is refused, and changes nothing, unless lock and database are where
+// they were.
+//
 // A cancelled context stops a call before it writes; what has begun to be
 // written is finished. Long reads look at the context between pages.
 //

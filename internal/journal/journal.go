@@ -219,7 +219,8 @@ type Journal interface {
 	// Renew is for who keeps a journal open for years, before each pass. After an error of
 	// the disk it opens the database anew, as Open does, under the lock that it has; what
 	// was handed out before stays refused. It returns what a person should be told of what
-	// it found. The code is [fault.State] if the disk still fails.
+	// it found. The code is [fault.State] if the disk still fails, or if the state
+	// directory or the journal in it is another one by now, or gone.
 	Renew(ctx context.Context) (notes []string, err error)
 
 	// Rebuilt tells that a damaged journal was found and that this one is new:

@@ -92,6 +92,24 @@ func (l *lock) sign(verb string) error {
 	return errors.Join(l.file.Chmod(0o600), l.file.Sync())
 }
 
+// inPlace reports whether the locked file is still the one with its name.
+func (l *lock) inPlace(dir string) (bool, error) {
+	locked, err := l.file.Stat()
+	if err != nil {
+		return false, err
+	}
+	return isFile(filepath.Join(dir, lockName), locked)
+}
+
+// isFile reports whether a name is that of a file that is known.
+func isFile(name string, known os.FileInfo) (bool, error) {
+	info, err := os.Lstat(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(info, known), err
+}
+
 func (l *lock) release(clean bool) error {
 	var err error
 	if clean {

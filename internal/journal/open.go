@@ -87,7 +87,10 @@ func openLocked(dir string, l *lock) (*store, error) {
 		return nil, stateError(dir, "open", err)
 	}
 	s.lock = l
-	if err := s.start(aside); err != nil {
+	if err = s.start(aside); err == nil {
+		s.file, err = os.Stat(filepath.Join(dir, dbName))
+	}
+	if err != nil {
 		s.abandon()
 		return nil, stateError(dir, "open", err)
 	}

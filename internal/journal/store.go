@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -26,6 +27,7 @@ type store struct {
 	seed []byte
 
 	lock    *lock       // nil for a reader
+	file    os.FileInfo // of the database, for its writer
 	rebuilt bool
 	notes   []string
 }
@@ -142,6 +144,9 @@ func (s *store) writeNow(ctx context.Context, fn func(query) error) error {
 	}
 	if s.era.broken != nil {
 		return s.era.refusal()
+	}
+	if err := s.inPlace(); err != nil {
+		return err
 	}
 	q := query{s, context.WithoutCancel(ctx)}
 	if err := q.exec("BEGIN IMMEDIATE"); isBusy(err) {
