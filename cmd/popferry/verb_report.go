@@ -49,7 +49,9 @@ func moment(text string, now time.Time) (time.Time, error) {
 	if age, ok := plan.ParseAge(text); ok {
 		return now.Add(-age), nil
 	}
-	if day, err := time.ParseInLocation(time.DateOnly, text, time.Local); err == nil && day.Before(now) {
+	// 12:00 is there on every day, which can't be said of 0:00.
+	noon, err := time.ParseInLocation("2006-01-02 15", text+" 12", now.Location())
+	if day := report.DayStart(noon); err == nil && day.Before(now) {
 		return day, nil
 	}
 	return time.Time{}, fault.New(fault.Usage, "--since must be a time span or a date that is over").

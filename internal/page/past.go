@@ -8,6 +8,7 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/report"
 )
 
 const (
@@ -78,8 +79,7 @@ func (p *past) fresh() bool {
 }
 
 func (s *site) read(ctx context.Context, now time.Time) (map[string]*day, error) {
-	year, month, date := now.Local().Date()
-	midnight := time.Date(year, month, date, 0, 0, 0, 0, time.Local)
+	midnight := report.DayStart(now.Local())
 	since := now.Add(-hoursShown * time.Hour)
 	if midnight.Before(since) { // a day with 25 hours
 		since = midnight

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"sort"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -59,16 +60,32 @@ const maxDays = 3660
 func NewHistory(since, until time.Time) *HistoryReport {
 	r := &HistoryReport{Version: HistoryVersion, Since: since.UTC(), Until: until.UTC(), Accounts: []HistoryAccount{},
 		Days: []HistoryDay{}}
-	last, day := until.Local(), since.Local()
+	last, day := dateOf(until), dateOf(since)
 	if first := last.AddDate(0, 0, 1-maxDays); day.Before(first) {
 		day = first
 	}
 	for ; ; day = day.AddDate(0, 0, 1) {
 		r.Days = append(r.Days, HistoryDay{Day: day.Format(time.DateOnly)})
-		if day.Format(time.DateOnly) >= last.Format(time.DateOnly) {
+		if !day.Before(last) {
 			return r
 		}
 	}
+}
+
+// dateOf is the date of a moment here, at a place where every day has 24 hours.
+func dateOf(at time.Time) time.Time {
+	year, month, date := at.Local().Date()
+	return time.Date(year, month, date, 0, 0, 0, 0, time.UTC)
+}
+
+// DayStart is when the day of a moment began where its clock is. That is not always 0:00:
+// clocks are put forward at midnight in some places, and back to it in others.
+func DayStart(at time.Time) time.Time {
+	year, month, date := at.Date()
+	const wide = 15 * 60 * 60 // seconds from some time of the day before until noon
+	before := time.Date(year, month, date, 12, 0, 0, 0, at.Location()).Add(-wide * time.Second)
+	n := sort.Search(wide, func(n int) bool { return before.Add(time.Duration(n)*time.Second).Day() == date })
+	return before.Add(time.Duration(n) * time.Second)
 }
 
 // Add adds a pass; they come in the order of time.
@@ -92,6 +109,7 @@ func (r *HistoryReport) Add(p journal.Pass) {
 	for i := range r.Days {
 		if r.Days[i].Day == day {
 			r.Days[i].add(counts)
+			return
 		}
 	}
 }

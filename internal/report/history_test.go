@@ -2,9 +2,11 @@ package report_test
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	_ "time/tzdata"
 
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/report"
@@ -30,6 +32,49 @@ func TestLongHistory(t *testing.T) {
 	r.Add(journal.Pass{Account: "alice", Started: started, Passes: 1})
 	if last := r.Days[len(r.Days)-1]; last.Passes != 1 || len(r.Days) != 3660 {
 		t.Errorf("%d days, the last is %+v", len(r.Days), last)
+	}
+}
+
+// dayCounts are the days that a report tells apart, and what was delivered in each.
+func dayCounts(r *report.HistoryReport) (days []string, delivered int) {
+	for _, day := range r.Days {
+		days = append(days, day.Day)
+		delivered += day.Delivered
+	}
+	return days, delivered
+}
+
+// Where clocks are put forward or back at midnight, every day is there once, and so is
+// what was done in it.
+func TestHistoryWhereADayHasNoMidnight(t *testing.T) {
+	here := time.Local
+	defer func() { time.Local = here }()
+	for zone, day := range map[string]string{
+		"America/Santiago": "2026-09-06", "America/Havana": "2026-03-08", "America/Asuncion": "2023-10-01",
+		"Asia/Beirut": "2026-03-29", "Asia/Amman": "2021-10-29", "Atlantic/Azores": "2026-10-25", "Europe/Berlin": "2026-03-29",
+	} {
+		var err error
+		if time.Local, err = time.LoadLocation(zone); err != nil {
+			t.Fatal(err)
+		}
+		noon, err := time.ParseInLocation("2006-01-02 15", day+" 12", time.Local)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := report.NewHistory(report.DayStart(noon.AddDate(0, 0, -3)), noon.AddDate(0, 0, 3))
+		passes := 0
+		for at := r.Since; !at.After(r.Until); at = at.Add(20 * time.Minute) {
+			r.Add(journal.Pass{Account: "alice", Started: at, Passes: 1, Delivered: 1})
+			passes++
+		}
+		days, delivered := dayCounts(r)
+		if len(days) != 7 || len(slices.Compact(days)) != 7 || delivered != passes || r.Totals.Delivered != passes {
+			t.Errorf("%s: %d of %d passes in %v", zone, delivered, passes, r.Days)
+		}
+		start := report.DayStart(noon)
+		if before := start.Add(-time.Nanosecond); start.Format(time.DateOnly) != day || before.Format(time.DateOnly) == day {
+			t.Errorf("%s: the day begins at %v", zone, start)
+		}
 	}
 }
 
