@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 	_ "time/tzdata"
+
+	"github.com/popferry/popferry/internal/journal"
 )
 
 // TestSinceADayWithoutMidnight: the day begins when the clock is put forward.
@@ -21,5 +23,27 @@ func TestSinceADayWithoutMidnight(t *testing.T) {
 	}
 	if _, err := moment("2026-09-07", got); err == nil {
 		t.Error("tomorrow is over")
+	}
+}
+
+// TestPastOfAWrongClock: a pass that is yet to come is not the last one that succeeded.
+func TestPastOfAWrongClock(t *testing.T) {
+	j, err := journal.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	passes := []journal.Pass{{Account: "alice", Started: now.Add(-time.Hour), Passes: 1, Held: 2},
+		{Account: "alice", Started: now.AddDate(0, 0, 300), Passes: 1}}
+	if err := j.RecordPasses(t.Context(), passes, 90*24*time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	past, err := pastOf(t.Context(), j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if success, held := past("alice"); !success.Equal(passes[0].Started) || held != 2 {
+		t.Errorf("%v, %d held", success, held)
 	}
 }

@@ -150,9 +150,10 @@ const pastFor = 7 * 24 * time.Hour
 
 // pastOf tells of the accounts what the journal knows when a bridge begins.
 func pastOf(ctx context.Context, j journal.Journal) (func(account string) (success time.Time, held int), error) {
-	last := map[string]journal.Pass{}
-	err := j.EachPass(ctx, time.Now().Add(-pastFor), func(p journal.Pass) error {
-		if code := fault.Code(p.Code); code == fault.OK || code == fault.Held {
+	last, now := map[string]journal.Pass{}, time.Now()
+	err := j.EachPass(ctx, now.Add(-pastFor), func(p journal.Pass) error {
+		code := fault.Code(p.Code)
+		if ahead := p.Started.After(now); !ahead && (code == fault.OK || code == fault.Held) {
 			last[p.Account] = p
 		}
 		return nil

@@ -13,6 +13,9 @@ const (
 	MaxPasses = 1_000_000
 	// maxTold bounds the texts of a pass, in octets.
 	maxTold = 4096
+	// believedAfter is how long a clock has to go on before the history is forgotten by it:
+	// one that is ahead says nothing about what is old, and is mostly put right sooner.
+	believedAfter = 24 * time.Hour
 )
 
 // Pass is one pass over an account, or several that brought nothing and failed in
@@ -52,13 +55,16 @@ func (s *store) RecordPasses(ctx context.Context, passes []Pass, keep time.Durat
 				return err
 			}
 		}
-		return q.forgetPasses(passes[len(passes)-1].Started.Add(-keep))
+		return q.forgetPasses(passes[len(passes)-1].Started, keep)
 	})
 }
 
-// forgetPasses drops what is older than a moment, and what is too much.
-func (q query) forgetPasses(before time.Time) error {
-	if err := q.exec("DELETE FROM pass WHERE started < ?", millis(before)); err != nil {
+// forgetPasses drops what is older than keep, seen from the last pass that began a day
+// before now or earlier, and what is too much.
+func (q query) forgetPasses(now time.Time, keep time.Duration) error {
+	err := q.exec("DELETE FROM pass WHERE started < (SELECT max(started) FROM pass WHERE started <= ?) - ?",
+		millis(now.Add(-believedAfter)), keep.Milliseconds())
+	if err != nil {
 		return err
 	}
 	return q.exec("DELETE FROM pass WHERE id <= (SELECT max(id) FROM pass) - ?", MaxPasses)

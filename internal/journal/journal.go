@@ -207,8 +207,10 @@ type Journal interface {
 	Scopes(ctx context.Context) ([]Status, error)
 
 	// RecordPasses adds to the history, and forgets what is longer ago than keep, seen
-	// from the last of them. All or none, and durable. A pass without an account is an
-	// error with the code [fault.Internal]; texts are cut to 4 KiB.
+	// from the last pass that began at least a day before the last of them: a clock that
+	// is ahead for less than that makes it forget nothing. All or none, and durable. A
+	// pass without an account is an error with the code [fault.Internal]; texts are cut
+	// to 4 KiB.
 	RecordPasses(ctx context.Context, passes []Pass, keep time.Duration) error
 
 	// EachPass calls fn with the passes that began at a moment or later, in the order

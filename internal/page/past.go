@@ -86,6 +86,9 @@ func (s *site) read(ctx context.Context, now time.Time) (map[string]*day, error)
 	}
 	days := map[string]*day{}
 	err := s.Passes(ctx, since, func(p journal.Pass) error {
+		if p.Started.After(now) {
+			return nil // the clock was wrong: nobody knows when that was
+		}
 		d := days[p.Account]
 		if d == nil {
 			d = &day{}

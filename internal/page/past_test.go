@@ -9,6 +9,19 @@ import (
 	"github.com/popferry/popferry/internal/page"
 )
 
+// A pass of a clock that was ahead is yet to come: it counts for no day, and hides no other.
+func TestPassesToCome(t *testing.T) {
+	s := newScene()
+	want := text(t, get(page.New(s.options()), "/account/alice").Body.String(), "today")
+	for range 60 {
+		s.passes = append(s.passes, journal.Pass{Account: "alice", Started: noon.AddDate(0, 0, 300), Passes: 1, Delivered: 50})
+	}
+	body := get(page.New(s.options()), "/account/alice").Body.String()
+	if got := text(t, body, "today"); got != want || want == "0" {
+		t.Errorf("%s today, want %s", got, want)
+	}
+}
+
 // Where a day begins at 1:00, what came at 23:30 of the day before is not of it.
 func TestTodayWithoutMidnight(t *testing.T) {
 	here := time.Local

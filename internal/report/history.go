@@ -56,15 +56,15 @@ type HistoryDay struct {
 // maxDays bounds the days that a report tells apart: the last ten years.
 const maxDays = 3660
 
-// NewHistory starts a report on a span of time.
+// NewHistory starts a report on a span of time, or on the end of one that is too long.
 func NewHistory(since, until time.Time) *HistoryReport {
+	if first := DayStart(until.Local().AddDate(0, 0, 1-maxDays)); since.Before(first) {
+		since = first
+	}
 	r := &HistoryReport{Version: HistoryVersion, Since: since.UTC(), Until: until.UTC(), Accounts: []HistoryAccount{},
 		Days: []HistoryDay{}}
-	last, day := dateOf(until), dateOf(since)
-	if first := last.AddDate(0, 0, 1-maxDays); day.Before(first) {
-		day = first
-	}
-	for ; ; day = day.AddDate(0, 0, 1) {
+	last := dateOf(until)
+	for day := dateOf(since); ; day = day.AddDate(0, 0, 1) {
 		r.Days = append(r.Days, HistoryDay{Day: day.Format(time.DateOnly)})
 		if !day.Before(last) {
 			return r
@@ -88,8 +88,12 @@ func DayStart(at time.Time) time.Time {
 	return before.Add(time.Duration(n) * time.Second)
 }
 
-// Add adds a pass; they come in the order of time.
+// Add adds a pass; they come in the order in which they were recorded. One that began when
+// the clock was wrong, and is yet to come by the present one, is left out.
 func (r *HistoryReport) Add(p journal.Pass) {
+	if p.Started.Before(r.Since) || p.Started.After(r.Until) {
+		return
+	}
 	counts := HistoryCounts{Passes: p.Passes, Delivered: p.Delivered, Deleted: p.Deleted, Bytes: p.Bytes, Seconds: p.Seconds}
 	code := fault.Code(p.Code)
 	failed := code != fault.OK && code != fault.Held

@@ -14,7 +14,7 @@ import (
 
 // week is a history of seven days with two accounts.
 func week() *report.HistoryReport {
-	r := report.NewHistory(started, started.Add(6*24*time.Hour))
+	r := report.NewHistory(started, started.Add(6*24*time.Hour+time.Minute))
 	for day := range 7 {
 		at := started.Add(time.Duration(day) * 24 * time.Hour)
 		r.Add(journal.Pass{Account: "alice", Started: at, Passes: 10, Seconds: 5})
@@ -75,6 +75,22 @@ func TestHistoryWhereADayHasNoMidnight(t *testing.T) {
 		if before := start.Add(-time.Nanosecond); start.Format(time.DateOnly) != day || before.Format(time.DateOnly) == day {
 			t.Errorf("%s: the day begins at %v", zone, start)
 		}
+	}
+}
+
+// A pass of a clock that was wrong is neither in the days nor in the totals.
+func TestHistoryOfAWrongClock(t *testing.T) {
+	r := report.NewHistory(started, started.Add(time.Hour))
+	for _, at := range []time.Time{started, started.AddDate(0, 0, 300), started.AddDate(-1, 0, 0)} {
+		r.Add(journal.Pass{Account: "alice", Started: at, Passes: 1, Delivered: 50})
+	}
+	if _, delivered := dayCounts(r); delivered != 50 || r.Totals.Delivered != 50 || !r.Accounts[0].LastSuccess.Equal(started) {
+		t.Errorf("%+v", r)
+	}
+	long := report.NewHistory(started.AddDate(-25, 0, 0), started)
+	long.Add(journal.Pass{Account: "alice", Started: started.AddDate(-20, 0, 0), Passes: 1, Delivered: 50})
+	if _, delivered := dayCounts(long); delivered != long.Totals.Delivered {
+		t.Errorf("%d in all, %d by day", long.Totals.Delivered, delivered)
 	}
 }
 

@@ -3,6 +3,7 @@ package journaltest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ func historyCases() []testCase {
 		{"passes come back as they were", passesComeBack},
 		{"many passes, and a callback that calls", manyPasses},
 		{"old passes are forgotten", oldPasses},
+		{"a wrong clock forgets nothing", wrongClock},
 		{"a wrong pass changes nothing", wrongPass},
 	}
 }
@@ -82,13 +84,34 @@ func oldPasses(f *fixture) {
 	at := func(hours int) []journal.Pass {
 		return []journal.Pass{{Account: "a", Started: firstPass.Add(time.Duration(hours) * time.Hour), Passes: 1}}
 	}
-	f.must(f.RecordPasses(f.ctx, at(0), 24*time.Hour))
-	f.must(f.RecordPasses(f.ctx, at(24), 24*time.Hour))
-	if got := f.passes(time.Time{}); len(got) != 2 {
+	for _, hours := range []int{0, 24, 48} {
+		f.must(f.RecordPasses(f.ctx, at(hours), 24*time.Hour))
+	}
+	if got := f.passes(time.Time{}); len(got) != 3 {
 		f.Fatalf("%+v", got)
 	}
-	f.must(f.RecordPasses(f.ctx, at(25), 24*time.Hour))
-	f.same(f.passes(time.Time{}), append(at(24), at(25)...))
+	f.must(f.RecordPasses(f.ctx, at(72), 24*time.Hour))
+	f.same(f.passes(time.Time{}), slices.Concat(at(24), at(48), at(72)))
+}
+
+// wrongClock: passes of some hours in which the clock was a year ahead, or back, make the
+// history forget no more than others do.
+func wrongClock(f *fixture) {
+	var want []journal.Pass
+	for day := range 30 {
+		want = append(want, journal.Pass{Account: "a", Started: firstPass.AddDate(0, 0, day), Passes: 1})
+	}
+	f.must(f.RecordPasses(f.ctx, want, 90*24*time.Hour))
+	for hour := range 23 {
+		ahead := journal.Pass{Account: "a", Started: firstPass.AddDate(1, 0, 0).Add(time.Duration(hour) * time.Hour), Passes: 1}
+		f.must(f.RecordPasses(f.ctx, []journal.Pass{ahead}, 90*24*time.Hour))
+		want = append(want, ahead)
+	}
+	right := journal.Pass{Account: "a", Started: firstPass.AddDate(0, 0, 30), Passes: 1}
+	behind := journal.Pass{Account: "a", Started: firstPass.AddDate(-1, 0, 0), Passes: 1}
+	f.must(f.RecordPasses(f.ctx, []journal.Pass{right}, 90*24*time.Hour))
+	f.must(f.RecordPasses(f.ctx, []journal.Pass{behind}, 90*24*time.Hour))
+	f.same(f.passes(time.Time{}), append(want, right, behind))
 }
 
 func wrongPass(f *fixture) {

@@ -113,11 +113,21 @@ func (m *memory) RecordPasses(ctx context.Context, passes []journal.Pass, keep t
 			m.disk.passes = append(m.disk.passes, p)
 		}
 		if len(passes) > 0 {
-			before := passes[len(passes)-1].Started.Add(-keep)
-			m.disk.passes = slices.DeleteFunc(m.disk.passes, func(p journal.Pass) bool { return p.Started.Before(before) })
+			m.disk.forget(passes[len(passes)-1].Started.Add(-24*time.Hour), keep)
 		}
 		return nil
 	})
+}
+
+// forget drops what is older than keep, seen from the last pass that began until a moment.
+func (d *Disk) forget(until time.Time, keep time.Duration) {
+	var last time.Time
+	for _, p := range d.passes {
+		if !p.Started.After(until) && p.Started.After(last) {
+			last = p.Started
+		}
+	}
+	d.passes = slices.DeleteFunc(d.passes, func(p journal.Pass) bool { return p.Started.Before(last.Add(-keep)) })
 }
 
 // told leaves whole characters of what a pass has to say.
