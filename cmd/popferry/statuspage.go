@@ -5,6 +5,7 @@ import (
 	"net"
 	"runtime/debug"
 
+	"github.com/popferry/popferry/internal/bridge"
 	"github.com/popferry/popferry/internal/page"
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/plan"
@@ -21,10 +22,10 @@ func (k *keeping) listen(ctx context.Context) (net.Listener, error) {
 
 // reloadPage goes over to another token. One for another address may be none, and says
 // nothing about who may see this one.
-func (k *keeping) reloadPage(config *plan.Config) {
+func (k *keeping) reloadPage(ctx context.Context, config *plan.Config) {
 	before, now := k.session.config.Bridge.Listen, config.Bridge.Listen
 	if before != now {
-		k.log.Warn("bridge.listen changed, which needs a restart", "before", before, "now", now)
+		k.log.WarnContext(bridge.Answer(ctx), "bridge.listen changed, which needs a restart", "before", before, "now", now)
 		return
 	}
 	k.token.Store(&config.Bridge.Token.Secret)

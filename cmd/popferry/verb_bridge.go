@@ -279,7 +279,7 @@ func (k *keeping) reload(ctx context.Context) {
 		return // it was told to stop meanwhile, which says nothing about the file
 	}
 	if err != nil {
-		k.log.Error("accounts.yaml is wrong, and the old one stays in force", "error", err)
+		k.log.ErrorContext(bridge.Answer(ctx), "accounts.yaml is wrong, and the old one stays in force", "error", err)
 		return
 	}
 	old := k.fleet
@@ -287,7 +287,7 @@ func (k *keeping) reload(ctx context.Context) {
 	k.bridge.Adopt(k.accounts(config, k.fleet))
 	go old.Close()
 	k.history.Keep(config.Bridge.History)
-	k.reloadPage(config)
+	k.reloadPage(ctx, config)
 	k.log.Info("accounts.yaml was read anew", "accounts", len(config.Accounts))
 }
 

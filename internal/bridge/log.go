@@ -20,9 +20,20 @@ const (
 
 // Calm makes a log that can be left alone for years: of each account it writes at most a
 // hundred lines a minute, and one that says what was said before only once an hour, with
-// how often it came. Lines are of an account if they have it as an attribute.
+// how often it came. Lines are of an account if they have it as an attribute; warnings
+// and errors of none are bounded as if they were of one, what else is of none is not.
+//
+// What a failure says is not when, nor how long it took: the attributes seconds and next of
+// warnings and errors don't make them new.
 func Calm(h slog.Handler) slog.Handler {
 	return &calm{Handler: h, speakers: &speakers{of: map[string]*speaker{}}}
+}
+
+type answering struct{}
+
+// Answer marks what is logged with a context as the answer to a person, who may ask twice.
+func Answer(ctx context.Context) context.Context {
+	return context.WithValue(ctx, answering{}, true)
 }
 
 type calm struct {
@@ -51,20 +62,11 @@ type saying struct {
 
 // Handle implements [slog.Handler].
 func (c *calm) Handle(ctx context.Context, r slog.Record) error {
-	account := ""
-	var text strings.Builder
-	text.WriteString(r.Level.String() + r.Message)
-	r.Attrs(func(a slog.Attr) bool {
-		if a.Key == "account" {
-			account = a.Value.String()
-		}
-		text.WriteString("\x00" + a.String())
-		return true
-	})
-	if account == "" {
+	account, text := gist(r)
+	if account == "" && (r.Level < slog.LevelWarn || ctx.Value(answering{}) != nil) {
 		return c.Handler.Handle(ctx, r)
 	}
-	lost, again, ok := c.admit(account, text.String())
+	lost, again, ok := c.admit(account, text)
 	if lost > 0 {
 		more := slog.NewRecord(r.Time, slog.LevelWarn, "there was more to say than is written here", 0)
 		more.AddAttrs(slog.String("account", account), slog.Int("lines", lost))
@@ -80,6 +82,23 @@ func (c *calm) Handle(ctx context.Context, r slog.Record) error {
 		r.AddAttrs(slog.Int("again", again))
 	}
 	return c.Handler.Handle(ctx, r)
+}
+
+// gist is the account that a line is of, and what it says.
+func gist(r slog.Record) (account, text string) {
+	var said strings.Builder
+	said.WriteString(r.Level.String() + r.Message)
+	r.Attrs(func(a slog.Attr) bool {
+		switch {
+		case a.Key == "account":
+			account = a.Value.String()
+		case (a.Key == "seconds" || a.Key == "next") && r.Level >= slog.LevelWarn:
+			return true
+		}
+		said.WriteString("\x00" + a.String())
+		return true
+	})
+	return account, said.String()
 }
 
 // admit decides on a line: whether it is written, how often it came since it was, and how

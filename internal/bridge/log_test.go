@@ -58,6 +58,8 @@ func TestLogRepeatsNothing(t *testing.T) {
 			log.Info("note", "account", "alice", "text", "the clock of the server is wrong")
 			log.Info("note", "account", "bob", "text", "the clock of the server is wrong")
 			log.Info("started") // is of no account
+			log.Error("the history can't be written", "error", "no space left on device")
+			log.ErrorContext(bridge.Answer(t.Context()), "accounts.yaml is wrong")
 			time.Sleep(5 * time.Minute)
 		}
 		text := out.String()
@@ -66,6 +68,32 @@ func TestLogRepeatsNothing(t *testing.T) {
 		}
 		if strings.Count(text, "account=alice text=\"the clock of the server is wrong\" again=11\n") != 2 ||
 			strings.Count(text, "account=bob") != 3 || strings.Count(text, "started") != 25 {
+			t.Errorf("%s", text)
+		}
+		if strings.Count(text, "error=\"no space left on device\" again=11\n") != 2 || strings.Count(text, "no space left") != 3 ||
+			strings.Count(text, "accounts.yaml is wrong") != 25 {
+			t.Errorf("%s", text)
+		}
+	})
+}
+
+// TestLogOfAFailingAccount: passes that fail alike are said once an hour, however long they
+// took. Others, and passes that succeed, are all there.
+func TestLogOfAFailingAccount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := slog.New(bridge.Calm(slog.NewTextHandler(&out, nil)))
+		for n := range 2*12 + 1 {
+			log.Warn("pass", "account", "alice", "seconds", n, "next", time.Now(), "error", "does not answer")
+			log.Info("pass", "account", "bob", "delivered", 1, "seconds", n, "next", time.Now())
+			if n == 7 {
+				log.Warn("pass", "account", "alice", "seconds", n, "next", time.Now(), "error", "is busy")
+			}
+			time.Sleep(5 * time.Minute)
+		}
+		text := out.String()
+		if strings.Count(text, "error=\"does not answer\" again=11\n") != 2 || strings.Count(text, "account=alice") != 4 ||
+			strings.Count(text, "account=bob") != 25 {
 			t.Errorf("%s", text)
 		}
 	})
