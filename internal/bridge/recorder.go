@@ -13,6 +13,9 @@ import (
 // of them: so a disk may sleep.
 const quietFor = time.Hour
 
+// mostUnwritten is how many passes wait at most until the history can be written again.
+const mostUnwritten = 1000
+
 // History is what a recorder writes to; a journal is one.
 type History interface {
 	RecordPasses(ctx context.Context, passes []journal.Pass, keep time.Duration) error
@@ -23,9 +26,10 @@ type History interface {
 type Recorder struct {
 	history History
 
-	mu    sync.Mutex
-	keep  time.Duration
-	quiet map[string]summed
+	mu        sync.Mutex
+	keep      time.Duration
+	quiet     map[string]summed
+	unwritten []journal.Pass // since the history could not be written
 }
 
 // summed are passes that did nothing, and the last of them.
@@ -90,7 +94,13 @@ func (r *Recorder) Flush() error {
 }
 
 func (r *Recorder) write(passes ...journal.Pass) error {
-	return r.history.RecordPasses(context.Background(), passes, r.keep)
+	passes = append(r.unwritten, passes...)
+	r.unwritten = nil
+	err := r.history.RecordPasses(context.Background(), passes, r.keep)
+	if err != nil {
+		r.unwritten = passes[max(0, len(passes)-mostUnwritten):]
+	}
+	return err
 }
 
 // idle reports a pass in which nothing was done and nothing failed.

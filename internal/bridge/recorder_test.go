@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -16,9 +17,13 @@ type kept struct {
 	passes []journal.Pass
 	writes int
 	keep   time.Duration
+	full   error // what a write fails with
 }
 
 func (k *kept) RecordPasses(_ context.Context, passes []journal.Pass, keep time.Duration) error {
+	if k.full != nil {
+		return k.full
+	}
 	k.passes = append(k.passes, passes...)
 	k.writes++
 	k.keep = keep
@@ -70,5 +75,26 @@ func TestRecorder(t *testing.T) {
 	}
 	if len(k.passes) != 4 || k.passes[0].Passes != 1 || k.passes[1].Error != "away" || k.passes[1].Code != 75 || k.passes[2].Delivered != 2 {
 		t.Errorf("%+v", k.passes)
+	}
+}
+
+// TestRecorderOfAFullDisk: what could not be written is with the next that can, as far as
+// anybody could want to read it.
+func TestRecorderOfAFullDisk(t *testing.T) {
+	k := &kept{full: errors.New("the disk is full")}
+	r := bridge.NewRecorder(k, time.Hour)
+	for n := range 1200 {
+		if err := r.Record(bridge.Pass{Report: ferry.AccountReport{Name: "alice", Totals: ferry.Totals{Delivered: n + 1}}}); !errors.Is(err, k.full) {
+			t.Fatal(err)
+		}
+	}
+	k.full = nil
+	for range 2 {
+		if err := r.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(k.passes) != 1000 || k.passes[0].Delivered != 201 || k.passes[999].Delivered != 1200 {
+		t.Errorf("%d passes", len(k.passes))
 	}
 }

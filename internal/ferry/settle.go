@@ -15,8 +15,8 @@ import (
 )
 
 // settleOpen looks up every append whose outcome an earlier run left open. The
-// journal's lock proves that the process which left it is dead, so its
-// connections ended before now at the latest.
+// journal's lock proves that the process which left it is dead, or is this one, whose
+// pass before is over. So its connections ended before now at the latest.
 func (t *trip) settleOpen(ctx context.Context) error {
 	var open []journal.Record
 	err := t.ledger.Each(ctx, journal.Query{States: []journal.State{journal.Intent}},
