@@ -120,7 +120,7 @@ var rules = []rule{
 	{topic: "maildrop-locked", protocol: wire.POP3, codes: []fault.Code{fault.Temporary},
 		texts: []string{"maildrop", "mailbox is locked", "mailbox locked", "mailbox in use", "already locked",
 			"lock on mailbox", "lock busy", "unable to lock", "not lock", "can't lock", "failed to lock", "mailbox is busy",
-			"mailbox busy", "another pop"}},
+			"mailbox busy", "another pop", "already logged in", "active session"}},
 	{topic: "login-delay", protocol: wire.POP3, codes: []fault.Code{fault.Temporary},
 		texts: []string{"minimum time", "login interval", "wait between", "logins too frequent", "too often"}},
 	{topic: "listing-refused", protocol: wire.POP3, texts: []string{"list refused", "uidl refused", "unusable listing"}},

@@ -132,6 +132,8 @@ func TestRules(t *testing.T) {
 		{coded(fault.Temporary, "LOGIN-DELAY", "minimum time between mail checks violation"), wire.POP3, "login-delay"},
 		{coded(fault.Temporary, "", "maildrop already locked"), wire.POP3, "maildrop-locked"},
 		{coded(fault.Temporary, "", "Unable to lock mailbox"), wire.POP3, "maildrop-locked"},
+		{coded(fault.Temporary, "", "User already logged in"), wire.POP3, "maildrop-locked"},
+		{coded(fault.Temporary, "", "There is already an active session for this user"), wire.POP3, "maildrop-locked"},
 		{coded(fault.Temporary, "", "Could not lock mailbox"), wire.POP3, "maildrop-locked"},
 		{coded(fault.Temporary, "", "mailbox is busy"), wire.POP3, "maildrop-locked"},
 		{coded(fault.Temporary, "", "minimum time between mail checks violation"), wire.POP3, "login-delay"},
