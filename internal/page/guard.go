@@ -90,7 +90,6 @@ func (h hosts) has(given string) bool {
 }
 
 const (
-	cookieName = "popferry"
 	// A client may give a wrong token five times, and then once in ten seconds.
 	wrongTokens   = 5
 	wrongEvery    = 10 * time.Second
@@ -99,48 +98,88 @@ const (
 
 // gate lets in who knows the token.
 type gate struct {
-	token func() secret.Value
+	token  func() secret.Value
+	cookie string // its name
 
 	mu    sync.Mutex
 	wrong map[netip.Prefix]*rate.Limiter
 }
 
-func newGate(token func() secret.Value) *gate {
-	return &gate{token: token, wrong: map[netip.Prefix]*rate.Limiter{}}
+// newGate makes the gate of a page at an address. Cookies are of a host, whatever the port
+// (RFC 6265 §8.5), so that the name has it: two bridges on one machine are two pages.
+func newGate(address string, token func() secret.Value) *gate {
+	_, port, _ := net.SplitHostPort(address)
+	return &gate{token: token, cookie: "popferry-" + port, wrong: map[netip.Prefix]*rate.Limiter{}}
+}
+
+// proof is what a request has to be let in by: a token in a header or in the address, else a
+// cookie. It is good if it is what it has to be.
+type proof struct {
+	given, want         secret.Value
+	byAddress, byCookie bool
+}
+
+func (g *gate) proofOf(r *http.Request, token secret.Value) proof {
+	if given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		return proof{given: secret.New(given), want: token}
+	}
+	if given := r.URL.Query().Get("token"); given != "" {
+		return proof{given: secret.New(given), want: token, byAddress: true}
+	}
+	if cookie, err := r.Cookie(g.cookie); err == nil {
+		return proof{given: secret.New(cookie.Value), want: secret.New(cookieOf(token)), byCookie: true}
+	}
+	return proof{}
 }
 
 func (g *gate) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token := g.token()
-		if token.Empty() || hasCookie(r, token) {
+		if token.Empty() {
 			next.ServeHTTP(w, r)
 			return
 		}
-		query := r.URL.Query()
-		given, byHeader := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !byHeader {
-			given = query.Get("token")
-		}
-		switch status := g.judge(r.RemoteAddr, given, token); {
+		p := g.proofOf(r, token)
+		switch status := g.judge(r.RemoteAddr, p); {
 		case status != http.StatusOK:
-			w.Header().Set("WWW-Authenticate", `Bearer realm="popferry"`)
-			refuse(w, status, "To see this page, add ?token=… to its address once, "+
-				"with the bridge's token of accounts.yaml.")
-		case byHeader:
-			next.ServeHTTP(w, r)
+			g.turnAway(w, status, p)
+		case p.byAddress:
+			g.welcome(w, r, token)
 		default:
-			query.Del("token")
-			http.SetCookie(w, &http.Cookie{Name: cookieName, Value: cookieOf(token), Path: "/", HttpOnly: true,
-				SameSite: http.SameSiteStrictMode})
-			r.URL.RawQuery = query.Encode()
-			http.Redirect(w, r, r.URL.RequestURI(), http.StatusSeeOther)
+			next.ServeHTTP(w, r)
 		}
 	})
 }
 
-// judge says with which status a client that gives a token is answered.
-func (g *gate) judge(client, given string, token secret.Value) int {
-	if given == "" {
+// turnAway says what is wrong. A cookie that is not good is taken away: a browser that was
+// left open while the token changed gives it once, and does not lock out its owner.
+func (g *gate) turnAway(w http.ResponseWriter, status int, p proof) {
+	if status == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", "60")
+		refuse(w, status, "Too many wrong tokens came from your address. Wait for a minute, and try again.")
+		return
+	}
+	if p.byCookie {
+		http.SetCookie(w, &http.Cookie{Name: g.cookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+	}
+	w.Header().Set("WWW-Authenticate", `Bearer realm="popferry"`)
+	refuse(w, status, "To see this page, add ?token=… to its address once, with the bridge's token of accounts.yaml.")
+}
+
+// welcome leaves a cookie in the place of the token in the address.
+func (g *gate) welcome(w http.ResponseWriter, r *http.Request, token secret.Value) {
+	http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: cookieOf(token), Path: "/", HttpOnly: true,
+		SameSite: http.SameSiteStrictMode})
+	query := r.URL.Query()
+	query.Del("token")
+	r.URL.RawQuery = query.Encode()
+	http.Redirect(w, r, r.URL.RequestURI(), http.StatusSeeOther)
+}
+
+// judge says with which status a client that gives a proof is answered. A cookie is made of
+// the token, so that who guesses tokens can make cookies as well: one counts as the other.
+func (g *gate) judge(client string, p proof) int {
+	if p.given.Empty() {
 		return http.StatusUnauthorized
 	}
 	limit := g.limit(client)
@@ -148,7 +187,7 @@ func (g *gate) judge(client, given string, token secret.Value) int {
 		return http.StatusTooManyRequests // whatever it gave: who guesses must not learn
 	}
 	// Marks are as long as each other, and tell nothing of what they are made of.
-	a, b := secret.New(given).Mark(), token.Mark()
+	a, b := p.given.Mark(), p.want.Mark()
 	if !hmac.Equal(a[:], b[:]) {
 		limit.Allow()
 		return http.StatusUnauthorized
@@ -183,9 +222,4 @@ func cookieOf(token secret.Value) string {
 	mac := hmac.New(sha256.New, []byte(token.Reveal()))
 	mac.Write([]byte("popferry status page"))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
-}
-
-func hasCookie(r *http.Request, token secret.Value) bool {
-	cookie, err := r.Cookie(cookieName)
-	return err == nil && hmac.Equal([]byte(cookie.Value), []byte(cookieOf(token)))
 }

@@ -63,7 +63,7 @@ func New(o Options) http.Handler {
 	closed.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusNotFound, "There is no such page.")
 	})
-	open.Handle("/", newGate(o.Token).guard(closed))
+	open.Handle("/", newGate(o.Address, o.Token).guard(closed))
 	return guard(newHosts(o.Address), open)
 }
 

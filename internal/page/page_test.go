@@ -302,6 +302,67 @@ func TestWrongTokensAreLimited(t *testing.T) {
 	}
 }
 
+// TestWrongCookiesAreLimited like wrong tokens, of which they are made.
+func TestWrongCookiesAreLimited(t *testing.T) {
+	s := newScene()
+	s.token = token
+	h := page.New(s.options())
+	right := get(h, "/?token="+url.QueryEscape(token)).Result().Cookies()[0]
+	try := func(value string, more ...func(*http.Request)) *httptest.ResponseRecorder {
+		cookie := *right
+		cookie.Value = value
+		return get(h, "/", append(more, func(r *http.Request) { r.AddCookie(&cookie) })...)
+	}
+	for range 5 {
+		if got := try("wrong").Code; got != http.StatusUnauthorized {
+			t.Fatalf("a wrong cookie: %d", got)
+		}
+	}
+	w := try(right.Value)
+	if w.Code != http.StatusTooManyRequests || len(w.Result().Cookies()) != 0 || !strings.Contains(w.Body.String(), "Wait") {
+		t.Errorf("after five wrong cookies: %d, %v", w.Code, w.Header())
+	}
+	elsewhere := func(r *http.Request) { r.RemoteAddr = "192.0.2.9:1" }
+	if w := try(right.Value, elsewhere); w.Code != http.StatusOK {
+		t.Errorf("from elsewhere: %d", w.Code)
+	}
+}
+
+// TestOldCookieIsTakenAway, so that a browser that was left open does not use up what its
+// owner may get wrong; and the new token counts beside it.
+func TestOldCookieIsTakenAway(t *testing.T) {
+	s := newScene()
+	s.token = token
+	h := page.New(s.options())
+	old := get(h, "/?token="+url.QueryEscape(token)).Result().Cookies()[0]
+	with := func(r *http.Request) { r.AddCookie(old) }
+	s.token = "another one"
+	left := get(h, "/", with).Result().Cookies()
+	if len(left) != 1 || left[0].Name != old.Name || left[0].MaxAge >= 0 || left[0].Path != old.Path {
+		t.Errorf("%v is left of %v", left, old)
+	}
+	for range 10 {
+		if w := get(h, "/?token="+url.QueryEscape(s.token), with); w.Code != http.StatusSeeOther {
+			t.Errorf("the new token: %d", w.Code)
+		}
+	}
+}
+
+// TestTwoBridgesOnAMachine leave each other's cookies alone.
+func TestTwoBridgesOnAMachine(t *testing.T) {
+	names := map[string]bool{}
+	for _, listens := range []string{address, "127.0.0.1:8326"} {
+		s := newScene()
+		s.token = token
+		o := s.options()
+		o.Address = listens
+		names[get(page.New(o), "/?token="+url.QueryEscape(token)).Result().Cookies()[0].Name] = true
+	}
+	if len(names) != 2 {
+		t.Errorf("%v", names)
+	}
+}
+
 // text is what stands in the element with an id.
 func text(t *testing.T, body, id string) string {
 	t.Helper()
