@@ -7,9 +7,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"mime"
 	"mime/quotedprintable"
 	"net"
+	"net/netip"
 	"net/smtp"
 	"net/textproto"
 	"os"
@@ -31,18 +33,22 @@ var (
 )
 
 // mail sends by SMTP.
-func mail(m plan.AlertMail) (func(context.Context, bridge.News) error, error) {
+func mail(m plan.AlertMail, log *slog.Logger) (func(context.Context, bridge.News) error, error) {
 	m.Protocol = "SMTP"
 	config, err := m.TLSConfig()
 	if err != nil {
 		return nil, err
+	}
+	refused := func(to string, err error) {
+		err = mailFault(m, err)
+		log.Warn("news was not taken for one of its recipients", "by", "mail", "to", to, "error", err, "check", fault.HintOf(err))
 	}
 	return func(ctx context.Context, n bridge.News) error {
 		text, err := compose(m, n, time.Now())
 		if err != nil {
 			return err
 		}
-		err = submit(ctx, m, config, text)
+		err = submit(ctx, m, config, text, refused)
 		switch {
 		case err == nil:
 			return nil
@@ -76,40 +82,27 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// submit is one session (RFC 5321, RFC 8314 §3.3). It ends with ctx.
-func submit(ctx context.Context, m plan.AlertMail, config *tls.Config, text []byte) error {
+// submit is one session (RFC 5321, RFC 8314 §3.3). It ends with ctx. Recipients that are
+// refused are told of, as long as another one is not.
+func submit(ctx context.Context, m plan.AlertMail, config *tls.Config, text []byte, refused func(to string, err error)) error {
 	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", m.Address())
 	if err != nil {
 		return err
 	}
 	defer raw.Close()
 	defer context.AfterFunc(ctx, func() { raw.Close() })()
-	var conn net.Conn = &bounded{raw, mostReplies}
-	if m.TLS == wire.Implicit {
-		conn = tls.Client(conn, config)
-	}
-	client, err := smtp.NewClient(conn, m.Host)
+	client, err := greet(raw, m, config)
 	if err != nil {
 		return err
 	}
 	defer client.Close()
-	if m.TLS == wire.STARTTLS {
-		if err := client.StartTLS(config); err != nil {
-			return err
-		}
-	}
 	if m.Username != "" {
 		if err := client.Auth(smtp.PlainAuth("", m.Username, m.Password.Secret.Reveal(), m.Host)); err != nil {
 			return err
 		}
 	}
-	if err := client.Mail(m.From); err != nil {
+	if err := address(client, m, refused); err != nil {
 		return err
-	}
-	for _, to := range m.To {
-		if err := client.Rcpt(to); err != nil {
-			return err
-		}
 	}
 	body, err := client.Data()
 	if err != nil {
@@ -122,6 +115,73 @@ func submit(ctx context.Context, m plan.AlertMail, config *tls.Config, text []by
 		return err
 	}
 	_ = client.Quit() // it was taken
+	return nil
+}
+
+// greet begins a session, inside TLS where that is wanted.
+func greet(raw net.Conn, m plan.AlertMail, config *tls.Config) (*smtp.Client, error) {
+	var conn net.Conn = &bounded{raw, mostReplies}
+	if m.TLS == wire.Implicit {
+		conn = tls.Client(conn, config)
+	}
+	client, err := smtp.NewClient(conn, m.Host)
+	if err != nil {
+		return nil, err
+	}
+	host, _ := os.Hostname() // without one the address is
+	if err = client.Hello(helloName(host, raw.LocalAddr())); err == nil && m.TLS == wire.STARTTLS {
+		err = client.StartTLS(config)
+	}
+	if err != nil {
+		_ = client.Close()
+	}
+	return client, err
+}
+
+// helloName is what a client calls itself: by a name with a domain, as many servers want it,
+// else by its address (RFC 5321 §4.1.4, §4.1.3).
+func helloName(host string, local net.Addr) string {
+	if strings.Contains(strings.Trim(host, "."), ".") {
+		return strings.TrimRight(host, ".")
+	}
+	at, err := netip.ParseAddrPort(local.String())
+	switch ip := at.Addr().Unmap().WithZone(""); {
+	case err != nil:
+		return "localhost"
+	case ip.Is4():
+		return "[" + ip.String() + "]"
+	default:
+		return "[IPv6:" + ip.String() + "]"
+	}
+}
+
+// address gives the sender and the recipients. One who is gone costs the others nothing; if
+// all are refused, it is for now as soon as one is.
+func address(client *smtp.Client, m plan.AlertMail, refused func(to string, err error)) error {
+	if err := client.Mail(m.From); err != nil {
+		return err
+	}
+	failed := map[string]error{}
+	var worst error
+	for _, to := range m.To {
+		err := client.Rcpt(to)
+		var reply *textproto.Error
+		switch {
+		case err == nil:
+			continue
+		case !errors.As(err, &reply):
+			return err // the connection is lost
+		case worst == nil, reply.Code < 500:
+			worst = err
+		}
+		failed[to] = err
+	}
+	if len(failed) == len(m.To) {
+		return worst
+	}
+	for to, err := range failed {
+		refused(to, err)
+	}
 	return nil
 }
 

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +48,7 @@ func TestMailServerThatNeverEndsItsLine(t *testing.T) {
 		}
 		wrote <- sum
 	}()
-	send, err := mail(alertMail(listener))
+	send, err := mail(alertMail(listener), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +69,7 @@ func TestMailInTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	send, err := mail(alertMail(listener))
+	send, err := mail(alertMail(listener), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,5 +94,26 @@ func TestBounded(t *testing.T) {
 	}
 	if n, err = b.Read(got); n != 0 || !errors.Is(err, errLong) {
 		t.Errorf("%d, %v", n, err)
+	}
+}
+
+// TestHelloName: a name with a domain, else the address in the form of a literal.
+func TestHelloName(t *testing.T) {
+	at := func(address string) net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(address)) }
+	for _, c := range []struct {
+		host  string
+		local net.Addr
+		want  string
+	}{
+		{"mx.example.org", at("192.0.2.1:9"), "mx.example.org"},
+		{"mx.example.org.", at("192.0.2.1:9"), "mx.example.org"},
+		{"mx", at("192.0.2.1:9"), "[192.0.2.1]"},
+		{"localhost.", at("[2001:db8::1]:9"), "[IPv6:2001:db8::1]"},
+		{"", at("[::ffff:192.0.2.1]:9"), "[192.0.2.1]"},
+		{"", at("[fe80::1%lo]:9"), "[IPv6:fe80::1]"},
+	} {
+		if got := helloName(c.host, c.local); got != c.want {
+			t.Errorf("%q from %v: %s, want %s", c.host, c.local, got, c.want)
+		}
 	}
 }

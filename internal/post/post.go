@@ -95,7 +95,7 @@ func Open(b plan.Bridge, shelf Shelf, log *slog.Logger) (*Office, error) {
 // another address that it is brought to; one that is gone gets a moment for it. After an
 // error nothing has changed.
 func (o *Office) Adopt(b plan.Bridge) error {
-	next, err := waysOf(b.Alerts)
+	next, err := waysOf(b.Alerts, o.log)
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (o *Office) takeOver(old, w *way) *way {
 	return w
 }
 
-func waysOf(a plan.Alerts) (ways []*way, err error) {
+func waysOf(a plan.Alerts, log *slog.Logger) (ways []*way, err error) {
 	if a.Webhook.Given() {
 		ways = append(ways, &way{name: "webhook", send: webhook(a.Webhook.Secret), as: a.Webhook.Secret})
 	}
@@ -145,7 +145,7 @@ func waysOf(a plan.Alerts) (ways []*way, err error) {
 		ways = append(ways, &way{name: "command", send: command(a.Command), as: a.Command})
 	}
 	if a.Mail != nil {
-		send, err := mail(*a.Mail)
+		send, err := mail(*a.Mail, log)
 		if err != nil {
 			return nil, err
 		}

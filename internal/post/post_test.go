@@ -386,7 +386,7 @@ func (s *sink) session(conn net.Conn, refuse string) {
 		line = strings.TrimRight(line, "\r\n")
 		s.lines = append(s.lines, line)
 		switch verb := strings.ToUpper(strings.Fields(line + " x")[0]); {
-		case refuse != "" && verb == refuse:
+		case refuse != "" && strings.HasPrefix(line, refuse):
 			fmt.Fprintf(conn, "550 no, %s\r\n", line)
 		case verb == "EHLO":
 			fmt.Fprint(conn, "250-sink\r\n250 AUTH PLAIN\r\n")
@@ -474,6 +474,30 @@ func TestMailRefused(t *testing.T) {
 			!strings.Contains(said.String(), "check username and password, and the addresses") {
 			t.Errorf("%s: %s", verb, said)
 		}
+	}
+}
+
+// TestMailForTheOthers: a recipient that is gone costs the others nothing, and is told of.
+func TestMailForTheOthers(t *testing.T) {
+	s, b := smtp(t, "RCPT TO:<a@")
+	o, said := open(t, b)
+	o.Send(news)
+	o.Close()
+	if len(s.mails) != 1 || !strings.Contains(said.String(), "to=a@example.org") || !strings.Contains(said.String(), "550 no") ||
+		strings.Contains(said.String(), "could not be brought") {
+		t.Errorf("%d mails; %s", len(s.mails), said)
+	}
+}
+
+// TestMailSaysWhoItIs, as servers want it: no "localhost", which some refuse.
+func TestMailSaysWhoItIs(t *testing.T) {
+	s, b := smtp(t, "")
+	o, _ := open(t, b)
+	o.Send(news)
+	<-s.mails
+	o.Close()
+	if hello := s.lines[0]; !strings.HasPrefix(hello, "EHLO ") || !strings.Contains(hello, ".") || strings.Contains(hello, "localhost") {
+		t.Errorf("%q", hello)
 	}
 }
 
