@@ -126,7 +126,9 @@ func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error
 	defer k.office.Close()
 	memory := &bridge.Memory{Path: filepath.Join(a.state, "bridge-news.json"), Write: private.Write,
 		Failed: func(err error) { log.Error("what was told can't be remembered", "error", err) }}
-	k.news = &bridge.Newsroom{After: k.mayFail, Load: memory.Load, Save: memory.Save, Publish: k.publish}
+	k.news = &bridge.Newsroom{After: k.mayFail, Load: memory.Load, Save: memory.Save,
+		Forget: memory.Forget, Publish: k.publish}
+	k.news.Keep(namesOf(config))
 	k.history = bridge.NewRecorder(s.journal, config.Bridge.History)
 	keeping := &bridge.Memory{Path: filepath.Join(a.state, paceFile), Write: private.Write,
 		Failed: func(err error) { log.Error("refused logins can't be remembered", "error", err) }}
@@ -258,6 +260,14 @@ func (k *keeping) accounts(config *plan.Config, fleet *ferry.Fleet) []bridge.Acc
 	return set
 }
 
+// namesOf are all accounts of accounts.yaml: one that is not kept now has not left.
+func namesOf(config *plan.Config) (names []string) {
+	for _, account := range config.Accounts {
+		names = append(names, account.Name)
+	}
+	return names
+}
+
 // serversOf tells the logins of an account from others.
 func serversOf(a plan.Account) string {
 	return a.Source.Username + " at " + a.Source.Address() + ", " + a.Destination.Username + " at " + a.Destination.Address()
@@ -286,6 +296,7 @@ func (k *keeping) reload(ctx context.Context) {
 	k.fleet = old.Next(k.options(config))
 	k.bridge.Adopt(k.accounts(config, k.fleet))
 	go old.Close()
+	k.news.Keep(namesOf(config))
 	k.history.Keep(config.Bridge.History)
 	k.reloadPage(ctx, config)
 	k.log.Info("accounts.yaml was read anew", "accounts", len(config.Accounts))

@@ -3,7 +3,9 @@ package bridge
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 )
 
@@ -37,6 +39,22 @@ func (m *Memory) Save(account, text string) {
 	defer m.mu.Unlock()
 	m.read()
 	m.texts[account] = text
+	m.writeLocked()
+}
+
+// Forget drops the texts of all accounts but some.
+func (m *Memory) Forget(but []string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.read()
+	before := len(m.texts)
+	maps.DeleteFunc(m.texts, func(account, _ string) bool { return !slices.Contains(but, account) })
+	if len(m.texts) < before {
+		m.writeLocked()
+	}
+}
+
+func (m *Memory) writeLocked() {
 	data, err := json.Marshal(m.texts)
 	if err == nil {
 		err = m.Write(m.Path, data)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -84,6 +85,8 @@ type Newsroom struct {
 	// Load and Save keep a text for an account.
 	Load func(account string) string
 	Save func(account, text string)
+	// Forget drops the texts of all accounts but some, unless it is nil.
+	Forget func(but []string)
 	// Publish brings news to whom it concerns, unless it is nil. Only then it counts as told.
 	Publish func([]News)
 
@@ -124,6 +127,18 @@ func (n *Newsroom) Works(s Snapshot) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return !slices.ContainsFunc(s.Accounts, func(a AccountState) bool { return !n.toldOf(a.Name).Works })
+}
+
+// Keep forgets what was told of accounts that are not among those: one that comes back
+// later is new.
+func (n *Newsroom) Keep(accounts []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	but := append(slices.Clone(accounts), everybody)
+	maps.DeleteFunc(n.known, func(account string, _ *told) bool { return !slices.Contains(but, account) })
+	if n.Forget != nil {
+		n.Forget(but)
+	}
 }
 
 // Watch looks each minute, until ctx ends, for accounts that fail for too long by now and

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,6 +39,9 @@ func (r *room) restart() {
 		After: func(string) time.Duration { return time.Hour },
 		Load:  func(account string) string { return r.memory[account] },
 		Save:  func(account, text string) { r.memory[account] = text; r.saves++ },
+		Forget: func(but []string) {
+			maps.DeleteFunc(r.memory, func(account, _ string) bool { return !slices.Contains(but, account) })
+		},
 	}
 }
 
@@ -87,6 +91,31 @@ func TestFailingIsToldOnce(t *testing.T) {
 	r.want(t, 5, ok)
 	r.want(t, 5, away)
 	r.want(t, 5, ok) // short, and nobody was told
+}
+
+// TestAccountThatLeft is new when it comes back, also if it left while no bridge was at work;
+// what all share stays told.
+func TestAccountThatLeft(t *testing.T) {
+	soon := ferry.AccountReport{Expiries: []ferry.Expiry{{What: "the certificate of POP3 server x", Accounts: 2,
+		At: time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)}}}
+	for _, restarts := range []bool{false, true} {
+		r := newRoom()
+		r.want(t, 0, soon, bridge.Expires)
+		r.want(t, 0, away)
+		r.want(t, 61, away, bridge.Fails)
+		if restarts {
+			r.restart()
+		}
+		r.Keep([]string{"alice", "bob"})
+		r.want(t, 5, away)
+		if restarts {
+			r.restart()
+		}
+		r.Keep([]string{"bob"})
+		r.want(t, 5, away)
+		r.want(t, 61, away, bridge.Fails)
+		r.want(t, 5, soon, bridge.Recovered)
+	}
 }
 
 // TestToldIsWhatWasPublished: a crash in between must not lose it.
@@ -426,6 +455,10 @@ func TestMemory(t *testing.T) {
 	open().Save("alice", "a")
 	open().Save("bob", "b")
 	if m := open(); m.Load("alice") != "a" || m.Load("bob") != "b" || failed != nil {
+		t.Errorf("%q, %q, %v", m.Load("alice"), m.Load("bob"), failed)
+	}
+	open().Forget([]string{"bob"})
+	if m := open(); m.Load("alice") != "" || m.Load("bob") != "b" || failed != nil {
 		t.Errorf("%q, %q, %v", m.Load("alice"), m.Load("bob"), failed)
 	}
 	full := errors.New("full")
