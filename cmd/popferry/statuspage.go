@@ -40,6 +40,7 @@ func (k *keeping) showPage(ctx context.Context, l net.Listener) (done chan struc
 	}
 	handler := page.New(page.Options{
 		Snapshot: k.bridge.Snapshot, Changed: k.bridge.Changed, Passes: k.session.journal.EachPass,
+		Ways:    k.office.Ways,
 		Token:   func() secret.Value { return *k.token.Load() },
 		Address: k.session.config.Bridge.Listen, Build: buildOf(debug.ReadBuildInfo()).Version, Log: k.log,
 	})

@@ -63,6 +63,25 @@ type More struct {
 	Text    string    `json:"text"`
 }
 
+// Way is how a way to bring news by does.
+type Way struct {
+	By string `json:"by"`
+	// Waiting is how many news it has not brought yet.
+	Waiting int `json:"waiting"`
+	// Error is why it has brought none since Since, though it tries; nil if all is well.
+	Since time.Time          `json:"since,omitzero"`
+	Error *ferry.ErrorReport `json:"error,omitempty"`
+}
+
+// NewWay makes one; err is nil if all is well.
+func NewWay(by string, waiting int, since time.Time, err error) Way {
+	w := Way{By: by, Waiting: waiting}
+	if err != nil {
+		w.Since, w.Error = since, ferry.NewErrorReport(err)
+	}
+	return w
+}
+
 // told is what somebody knows of an account already, so that no news comes twice.
 type told struct {
 	Works   bool                 `json:"works,omitempty"` // when it was last tried

@@ -53,6 +53,10 @@ var (
 	buildInfo = prometheus.NewDesc("popferry_build_info", "The version of popferry; always 1.",
 		[]string{"version"}, nil)
 	startTime = prometheus.NewDesc("popferry_start_timestamp_seconds", "When the bridge started.", nil, nil)
+	alertsUp  = prometheus.NewDesc("popferry_alerts_up", "Whether the last alert that was tried was delivered.",
+		[]string{"by"}, nil)
+	alertsWaiting = prometheus.NewDesc("popferry_alerts_waiting", "Alerts that are not delivered yet.",
+		[]string{"by"}, nil)
 )
 
 func truth(is bool) float64 {
@@ -72,6 +76,7 @@ func unix(t time.Time) float64 {
 // collector gives the figures of one snapshot to Prometheus.
 type collector struct {
 	snapshot bridge.Snapshot
+	ways     []bridge.Way
 	build    string
 }
 
@@ -82,6 +87,10 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByC
 func (c collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(buildInfo, prometheus.GaugeValue, 1, c.build)
 	ch <- prometheus.MustNewConstMetric(startTime, prometheus.GaugeValue, unix(c.snapshot.Started))
+	for _, w := range c.ways {
+		ch <- prometheus.MustNewConstMetric(alertsUp, prometheus.GaugeValue, truth(w.Error == nil), w.By)
+		ch <- prometheus.MustNewConstMetric(alertsWaiting, prometheus.GaugeValue, float64(w.Waiting), w.By)
+	}
 	for _, a := range c.snapshot.Accounts {
 		name := strings.ToValidUTF8(a.Name, "\uFFFD") // a label has to be
 		for _, m := range metrics {
@@ -99,6 +108,6 @@ func (s *site) metrics(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collector{snapshot, s.Build})
+	registry.MustRegister(collector{snapshot, s.Ways(), s.Build})
 	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(w, r)
 }

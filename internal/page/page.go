@@ -25,6 +25,8 @@ type Options struct {
 	Changed  func() <-chan struct{}
 	// Passes tells fn of the passes since a moment, in the order of time.
 	Passes func(ctx context.Context, since time.Time, fn func(journal.Pass) error) error
+	// Ways tells how news is brought; nil: there is nobody to bring it to.
+	Ways func() []bridge.Way
 	// Token is asked for each request, since it may change; an empty one lets all in.
 	Token func() secret.Value
 	// Address is where it listens: "host:port".
@@ -47,6 +49,9 @@ type site struct {
 func New(o Options) http.Handler {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Ways == nil {
+		o.Ways = func() []bridge.Way { return nil }
 	}
 	s := &site{Options: o, streams: make(chan struct{}, maxStreams)}
 	open := http.NewServeMux() // needs no token: it tells nothing

@@ -623,6 +623,37 @@ func TestHistoryIsBroken(t *testing.T) {
 	}
 }
 
+// TestAlertsThatCantBeDelivered are told by the page, as nobody else can.
+func TestAlertsThatCantBeDelivered(t *testing.T) {
+	o := newScene().options()
+	o.Ways = func() []bridge.Way {
+		return []bridge.Way{bridge.NewWay("command", 0, noon, nil), bridge.NewWay("webhook", 2, noon.Add(-3*time.Hour),
+			fault.New(fault.Refused, "hook.example.org answered 404").WithHint("check the address"))}
+	}
+	h := page.New(o)
+	for target, wants := range map[string][]string{
+		"/": {"<strong>Alerts can't be delivered</strong> by webhook", "3 hours</time>; 2 alerts waiting", "hook.example.org answered 404",
+			"Check first:</strong> the address"},
+		"/account/alice": {"hook.example.org answered 404"},
+		"/metrics":       {`popferry_alerts_up{by="command"} 1`, `popferry_alerts_up{by="webhook"} 0`, `popferry_alerts_waiting{by="webhook"} 2`},
+		"/api/status.json": {`"alerts":[{"by":"command","waiting":0},{"by":"webhook","waiting":2,"since":"`,
+			`"message":"hook.example.org answered 404","hint":"check the address"}}]`},
+	} {
+		body := get(h, target).Body.String()
+		for _, want := range wants {
+			if !strings.Contains(body, want) {
+				t.Errorf("%s lacks %q:\n%s", target, want, body)
+			}
+		}
+		if strings.Contains(body, "by command") {
+			t.Errorf("%s: the command works", target)
+		}
+	}
+	if body := get(page.New(newScene().options()), "/").Body.String(); strings.Contains(body, "delivered</strong>") {
+		t.Error("all is well, and the page says it is not")
+	}
+}
+
 // The history follows what changes, and is not read anew for every reader.
 func TestHistoryIsReadOnce(t *testing.T) {
 	s := newScene()

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 
+	"github.com/popferry/popferry/internal/bridge"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/report"
 )
@@ -39,10 +40,27 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 type layout struct {
 	Title, Build string
 	At           moment
+	// Undelivered are the ways by which news can't be brought.
+	Undelivered []way
 }
 
+// way is one way to bring news, and when it is seen.
+type way struct {
+	bridge.Way
+	now time.Time
+}
+
+// Failing is since when it does.
+func (w way) Failing() moment { return moment{w.Since, w.now} }
+
 func (s *site) layout(title string, now time.Time) layout {
-	return layout{Title: title, Build: s.Build, At: moment{now, now}}
+	l := layout{Title: title, Build: s.Build, At: moment{now, now}}
+	for _, w := range s.Ways() {
+		if w.Error != nil {
+			l.Undelivered = append(l.Undelivered, way{w, now})
+		}
+	}
+	return l
 }
 
 func asset(name string) http.Handler {

@@ -21,6 +21,8 @@ type status struct {
 	Build   string `json:"build"`
 	bridge.Snapshot
 	Accounts []accountStatus `json:"accounts"`
+	// Alerts are the ways to bring them, and how each does.
+	Alerts []bridge.Way `json:"alerts,omitempty"`
 }
 
 // accountStatus is an account as programs see it: what the pages have, and not less.
@@ -66,7 +68,7 @@ func (s *site) status(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	days := s.days(r.Context(), snapshot.Now)
-	out := status{StatusVersion, s.Build, snapshot, make([]accountStatus, len(snapshot.Accounts))}
+	out := status{StatusVersion, s.Build, snapshot, make([]accountStatus, len(snapshot.Accounts)), s.Ways()}
 	for i, a := range snapshot.Accounts {
 		out.Accounts[i] = accountStatus{a, heldOf(a.Messages), newRow(a, snapshot.Now, days).Day.status()}
 	}

@@ -2,9 +2,9 @@
 // and a mail server, and calls the address of a heartbeat.
 //
 // [Office.Send] returns at once. Each way has a queue and a goroutine of its own, so that
-// one that hangs or refuses delays nobody; what it does not take is tried again, and
-// dropped, with a line in the log, when it is hopeless or the queue is full. Where many
-// news wait, those of one kind become one. What waits is kept, so that a restart loses
+// one that hangs or refuses delays nobody; what it does not take is tried again for a week,
+// and dropped, with a line in the log, then or when the queue is full. That an account fails
+// is dropped, too, once it works again. Where many news wait, those of one kind become one. What waits is kept, so that a restart loses
 // nothing; it may bring twice what was under way. Nothing that a receiver answers is
 // believed beyond its status.
 package post
@@ -27,8 +27,11 @@ import (
 )
 
 const (
-	// longest is for how long one is tried.
-	longest = time.Hour
+	// soonest and latest are how far apart tries are, which grows; refusedFor is how long one
+	// is left alone at least that refused, as somebody has to mend that.
+	soonest    = 2 * time.Second
+	latest     = time.Hour
+	refusedFor = 15 * time.Minute
 	// moment is what a way, or the office, gets for what waits when it ends.
 	moment = 5 * time.Second
 	// each bounds one try.
@@ -47,8 +50,14 @@ type way struct {
 	before   *way          // which had the queue, and has to let go of it first
 	replaced chan struct{} // closed when another takes the queue over
 	over     chan struct{}
+	ending   chan struct{} // closed when nothing is sent any more
+	again    chan struct{} // has an element when somebody may have mended it
 	ctx      context.Context
 	cancel   context.CancelFunc
+
+	mu    sync.Mutex
+	since time.Time // that err is
+	err   error     // why the last news was not taken, or nil
 }
 
 // Shelf keeps a text for each way, which has to survive a restart: what waits for it. Nil
@@ -127,6 +136,10 @@ func (o *Office) takeOver(old, w *way) *way {
 	case old == nil:
 		w.queue = newQueue(o.shelf.Load(w.name), func(text string) { o.shelf.Save(w.name, text) })
 	case reflect.DeepEqual(old.as, w.as):
+		select {
+		case old.again <- struct{}{}:
+		default: // is about to
+		}
 		return old
 	default:
 		w.queue, w.before = old.queue, old
@@ -156,12 +169,14 @@ func waysOf(a plan.Alerts, log *slog.Logger) (ways []*way, err error) {
 
 func (o *Office) start(w *way) {
 	w.replaced, w.over = make(chan struct{}), make(chan struct{})
+	w.ending, w.again = make(chan struct{}), make(chan struct{}, 1)
 	w.ctx, w.cancel = context.WithCancel(o.ctx)
 	o.work.Go(func() { o.deliver(w) })
 }
 
 // end gives what waits a moment to leave. Nothing may be sent after it.
 func (w *way) end() {
+	close(w.ending)
 	w.queue.end()
 	time.AfterFunc(moment, w.cancel)
 }
@@ -213,18 +228,85 @@ func (o *Office) deliver(w *way) {
 		<-w.before.over
 		w.before = nil
 	}
+	pauses := &backoff.ExponentialBackOff{InitialInterval: soonest, RandomizationFactor: 0.3, Multiplier: 3, MaxInterval: latest}
 	for n, ok := w.queue.next(w.ctx, w.replaced); ok; n, ok = w.queue.next(w.ctx, w.replaced) {
-		err := w.persist(func(ctx context.Context) error { return w.send(ctx, together(n)) })
-		if err != nil && w.ctx.Err() != nil {
-			o.log.Warn("news could not be brought before the end", "by", w.name, "waiting", len(w.queue.left()), "error", err)
+		err := w.try(n)
+		w.noted(err)
+		if err == nil {
+			w.queue.done()
+			pauses.Reset()
+			continue
+		}
+		pause := pauses.NextBackOff()
+		if fault.CodeOf(err) != fault.Temporary {
+			pause = max(pause, refusedFor)
+		}
+		if w.ctx.Err() == nil {
+			o.failed(w, n, err)
+		}
+		if !w.rest(pause) {
+			o.log.Warn("news could not be brought before the end", "by", w.name, "waiting", w.queue.waiting(), "error", err)
 			return
 		}
-		if err != nil {
-			o.log.Error("news could not be brought", "by", w.name, "account", n.Account, "text", n.Text,
-				"error", err, "check", fault.HintOf(err))
-		}
-		w.queue.done()
 	}
+}
+
+// try brings a news, if it is not for too long.
+func (w *way) try(n bridge.News) error {
+	ctx, cancel := context.WithTimeout(w.ctx, each)
+	defer cancel()
+	return w.send(ctx, together(n))
+}
+
+// noted remembers how a try went, for those who look.
+func (w *way) noted(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err == nil || w.err == nil {
+		w.since = time.Now()
+	}
+	w.err = err
+}
+
+// failed says that a news was not taken. It is not lost, unless that was the last try.
+func (o *Office) failed(w *way, n bridge.News, err error) {
+	level, text := slog.LevelWarn, "news could not be brought, and is tried again"
+	if !w.queue.failed(fault.CodeOf(err) != fault.Temporary) {
+		level, text = slog.LevelError, "news could not be brought, and is lost"
+	}
+	o.log.Log(w.ctx, level, text, "by", w.name, "account", n.Account, "text", n.Text, "error", err, "check", fault.HintOf(err))
+}
+
+// rest waits before another try, and returns false if the way ends before.
+func (w *way) rest(pause time.Duration) bool {
+	ending := w.ending
+	if pause < moment { // which it may have in the end
+		ending = nil
+	}
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.again:
+	case <-w.replaced:
+	case <-ending:
+		return false
+	case <-w.ctx.Done():
+		return false
+	}
+	return true
+}
+
+// Ways tells how each way does, in the order of the configuration.
+func (o *Office) Ways() (ways []bridge.Way) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, w := range o.ways {
+		w.mu.Lock()
+		ways = append(ways, bridge.NewWay(w.name, w.queue.waiting(), w.since, w.err))
+		w.mu.Unlock()
+	}
+	return ways
 }
 
 // together says in the text of a news what joined it.
@@ -241,22 +323,6 @@ func together(n bridge.News) bridge.News {
 	}
 	n.Text += fmt.Sprintf("; and %d more such news, of %s", len(n.More), strings.Join(names, ", "))
 	return n
-}
-
-// persist tries until it succeeds, it is hopeless, or the way ends.
-func (w *way) persist(try func(context.Context) error) error {
-	wait := &backoff.ExponentialBackOff{InitialInterval: 2 * time.Second, RandomizationFactor: 0.3, Multiplier: 3,
-		MaxInterval: 5 * time.Minute}
-	_, err := backoff.Retry(w.ctx, func() (struct{}, error) {
-		ctx, cancel := context.WithTimeout(w.ctx, each)
-		defer cancel()
-		err := try(ctx)
-		if err != nil && fault.CodeOf(err) != fault.Temporary {
-			err = backoff.Permanent(err)
-		}
-		return struct{}{}, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(longest))
-	return err
 }
 
 // beats calls the heartbeat whenever it is due, not more often than once a minute. One

@@ -16,18 +16,27 @@ const (
 	// queued is how many may wait in all, and joined how many may join one.
 	queued = 100
 	joined = 1000
+	// mostTries is how often a news is tried: for about a week.
+	mostTries = 7 * 24
 	// mostKept bounds what is kept of them for a restart, in octets.
 	mostKept = 2 << 20
 )
+
+// item is a news that waits.
+type item struct {
+	bridge.News
+	Tries int `json:"tries,omitempty"` // to bring it
+}
 
 // queue is what waits for a way, in order. The first may be in hand.
 type queue struct {
 	save  func(text string)
 	fresh chan struct{} // has an element when there is something to look at
 
-	mu   sync.Mutex
-	news []bridge.News
-	last bool // nothing comes any more
+	mu     sync.Mutex
+	news   []item
+	inHand bool // the first is being brought
+	last   bool // nothing comes any more
 }
 
 // newQueue makes one of what was kept. What can't be read is lost.
@@ -47,10 +56,11 @@ func (q *queue) add(n bridge.News) bool {
 		m := &q.news[at]
 		m.More = append(m.More, bridge.More{Account: n.Account, Time: n.Time, Text: n.Text})
 	case len(q.news) < queued:
-		q.news = append(q.news, n)
+		q.news = append(q.news, item{News: n})
 	default:
 		return false
 	}
+	q.supersedeLocked()
 	q.keepLocked()
 	q.wake()
 	return true
@@ -62,11 +72,40 @@ func (q *queue) placeLocked(n bridge.News) int {
 		switch m := q.news[i]; {
 		case m.Kind == n.Kind && len(m.More) < joined:
 			return i
-		case m.Account == n.Account, slices.ContainsFunc(m.More, func(o bridge.More) bool { return o.Account == n.Account }):
+		case m.about(n.Account):
 			return 0
 		}
 	}
 	return 0
+}
+
+func (i *item) about(account string) bool {
+	return i.Account == account || slices.ContainsFunc(i.More, func(m bridge.More) bool { return m.Account == account })
+}
+
+// shares reports whether both are about one account.
+func (i *item) shares(o item) bool {
+	return o.about(i.Account) || slices.ContainsFunc(i.More, func(m bridge.More) bool { return o.about(m.Account) })
+}
+
+// supersedeLocked drops that an account fails where it waits as well that it recovered.
+func (q *queue) supersedeLocked() {
+	var works []string
+	for i := len(q.news) - 1; i >= 0 && (i > 0 || !q.inHand); i-- {
+		n := &q.news[i]
+		switch n.Kind {
+		case bridge.Recovered:
+			works = append(works, n.Account)
+			for _, m := range n.More {
+				works = append(works, m.Account)
+			}
+		case bridge.Fails:
+			n.More = slices.DeleteFunc(n.More, func(m bridge.More) bool { return slices.Contains(works, m.Account) })
+			if len(n.More) == 0 && slices.Contains(works, n.Account) {
+				q.news = slices.Delete(q.news, i, i+1)
+			}
+		}
+	}
 }
 
 // next waits for what is to be brought; there is none once ctx or until ends, or nothing
@@ -97,15 +136,46 @@ func (q *queue) firstLocked() (n bridge.News, ok bool) {
 	if len(q.news) == 0 {
 		return bridge.News{}, false
 	}
-	return q.news[0], true
+	q.inHand = true
+	return q.news[0].News, true
 }
 
 // done takes out what was in hand.
 func (q *queue) done() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.inHand = false
 	q.news = slices.Delete(q.news, 0, 1)
 	q.keepLocked()
+}
+
+// failed has what was in hand wait on, and reports whether it does: at some time it is given
+// up. If it is this one that is refused, others go first, but none of the same account.
+func (q *queue) failed(refused bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	defer q.keepLocked()
+	q.inHand = false
+	n, others := &q.news[0], q.news[1:]
+	if n.Tries++; n.Tries >= mostTries {
+		q.news = others
+		return false
+	}
+	if refused && !slices.ContainsFunc(others, n.shares) {
+		q.news = append(slices.Clone(others), *n)
+	}
+	q.supersedeLocked()
+	return true
+}
+
+// waiting counts the news, those that were put together as well.
+func (q *queue) waiting() (count int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, n := range q.news {
+		count += 1 + len(n.More)
+	}
+	return count
 }
 
 // end tells that nothing comes any more.
@@ -124,7 +194,7 @@ func (q *queue) forget() {
 	q.save = func(string) {}
 }
 
-func (q *queue) left() []bridge.News {
+func (q *queue) left() []item {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return slices.Clone(q.news)

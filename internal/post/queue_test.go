@@ -1,9 +1,12 @@
 package post
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,24 +14,125 @@ import (
 	"github.com/popferry/popferry/internal/bridge"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/plan"
 )
 
-// TestTriedForAnHour, whether the other side refuses at once or takes its time.
-func TestTriedForAnHour(t *testing.T) {
-	for _, takes := range []time.Duration{0, each} {
+// office has one way, which does what a test says.
+func office(t *testing.T, send func(bridge.News) error) (*Office, *bytes.Buffer) {
+	t.Helper()
+	var said bytes.Buffer
+	o, err := Open(plan.Bridge{}, Shelf{}, slog.New(slog.NewTextHandler(&said, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.ways = []*way{o.takeOver(nil, &way{name: "webhook", send: func(_ context.Context, n bridge.News) error { return send(n) }})}
+	return o, &said
+}
+
+// TestTriedForAWeek, less and less often; what is refused is not tried again at once. Whoever
+// looks sees it until something is taken.
+func TestTriedForAWeek(t *testing.T) {
+	const day = 24 * time.Hour
+	for code, soon := range map[fault.Code]time.Duration{fault.Temporary: time.Second, fault.Refused: refusedFor} {
 		synctest.Test(t, func(t *testing.T) {
-			w := &way{}
-			w.ctx, w.cancel = context.WithCancel(t.Context())
-			defer w.cancel()
 			began := time.Now()
-			err := w.persist(func(context.Context) error {
-				time.Sleep(takes)
-				return fault.New(fault.Temporary, "away").WithHint("wait")
+			var tries []time.Duration
+			o, said := office(t, func(n bridge.News) error {
+				if tries = append(tries, time.Since(began)); n.Account == "bob" {
+					return nil
+				}
+				return fault.New(code, "hook.example answered 404").WithHint("check the address")
 			})
-			if took := time.Since(began); err == nil || took < 50*time.Minute || took > 61*time.Minute {
-				t.Errorf("gave up after %v: %v", took, err)
+			o.Send(news("alice", bridge.Fails))
+			time.Sleep(5 * day)
+			synctest.Wait()
+			if n := len(tries); n < 24*4 || tries[1] < soon || tries[1] > 3*soon || tries[n-1]-tries[n-2] < 30*time.Minute {
+				t.Errorf("%v: tried at %v", code, tries)
 			}
+			if w := o.Ways()[0]; w.By != "webhook" || w.Waiting != 1 || w.Error == nil || w.Error.Hint != "check the address" || time.Since(w.Since) < 4*day {
+				t.Errorf("%+v", w)
+			}
+			time.Sleep(5 * day)
+			synctest.Wait()
+			if w := o.Ways()[0]; w.Waiting != 0 || w.Error == nil || len(tries) != mostTries || !strings.Contains(said.String(), "and is lost") {
+				t.Errorf("%+v after %d tries", w, len(tries))
+			}
+			o.Send(news("bob", bridge.Fails))
+			synctest.Wait()
+			if w := o.Ways()[0]; w.Error != nil || w.Waiting != 0 {
+				t.Errorf("%+v", w)
+			}
+			o.Close()
 		})
+	}
+}
+
+// TestSuperseded: that an account fails is not brought any more once it works, whether it
+// was tried or not; and one news that is refused does not keep back those of others.
+func TestSuperseded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		came := map[string]string{}
+		var takes atomic.Bool
+		o, _ := office(t, func(n bridge.News) error {
+			if !takes.Load() || n.Account == "poison" {
+				return fault.New(fault.Refused, "no").WithHint("x")
+			}
+			came[n.Account] += string(n.Kind) + " "
+			return nil
+		})
+		o.Send(news("poison", bridge.Holds))
+		synctest.Wait()
+		for _, n := range []bridge.News{news("alice", bridge.Fails), news("bob", bridge.Fails), news("alice", bridge.Recovered),
+			news("alice", bridge.Fails)} {
+			o.Send(n)
+		}
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		takes.Store(true)
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		if came["alice"] != "recovered failing " || came["bob"] != "failing " {
+			t.Errorf("%q", came)
+		}
+		o.Send(news("bob", bridge.Recovered))
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		if came["bob"] != "failing recovered " || len(came) != 2 {
+			t.Errorf("%q", came)
+		}
+		o.Close()
+	})
+}
+
+// TestOrderOfAnAccount: what is refused does not come after what followed it.
+func TestOrderOfAnAccount(t *testing.T) {
+	q := newQueue("", func(string) {})
+	q.add(news("a", bridge.Recovered))
+	q.add(news("a", bridge.Fails))
+	q.add(news("b", bridge.Fails))
+	for range 5 {
+		q.next(t.Context(), nil)
+		q.failed(true)
+	}
+	if got := q.left(); len(got) != 3 || got[0].Kind != bridge.Recovered || got[1].Account != "a" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestTriesAreKept over a restart, so that none is tried for ever.
+func TestTriesAreKept(t *testing.T) {
+	kept := ""
+	save := func(text string) { kept = text }
+	q := newQueue("", save)
+	q.add(news("a", bridge.Fails))
+	for n := range mostTries {
+		q = newQueue(kept, save)
+		if _, ok := q.next(t.Context(), nil); !ok || q.failed(false) != (n < mostTries-1) {
+			t.Fatalf("after %d tries: %+v", n+1, q.left())
+		}
+	}
+	if kept != "[]" {
+		t.Errorf("%s", kept)
 	}
 }
 
@@ -55,7 +159,7 @@ func TestManyWait(t *testing.T) {
 		}
 		got = append(got, text)
 	}
-	if fmt.Sprint(got) != "[a19 failing+b+c b recovered b failing]" {
+	if fmt.Sprint(got) != "[a19 failing+c b recovered b failing]" {
 		t.Errorf("%q", got)
 	}
 	for n := range 500 { // no two of them can be put together

@@ -60,7 +60,7 @@ func call(ctx context.Context, method string, address secret.Value, body []byte)
 		return nil
 	case code >= 500, code == http.StatusTooManyRequests, code == http.StatusRequestTimeout:
 		return fault.New(fault.Temporary, "%s answered %d", fault.Escape(request.URL.Hostname()), code).
-			WithHint("it is tried again")
+			WithHint("check that the web server is well")
 	default:
 		return fault.New(fault.Refused, "%s answered %d", fault.Escape(request.URL.Hostname()), code).
 			WithHint("check the address: it may have been taken back, or want another form")
