@@ -34,13 +34,20 @@ func (t *trip) deletePass(ctx context.Context) error {
 		return err
 	}
 	if !agreed {
-		return fault.New(fault.Held, "%s could be deleted from POP3, and nothing was: the first deletion needs your word",
-			count(len(due), "message")).WithHint("run once with --confirm-delete; it is remembered for this account")
+		return t.awaitsWord(len(due))
 	}
 	if err := t.locateDue(ctx, due); err != nil {
 		return err
 	}
 	return t.deleteDue(ctx, due)
+}
+
+// awaitsWord is the error for deletions to which nobody agreed yet.
+func (t *trip) awaitsWord(due int) error {
+	err := fault.New(fault.Held, "%s could be deleted from POP3, and nothing was: the first deletion needs your word",
+		count(due, "message")).WithHint("run once with --confirm-delete; it is remembered for this account")
+	t.report.Awaits = NewErrorReport(err)
+	return err
 }
 
 // deleteBatch is how many messages are deleted in one session. Little time passes

@@ -101,12 +101,12 @@ func (t *trip) allSettled(ctx context.Context) (bool, error) {
 // nothingNew reports whether the journal knows all that is listed, by a name that can be
 // trusted, and nothing of it is due for anything.
 func (t *trip) nothingNew(ctx context.Context) (bool, error) {
-	deletes, err := t.mayDelete(ctx)
+	deletes, unsaid, err := t.mayDelete(ctx)
 	if err != nil {
 		return false, err
 	}
 	held := map[int]string{} // places in the listing, and reasons
-	first, leftAlone := 0, 0
+	first, leftAlone, due := 0, 0, 0
 	for part := range slices.Chunk(t.listing, deleteBatch) {
 		keys := keysOf(part)
 		if len(keys) < len(part) {
@@ -121,6 +121,9 @@ func (t *trip) nothingNew(ctx context.Context) (bool, error) {
 			case r.State == journal.Held && r.Listed == l.Size && !t.heldToo && (!retriable(r, unasked) || awaitsFolder(r)):
 				held[first+i] = r.Reason
 			case r.State == journal.Delivered && r.Listed == l.Size && !(deletes && t.isDue(r)):
+				if unsaid && t.isDue(r) {
+					due++
+				}
 			case t.skips(l):
 				leftAlone++
 			default:
@@ -133,18 +136,25 @@ func (t *trip) nothingNew(ctx context.Context) (bool, error) {
 	for _, at := range slices.Sorted(maps.Keys(held)) {
 		t.countHeld(t.listing[at], held[at])
 	}
+	if due > 0 {
+		_ = t.awaitsWord(due) // the pass goes well without it
+	}
 	return true, nil
 }
 
-// mayDelete reports whether a person agreed to deletions from this maildrop, and the
-// last pass did not find just now that some mail can't be deleted.
-func (t *trip) mayDelete(ctx context.Context) (bool, error) {
-	tried, ok := t.engine.unproven.Load(t.account.Name)
-	if !t.account.Keep.Delete || ok && time.Since(tried.(time.Time)) < provedEvery {
-		return false, nil
+// mayDelete reports whether a person agreed to deletions from this maildrop, and the last
+// pass did not find just now that some mail can't be deleted; or else whether that word is
+// missing.
+func (t *trip) mayDelete(ctx context.Context) (may, unsaid bool, err error) {
+	if !t.account.Keep.Delete {
+		return false, false, nil
 	}
 	agreed, err := t.ledger.Fact(ctx, factConfirmDelete)
-	return agreed != "" || t.engine.ConfirmDelete, err
+	if err != nil || agreed == "" && !t.engine.ConfirmDelete {
+		return false, err == nil, err
+	}
+	tried, ok := t.engine.unproven.Load(t.account.Name)
+	return !ok || time.Since(tried.(time.Time)) >= provedEvery, false, nil
 }
 
 func (t *trip) isDue(r journal.Record) bool {

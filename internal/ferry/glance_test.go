@@ -142,6 +142,25 @@ func TestGlanceTellsOfHeldMail(t *testing.T) {
 	}
 }
 
+// TestGlanceTellsThatItNeedsAWord for the first deletion: nobody would agree else, and a
+// pass that finds nothing new costs no more for it.
+func TestGlanceTellsThatItNeedsAWord(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{}, ordinary(3, 6)...)
+	p.account().Keep = plan.Keep{Delete: true}
+	pass := p.passes()
+	first := pass(fault.Held, 3)
+	connected := p.imap.Counters().Connections
+	again := pass(0, 0)
+	for _, r := range []ferry.AccountReport{first, again} {
+		if r.Awaits == nil || !strings.HasPrefix(r.Awaits.Message, "3 messages could be deleted") {
+			t.Errorf("%+v", r.Awaits)
+		}
+	}
+	if p.imap.Counters().Connections != connected || again.Error != nil {
+		t.Errorf("%+v", again)
+	}
+}
+
 // TestGlanceRoundTrips: a pass that finds nothing new takes 8 at most, of which TCP and
 // TLS 1.3 have one each.
 func TestGlanceRoundTrips(t *testing.T) {

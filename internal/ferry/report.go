@@ -52,6 +52,9 @@ type AccountReport struct {
 	Folders []FolderReport `json:"folders,omitempty"`
 	// Resting tells that the account's own limits ended the pass: nothing failed.
 	Resting bool `json:"-"`
+	// Awaits is what a person has to say before all can be done, also where a pass found
+	// nothing new; nil: nothing.
+	Awaits *ErrorReport `json:"-"`
 	// Refusals is how many logins a server refused before the pass ended.
 	Refusals int `json:"-"`
 	// Untried tells that a login was not tried, since it was refused before.
