@@ -127,7 +127,7 @@ func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error
 	memory := &bridge.Memory{Path: filepath.Join(a.state, "bridge-news.json"), Write: private.Write,
 		Failed: func(err error) { log.Error("what was told can't be remembered", "error", err) }}
 	k.news = &bridge.Newsroom{After: k.mayFail, Load: memory.Load, Save: memory.Save,
-		Forget: memory.Forget, Publish: k.publish}
+		Forget: memory.Forget, Publish: k.publish, Beat: k.office.Beat}
 	k.news.Keep(namesOf(config))
 	k.history = bridge.NewRecorder(s.journal, config.Bridge.History)
 	keeping := &bridge.Memory{Path: filepath.Join(a.state, paceFile), Write: private.Write,
@@ -170,9 +170,7 @@ func (k *keeping) finished(p bridge.Pass) {
 		k.log.Error("the history can't be written", "error", err)
 	}
 	k.news.From(p)
-	if now := k.bridge.Snapshot(); now.Worst() == fault.OK && k.news.Works(now) {
-		k.office.Beat()
-	}
+	k.news.Heartbeat(k.bridge.Snapshot())
 }
 
 // publish has news written down and brought to everybody.

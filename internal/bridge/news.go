@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
 )
 
@@ -24,6 +25,8 @@ const (
 	Holds Kind = "held"
 	// Expires: a certificate or a token is about to expire.
 	Expires Kind = "expiring"
+	// Awaits: something waits for a person's word.
+	Awaits Kind = "awaiting"
 	// Vanishes: the POP3 server will remove mail that is still to be moved.
 	Vanishes Kind = "vanishing"
 )
@@ -88,6 +91,7 @@ type told struct {
 	Failing bool                 `json:"failing,omitempty"`
 	Since   time.Time            `json:"since,omitzero"`
 	Held    []string             `json:"held,omitempty"`
+	Awaits  bool                 `json:"awaits,omitempty"`
 	Expires map[string]time.Time `json:"expires,omitempty"`
 	Vanish  map[string]time.Time `json:"vanish,omitempty"` // when, by why
 
@@ -106,6 +110,9 @@ type Newsroom struct {
 	Save func(account, text string)
 	// Forget drops the texts of all accounts but some, unless it is nil.
 	Forget func(but []string)
+	// Beat is called while all accounts are known to work, unless it is nil: see
+	// [Newsroom.Heartbeat].
+	Beat func()
 	// Publish brings news to whom it concerns, unless it is nil. Only then it counts as told.
 	Publish func([]News)
 
@@ -129,6 +136,7 @@ func (n *Newsroom) From(p Pass) []News {
 		}
 		if o.ok() && !o.resting { // else it did not see all
 			add(t.holds(r))
+			add(t.awaits(r))
 		}
 		for _, e := range r.Expiries {
 			add(n.toldOfExpiry(t, e).expires(e, ended))
@@ -138,6 +146,14 @@ func (n *Newsroom) From(p Pass) []News {
 		}
 		add(t.vanishes(ended))
 	})
+}
+
+// Heartbeat has the heart beat if nothing fails and all accounts are known to work. It is
+// called after each pass, and by Watch while none passes since all rest.
+func (n *Newsroom) Heartbeat(s Snapshot) {
+	if n.Beat != nil && s.Worst() == fault.OK && n.Works(s) {
+		n.Beat()
+	}
 }
 
 // Works reports whether every account did when it was last tried, perhaps by a process
@@ -161,7 +177,8 @@ func (n *Newsroom) Keep(accounts []string) {
 }
 
 // Watch looks each minute, until ctx ends, for accounts that fail for too long by now and
-// wait: the next pass of one whose credentials were refused may be a day away.
+// wait: the next pass of one whose credentials were refused may be a day away. So may that
+// of all while they rest, and whoever waits for the heart to beat would take that for death.
 func (n *Newsroom) Watch(ctx context.Context, b *Bridge) {
 	minutes := time.NewTicker(time.Minute)
 	defer minutes.Stop()
@@ -172,6 +189,9 @@ func (n *Newsroom) Watch(ctx context.Context, b *Bridge) {
 		case <-minutes.C:
 		}
 		s := b.Snapshot()
+		if s.Rests() {
+			n.Heartbeat(s)
+		}
 		for _, a := range s.Accounts {
 			if a.waitsFailed() {
 				n.overdue(a, s.Now)
@@ -183,7 +203,7 @@ func (n *Newsroom) Watch(ctx context.Context, b *Bridge) {
 // waitsFailed reports that the account fails, and that no pass is about to tell better. One
 // that rests gets another chance first.
 func (s *AccountState) waitsFailed() bool {
-	return (s.Phase == Failing || s.Phase == Parked) && !s.resting
+	return (s.Phase == Failing || s.Phase == Parked) && !s.Resting
 }
 
 // overdue passes over what the last pass told differently just now.
@@ -299,6 +319,15 @@ func (t *told) holds(r ferry.AccountReport) *News {
 	}
 	return &News{Kind: Holds, Messages: fresh[:min(len(fresh), 100)], Text: what + fresh[0].Reason,
 		Check: "popferry status tells of each; to keep them as files, stop the bridge, and type popferry run --export-held DIR"}
+}
+
+// awaits tells once that a person's word is missing.
+func (t *told) awaits(r ferry.AccountReport) *News {
+	a, before := awaits(r), t.Awaits
+	if t.Awaits = a != nil; a == nil || before {
+		return nil
+	}
+	return &News{Kind: Awaits, Text: a.Message, Check: a.Hint}
 }
 
 // expires tells of an end once. That of a server whose machines have several certificates

@@ -171,7 +171,7 @@ func TestRestingInTheState(t *testing.T) {
 			return resting
 		}}
 		b := runs(t, minute, 0, nil, p)
-		if a := b.Snapshot().Accounts[0]; a.Phase != bridge.Waiting || !a.Success.IsZero() {
+		if a := b.Snapshot().Accounts[0]; a.Phase != bridge.Waiting || !a.Success.IsZero() || a.Works || !a.Resting {
 			t.Errorf("%+v", a)
 		}
 		began := time.Now()
@@ -256,6 +256,99 @@ func TestHeldIsToldOnce(t *testing.T) {
 	}
 	r.want(t, 5, held("c"))
 	r.want(t, 5, held("c", "a"), bridge.Holds) // it is back
+}
+
+// TestAwaitedWordIsToldOnce, though passes that find nothing new know of it as well; and it is
+// seen until it is given.
+func TestAwaitedWordIsToldOnce(t *testing.T) {
+	asks := ferry.AccountReport{ExitCode: fault.Held, Awaits: &ferry.ErrorReport{Code: fault.Held,
+		Message: "3 messages could be deleted from POP3", Hint: "run once with --confirm-delete"}}
+	asks.Error = asks.Awaits
+	idle := asks
+	idle.Error, idle.ExitCode = nil, fault.OK
+	resting := away
+	resting.Resting = true
+	r := newRoom()
+	news := r.want(t, 0, asks, bridge.Awaits)
+	if n := news[0]; n.Text != asks.Awaits.Message || n.Check != "stop the bridge, and run once with --confirm-delete" {
+		t.Errorf("%+v", n)
+	}
+	r.want(t, 5, idle)
+	r.restart()
+	r.want(t, 5, away)
+	r.want(t, 5, resting)
+	r.want(t, 5, asks)
+	r.want(t, 5, ferry.AccountReport{})
+	r.want(t, 5, idle, bridge.Awaits)
+
+	synctest.Test(t, func(t *testing.T) {
+		answers := []ferry.AccountReport{asks, idle, away, resting, {}}
+		p := &played{answer: func(n int) ferry.AccountReport { return answers[min(n, len(answers))-1] }}
+		b := bridge.New(bridge.Options{Random: func() float64 { return 0.5 }})
+		ctx, cancel := context.WithCancel(context.Background())
+		b.Start(ctx, []bridge.Account{p.account("a")})
+		for passes := 0; passes < len(answers); time.Sleep(minute) {
+			a := b.Snapshot().Accounts[0]
+			if passes = a.Passes; (a.Awaits != nil) != (0 < passes && passes < len(answers)) {
+				t.Errorf("after %d passes: %+v", passes, a.Awaits)
+			}
+		}
+		cancel()
+		b.Wait()
+	})
+}
+
+// TestHeartBeatsWhileAllRest, which may be for most of a day; but not before all are known
+// to work, and not while one is stuck in a pass.
+func TestHeartBeatsWhileAllRest(t *testing.T) {
+	rests := func(int) ferry.AccountReport {
+		return ferry.AccountReport{Resting: true, ExitCode: fault.Temporary, NotBefore: time.Now().Add(16 * time.Hour)}
+	}
+	worksThenRests := func(n int) ferry.AccountReport {
+		if n == 1 {
+			return ferry.AccountReport{}
+		}
+		return rests(n)
+	}
+	stuck := func(int) ferry.AccountReport {
+		time.Sleep(10 * time.Hour)
+		return ferry.AccountReport{}
+	}
+	for name, c := range map[string]struct {
+		second func(int) ferry.AccountReport
+		want   bool
+	}{"works": {worksThenRests, true}, "never worked": {rests, false}, "is stuck": {stuck, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRoom()
+			beats := 0
+			r.Beat = func() { beats++ }
+			b := bridge.New(bridge.Options{Random: func() float64 { return 0.5 }, Finished: func(p bridge.Pass) { r.From(p) }})
+			ctx, cancel := context.WithCancel(context.Background())
+			first, second := &played{answer: worksThenRests}, &played{answer: c.second}
+			one, two := first.account("a"), second.account("b")
+			b.Start(ctx, []bridge.Account{named(one), named(two)})
+			var watch sync.WaitGroup
+			watch.Go(func() { r.Watch(ctx, b) })
+			time.Sleep(4 * time.Hour)
+			cancel()
+			b.Wait()
+			watch.Wait()
+			if c.want && beats < 3*60 || !c.want && beats > 0 {
+				t.Errorf("%s: %d beats", name, beats)
+			}
+		})
+	}
+}
+
+// named has the reports of an account bear its name.
+func named(a bridge.Account) bridge.Account {
+	pass := a.Pass
+	a.Pass = func(ctx context.Context, held bool) ferry.AccountReport {
+		r := pass(ctx, held)
+		r.Name = a.Name
+		return r
+	}
+	return a
 }
 
 func TestExpiryIsToldOnce(t *testing.T) {

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"slices"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -37,6 +38,13 @@ type AccountState struct {
 	Failures int `json:"failures"`
 	// Error is why the last pass failed, or nil.
 	Error *ferry.ErrorReport `json:"error,omitempty"`
+	// Works is whether the last pass that asked the servers succeeded; false before the
+	// first.
+	Works bool `json:"works"`
+	// Resting is set while limits of the account's own, such as hours, let it do nothing.
+	Resting bool `json:"resting,omitempty"`
+	// Awaits is what a person has to say or to know though nothing failed, or nil.
+	Awaits *ferry.ErrorReport `json:"awaits,omitempty"`
 	// Held and Waiting are how many messages are held or wait for an append to settle.
 	Held    int `json:"held"`
 	Waiting int `json:"waiting"`
@@ -52,8 +60,6 @@ type AccountState struct {
 	// Messages are those held, and Notes what the last pass had to say.
 	Messages []ferry.MessageReport `json:"messages,omitempty"`
 	Notes    []string              `json:"notes,omitempty"`
-
-	resting bool // its own limits ended the last pass
 }
 
 // after takes in how a pass ended.
@@ -61,14 +67,17 @@ func (s *AccountState) after(r ferry.AccountReport, started, now time.Time, park
 	s.count(r)
 	s.Ended, s.Notes = now, r.Notes
 	o := outcomeOf(r, now)
-	if s.resting = o.resting; s.resting && !o.proves() {
+	if s.Resting = o.resting; s.Resting && !o.proves() {
 		s.rest()
 		return
 	}
-	if o.ok() {
+	if s.Works = o.ok(); s.Works {
 		s.Phase, s.Error, s.Failures = Waiting, nil, 0
 		s.Since, s.Success = time.Time{}, now
 		s.Held, s.Waiting, s.Messages = r.Held, r.Waiting, r.Messages
+		if !s.Resting { // else it did not see all
+			s.Awaits = awaits(r)
+		}
 		return
 	}
 	s.Phase, s.Error = Failing, r.Error
@@ -84,6 +93,17 @@ func (s *AccountState) after(r ferry.AccountReport, started, now time.Time, park
 	}
 	errors[r.ExitCode.String()]++
 	s.Errors = errors
+}
+
+// awaits is what a pass that went well has for a person; nil: nothing. While a bridge is at
+// work no other popferry is.
+func awaits(r ferry.AccountReport) *ferry.ErrorReport {
+	if r.Awaits == nil {
+		return nil
+	}
+	a := *r.Awaits
+	a.Hint = "stop the bridge, and " + a.Hint
+	return &a
 }
 
 // count adds up what a pass did.
@@ -137,6 +157,14 @@ func (b *Bridge) Snapshot() Snapshot {
 		k.mu.Unlock()
 	}
 	return s
+}
+
+// Rests reports whether all that the bridge does is to wait for times in which its accounts
+// may work.
+func (s Snapshot) Rests() bool {
+	return len(s.Accounts) > 0 && !slices.ContainsFunc(s.Accounts, func(a AccountState) bool {
+		return !a.Resting || a.Phase != Waiting
+	})
 }
 
 // Worst is the class of the most severe present failure.

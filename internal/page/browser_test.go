@@ -219,7 +219,7 @@ func (v *visit) changesLive(t *testing.T, s *scene) {
 	eval[chromedp.Void](t, v, `window.stillThere = true; document.querySelector('a[href="/account/alice"]').focus()`)
 	s.change(func() {
 		accounts := append([]bridge.AccountState(nil), s.snapshot.Accounts...)
-		accounts[3].Error, accounts[3].Phase, accounts[3].Success = nil, bridge.Waiting, noon
+		accounts[3].Error, accounts[3].Phase, accounts[3].Success, accounts[3].Works = nil, bridge.Waiting, noon, true
 		s.snapshot.Accounts = accounts
 		s.passes = append(s.passes, journal.Pass{Account: "dave", Started: noon.Add(-time.Second), Passes: 1, Delivered: 55})
 	})
@@ -248,7 +248,7 @@ func (s *scene) stretch() {
 		Seconds: 1e6, Delivered: 1234567, Deleted: 1234567, Error: strings.Repeat("unbreakable", 20)})
 	s.snapshot.Accounts = append(accounts, bridge.AccountState{
 		Name: "a.very.long.account.name.without.any.space.in.it@subdomain.of.a.long.domain.example.org", Phase: bridge.Waiting,
-		Passes: 1, Success: noon, Next: noon.Add(time.Minute), Waiting: 1234567, Held: 1234567})
+		Works: true, Passes: 1, Success: noon, Next: noon.Add(time.Minute), Waiting: 1234567, Held: 1234567})
 }
 
 // everyLook is all pages in all widths, in light and in dark.

@@ -23,8 +23,8 @@ func newMetric(name, help string, kind prometheus.ValueType, of func(bridge.Acco
 }
 
 var metrics = []metric{
-	newMetric("up", "Whether the last pass succeeded.", prometheus.GaugeValue,
-		func(a bridge.AccountState) float64 { return truth(a.Error == nil && a.Passes > 0) }),
+	newMetric("up", "Whether the last pass that asked the servers succeeded.", prometheus.GaugeValue,
+		func(a bridge.AccountState) float64 { return truth(a.Works) }),
 	newMetric("in_flight", "Whether a pass is under way.", prometheus.GaugeValue,
 		func(a bridge.AccountState) float64 { return truth(a.Phase == bridge.Passing) }),
 	newMetric("parked", "Whether the credentials were refused, so that it is hardly tried.", prometheus.GaugeValue,

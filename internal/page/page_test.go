@@ -47,9 +47,9 @@ type scene struct {
 func newScene() *scene {
 	s := &scene{changed: make(chan struct{})}
 	s.snapshot = bridge.Snapshot{Started: noon.Add(-72 * time.Hour), Now: noon, Accounts: []bridge.AccountState{
-		{Name: "alice", Phase: bridge.Waiting, Passes: 812, Seconds: 1624.5, Delivered: 3, Bytes: 40960, Deleted: 2,
+		{Name: "alice", Works: true, Phase: bridge.Waiting, Passes: 812, Seconds: 1624.5, Delivered: 3, Bytes: 40960, Deleted: 2,
 			Success: noon.Add(-3 * time.Minute), Next: noon.Add(2 * time.Minute)},
-		{Name: "bob", Phase: bridge.Passing, Passes: 4, Delivered: 1204, Bytes: 81 << 20, Waiting: 5,
+		{Name: "bob", Works: true, Phase: bridge.Passing, Passes: 4, Delivered: 1204, Bytes: 81 << 20, Waiting: 5,
 			Success: noon.Add(-11 * time.Minute), Next: noon.Add(-time.Minute)},
 		{Name: "carol", Phase: bridge.Failing, Passes: 40, Failures: 3, Success: noon.Add(-3 * time.Hour),
 			Since: noon.Add(-2 * time.Hour), Next: noon.Add(14 * time.Minute), Errors: map[string]int{"temporary": 7},
@@ -59,7 +59,7 @@ func newScene() *scene {
 			Next: noon.Add(19 * time.Hour), Errors: map[string]int{"credentials": 2},
 			Error: &ferry.ErrorReport{Code: fault.Credentials, Message: "imap.example.net:993 refuses the password of dave@example.net",
 				Hint: "check the password in accounts.yaml"}},
-		{Name: "erin", Phase: bridge.Waiting, Passes: 9, Held: 1, Success: noon.Add(-time.Minute), Next: noon.Add(4 * time.Minute),
+		{Name: "erin", Works: true, Phase: bridge.Waiting, Passes: 9, Held: 1, Success: noon.Add(-time.Minute), Next: noon.Add(4 * time.Minute),
 			Messages: []ferry.MessageReport{{UIDL: "000000d75aa1b3c4", Size: 31 << 20, State: "held",
 				Reason: "larger than the destination takes (25 MB)"}}},
 	}}
@@ -422,6 +422,46 @@ func TestParkedAfterARestart(t *testing.T) {
 		body := get(h, target).Body.String()
 		for _, want := range wants {
 			if !strings.Contains(body, want) {
+				t.Errorf("%s lacks %q:\n%s", target, want, body)
+			}
+		}
+	}
+}
+
+// TestRestingIsNotWell: an account outside of its hours was asked nothing, and nobody knows
+// whether it works. One that did rests all the same.
+func TestRestingIsNotWell(t *testing.T) {
+	s := newScene()
+	s.snapshot.Accounts = []bridge.AccountState{{Name: "alice", Phase: bridge.Waiting, Passes: 1, Resting: true}}
+	h := page.New(s.options())
+	for target, want := range map[string]string{
+		"/": `<h1 class="idle" id="verdict">Nothing needs attention; 1 account not tried yet.</h1>`, "/account/alice": ">resting<",
+		"/metrics": `popferry_up{account="alice"} 0`, "/api/status.json": `"works":false,"resting":true`,
+	} {
+		if body := get(h, target).Body.String(); !strings.Contains(body, want) || strings.Contains(body, ">well<") {
+			t.Errorf("%s lacks %q:\n%s", target, want, body)
+		}
+	}
+	s.snapshot.Accounts[0].Works = true
+	if body := get(h, "/").Body.String(); !strings.Contains(body, "The account is well.") || !strings.Contains(body, ">resting<") {
+		t.Errorf("%s", body)
+	}
+}
+
+// TestAwaitedWord: somebody has to be told, and how to give it, though nothing failed.
+func TestAwaitedWord(t *testing.T) {
+	s := newScene()
+	s.snapshot.Accounts = s.snapshot.Accounts[:1]
+	s.snapshot.Accounts[0].Awaits = &ferry.ErrorReport{Code: fault.Held, Message: "3 messages could be deleted",
+		Hint: "stop the bridge, and run once with --confirm-delete"}
+	h := page.New(s.options())
+	for target, wants := range map[string][]string{
+		"/":              {"1 of 1 account needs attention.", "needs your word", "3 messages could be deleted", "What to do:</strong> stop the bridge"},
+		"/account/alice": {"needs your word", "3 messages could be deleted", "What to do:</strong> stop the bridge"},
+		"/metrics":       {`popferry_up{account="alice"} 1`}, "/api/status.json": {`"awaits":{"code":65,"message":"3 messages`},
+	} {
+		for _, want := range wants {
+			if body := get(h, target).Body.String(); !strings.Contains(body, want) {
 				t.Errorf("%s lacks %q:\n%s", target, want, body)
 			}
 		}

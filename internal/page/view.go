@@ -36,7 +36,7 @@ type row struct {
 
 func newRow(a bridge.AccountState, now time.Time, days map[string]*day) row {
 	r := row{AccountState: a, Link: "/account/" + url.PathEscape(a.Name), now: now}
-	r.Attention = a.Error != nil || a.Held > 0
+	r.Attention = a.Error != nil || a.Awaits != nil || a.Held > 0
 	r.State, r.Tone = stateOf(a)
 	if days != nil {
 		r.Day = cmp.Or(days[a.Name], &day{})
@@ -57,10 +57,14 @@ func stateOf(a bridge.AccountState) (state, tone string) {
 		return state, tone
 	case a.Phase == bridge.Passing:
 		return "at work", well
-	case a.Passes == 0:
-		return "not tried yet", idle
+	case a.Awaits != nil:
+		return "needs your word", wait
 	case a.Held > 0:
 		return "mail is held", wait
+	case a.Resting:
+		return "resting", idle
+	case !a.Works:
+		return "not tried yet", idle
 	}
 	return "well", well
 }
@@ -135,6 +139,8 @@ func (m moment) String() string {
 // totals are what stands on top.
 type totals struct {
 	Accounts, Attention, Passing, Waiting, Held, Today int
+	// Untried are those of which nobody knows yet whether they work.
+	Untried int
 	// Known is false if nobody knows what was delivered today.
 	Known bool
 }
@@ -174,8 +180,11 @@ func (t *totals) count(r row) {
 	t.Accounts++
 	t.Waiting += r.Waiting
 	t.Held += r.Held
-	if r.Attention {
+	switch {
+	case r.Attention:
 		t.Attention++
+	case !r.Works:
+		t.Untried++
 	}
 	if r.Phase == bridge.Passing {
 		t.Passing++
@@ -200,6 +209,8 @@ func (t totals) Verdict() string {
 	switch {
 	case t.Accounts == 0:
 		return "There are no accounts."
+	case t.Attention == 0 && t.Untried > 0:
+		return "Nothing needs attention; " + report.Count(t.Untried, "account") + " not tried yet."
 	case t.Attention == 0 && t.Accounts == 1:
 		return "The account is well."
 	case t.Attention == 0:
@@ -213,6 +224,8 @@ func (t totals) Verdict() string {
 // Tone is that of the verdict.
 func (o overview) Tone() string {
 	switch {
+	case o.Attention == 0 && o.Untried > 0:
+		return idle
 	case o.Attention == 0:
 		return well
 	case len(o.Rows) > 0 && o.Rows[0].Tone == bad:
