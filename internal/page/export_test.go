@@ -2,6 +2,7 @@ package page
 
 // For tests.
 const (
-	MaxStreams = maxStreams
-	StreamFor  = streamFor
+	MaxStreams     = maxStreams
+	MaxConnections = maxConnections
+	StreamFor      = streamFor
 )

@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"github.com/popferry/popferry/internal/fault"
 )
 
@@ -62,8 +60,10 @@ func URL(a net.Addr) string {
 
 // Serve answers until ctx ends.
 func Serve(ctx context.Context, l net.Listener, handler http.Handler, log *slog.Logger) error {
+	crowd := newCrowd(l)
 	server := &http.Server{
-		Handler: handler, MaxHeaderBytes: maxHeader,
+		ConnState: crowd.note,
+		Handler:   handler, MaxHeaderBytes: maxHeader,
 		ReadHeaderTimeout: headerIn, ReadTimeout: requestIn, WriteTimeout: answerIn, IdleTimeout: idleFor,
 		BaseContext: func(net.Listener) context.Context { return ctx }, // ends streams
 		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -77,7 +77,7 @@ func Serve(ctx context.Context, l net.Listener, handler http.Handler, log *slog.
 			_ = server.Close()
 		}
 	})
-	err := server.Serve(netutil.LimitListener(l, maxConnections))
+	err := server.Serve(crowd)
 	if release() { // nobody asked it to stop
 		return fault.New(fault.Temporary, "the status page ended: %w", err).
 			WithHint("check the network of this machine, then start the bridge again")

@@ -106,6 +106,46 @@ func TestSlowHeaders(t *testing.T) {
 	}
 }
 
+// TestHealthIsAskedInACrowd: who keeps all connections, and asks again and again on each,
+// keeps no health check out; there the places are free that nothing is asked on.
+func TestHealthIsAskedInACrowd(t *testing.T) {
+	at := serve(t, newScene().options())
+	var crowd, here sync.WaitGroup
+	done := make(chan struct{})
+	here.Add(page.MaxConnections)
+	for range page.MaxConnections {
+		crowd.Go(func() {
+			client := &http.Client{Transport: &http.Transport{}}
+			defer client.CloseIdleConnections()
+			arrived := sync.OnceFunc(here.Done)
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if answer, err := client.Get("http://" + at + "/page.css"); err == nil {
+					_, _ = io.Copy(io.Discard, answer.Body) // it may be closed amid that
+					answer.Body.Close()
+					arrived()
+				}
+			}
+		})
+	}
+	here.Wait()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+	for range 10 {
+		answer, err := client.Get("http://" + at + "/healthz")
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		answer.Body.Close()
+	}
+	close(done)
+	crowd.Wait()
+}
+
 func TestLargeHeaders(t *testing.T) {
 	at := serve(t, newScene().options())
 	r, err := http.NewRequest(http.MethodGet, "http://"+at+"/", nil)
