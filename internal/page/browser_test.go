@@ -3,12 +3,16 @@ package page_test
 import (
 	"context"
 	"flag"
+	"log/slog"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +26,7 @@ import (
 	"github.com/popferry/popferry/internal/bridge"
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/page"
 )
 
 var picturesTo = flag.String("pictures", "", "a `folder` to put pictures of the pages into, such as ../../docs")
@@ -197,6 +202,71 @@ func TestInABrowser(t *testing.T) {
 	if len(v.requests) < 10 {
 		t.Errorf("saw only the requests %q", v.requests)
 	}
+}
+
+// window is another one of the browser.
+func (v *visit) window(t *testing.T) *visit {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(v.ctx)
+	t.Cleanup(cancel)
+	return &visit{ctx: ctx}
+}
+
+// TestManyWindows of one browser share a stream of events, as browsers have six connections
+// to a host: all of them load, and all are live. When the one that has the stream goes
+// away, another takes over.
+func TestManyWindows(t *testing.T) {
+	v := browse(t)
+	s := newScene()
+	l, err := page.Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var streams, begun atomic.Int32
+	pages := page.New(s.options())
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() {
+		served <- page.Serve(ctx, l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/events" {
+				begun.Add(1)
+				streams.Add(1)
+				defer streams.Add(-1)
+			}
+			pages.ServeHTTP(w, r)
+		}), slog.New(slog.DiscardHandler))
+	}()
+	t.Cleanup(func() { cancel(); <-served })
+	windows := []*visit{v}
+	for range 9 {
+		windows = append(windows, v.window(t))
+	}
+	for _, w := range windows {
+		w.do(t, chromedp.Navigate(page.URL(l.Addr())))
+		w.becomes(t, "#live", "live")
+		if eval[bool](t, w, "document.hidden") {
+			t.Fatal("the window is not seen")
+		}
+	}
+	if n := streams.Load(); n != 1 {
+		t.Errorf("%d streams", n)
+	}
+	windows[0].do(t, chromedp.Navigate("about:blank")) // it had it
+	works := func(n int, want string) {
+		s.change(func() {
+			accounts := slices.Clone(s.snapshot.Accounts)
+			accounts[n].Error, accounts[n].Phase, accounts[n].Works = nil, bridge.Waiting, true
+			s.snapshot.Accounts = accounts
+		})
+		for _, w := range windows[1:] {
+			w.becomes(t, "#verdict", want)
+		}
+	}
+	works(2, "2 of 5 accounts need attention.")
+	for begun.Load() < 2 {
+		time.Sleep(10 * time.Millisecond)
+	}
+	works(3, "1 of 5 accounts needs attention.")
 }
 
 func (v *visit) figures(t *testing.T) {
