@@ -84,7 +84,8 @@ func command(argv []string) func(context.Context, bridge.News) error {
 		}
 		program := exec.CommandContext(ctx, argv[0], argv[1:]...)
 		program.Stdin = bytes.NewReader(append(text, '\n'))
-		program.WaitDelay = time.Second // for those that it has started
+		program.WaitDelay = time.Second // for those that it has started, if it ends well
+		inGroup(program)
 		var said tail
 		program.Stdout, program.Stderr = &said, &said
 		// ErrWaitDelay: it succeeded, and left something at work that may still speak.

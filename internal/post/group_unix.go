@@ -1,0 +1,20 @@
+//go:build unix
+
+package post
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// inGroup has what a program started end with it, when it is ended for taking too long.
+func inGroup(program *exec.Cmd) {
+	program.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	program.Cancel = func() error {
+		if syscall.Kill(-program.Process.Pid, syscall.SIGKILL) != nil {
+			return os.ErrProcessDone // none is left
+		}
+		return nil
+	}
+}
