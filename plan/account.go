@@ -86,6 +86,8 @@ func (f fields) name(fallback string) string {
 		return fallback
 	case strings.HasPrefix(name, "-"):
 		f.problem(node, "name", `must not start with "-": the command line would take it for a flag`)
+	case name == ".", name == "..": // browsers take them out of paths, escaped or not
+		f.problem(node, "name", `must not be "." or "..", which no link on the status page can lead to`)
 	case strings.ContainsFunc(name, isControl):
 		f.problem(node, "name", "contains a control character; take it out")
 	}
