@@ -2,6 +2,7 @@ package page_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"log/slog"
 	"net/http"
@@ -316,6 +317,8 @@ func (s *scene) stretch() {
 	accounts[4].Notes = []string{strings.Repeat("unbreakable", 20)}
 	s.passes = append(s.passes, journal.Pass{Account: "carol", Started: noon.Add(-time.Second), Passes: 1234567, Code: 77,
 		Seconds: 1e6, Delivered: 1234567, Deleted: 1234567, Error: strings.Repeat("unbreakable", 20)})
+	accounts[0].Awaits = &ferry.ErrorReport{Message: strings.Repeat("unbreakable", 20), Hint: strings.Repeat("unbreakable", 20)}
+	s.ways = []bridge.Way{bridge.NewWay("webhook", 1234567, noon.Add(-time.Hour), errors.New(strings.Repeat("unbreakable", 20)))}
 	s.snapshot.Accounts = append(accounts, bridge.AccountState{
 		Name: "a.very.long.account.name.without.any.space.in.it@subdomain.of.a.long.domain.example.org", Phase: bridge.Waiting,
 		Works: true, Passes: 1, Success: noon, Next: noon.Add(time.Minute), Waiting: 1234567, Held: 1234567})
@@ -325,7 +328,7 @@ func (s *scene) stretch() {
 func (v *visit) everyLook(t *testing.T, home string) {
 	t.Helper()
 	grounds := map[string]bool{}
-	for _, target := range []string{"/", "/account/carol", "/account/erin", "/account/bob", "/nowhere"} {
+	for _, target := range []string{"/", "/account/alice", "/account/carol", "/account/erin", "/account/bob", "/nowhere"} {
 		for _, scheme := range []string{"light", "dark"} {
 			for name, width := range map[string]int64{"phone": 360, "tablet": 800, "desktop": 1280} {
 				v.looks(t, width, scheme)
@@ -347,7 +350,7 @@ func (v *visit) filters(t *testing.T, home string) {
 	call(t, v, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 	v.do(t, chromedp.Navigate(home+"/"),
 		chromedp.Click(`nav a[href="/?show=attention"]`), chromedp.WaitVisible(`nav a[href="/?show=attention"][aria-current=page]`))
-	if n := eval[int](t, v, `document.querySelectorAll("tbody[data-account]").length`); n != 4 {
+	if n := eval[int](t, v, `document.querySelectorAll("tbody[data-account]").length`); n != 5 {
 		t.Errorf("%d accounts need attention", n)
 	}
 }

@@ -38,6 +38,7 @@ type scene struct {
 	mu       sync.Mutex
 	snapshot bridge.Snapshot
 	passes   []journal.Pass
+	ways     []bridge.Way
 	changed  chan struct{}
 	token    string
 	broken   error         // of the history
@@ -105,6 +106,11 @@ func (s *scene) options() page.Options {
 				}
 			}
 			return s.broken
+		},
+		Ways: func() []bridge.Way {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.ways
 		},
 		Token: func() secret.Value { return secret.New(s.token) }, Address: address, Build: "v0.0.0-test",
 	}
