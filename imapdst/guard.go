@@ -20,6 +20,14 @@ import (
 // the largest folder needs, and an end to a server that never stops.
 const maxUntagged = 5_000_000
 
+// maxSaid bounds the octets of those, but for FETCH, which is counted by message: a
+// million names of mailboxes.
+const maxSaid = 64 << 20
+
+// maxUnwanted is how many times between two tagged responses a server may ask for a
+// literal that does not wait to be asked for (RFC 7888 §4): more than are ever on their way.
+const maxUnwanted = 1000
+
 // maxUnasked is how many FETCH responses there may be between two tagged responses
 // beyond two for each message of the mailbox: one that was asked for, and the change
 // of flags by another client that comes in between (RFC 3501 §7.4.2).
@@ -46,7 +54,9 @@ type guard struct {
 	literal  int64       // octets of a literal to pass through behind out
 	fetch    *fetchReply // FETCH response that goes on behind the literal
 	untagged int         // since the last tagged response
+	said     int         // octets of them that are not FETCH
 	fetched  int         // those of them that were FETCH
+	unwanted int         // "+" that nobody waited for, since then
 	exists   int         // messages in the mailbox (RFC 3501 §7.3.1)
 
 	// Owned by the writer.
@@ -164,16 +174,38 @@ func (g *guard) next() error {
 	}
 	switch b {
 	case '*':
-		if g.untagged++; g.untagged > maxUntagged {
-			return errors.New("untagged responses without end")
-		}
-		return g.untaggedResponse()
+		return g.countedResponse()
 	case '+':
-		_, err := g.conn.ReadLine(maxLine)
-		g.router.proceed()
-		return err
+		return g.continuation()
 	}
 	return g.taggedResponse()
+}
+
+// countedResponse reads an untagged response, unless there were too many.
+func (g *guard) countedResponse() error {
+	fetched := g.fetched
+	err := g.untaggedResponse()
+	if g.untagged++; g.fetched == fetched {
+		g.said += maxLine - g.scan.left
+	}
+	if err == nil && (g.untagged > maxUntagged || g.said > maxSaid) {
+		return errors.New("untagged responses without end")
+	}
+	return err
+}
+
+// continuation passes a "+" on (RFC 3501 §7.5).
+func (g *guard) continuation() error {
+	if _, err := g.conn.ReadLine(maxLine); err != nil {
+		return err
+	}
+	if g.router.proceed() {
+		return nil
+	}
+	if g.unwanted++; g.unwanted > maxUnwanted {
+		return errors.New(`it asks ("+") for what it was sent, without end`)
+	}
+	return nil
 }
 
 // taggedResponse routes the answer to a command (RFC 3501 §7.1) by its tag.
@@ -191,7 +223,7 @@ func (g *guard) taggedResponse() error {
 	if !ok {
 		return g.nonsense(line)
 	}
-	g.untagged, g.fetched = 0, 0
+	g.untagged, g.said, g.fetched, g.unwanted = 0, 0, 0, 0
 	if s.kind == "OK" {
 		g.notices.hear(g.conn.Address(), s)
 	}

@@ -128,3 +128,39 @@ func TestA23EndlessFolder(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// I6: what is said beside the answers, or asked for again and again, has an end as well.
+func TestEndlessWords(t *testing.T) {
+	for name, line := range map[string]string{
+		"alerts": "* OK [ALERT] " + strings.Repeat("x", 4000), "go": "+ go",
+		"literals": "* X {60000}\r\n" + strings.Repeat("x", 60_000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			given := make(chan int, 1)
+			server := &fake{on: map[string]handler{"APPEND": func(f *fake, _, args string) {
+				f.literals(args)
+				given <- repeat(f, line+"\r\n")
+			}}}
+			o := deliver(t, server.dial(t), inboxFolder, items(1, 0))[0]
+			if o.State != imapdst.Unknown || fault.CodeOf(o.Err) != fault.Protocol ||
+				!strings.Contains(o.Err.Error(), "without end") {
+				t.Errorf("%v: %v", o.State, o.Err)
+			}
+			if n := <-given; n > 100<<20 {
+				t.Errorf("%d bytes were taken", n)
+			}
+		})
+	}
+}
+
+// repeat sends a line until the connection ends.
+func repeat(f *fake, line string) (octets int) {
+	many := []byte(strings.Repeat(line, 1+64<<10/len(line)))
+	for {
+		n, err := f.conn.Write(many)
+		octets += n
+		if err != nil {
+			return octets
+		}
+	}
+}

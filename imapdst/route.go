@@ -106,13 +106,15 @@ func (r *router) finish(w *waiter) {
 }
 
 // proceed passes a "+" on; one that nobody waits for is dropped.
-func (r *router) proceed() {
+func (r *router) proceed() (wanted bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.asking != nil {
-		r.asking.proceed <- struct{}{}
-		r.asking = nil
+	if r.asking == nil {
+		return false
 	}
+	r.asking.proceed <- struct{}{}
+	r.asking = nil
+	return true
 }
 
 // answer takes a tagged response to whom it is for; for go-imap it returns the

@@ -267,9 +267,10 @@ func (s *scanner) skipResponse() error {
 		if !ok {
 			return nil
 		}
-		if n > maxLine {
+		if n > int64(s.left) {
 			return errTooLong
 		}
+		s.left -= int(n)
 		if _, err := s.r.Discard(int(n)); err != nil {
 			return err
 		}

@@ -45,6 +45,8 @@ type body struct {
 	// removed and alone tell that a line lost one of two dots, and that a line
 	// behind the first kept its only one.
 	removed, alone bool
+	// most is how many octets there may be; 0: any number.
+	most int64
 	// sum, unless nil, is over the octets that were given out.
 	sum *maphash.Hash
 	// finish is asked at the terminator whether it is one: early tells that the
@@ -98,6 +100,9 @@ func (b *body) WriteTo(w io.Writer) (written int64, err error) {
 // waits for some when there are none.
 func (b *body) next(limit int) ([]byte, error) {
 	for b.err == nil {
+		if b.most > 0 && b.size >= b.most {
+			return nil, b.fail(ErrTopTooLong)
+		}
 		if len(b.owed) > 0 {
 			return b.owed[:min(len(b.owed), limit)], nil
 		}

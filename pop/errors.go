@@ -12,6 +12,9 @@ import (
 var (
 	// ErrNoTop is returned, or given for a message, when the server has no TOP.
 	ErrNoTop = errors.New("the server has no TOP command")
+	// ErrTopTooLong is the cause when an answer to TOP goes on and on: the session has
+	// ended, and the message is best asked for with RETR.
+	ErrTopTooLong = errors.New("too long an answer to TOP")
 	// ErrEndedEarly is the cause when what follows the end of a message shows
 	// that it was not the end: the server does not double the dots of lines that
 	// start with one (RFC 1939 §3). The message that was being read is truncated

@@ -87,6 +87,9 @@ func (f *fetch) one(ctx context.Context, e Entry) error {
 	f.settled = false
 	f.body = newBody(f.m.conn.Reader(), reply.bare, func() (bool, error) { return f.atEnd(e) })
 	f.body.keepFirst = f.m.plainFirst
+	if !f.whole {
+		f.body.most = maxTop + min(e.Size, maxWholeTop)
+	}
 	if !f.queue.named {
 		f.body.sum = &maphash.Hash{}
 		f.body.sum.SetSeed(f.seed)
@@ -170,6 +173,10 @@ func (r reader) classify(err error) error {
 	case errors.Is(err, errDots):
 		return fault.New(fault.Held, "%s: message %d: %w", address, r.entry.Number, err).
 			WithHint("the message stays on POP3; fetch it by other means")
+	case errors.Is(err, ErrTopTooLong):
+		return r.conn.Break(fault.New(fault.Protocol, "%s: message %d: %w (%d bytes, of %d in LIST)",
+			address, r.entry.Number, err, r.body.size, r.entry.Size).
+			WithHint("the server does not end its answer to TOP; ask its operator"))
 	case errors.Is(err, ErrEndedEarly):
 		return r.conn.Break(&fault.Error{
 			Code: fault.Protocol,

@@ -466,3 +466,24 @@ func TestS16NoTop(t *testing.T) {
 		}
 	})
 }
+
+// I6: an answer to TOP that does not end is ended here, unless it is what some servers
+// give: the whole message.
+func TestEndlessTop(t *testing.T) {
+	endless := strings.Repeat("X: "+strings.Repeat("x", 4000)+"\r\n", 10_000)
+	for size, long := range map[string]bool{"100": true, "40000000": false} {
+		t.Run("LIST says "+size, func(t *testing.T) {
+			m := dial(t, over(serve(t, popd.Options{Reply: replies(map[string]string{
+				"LIST": "+OK\r\n1 " + size + "\r\n.\r\n", "TOP": "+OK\r\n" + endless + ".\r\n",
+			}), NoPipelining: true}, "Subject: x\r\n\r\nx\r\n")))
+			err := m.Top(t.Context(), list(t, m), 0, func(_ pop.Entry, body io.Reader, _ error) error {
+				_, err := io.Copy(io.Discard, body)
+				return err
+			})
+			if !long && err == nil {
+				return
+			}
+			wantFault(t, err, fault.Protocol, "message 1: too long an answer to TOP")
+		})
+	}
+}

@@ -11,6 +11,13 @@ import (
 // expectedTop is how many octets a header is expected to have, for the window.
 const expectedTop = 8 << 10
 
+// A header may have maxTop octets. Some servers send the whole message, whatever number of
+// lines they are asked for, so that its size in LIST comes on top, up to maxWholeTop.
+const (
+	maxTop      = 32 << 20
+	maxWholeTop = 1 << 30
+)
+
 // Top fetches the header and the given number of lines of the body (RFC 1939 §7)
 // of each message, as [Maildrop.Retrieve] does with whole messages. It returns an
 // error with [ErrNoTop] as its cause when the server has no TOP, with the session

@@ -109,7 +109,10 @@ func (t *trip) topHeaders(ctx context.Context, want []plan.Listed) (map[string]m
 		key := listed.Key
 		header := t.newHeader(body)
 		s, err := message.SummarizeHeader(header, now)
-		if fault.CodeOf(err) == fault.Protocol {
+		switch {
+		case errors.Is(err, pop.ErrTopTooLong):
+			return t.endlessTop(key, err)
+		case fault.CodeOf(err) == fault.Protocol:
 			return t.spoiled(key, err)
 		}
 		if err == nil {
@@ -140,6 +143,16 @@ func (t *trip) deadEndAt(key string) {
 		t.garbled[key] = true
 		t.deadEnds++
 	}
+}
+
+// endlessTop goes on in a new session without asking for the header of that message,
+// unless one after the other is so: then it is the server that breaks the protocol.
+func (t *trip) endlessTop(key string, err error) error {
+	t.deadEndAt(key)
+	if t.deadEnds >= maxDeadEnds {
+		return err
+	}
+	return outOfStep(err)
 }
 
 // spoiled remembers a message that the server garbles, and with it the session:
