@@ -16,6 +16,20 @@ func (t *trip) adopt(ctx context.Context, loose bool) error {
 	if err := t.open(ctx, false); err != nil {
 		return err
 	}
+	err := t.adoptListed(ctx, loose)
+	if errors.Is(err, errUnnamed) {
+		t.rounds++
+		t.adapt()
+		err = t.adoptListed(ctx, loose)
+	}
+	if err != nil {
+		return err
+	}
+	t.leave(ctx)
+	return nil
+}
+
+func (t *trip) adoptListed(ctx context.Context, loose bool) error {
 	p, err := t.drawPatiently(ctx, true)
 	if err != nil {
 		return err
@@ -26,11 +40,7 @@ func (t *trip) adopt(ctx context.Context, loose bool) error {
 			return err
 		}
 	}
-	if err := t.adoptByContent(ctx, todo); err != nil {
-		return err
-	}
-	t.leave(ctx)
-	return nil
+	return t.adoptByContent(ctx, todo)
 }
 
 // adoptByContent retrieves what headers could not decide and compares it with
@@ -100,7 +110,7 @@ func (t *trip) adoptLoosely(ctx context.Context, todo []plan.Listed) ([]plan.Lis
 			continue
 		}
 		byID[h.MessageID] = mail[1:]
-		found = append(found, foundAs{l, t.looseRecord(h, mail[0]), h})
+		found = append(found, foundAs{listed: l, record: t.looseRecord(h, mail[0]), sum: h})
 	}
 	return rest, t.recordFound(ctx, found)
 }

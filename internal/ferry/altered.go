@@ -30,7 +30,7 @@ func (t *trip) recogniseAltered(ctx context.Context, p *pipeline, batch []*parce
 			rest = append(rest, c)
 			continue
 		case t.isPutOff(c.listed):
-			found = append(found, foundAs{c.listed, r, c.msg.Summary})
+			found = append(found, foundAs{listed: c.listed, record: r, sum: c.msg.Summary})
 			t.resolved(c.session)
 		default:
 			t.putOff(c.listed)

@@ -26,7 +26,7 @@ func TestEndlessTop(t *testing.T) {
 			p.forget()
 			p.run(c.want, 0)
 			p.arrived(mail...)
-			if n := p.pop.Counters().Commands["TOP"]; n > 2*len(mail) {
+			if n := p.pop.Counters().Commands["TOP"]; n > 3*len(mail) {
 				t.Errorf("asked %d times", n)
 			}
 		})

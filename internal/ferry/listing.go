@@ -18,6 +18,16 @@ import (
 // ones prove nothing (RFC 1939 §7) and the content has to decide.
 func (t *trip) setListing(entries []pop.Entry) {
 	before := t.listing
+	if !t.unnamed && t.changesNames(entries) {
+		t.unnamed, t.voided = true, true
+		t.noteOnce("the POP3 server gives mail other UIDLs in each session, so that they are of no use: " +
+			"it is recognised by its content")
+	}
+	if t.unnamed {
+		for i := range entries {
+			entries[i].UIDL = ""
+		}
+	}
 	t.listing = make([]plan.Listed, len(entries))
 	for i, e := range entries {
 		t.listing[i] = plan.Listed{Number: e.Number, Size: e.Size, UIDL: e.UIDL}
@@ -42,6 +52,26 @@ func (t *trip) setListing(entries []pop.Entry) {
 		t.forgetSessionNames()
 	}
 	t.keepUnchanged(before)
+}
+
+// changesNames reports whether what was listed before, and is now, goes by other names
+// now: then a UIDL holds for a session, if so long, and names nothing. Names that messages
+// had before are on the move instead, since the maildrop changed.
+func (t *trip) changesNames(now []pop.Entry) bool {
+	changed := 0
+	for i, e := range now {
+		if i >= len(t.listing) || len(now) != len(t.listing) ||
+			e.Number != t.listing[i].Number || e.Size != t.listing[i].Size {
+			return false
+		}
+		if trusted(t.listing[i]) && e.UIDL != "" && e.UIDL != t.listing[i].UIDL {
+			if t.lists(e.UIDL) {
+				return false
+			}
+			changed++
+		}
+	}
+	return changed > 0 && 10*changed >= len(now)
 }
 
 func indices(n int) func(yield func(int32) bool) {

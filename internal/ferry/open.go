@@ -211,17 +211,25 @@ func (t *trip) sessionForReading(ctx context.Context) error {
 	return t.renewSource(ctx)
 }
 
+// errUnnamed ends a round whose names for messages proved to be void. The session is a new
+// one, and the next round goes on in it without names.
+var errUnnamed = fault.New(fault.Temporary, "the UIDLs of the maildrop changed while it was looked at").
+	WithHint("run again")
+
 // renewSource goes on in a new POP3 session. Keys that are names for a session only
 // stay valid where the listing is the same.
 func (t *trip) renewSource(ctx context.Context) error {
 	if t.loginPause() > maxObeyed {
 		return nil // better the risk than no mail at all
 	}
-	before := t.listing
+	before, unnamed := t.listing, t.unnamed
 	t.leave(ctx)
 	t.farewell.Wait()
 	if err := t.engine.retry(ctx, func() error { return t.openSource(ctx) }); err != nil {
 		return err
+	}
+	if t.unnamed && !unnamed {
+		return errUnnamed
 	}
 	if !continues(before, t.listing) {
 		return fault.New(fault.Temporary, "the maildrop changed while it was looked at").

@@ -171,7 +171,7 @@ func (t *trip) sift(ctx context.Context, p *pipeline, batch []*parcel) ([]*parce
 		case ok && r.State == journal.Intent:
 			p.release(c) // parked: settle decides, and the session ends without QUIT
 		case ok:
-			found = append(found, foundAs{c.listed, r, c.msg.Summary})
+			found = append(found, foundAs{listed: c.listed, record: r, sum: c.msg.Summary})
 			t.resolved(c.session)
 			p.release(c)
 		default:

@@ -36,7 +36,7 @@ func newRecheck(t *trip, proven []journal.Record, read map[string]bool) *recheck
 		byContent: map[message.Digest][]journal.Record{}, read: read, seen: map[string]message.Summary{}}
 	for _, r := range proven {
 		c.byKey[r.Key] = r
-		if !named(r.Key) { // one with a name speaks for what is called so only
+		if !named(r.Key) || t.unnamed { // else one with a name speaks for what is called so only
 			c.byContent[r.Sum.Content] = append(c.byContent[r.Sum.Content], r)
 		}
 	}

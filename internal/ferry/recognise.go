@@ -405,7 +405,7 @@ func (t *trip) witnesses(ctx context.Context, headers map[string]message.Summary
 	err := t.ledger.Each(ctx, journal.Query{Headers: digests}, func(r journal.Record) error {
 		inDoubt := r.State == journal.DeleteSent && t.mayBeBack(r)
 		if !t.match.isSpent(r.Key) && (r.State == journal.Delivered || inDoubt) &&
-			(!named(r.Key) || t.renamed(r) || t.repeats[r.UIDL]) {
+			(!named(r.Key) || t.unnamed || t.renamed(r) || t.repeats[r.UIDL]) {
 			k := look{r.Sum.Header, r.Listed}
 			out[k] = append(out[k], witness{record: r})
 		}

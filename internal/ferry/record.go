@@ -3,6 +3,7 @@ package ferry
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ type foundAs struct {
 	listed plan.Listed
 	record journal.Record // of the journal, or made up from unclaimed mail
 	sum    message.Summary
+	key    string // what the record is called from now on
 }
 
 // origin is that of the record, once the content of the message was compared with it.
@@ -37,7 +39,7 @@ func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 	}
 	moves := map[string]journal.Record{}
 	var puts, arriving []journal.Record
-	for _, f := range found {
+	for i, f := range found {
 		r, old := f.record, f.record.Key
 		r.Listed, r.UIDL, r.Changed = f.listed.Size, f.listed.UIDL, time.Now()
 		if r.State == journal.Gone || r.State == journal.DeleteSent {
@@ -48,6 +50,7 @@ func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 		if err := t.name(ctx, f.listed, &r, f.sum); err != nil {
 			return err
 		}
+		found[i].key = r.Key
 		t.match.taken(r.Key)
 		if old != r.Key {
 			arriving = append(arriving, r)
@@ -127,6 +130,20 @@ func (t *trip) forget(moves map[string]journal.Record) {
 	for old := range moves {
 		delete(t.known, old)
 	}
+	follow(t.own, moves)
+	follow(t.recognised, moves)
+}
+
+// follow keeps what is noted of records by their keys.
+func follow(noted map[string]bool, moves map[string]journal.Record) {
+	moved := map[string]bool{}
+	for old, r := range moves {
+		if value, ok := noted[old]; ok {
+			delete(noted, old)
+			moved[r.Key] = value
+		}
+	}
+	maps.Copy(noted, moved)
 }
 
 // changed reports whether a record says less than is known by now.
@@ -138,13 +155,17 @@ func changed(f foundAs) bool {
 
 // name gives a record the key that its message has now. A record that keeps a
 // key of its own (its message has no lasting name) stays as it is, unless that is a
-// UIDL which others share by now: it would wait for a message of that name.
+// UIDL which others share by now, or that says nothing: it would wait for a message of
+// that name.
 func (t *trip) name(ctx context.Context, l plan.Listed, r *journal.Record, sum message.Summary) error {
 	r.FirstSeen = firstSeen(*r)
 	switch {
 	case trusted(l):
 		r.Key = l.Key
-	case r.Key == "", r.Key == uidlKey(l.UIDL):
+	case r.Key == "", r.Key == uidlKey(l.UIDL), t.unnamed && named(r.Key):
+		if sum.Content.IsZero() {
+			sum = r.Sum
+		}
 		key, err := t.contentKey(ctx, sum)
 		r.Key = key
 		return err
@@ -201,12 +222,15 @@ func (t *trip) countFound(found []foundAs) {
 	t.mu.Lock()
 	for _, f := range found {
 		octets += f.sum.Size
+		_, counted := t.recognised[f.key] // nameless mail is recognised anew in every round
 		switch {
+		case counted, t.own[f.key]:
 		case f.record.Key == "":
 			t.report.Duplicate++
-		case !t.recognised[f.record.Key] || trusted(f.listed):
-			t.report.Known++ // nameless mail is recognised anew in every round
-			t.recognised[f.record.Key] = true
+			t.recognised[f.key] = false
+		default:
+			t.report.Known++
+			t.recognised[f.key] = true
 		}
 	}
 	t.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -65,6 +66,8 @@ type trip struct {
 	renumbered bool                      // (almost) no UIDL of the listing is known, though others are
 	undeleted  bool                      // deletions in doubt did not take effect, and the names changed
 	skipped    int                       // messages that skip_uidls leaves alone
+	unnamed    bool                      // UIDLs changed from session to session, and say nothing
+	voided     bool                      // that was seen since the round began
 	nameless   bool                      // the listing has messages without a lasting name
 	inPlan     map[string]bool           // keys of the stored plan
 	rounds     int                       // rounds completed before this one
@@ -105,7 +108,7 @@ type trip struct {
 	cutOff         int                        // messages that seem to be cut off, and were delivered
 	firstCutOff    string                     // the first of these
 	unlocatedNoted map[string]bool            // folders that factUnlocated has
-	recognised     map[string]bool            // records counted as known, by key
+	recognised     map[string]bool            // records counted as known, or false: as duplicate; by key
 	settled        int                        // listed messages whose open append was found to have arrived
 	ordinals       map[string]int             // of content keys given in this trip
 
@@ -149,6 +152,18 @@ func (t *trip) adapt() {
 		t.batch = max(leastBatch, t.batch/4)
 	}
 	t.refusing, t.paused = false, false
+	if t.voided {
+		t.recountLocked()
+	}
+}
+
+// recountLocked has mail counted anew that was counted under a name which is void.
+func (t *trip) recountLocked() {
+	t.voided = false
+	t.report.Known, t.report.Held, t.report.Messages = 0, 0, nil
+	maps.DeleteFunc(t.recognised, func(_ string, known bool) bool { return known })
+	clear(t.held)
+	clear(t.heldRow)
 }
 
 // run is the whole pass.
@@ -176,6 +191,10 @@ func (t *trip) pass(ctx context.Context) error {
 	for failures := 0; ; {
 		before := t.progress()
 		err := t.round(ctx)
+		if errors.Is(err, errUnnamed) {
+			t.rounds++
+			continue
+		}
 		switch {
 		case err == nil && len(t.parked) == 0 && (t.progress() == before || !t.looksLikePage()):
 			defer t.leave(ctx)

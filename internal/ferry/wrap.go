@@ -45,7 +45,7 @@ func (l *lane) wrapped(ctx context.Context, c *parcel) (done bool, err error) {
 	if err := t.ledger.Put(ctx, []journal.Record{c.record}); err != nil {
 		return true, err
 	}
-	t.countFound([]foundAs{{listed: c.listed, sum: c.record.Sum}})
+	t.countFound([]foundAs{{listed: c.listed, sum: c.record.Sum, key: c.record.Key}})
 	return true, nil
 }
 

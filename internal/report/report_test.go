@@ -299,7 +299,7 @@ func TestVerifyTellsOfOpenAppends(t *testing.T) {
 		{Open: 1}: "Nothing was delivered yet, so there is nothing to prove. " +
 			"It is open whether 1 further message arrived; popferry run settles that.",
 		{Delivered: 2000, Found: 2000, ByHeader: 1200}: "Proven: the destination has all 2,000 delivered messages. " +
-			"Of these, 1,200 messages by header and size only, since the journal was lost once: " +
+			"Of these, 1,200 messages by header and size only, since their UIDLs changed or the journal was lost: " +
 			"their text was not compared with what POP3 has.",
 		{Delivered: 2, Found: 2}: "Proven: the destination has all 2 delivered messages.",
 	} {

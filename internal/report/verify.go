@@ -84,7 +84,7 @@ func provenVerdict(t ferry.VerifyTotals) string {
 	}
 	text := "Proven: the destination has all " + Count(t.Delivered, "delivered message") + "."
 	if t.ByHeader > 0 {
-		text += " Of these, " + Count(t.ByHeader, "message") + " by header and size only, since the journal was lost once: " +
+		text += " Of these, " + Count(t.ByHeader, "message") + " by header and size only, since their UIDLs changed or the journal was lost: " +
 			"their text was not compared with what POP3 has."
 	}
 	return text
