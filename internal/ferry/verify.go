@@ -3,6 +3,7 @@ package ferry
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/popferry/popferry/imapdst"
@@ -29,10 +30,14 @@ const verifyBatch = 200
 type verifyAccount struct {
 	t    *trip
 	seen VerifyAccount
+
+	proven map[string][]uint32        // UIDs of mail that is as it was sent, by mailbox
+	lying  map[string]message.Summary // what is at the place of a record and is not that, by its key
 }
 
 func (t *trip) verify(ctx context.Context) (VerifyAccount, error) {
-	v := &verifyAccount{t: t, seen: VerifyAccount{Name: t.account.Name}}
+	v := &verifyAccount{t: t, seen: VerifyAccount{Name: t.account.Name},
+		proven: map[string][]uint32{}, lying: map[string]message.Summary{}}
 	t.silent = true
 	if err := t.openDestination(ctx); err != nil {
 		return v.seen, err
@@ -75,11 +80,13 @@ func (v *verifyAccount) check(ctx context.Context, records []journal.Record) ([]
 		case there && sameMail(r, s):
 			r.VerifiedAt = time.Now()
 			proven = append(proven, r)
+			v.proven[r.Folder] = append(v.proven[r.Folder], r.UID)
 			if onlyByHeader(r) {
 				v.seen.ByHeader++
 			}
-		case there && akin(r.Sum, s):
-			v.alter(r, s)
+		case there:
+			v.lying[r.Key] = s
+			lost = append(lost, r)
 		default:
 			lost = append(lost, r)
 		}
@@ -93,6 +100,29 @@ func (v *verifyAccount) check(ctx context.Context, records []journal.Record) ([]
 func akin(r, s message.Summary) bool {
 	same := func(a, b message.Digest) bool { return !a.IsZero() && a == b }
 	return same(r.Header, s.Header) || same(r.Body, s.Body) || r.MessageID != "" && same(r.Loose, s.Loose)
+}
+
+// altered leaves out strays that lie where they were put, only changed. All that lies
+// there shares something with them, or has no name that could be another's; and it is no
+// other record's mail. They are not looked for in other folders.
+func (v *verifyAccount) altered(strays []journal.Record) (still []journal.Record) {
+	type place struct {
+		folder string
+		uid    uint32
+	}
+	taken := map[place]bool{}
+	for _, r := range strays {
+		s, there := v.lying[r.Key]
+		at := place{r.Folder, r.UID}
+		unnamed := s.MessageID == "" && !taken[at] && !slices.Contains(v.proven[r.Folder], r.UID)
+		if !there || !akin(r.Sum, s) && !unnamed {
+			still = append(still, r)
+			continue
+		}
+		taken[at] = true
+		v.alter(r, s)
+	}
+	return still
 }
 
 // alter counts a copy that the destination changed.
@@ -138,6 +168,9 @@ func (v *verifyAccount) search(ctx context.Context, strays []journal.Record) err
 	defer done()
 	if strays, err = v.searchOwn(ctx, conn, strays); err != nil {
 		return err
+	}
+	if strays = v.altered(strays); len(strays) == 0 {
+		return nil
 	}
 	folders, err := conn.Folders(ctx)
 	if err != nil {
@@ -224,6 +257,7 @@ func (v *verifyAccount) searchIn(ctx context.Context, conn *imapdst.Conn, box im
 func (v *verifyAccount) place(ctx context.Context, box imapdst.Folder, r journal.Record, uid uint32) error {
 	if box.Mailbox == r.Folder {
 		v.seen.Found++
+		v.proven[r.Folder] = append(v.proven[r.Folder], uid)
 		r.UIDValidity, r.UID, r.VerifiedAt = box.UIDValidity, uid, time.Now()
 		return v.t.ledger.Put(ctx, []journal.Record{r})
 	}
@@ -263,7 +297,8 @@ func lookupKeys(s message.Summary) []string {
 	return []string{s.MessageID, s.Header.String(), s.Header.String() + s.Body.String()}
 }
 
-// candidatesIn digests the mail of a folder that could be one of the strays.
+// candidatesIn digests the mail of a folder that could be one of the strays, and is not
+// another record's.
 func (v *verifyAccount) candidatesIn(ctx context.Context, conn *imapdst.Conn, box imapdst.Folder,
 	strays []journal.Record) (map[string][]uint32, error) {
 	ids := map[string]bool{}
@@ -273,7 +308,12 @@ func (v *verifyAccount) candidatesIn(ctx context.Context, conn *imapdst.Conn, bo
 		nameless = nameless || r.Sum.MessageID == ""
 	}
 	var uids []uint32
+	proven := v.proven[box.Mailbox]
+	slices.Sort(proven)
 	err := conn.Index(ctx, box, 1, func(e imapdst.Entry) error {
+		if _, another := slices.BinarySearch(proven, e.UID); another {
+			return nil
+		}
 		if e.MessageID != "" && ids[e.MessageID] || e.MessageID == "" && nameless {
 			uids = append(uids, e.UID)
 		}

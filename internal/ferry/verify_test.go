@@ -1,6 +1,8 @@
 package ferry_test
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -32,4 +34,51 @@ func TestVerifyTellsOfOpenAppends(t *testing.T) {
 	}
 	p.run(0, len(mail))
 	verify(ferry.VerifyTotals{Delivered: len(mail), Found: len(mail)}, fault.OK)
+}
+
+// TestVerifyTellsWhatLiesInItsPlace: mail without a name, rewritten by the destination, is
+// altered and not missing.
+func TestVerifyTellsWhatLiesInItsPlace(t *testing.T) {
+	mail := append(ordinary(5, 1), []byte("Subject: no name\r\n\r\none\r\n"), []byte("Subject: no name\r\n\r\ntwo\r\n"))
+	p := newPair(t, popd.Options{}, imapd.Options{Transform: imapd.Opaque}, mail...)
+	p.run(0, len(mail))
+	want := ferry.VerifyTotals{Delivered: len(mail), Altered: len(mail)}
+	if v := ferry.Verify(t.Context(), p.o); v.Totals != want || v.ExitCode != fault.Held {
+		t.Errorf("%+v", v)
+	}
+}
+
+// TestVerifyLooksElsewhereFirst: where the server tells the UIDs wrong, other mail of the
+// same kind lies at each.
+func TestVerifyLooksElsewhereFirst(t *testing.T) {
+	var mail [][]byte
+	for i := range 5 {
+		mail = append(mail, fmt.Appendf(nil, "Subject: no name\r\n\r\n%d\r\n", i))
+	}
+	p := newPair(t, popd.Options{}, imapd.Options{Reply: func(e imapd.Event) imapd.Action {
+		var validity, first, last int
+		if n, _ := fmt.Sscanf(e.Text, "OK [APPENDUID %d %d:%d]", &validity, &first, &last); n < 3 {
+			return imapd.Action{}
+		}
+		return imapd.Action{Reply: fmt.Sprintf("OK [APPENDUID %d %d:%d] done", validity, first+1, last+1)}
+	}}, mail...)
+	p.run(0, len(mail))
+	want := ferry.VerifyTotals{Delivered: len(mail), Found: len(mail)}
+	for range 2 { // the journal has learned where they are
+		if v := ferry.Verify(t.Context(), p.o); v.Totals != want || v.ExitCode != 0 {
+			t.Errorf("%+v", v)
+		}
+	}
+}
+
+// TestVerifyCountsCopies: one copy is no proof of two messages.
+func TestVerifyCountsCopies(t *testing.T) {
+	mail := slices.Repeat(ordinary(1, 1), 2)
+	p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+	p.run(0, len(mail))
+	p.imap.User("").Expunge("INBOX", p.imap.Mailbox("INBOX")[0].UID)
+	want := ferry.VerifyTotals{Delivered: 2, Found: 1, Missing: 1}
+	if v := ferry.Verify(t.Context(), p.o); v.Totals != want {
+		t.Errorf("%+v", v)
+	}
 }

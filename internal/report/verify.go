@@ -66,7 +66,8 @@ func verifyVerdict(r ferry.VerifyReport, failed int) string {
 func deliveredVerdict(r ferry.VerifyReport, failed int) string {
 	if r.Totals.Missing > 0 {
 		return Count(r.Totals.Missing, "delivered message") + " can't be found at the destination. " +
-			"To have what POP3 still has of them delivered again, run once with a new --state directory."
+			"To have what POP3 still has of them delivered again, run once with a new --state directory: " +
+			"what is there and was altered beyond recognition arrives a second time then."
 	}
 	if r.Totals.Altered > 0 {
 		return "The destination altered " + Count(r.Totals.Altered, "delivered message") +
