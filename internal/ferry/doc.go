@@ -16,9 +16,13 @@
 //	         and appending overlap, bounded by octets in flight; what only a copy
 //	         that the destination altered vouches for comes last. Where an account
 //	         has routes, each batch is parted by folder, and a folder is opened or
-//	         made when the first message goes to it
+//	         made when the first message goes to it. What is refused is looked for before
+//	         it is sent again
 //	export   held messages are retrieved once more, for [Options.KeepHeld]
 //	delete   in a POP3 session of its own, what was read back from IMAP
+//
+// UIDLs that are others in the next session of the run name nothing: the round begins
+// again, in that session, as with a server that has none.
 //
 // An account without routes has one folder. With routes every record says in which
 // folder its message is, and is looked for, read back and taken back there; mail that
