@@ -3,6 +3,7 @@ package journal_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -179,4 +180,53 @@ func TestUncleanButSound(t *testing.T) {
 	if err != nil || strings.TrimSpace(string(text)) != "" {
 		t.Errorf("the lock says %q after a clean end", text)
 	}
+}
+
+// TestKilledWhileItIsMade finds a database whose first transaction, not yet in the
+// write-ahead log, was cut off after pages of it were written: empty or filled before.
+func TestKilledWhileItIsMade(t *testing.T) {
+	for name, c := range map[string]struct {
+		dir     string
+		records int
+	}{"the first": {t.TempDir(), 0}, "a later": {filled(t), 500}} {
+		t.Run(name, func(t *testing.T) {
+			dir := cutOff(t, c.dir)
+			unclean(t, dir)
+			for range 2 {
+				j := open(t, dir)
+				if j.Rebuilt() || len(j.Notes()) > 0 {
+					t.Errorf("rebuilt %v, notes %q", j.Rebuilt(), j.Notes())
+				}
+				same(t, len(mustAll(t, ledgerOf(t, j, someScope))), c.records)
+				shut(t, j)
+			}
+		})
+	}
+}
+
+// cutOff returns a copy of a state directory as it is amid a transaction that has a
+// rollback journal.
+func cutOff(t *testing.T, from string) (dir string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", filepath.Join(from, "journal.db"))
+	must(t, err)
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	for _, text := range []string{
+		"PRAGMA journal_mode = DELETE", "PRAGMA cache_size = 1", "PRAGMA synchronous = FULL", "BEGIN IMMEDIATE",
+		"CREATE TABLE half (x)", "INSERT INTO half VALUES (zeroblob(100000))",
+	} {
+		if _, err := db.Exec(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir = t.TempDir()
+	for _, name := range []string{"journal.db", "journal.db-journal"} {
+		data, err := os.ReadFile(filepath.Join(from, name))
+		if err != nil || len(data) == 0 {
+			t.Fatalf("%s has %d octets: %v", name, len(data), err)
+		}
+		must(t, os.WriteFile(filepath.Join(dir, name), data, 0o600))
+	}
+	return dir
 }

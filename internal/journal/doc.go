@@ -45,6 +45,7 @@
 //
 //	journal.db           SQLite, in WAL mode with synchronous=FULL
 //	journal.db-wal, -shm its write-ahead log while somebody has it open
+//	journal.db-journal   while the database is made, before there is such a log
 //	journal.lock         held by the writer, with its pid and start; empty
 //	                     after a clean end
 //	journal.db.corrupt-* journals that were found damaged, kept for a person

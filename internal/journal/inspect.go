@@ -11,11 +11,15 @@ import (
 
 // inspect looks at a database without changing it: that is why it does not use
 // a writing connection, which on closing would move the log into the database.
+// Only what was begun before there was such a log is taken back first.
 // It returns nil for a sound journal of this version or an older one,
 // os.ErrNotExist if there is none, damage (see isDamage), or why it can't be
 // used. Only a thorough inspection reads it all.
 func inspect(dir string, thorough bool) error {
 	if err := fileState(filepath.Join(dir, dbName)); err != nil {
+		return err
+	}
+	if err := rollBack(dir); err != nil {
 		return err
 	}
 	s, err := openDatabase(dir, "ro")
@@ -24,6 +28,22 @@ func inspect(dir string, thorough bool) error {
 	}
 	defer s.abandon()
 	return s.check(context.Background(), thorough)
+}
+
+// rollBack takes back a transaction that was cut off while the database was not in
+// WAL mode yet, such as the one that makes it so. Its file may be torn, and says what
+// it is, damage included, only after that; and no reading connection can do it.
+func rollBack(dir string) error {
+	if !exists(filepath.Join(dir, dbName+rollbackSuffix)) {
+		return nil
+	}
+	s, err := openDatabase(dir, "rw")
+	if err != nil {
+		return err
+	}
+	defer s.abandon()
+	_, err = userVersion(context.Background(), s.conn)
+	return err
 }
 
 func (s *store) check(ctx context.Context, thorough bool) error {

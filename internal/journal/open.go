@@ -20,6 +20,10 @@ import (
 // dbName is the database in the state directory.
 const dbName = "journal.db"
 
+// rollbackSuffix names the file from which SQLite takes back a transaction in a
+// database that is not in WAL mode.
+const rollbackSuffix = "-journal"
+
 // settings hold for every connection: wait for a checkpoint of another process,
 // keep 8 MB of pages, map no files (an error of the disk would be a signal then),
 // and look at pages before they are believed.

@@ -98,7 +98,7 @@ func setAside(dir string, now time.Time) (string, error) {
 	for n := 2; exists(filepath.Join(dir, aside)) || exists(filepath.Join(dir, aside+"-wal")); n++ {
 		aside = fmt.Sprintf("%s-%d", stem, n)
 	}
-	for _, suffix := range [...]string{"", "-wal", "-shm"} {
+	for _, suffix := range [...]string{"", "-wal", "-shm", rollbackSuffix} {
 		from := filepath.Join(dir, dbName+suffix)
 		err := os.Rename(from, filepath.Join(dir, aside+suffix))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
