@@ -1,6 +1,7 @@
 package ferry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -21,6 +22,7 @@ func (t *trip) deletePass(ctx context.Context) error {
 	if !t.account.Keep.Delete {
 		return nil
 	}
+	t.noteUndone()
 	due, err := t.due(ctx)
 	if err != nil || len(due) == 0 {
 		return err
@@ -39,6 +41,7 @@ func (t *trip) deletePass(ctx context.Context) error {
 	if err := t.locateDue(ctx, due); err != nil {
 		return err
 	}
+	defer t.noteRefused()
 	return t.deleteDue(ctx, due)
 }
 
@@ -48,6 +51,16 @@ func (t *trip) awaitsWord(due int) error {
 		count(due, "message")).WithHint("run once with --confirm-delete; it is remembered for this account")
 	t.report.Awaits = NewErrorReport(err)
 	return err
+}
+
+// triedInVain remembers that the server, or the state of the copies, prevents deletions.
+func (t *trip) triedInVain() { t.engine.vain.Store(t.account.Name, time.Now()) }
+
+// justTried reports whether deletions were prevented by something that is not likely to
+// have changed since.
+func (t *trip) justTried() bool {
+	at, ok := t.engine.vain.Load(t.account.Name)
+	return ok && time.Since(at.(time.Time)) < provedEvery
 }
 
 // deleteBatch is how many messages are deleted in one session. Little time passes
@@ -71,7 +84,7 @@ func (t *trip) deleteDue(ctx context.Context, due []journal.Record) error {
 		}
 	}
 	if kept > 0 {
-		t.engine.unproven.Store(t.account.Name, time.Now())
+		t.triedInVain()
 		t.note("%s kept on POP3: the copy is not where it was delivered, or not as it was sent (popferry verify tells)",
 			count(kept, "message"))
 	}
@@ -98,7 +111,7 @@ func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
 	err := t.ledger.Each(ctx, journal.Query{States: states}, func(r journal.Record) error {
 		counted := t.clock.Counted(r.DeliveredAt)
 		switch {
-		case !t.mayList(r):
+		case !t.mayList(r), r.Reason == notDeleted && t.justTried():
 		case !t.erasable(r):
 			if keep.Due(counted, t.lastRun.At, now) {
 				never++
@@ -201,6 +214,27 @@ func (t *trip) readRecords(ctx context.Context, records []journal.Record) ([]spo
 // quitOK is the Reason of a deletion whose QUIT was answered with +OK: once a
 // listing lacks the message, it is gone, whatever else the listing says.
 const quitOK = "QUIT was answered"
+
+// notDeleted is the Reason of a message that is listed although the QUIT by which it was
+// to be deleted was answered with +OK. It was counted as deleted then.
+const notDeleted = "deleted, and listed all the same"
+
+// askDeletion is what to look at where a server deletes nothing.
+const askDeletion = "look in the provider's POP3 settings whether programs may delete mail"
+
+// noteUndone tells of deletions that the server only said it made.
+func (t *trip) noteUndone() {
+	if t.undone > 0 {
+		t.note("%s still on POP3, though the server said that it deleted them: %s", count(t.undone, "message"), askDeletion)
+	}
+}
+
+// noteRefused tells of DELEs that were refused.
+func (t *trip) noteRefused() {
+	if t.refusal != nil {
+		t.note("%s kept on POP3, the first for this reason: %v; %s", count(t.undeletable, "message"), t.refusal, askDeletion)
+	}
+}
 
 func (t *trip) quitAnswered(ctx context.Context, records []journal.Record) error {
 	for i := range records {
@@ -305,21 +339,8 @@ func (t *trip) deleteSure(ctx context.Context, check *recheck) error {
 	if err := t.ledger.Put(ctx, check.records); err != nil {
 		return err
 	}
-	var marked, refused []journal.Record
-	err := t.source.Delete(ctx, check.sure, func(_ pop.Entry, refusal error) error {
-		r := check.records[len(marked)+len(refused)]
-		if refusal == nil {
-			marked = append(marked, r)
-			return nil
-		}
-		r.State = journal.Delivered // it stays, whatever the answer to QUIT
-		refused = append(refused, r)
-		return nil
-	})
+	marked, err := t.mark(ctx, check)
 	if err != nil {
-		return err
-	}
-	if err := t.ledger.Put(ctx, refused); err != nil {
 		return err
 	}
 	source := t.source
@@ -328,12 +349,51 @@ func (t *trip) deleteSure(ctx context.Context, check *recheck) error {
 	if err := source.Quit(ctx); err != nil {
 		return err
 	}
-	if err := t.quitAnswered(ctx, marked); err != nil {
+	fresh := t.deletedFirst(marked)
+	if err := t.quitAnswered(ctx, marked); err != nil || fresh == 0 {
 		return err
 	}
 	t.mu.Lock()
-	t.report.Deleted += len(marked)
+	t.report.Deleted += fresh
 	t.mu.Unlock()
-	t.emit(Event{Kind: Deleted, Messages: len(marked), Text: "deleted from POP3"})
+	t.emit(Event{Kind: Deleted, Messages: fresh, Text: "deleted from POP3"})
 	return nil
+}
+
+// mark sends DELE for what was checked and returns the records of what the server is to
+// remove at QUIT.
+func (t *trip) mark(ctx context.Context, check *recheck) ([]journal.Record, error) {
+	var marked, refused []journal.Record
+	var first error
+	err := t.source.Delete(ctx, check.sure, func(_ pop.Entry, refusal error) error {
+		r := check.records[len(marked)+len(refused)]
+		if refusal == nil {
+			marked = append(marked, r)
+			return nil
+		}
+		first = cmp.Or(first, refusal)
+		r.State = journal.Delivered // it stays, whatever the answer to QUIT
+		refused = append(refused, r)
+		return nil
+	})
+	if err != nil || len(refused) == 0 {
+		return marked, err
+	}
+	t.triedInVain()
+	t.undeletable, t.refusal = t.undeletable+len(refused), cmp.Or(t.refusal, first)
+	return marked, t.ledger.Put(ctx, refused)
+}
+
+// deletedFirst counts messages that were not counted as deleted before. To delete the
+// others again and again would only have them read again each time.
+func (t *trip) deletedFirst(marked []journal.Record) (n int) {
+	for _, r := range marked {
+		if r.Reason != notDeleted {
+			n++
+		}
+	}
+	if n < len(marked) {
+		t.triedInVain()
+	}
+	return n
 }

@@ -3,6 +3,8 @@ package ferry_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -168,4 +170,65 @@ func TestDeleteWhatLostItsName(t *testing.T) {
 	p.run(fault.Held, 0)
 	p.left(bad)
 	p.arrived(good)
+}
+
+// TestDeletionsWithoutEffect: the server says +OK to DELE and QUIT and keeps all. Each
+// run says so, none counts them again, and a bridge does not read them again in each pass.
+func TestDeletionsWithoutEffect(t *testing.T) {
+	for name, po := range map[string]popd.Options{"UIDL": {KeepDeleted: true}, "no UIDL": {KeepDeleted: true, NoUIDL: true}} {
+		t.Run(name, func(t *testing.T) {
+			p := deleting(t, po, imapd.Options{}, ordinary(5, 31)...)
+			if r := p.run(0, 5); r.Totals.Deleted != 5 || len(r.Accounts[0].Notes) > 0 && !po.NoUIDL {
+				t.Errorf("at first: %+v", r)
+			}
+			for range 2 {
+				r := p.run(0, 0)
+				if r.Totals.Deleted != 0 || !noted(r, "5 messages still on POP3, though the server said that it deleted") {
+					t.Errorf("later: %+v", r)
+				}
+			}
+			pass := p.passes()
+			pass(0, 0)
+			before := retrievals(p)
+			for range 4 {
+				pass(0, 0)
+			}
+			if n := retrievals(p) - before; n > 5 && !po.NoUIDL {
+				t.Errorf("a bridge read %d messages again in four passes", n)
+			}
+			p.arrived(p.pop.Messages()...)
+		})
+	}
+}
+
+// retrievals is how often anything was retrieved.
+func retrievals(p *pair) (n int) {
+	for _, times := range p.pop.Counters().Retr {
+		n += times
+	}
+	return n
+}
+
+// TestDeletionsRefused: the reason of the first is told.
+func TestDeletionsRefused(t *testing.T) {
+	p := deleting(t, popd.Options{Reply: func(cmd string, _ int) ([]byte, bool) {
+		return []byte("-ERR [SYS/PERM] maildrop is read-only\r\n"), cmd == "DELE"
+	}}, imapd.Options{}, ordinary(5, 32)...)
+	for i := range 2 {
+		var deleted []ferry.Event
+		p.o.Observe = func(e ferry.Event) {
+			if e.Kind == ferry.Deleted {
+				deleted = append(deleted, e)
+			}
+		}
+		r := p.run(0, 5-5*i)
+		if !noted(r, "5 messages kept on POP3, the first") || !noted(r, "maildrop is read-only") || len(deleted) > 0 {
+			t.Errorf("%v, %+v", deleted, r)
+		}
+	}
+}
+
+// noted reports whether a note of the report has a text.
+func noted(r ferry.Report, text string) bool {
+	return slices.ContainsFunc(r.Accounts[0].Notes, func(note string) bool { return strings.Contains(note, text) })
 }

@@ -110,8 +110,8 @@ type common struct {
 	folders *hosts
 	observe sync.Mutex
 	facts   sync.Mutex // guards facts that several trips change
-	// unproven has when it was last found, by account, that copies can't be proved.
-	unproven sync.Map
+	// vain has when it was last tried in vain, by account, to delete from POP3.
+	vain sync.Map
 	// signedIn has when a quiet destination's token was last got, by account.
 	signedIn sync.Map
 }

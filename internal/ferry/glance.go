@@ -14,7 +14,8 @@ import (
 const heartbeat = time.Hour
 
 // provedEvery is how often it is tried to delete what could not be deleted, since its
-// copy is not where it was delivered: people move mail.
+// copy is not where it was delivered, or the server does not let it: people move mail
+// and change settings.
 const provedEvery = 24 * time.Hour
 
 // usedEvery is how often the sign-in of a destination is used that is not asked.
@@ -153,8 +154,7 @@ func (t *trip) mayDelete(ctx context.Context) (may, unsaid bool, err error) {
 	if err != nil || agreed == "" && !t.engine.ConfirmDelete {
 		return false, err == nil, err
 	}
-	tried, ok := t.engine.unproven.Load(t.account.Name)
-	return !ok || time.Since(tried.(time.Time)) >= provedEvery, false, nil
+	return !t.justTried(), false, nil
 }
 
 func (t *trip) isDue(r journal.Record) bool {

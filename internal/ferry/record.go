@@ -44,6 +44,9 @@ func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 		r.Listed, r.UIDL, r.Changed = f.listed.Size, f.listed.UIDL, time.Now()
 		if r.State == journal.Gone || r.State == journal.DeleteSent {
 			r.State = journal.Delivered // it is back, or the deletion never was
+			if r.Reason == quitOK {
+				r.Reason = notDeleted
+			}
 		}
 		r.Origin = f.origin()
 		r.Origin = markNUL(r.Origin, f.sum)
@@ -223,6 +226,9 @@ func (t *trip) countFound(found []foundAs) {
 	for _, f := range found {
 		octets += f.sum.Size
 		_, counted := t.recognised[f.key] // nameless mail is recognised anew in every round
+		if f.record.Reason == quitOK && !counted {
+			t.undone++
+		}
 		switch {
 		case counted, t.own[f.key]:
 		case f.record.Key == "":

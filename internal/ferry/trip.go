@@ -57,26 +57,28 @@ type trip struct {
 	opened  time.Time // what the clock said at first
 	clock   plan.Clock
 
-	listing    []plan.Listed             // what the maildrop holds now
-	byUIDL     []int32                   // indices of the listing, in the order of the UIDLs
-	known      map[string]journal.Record // the journal's word on trusted keys, but for those that are
-	unchanged  []unchanged               // as they were, in the order of the listing
-	baseline   bool                      // a first pass was completed before
-	repeats    map[string]bool           // UIDLs that the listing has more than once
-	renumbered bool                      // (almost) no UIDL of the listing is known, though others are
-	undeleted  bool                      // deletions in doubt did not take effect, and the names changed
-	skipped    int                       // messages that skip_uidls leaves alone
-	unnamed    bool                      // UIDLs changed from session to session, and say nothing
-	voided     bool                      // that was seen since the round began
-	nameless   bool                      // the listing has messages without a lasting name
-	inPlan     map[string]bool           // keys of the stored plan
-	rounds     int                       // rounds completed before this one
-	match      *matcher
-	roomAsked  bool
-	batch      int   // how many messages one has at most
-	oneByOne   bool  // the source lost count of its answers
-	ungiven    error // why the source gave a held message not to be exported
-	unkept     error // why it could not be kept
+	listing     []plan.Listed             // what the maildrop holds now
+	byUIDL      []int32                   // indices of the listing, in the order of the UIDLs
+	known       map[string]journal.Record // the journal's word on trusted keys, but for those that are
+	unchanged   []unchanged               // as they were, in the order of the listing
+	baseline    bool                      // a first pass was completed before
+	repeats     map[string]bool           // UIDLs that the listing has more than once
+	renumbered  bool                      // (almost) no UIDL of the listing is known, though others are
+	undeleted   bool                      // deletions in doubt did not take effect, and the names changed
+	skipped     int                       // messages that skip_uidls leaves alone
+	unnamed     bool                      // UIDLs changed from session to session, and say nothing
+	voided      bool                      // that was seen since the round began
+	nameless    bool                      // the listing has messages without a lasting name
+	inPlan      map[string]bool           // keys of the stored plan
+	rounds      int                       // rounds completed before this one
+	match       *matcher
+	roomAsked   bool
+	batch       int   // how many messages one has at most
+	oneByOne    bool  // the source lost count of its answers
+	undeletable int   // messages of which the source refused the deletion
+	refusal     error // of the first of them
+	ungiven     error // why the source gave a held message not to be exported
+	unkept      error // why it could not be kept
 
 	mu             sync.Mutex // guards what follows
 	report         AccountReport
@@ -109,6 +111,7 @@ type trip struct {
 	firstCutOff    string                     // the first of these
 	unlocatedNoted map[string]bool            // folders that factUnlocated has
 	recognised     map[string]bool            // records counted as known, or false: as duplicate; by key
+	undone         int                        // messages that are there although QUIT, which was to delete them, was answered
 	settled        int                        // listed messages whose open append was found to have arrived
 	ordinals       map[string]int             // of content keys given in this trip
 
