@@ -232,3 +232,17 @@ func TestDeletionsRefused(t *testing.T) {
 func noted(r ferry.Report, text string) bool {
 	return slices.ContainsFunc(r.Accounts[0].Notes, func(note string) bool { return strings.Contains(note, text) })
 }
+
+// TestKnownInARunThatDeletes: what is deleted was known, also if verify read it back.
+func TestKnownInARunThatDeletes(t *testing.T) {
+	p := deleting(t, popd.Options{}, imapd.Options{}, ordinary(5, 33)...)
+	p.account().Keep.Delete = false
+	p.run(0, 5)
+	if r := ferry.Verify(t.Context(), p.o); r.ExitCode != 0 {
+		t.Fatalf("%+v", r)
+	}
+	p.account().Keep.Delete = true
+	if r := p.run(0, 0); r.Totals.Known != 5 || r.Totals.Deleted != 5 {
+		t.Errorf("%+v", r.Totals)
+	}
+}

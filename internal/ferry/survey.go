@@ -276,7 +276,8 @@ func (t *trip) count(p plan.Plan) {
 	}
 	totals := p.Totals()
 	t.mu.Lock()
-	t.report.Known += totals.Known.Messages - t.settled // these count as delivered
+	// What is to be deleted was delivered before, and what was settled now counts as that.
+	t.report.Known += totals.Known.Messages + totals.Delete.Messages - t.settled
 	t.mu.Unlock()
 	for _, w := range p.Warnings {
 		t.note("%s", w)
