@@ -15,11 +15,36 @@ func usable(t, now time.Time) bool {
 
 // receivedDate reads the date at the end of a Received field (RFC 5321 §4.4).
 func receivedDate(value string) (time.Time, bool) {
-	i := strings.LastIndexByte(value, ';')
-	if i < 0 {
+	last := strings.LastIndexByte(value, ';')
+	if last < 0 {
 		return time.Time{}, false
 	}
-	return parseDate(value[i+1:])
+	if t, ok := parseDate(value[dateStart(value):]); ok {
+		return t, true
+	}
+	return parseDate(value[last+1:]) // brackets or quotes do not match
+}
+
+// dateStart is where the date begins: behind the last semicolon that is in no comment and
+// no quoted string (RFC 5322 §3.2.2, §3.2.4). Without one it is the end.
+func dateStart(value string) int {
+	start, depth, quoted := len(value), 0, false
+	for i := 0; i < len(value); i++ {
+		switch c := value[i]; {
+		case c == '\\' && (depth > 0 || quoted):
+			i++ // a quoted pair (RFC 5322 §3.2.1)
+		case c == '"' && depth == 0:
+			quoted = !quoted
+		case quoted:
+		case c == '(':
+			depth++
+		case c == ')' && depth > 0:
+			depth--
+		case c == ';' && depth == 0:
+			start = i + 1
+		}
+	}
+	return start
 }
 
 // maxDate bounds the text that is searched for a date, in octets.
@@ -46,8 +71,10 @@ func parseDate(value string) (time.Time, bool) {
 func spaceOut(value string) string {
 	out := make([]byte, 0, len(value)+8)
 	depth, clock := 0, false // in comments so deep; amid a word with a colon
-	for i := range len(value) {
+	for i := 0; i < len(value); i++ {
 		switch c := value[i]; {
+		case c == '\\' && depth > 0:
+			i++
 		case c == '(':
 			depth++
 		case c == ')' && depth > 0:

@@ -304,6 +304,28 @@ func TestDateForms(t *testing.T) {
 	}
 }
 
+// TestReceivedDate: comments and quoted strings may hold semicolons, brackets, and what
+// looks like another date; brackets that do not match harm nothing.
+func TestReceivedDate(t *testing.T) {
+	want := time.Date(2014, 3, 4, 4, 6, 7, 0, time.UTC)
+	const date = "Tue, 4 Mar 2014 05:06:07 +0100"
+	for _, value := range []string{
+		"by x; " + date, "by x (a; b); " + date, "by x; " + date + " (CET; x)", "by x; " + date + " (CET (x; y); z)",
+		`by x; ` + date + ` (CET\); x)`, `by x; ` + date + ` (\(; x)`, `by x for "a;b\"(;"@x; ` + date,
+		"by x; " + date + " (; 5 Mar 2014 05:06:07 +0100)", "by x (; " + date, "by x); " + date, `by "x; ` + date,
+		"by x; " + date + " (CET; x",
+	} {
+		if got := summarize(t, "Received: "+value+"\r\n\r\n").Date; got != want {
+			t.Errorf("%s: %v", value, got)
+		}
+	}
+	for _, value := range []string{date, "by x (; " + date + ")" + " no date", `by x "; ` + date + `" x`} {
+		if got := summarize(t, "Received: "+value+"\r\n\r\n").Date; !got.IsZero() {
+			t.Errorf("%s: %v, want none", value, got)
+		}
+	}
+}
+
 // TestDateRange tries the bounds: from 1970 to a day ahead.
 func TestDateRange(t *testing.T) {
 	for ahead, want := range map[time.Duration]bool{
