@@ -36,6 +36,9 @@ func TestRefusals(t *testing.T) {
 	}{
 		{"A4 TRYCREATE", "NO [TRYCREATE] no such folder", fault.Refused, 0},
 		{"A4 TRYCREATE as a word", "NO APPEND [TRYCREATE] failed", fault.Held, 0},
+		{"A4 mailutils", "NO Mailbox doesn't exist", fault.Refused, 0},
+		{"A4 in words", `NO Mailbox "Lists/Go" does not exist.`, fault.Refused, 0},
+		{"A4 no such mailbox", "NO No such mailbox", fault.Refused, 0},
 		{"A5 OVERQUOTA", "NO [OVERQUOTA] full", fault.Refused, 0},
 		{"A5 quota without a code", "NO Over quota", fault.Refused, 0},
 		{"A5 bandwidth", "NO [OVERQUOTA] Account exceeded command or bandwidth limits", fault.Temporary,

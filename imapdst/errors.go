@@ -65,8 +65,11 @@ func appendError(address, folder string, s status) *fault.Error {
 		return throttle(err, s.text)
 	case sasl.NotConnected(s.text):
 		return notConnected(err)
+	case s.code == "" && noFolder.MatchString(text):
+		err.Code, err.Response = fault.Refused, "NONEXISTENT"
+		return err.WithHint(goneHint)
 	case s.code == "OVERQUOTA", !known && strings.Contains(text, "quota"):
-		err.Code = fault.Refused
+		err.Code, err.Response = fault.Refused, "OVERQUOTA"
 		return err.WithHint("make room in the destination, or ask its operator for more")
 	case !known && strings.Contains(text, "server unavailable"):
 		err.Code = fault.Temporary
@@ -75,10 +78,16 @@ func appendError(address, folder string, s status) *fault.Error {
 	return err.WithHint("%s", appendHint(s))
 }
 
+// goneHint is for a folder that somebody removed.
+const goneHint = "the folder is gone; the next run makes it again"
+
+// noFolder is how servers without response codes say so.
+var noFolder = regexp.MustCompile(`(mailbox|folder)\b.{0,200}(doesn.?t exist|does not exist|not found)|no such (mailbox|folder)`)
+
 func appendHint(s status) string {
 	switch s.code {
 	case "TRYCREATE", "NONEXISTENT":
-		return "the folder is gone; create it again"
+		return goneHint
 	case "TOOBIG", "LIMIT":
 		return "the message is too large for the destination; it stays on POP3"
 	case "CLIENTBUG":

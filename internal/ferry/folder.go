@@ -41,6 +41,9 @@ func (f *folder) now() imapdst.Folder {
 func (f *folder) set(box imapdst.Folder) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if box.UIDValidity != f.box.UIDValidity {
+		f.copied = nil // what has these UIDs now is nobody's copy (RFC 3501 §2.3.1.1)
+	}
 	f.box, f.stale = box, false
 }
 
@@ -167,6 +170,46 @@ func (t *trip) folderNamed(ctx context.Context, name string) (*folder, error) {
 func isRefusal(err error) bool {
 	code := fault.CodeOf(err)
 	return err != nil && (code == fault.Refused || code == fault.Config)
+}
+
+// isGone reports a refusal because there is no such folder (RFC 3501 §7.1, RFC 5530 §3).
+func isGone(refusal error) bool {
+	var e *fault.Error
+	return errors.As(refusal, &e) && (e.Response == "TRYCREATE" || e.Response == "NONEXISTENT")
+}
+
+// mayMakeAnew reports whether the account's folder, which is said to be gone, is to be
+// made before the next round: once, or else whoever removes it has the better claim.
+func (t *trip) mayMakeAnew() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.gone = t.gone || !t.madeAnew
+	return t.gone
+}
+
+// makeAnew does so, if the folder is to be made.
+func (t *trip) makeAnew(ctx context.Context) (done bool, err error) {
+	t.mu.Lock()
+	done, t.gone, t.madeAnew = t.gone, false, t.madeAnew || t.gone
+	t.mu.Unlock()
+	if !done {
+		return false, nil
+	}
+	return true, t.dest.do(ctx, t.home, func(c *imapdst.Conn, before imapdst.Folder) error {
+		box, err := c.Folder(ctx, t.home.name, t.dest.create)
+		if err == nil {
+			err = Countable(t.dest.address(), box)
+		}
+		if err != nil {
+			return err
+		}
+		t.home.set(box)
+		if box.UIDValidity != before.UIDValidity {
+			t.note("folder %s was removed amid the run and made again; what was in it is not brought again (popferry verify tells)",
+				fault.Escape(box.Name))
+		}
+		return nil
+	})
 }
 
 func (t *trip) sayRenamed(box imapdst.Folder) {

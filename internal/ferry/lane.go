@@ -228,12 +228,13 @@ func (l *lane) refused(batch []*parcel, together bool) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	if fault.CodeOf(batch[0].refusal) == fault.Held && together && len(batch) > 1 {
-		half := len(batch) / 2
-		if err := l.deliver(batch[:half:half]); err != nil {
-			return errors.Join(err, l.giveUp(batch[half:]))
+	if together && len(batch) > 1 {
+		switch {
+		case fault.CodeOf(batch[0].refusal) == fault.Held:
+			return l.inParts(batch, len(batch)/2)
+		case overQuota(batch[0].refusal) && l.p.soft.Err() == nil:
+			return l.fill(batch)
 		}
-		return l.deliver(batch[half:])
 	}
 	var errs error
 	for _, c := range batch {
@@ -258,12 +259,40 @@ func (l *lane) refused(batch []*parcel, together bool) error {
 	return errs
 }
 
+// inParts delivers the first n of a batch, and then the others.
+func (l *lane) inParts(batch []*parcel, n int) error {
+	if err := l.deliver(batch[:n:n]); err != nil {
+		return errors.Join(err, l.giveUp(batch[n:]))
+	}
+	return l.deliver(batch[n:])
+}
+
+// fill delivers as much of a batch as there is room for, where none is for all of it and
+// nobody tells how much there is. The smallest goes first: where even that is refused, no
+// more is sent in vain.
+func (l *lane) fill(batch []*parcel) error {
+	least := 0
+	for i, c := range batch {
+		if c.msg.Size < batch[least].msg.Size {
+			least = i
+		}
+	}
+	rest := slices.Delete(slices.Clone(batch), least, least+1)
+	if err := l.deliver(batch[least : least+1 : least+1]); err != nil {
+		return errors.Join(err, l.giveUp(rest))
+	}
+	if len(rest) == 1 {
+		return l.deliver(rest)
+	}
+	return l.inParts(rest, len(rest)/2)
+}
+
 // closes reports whether a refusal is about the message's folder, of several, which then
 // is closed.
 func (t *trip) closes(c *parcel) bool {
 	var e *fault.Error
-	about := []string{"NOPERM", "READ-ONLY", "NONEXISTENT", "TRYCREATE"} // RFC 5530 §3, RFC 3501 §7.1
-	if len(t.account.Routes) == 0 || !errors.As(c.refusal, &e) || !slices.Contains(about, e.Response) {
+	about := []string{"NOPERM", "READ-ONLY"} // RFC 5530 §3
+	if len(t.account.Routes) == 0 || !errors.As(c.refusal, &e) || !isGone(e) && !slices.Contains(about, e.Response) {
 		return false
 	}
 	c.to.close(c.refusal)
@@ -287,6 +316,10 @@ func (l *lane) setback(c *parcel, alone bool) error {
 	if fault.AfterOf(c.refusal) > 0 { // no message is to blame for a pause
 		t.wantsPause()
 		return errors.Join(c.refusal, t.unsent(ctx, []*parcel{c}))
+	}
+	if isGone(c.refusal) && t.mayMakeAnew() {
+		again := fault.New(fault.Temporary, "%w", c.refusal).WithHint("%s", fault.HintOf(c.refusal))
+		return errors.Join(again, t.unsent(ctx, []*parcel{c}))
 	}
 	if alone && c.record.Attempts >= maxAttempts && t.anyDelivered() && !overQuota(c.refusal) {
 		t.resolved(c.session)

@@ -102,6 +102,8 @@ type trip struct {
 	grown          map[string]int64           // at least as large, whatever LIST said, by listing key
 	garbled        map[string]bool            // spoil the POP3 session when asked for, by listing key
 	refusing       bool                       // messages were refused in this round
+	gone           bool                       // the destination says that the account's folder is not there
+	madeAnew       bool                       // and it was looked for since, and made
 	paused         bool                       // the destination wanted a pause in this round
 	unsure         bool                       // a message may be there that the journal has as held, or as not sent
 	unexplained    int                        // messages in a row refused without a reason
@@ -374,7 +376,14 @@ func (t *trip) lookAgain(ctx context.Context) error {
 	for _, f := range t.folders[1:] {
 		f.age()
 	}
-	return t.dest.refresh(ctx, t.home)
+	if made, err := t.makeAnew(ctx); made || err != nil {
+		return err
+	}
+	err := t.dest.refresh(ctx, t.home)
+	if isRefusal(err) && t.mayMakeAnew() { // it may be gone; not all servers say so
+		_, err = t.makeAnew(ctx)
+	}
+	return err
 }
 
 // progress grows with every message that is done with, or known to be garbled, or

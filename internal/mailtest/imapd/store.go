@@ -113,6 +113,13 @@ func (st *Store) Create(name string) {
 	st.ensure(name)
 }
 
+// Remove removes a mailbox with all that is in it, as another client does.
+func (st *Store) Remove(name string) {
+	st.server.mu.Lock()
+	defer st.server.mu.Unlock()
+	delete(st.boxes, canonical(name))
+}
+
 // ensure returns a mailbox, which it makes if it does not exist.
 func (st *Store) ensure(name string) *mailbox {
 	if box, err := st.find(name); err == nil {
