@@ -140,7 +140,7 @@ func refusedAppends() []row {
 		}},
 		{id: "A5", name: "quota, no QUIT", code: fault.Refused, fault: refuse("NO [OVERQUOTA] full"),
 			also: onlySession, cure: noImapReply},
-		{id: "A4", name: "folder gone for one append", code: fault.Refused, cure: noImapReply,
+		{id: "A4", name: "folder gone for one append", cure: noImapReply,
 			fault: first(imapd.AtStore, "APPEND", imapd.Action{Reply: "NO [TRYCREATE] no such folder"})},
 		{id: "A6", name: "over APPENDLIMIT", mail: [][]byte{letter(0), big(1, 5000), letter(2)},
 			code: fault.Held, healthy: fault.Held, left: 1, says: "larger than the destination accepts",
