@@ -24,8 +24,7 @@ const (
 	// Delivered: the server said OK.
 	Delivered
 	// Refused: the server said NO or BAD, or was not asked since its limits are
-	// known. It was not stored (RFC 3501 §6.3.11), if the server keeps to that; see
-	// Outcome.Whole.
+	// known. It was not stored (RFC 3501 §6.3.11).
 	Refused
 	// Unknown: it was sent, and the answer was lost. Look before appending again.
 	Unknown
@@ -52,9 +51,6 @@ type Outcome struct {
 	// Batch is set when the item was refused together with others, and which one
 	// is to blame is not known: append them one by one, or in halves.
 	Batch bool
-	// Whole is set when the server had all of a refused item. Some store it all the same:
-	// look before appending again.
-	Whole bool
 }
 
 // Pending is a batch whose answers are still to come.
@@ -143,7 +139,7 @@ func (p *Pending) Wait(ctx context.Context) []Outcome {
 			counted = true
 		}
 		p.await(ctx, cmd)
-		p.settle(cmd)
+		p.settle(ctx, cmd)
 	}
 	return p.outcomes
 }
@@ -172,7 +168,7 @@ func (p *Pending) await(ctx context.Context, cmd *appendCommand) {
 }
 
 // settle turns the answer to a command into outcomes.
-func (p *Pending) settle(cmd *appendCommand) {
+func (p *Pending) settle(ctx context.Context, cmd *appendCommand) {
 	w := cmd.waiter
 	switch {
 	case w.failure != nil:
@@ -180,7 +176,7 @@ func (p *Pending) settle(cmd *appendCommand) {
 	case w.answer.kind == "OK":
 		p.delivered(cmd)
 	default:
-		p.refused(cmd)
+		p.refused(ctx, cmd)
 	}
 }
 
@@ -207,16 +203,19 @@ func (p *Pending) delivered(cmd *appendCommand) {
 	}
 }
 
-func (p *Pending) refused(cmd *appendCommand) {
+func (p *Pending) refused(ctx context.Context, cmd *appendCommand) {
 	answer := cmd.waiter.answer
 	err := appendError(p.conn.wire.Address(), p.folder.Name, answer)
 	if answer.kind == "BAD" && !explained(answer.code) && fault.CodeOf(err) == fault.Held {
 		p.conn.distrust(len(cmd.items) > 1)
+		if p.retryPlain(ctx, cmd) {
+			return
+		}
 	}
 	blamed := cmd.blamed()
 	for i, n := range cmd.items {
 		if i < blamed {
-			p.outcomes[n] = Outcome{State: Refused, Err: err, Batch: blamed > 1, Whole: i != cmd.refusedAt}
+			p.outcomes[n] = Outcome{State: Refused, Err: err, Batch: blamed > 1}
 			continue
 		}
 		p.outcomes[n] = Outcome{State: NotSent, Err: err}
@@ -230,4 +229,22 @@ func (c *appendCommand) blamed() int {
 		return len(c.items)
 	}
 	return c.refusedAt + 1
+}
+
+// retryPlain appends a single item again without flags and date, since BAD may
+// be about those.
+func (p *Pending) retryPlain(ctx context.Context, cmd *appendCommand) bool {
+	if len(cmd.items) > 1 {
+		return false
+	}
+	n := cmd.items[0]
+	item := p.items[n]
+	if len(item.Flags) == 0 && item.Date.IsZero() {
+		return false
+	}
+	item.Flags, item.Date = nil, time.Time{}
+	// The error of a dead connection is in the outcome, too.
+	again, _ := p.conn.Append(ctx, p.folder, []Item{item})
+	p.outcomes[n] = again.Wait(ctx)[0]
+	return true
 }

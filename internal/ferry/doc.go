@@ -16,8 +16,7 @@
 //	         and appending overlap, bounded by octets in flight; what only a copy
 //	         that the destination altered vouches for comes last. Where an account
 //	         has routes, each batch is parted by folder, and a folder is opened or
-//	         made when the first message goes to it. What is refused is looked for before
-//	         it is sent again
+//	         made when the first message goes to it
 //	export   held messages are retrieved once more, for [Options.KeepHeld]
 //	delete   in a POP3 session of its own, what was read back from IMAP
 //

@@ -176,7 +176,6 @@ func (l *lane) conclude(under <-chan shipment) error {
 func (l *lane) record(batch []*parcel, outcomes []imapdst.Outcome) error {
 	var by [4][]*parcel
 	var behind []*parcel // not sent because the server refused one before them
-	var whole []*parcel  // refused when the server had all of them
 	together := false
 	var lost error
 	for i, o := range outcomes {
@@ -194,20 +193,14 @@ func (l *lane) record(batch []*parcel, outcomes []imapdst.Outcome) error {
 		case imapdst.Refused:
 			c.refusal, together = o.Err, o.Batch
 			l.p.t.noteRefusal(o.Err)
-			if o.Whole {
-				whole = append(whole, c)
-			}
 		default:
 			lost = o.Err
 		}
 	}
 	t, ctx := l.p.t, context.WithoutCancel(l.p.hard)
-	err := t.commit(ctx, by[imapdst.Delivered])
-	_, stored := t.storedAnyway(l.p.hard, whole)
-	by[imapdst.Refused] = slices.DeleteFunc(by[imapdst.Refused], func(c *parcel) bool { return slices.Contains(stored, c) })
-	err = errors.Join(err, t.commit(ctx, stored),
+	err := errors.Join(t.commit(ctx, by[imapdst.Delivered]),
 		t.doubt(ctx, by[imapdst.Unknown]), t.unsent(ctx, by[imapdst.NotSent]))
-	l.p.releaseAll(slices.Concat(by[imapdst.Delivered], stored))
+	l.p.releaseAll(by[imapdst.Delivered])
 	l.p.releaseAll(by[imapdst.Unknown])
 	l.p.releaseAll(by[imapdst.NotSent])
 	err = errors.Join(err, l.refused(by[imapdst.Refused], together), lost)
