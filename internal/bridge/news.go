@@ -120,8 +120,12 @@ type Newsroom struct {
 	known map[string]*told
 }
 
-// From returns what is new about a pass.
+// From returns what is new about a pass. How one would have ended that was told to stop,
+// nobody knows.
 func (n *Newsroom) From(p Pass) []News {
+	if p.Stopped {
+		return nil
+	}
 	r := p.Report
 	ended := p.Started.Add(time.Duration(r.Seconds * float64(time.Second)))
 	return n.learn(r.Name, ended, func(t *told, add func(*News)) {

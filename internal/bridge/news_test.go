@@ -614,3 +614,18 @@ func TestNewsWhenTheClockIsSet(t *testing.T) {
 		}
 	})
 }
+
+// TestStoppedIsNoNews: a pass that was told to stop amid its work tells nothing of the account,
+// though it brought something.
+func TestStoppedIsNoNews(t *testing.T) {
+	r := newRoom()
+	fails := ferry.AccountReport{ExitCode: fault.Temporary, Error: &ferry.ErrorReport{Code: fault.Temporary, Message: "away"}}
+	r.want(t, 0, fails)
+	r.want(t, 90, fails, bridge.Fails)
+	stopped := ferry.AccountReport{Name: "alice", Totals: ferry.Totals{Delivered: 1}, Resting: true}
+	if news := r.From(bridge.Pass{Started: r.now, Report: stopped, Stopped: true}); len(news) > 0 {
+		t.Errorf("%+v", news)
+	}
+	r.want(t, 5, fails)
+	r.want(t, 5, ferry.AccountReport{}, bridge.Recovered)
+}
