@@ -423,6 +423,7 @@ func (t *trip) commit(ctx context.Context, done []*parcel) error {
 	if err := t.ledger.Put(ctx, records); err != nil {
 		return err
 	}
+	t.countSizes(done)
 	t.countDelivered(done, octets)
 	t.emit(Event{Kind: Delivered, Messages: len(done), Bytes: octets})
 	return nil

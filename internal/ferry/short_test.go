@@ -76,10 +76,42 @@ func TestCutOffAmidHeader(t *testing.T) {
 	p.left(mail[2])
 }
 
+// TestCutOffAtALength: a server, or a scanner in between, gives no more than so much of each
+// message, and has most of them; or one of them, which comes in each pass anew.
+func TestCutOffAtALength(t *testing.T) {
+	var mail [][]byte
+	for i := range 40 {
+		mail = append(mail, fmt.Appendf(nil, "Subject: %03d\r\nMessage-ID: <%d@example.org>\r\n\r\n%s", i, i,
+			strings.Repeat("twenty octets here\r\n", 100+i)))
+	}
+	all := make([]int, len(mail))
+	for i := range all {
+		all[i] = i + 1
+	}
+	p := cutsOff(t, mail, 1900, all...)
+	if r := p.run(fault.OK, len(mail)); r.Totals.Deleted != 0 {
+		t.Errorf("%d deleted", r.Totals.Deleted)
+	}
+	p.left(mail...)
+
+	mail = longer(12)
+	p = cutsOff(t, mail, len(mail[0])-900, 7)
+	p.pop.Configure(func(o *popd.Options) { o.NoUIDL, o.NoTOP = true, true })
+	p.run(fault.OK, len(mail))
+	for range 25 {
+		p.run(fault.OK, 0)
+	}
+	p.left(mail[6])
+}
+
 // TestSizesAreOff: where all sizes of many messages are too large nothing is cut off, and mail
 // is deleted, in later runs too.
 func TestSizesAreOff(t *testing.T) {
-	mail := longer(25)
+	var mail [][]byte
+	for i := range 25 {
+		mail = append(mail, fmt.Appendf(nil, "Subject: %03d\r\nMessage-ID: <%d@example.org>\r\n\r\n%s", i, i,
+			strings.Repeat("twenty octets here\r\n", 300+50*i)))
+	}
 	p := newPair(t, popd.Options{SizeOffset: 5000}, imapd.Options{}, mail...)
 	p.account().Keep = plan.Keep{Delete: true}
 	p.o.ConfirmDelete = true
@@ -87,7 +119,7 @@ func TestSizesAreOff(t *testing.T) {
 	if r.Totals.Deleted != 25 || strings.Contains(strings.Join(r.Accounts[0].Notes, "\n"), "shorter") {
 		t.Errorf("%d deleted, %q", r.Totals.Deleted, r.Accounts[0].Notes)
 	}
-	p.pop.Deliver(ordinary(1, 5)...)
+	p.pop.Deliver(append([]byte("X: y\r\n"), mail[3]...))
 	if r := p.run(fault.OK, 1); r.Totals.Deleted != 1 {
 		t.Errorf("%d deleted in a later run, %q", r.Totals.Deleted, r.Accounts[0].Notes)
 	}

@@ -108,6 +108,7 @@ type trip struct {
 	unsure         bool                       // a message may be there that the journal has as held, or as not sent
 	unexplained    int                        // messages in a row refused without a reason
 	turnedUp       int                        // folders that were missing had mail when they were made
+	off            int                        // messages that were shorter than listed, twice the same
 	sizes          sizes                      // how far those of LIST are right
 	cutOff         int                        // messages that seem to be cut off, and were delivered
 	firstCutOff    string                     // the first of these
