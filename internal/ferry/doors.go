@@ -31,27 +31,48 @@ type doors struct {
 	at map[doorKey]*door
 }
 
-// doorKey names a login: another password is another one.
+// doorKey names a login: another password is another one. The owner is whose mailbox an
+// administrator's login opens.
 type doorKey struct {
-	server, user, owner string
-	secret              [32]byte
+	server, login, owner string
+	secret               [32]byte
 }
 
 // door is a login, which is tried by one account at a time until it was not refused.
 type door struct {
-	turn chan struct{}
+	turn   chan struct{}
+	common *door // of the login, whosever mailbox is opened; may be the same
 
 	mu      sync.Mutex
 	open    bool
+	good    bool        // the last login was
 	refused []time.Time // since it was last good, each refusal that the server counts
 	tries   int         // in which these were
 	anew    bool        // somebody asks for another try
 }
 
+// of is the door of a login. Until one was good it is the same for all mailboxes that the login
+// opens; then a refusal says more of the mailbox.
 func (d *doors) of(side plan.Endpoint) *door {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	key := doorKey{side.Address(), side.Username, side.AuthorizeAs, side.Secret.Mark()}
+	key := doorKey{server: side.Address(), login: side.Username, secret: side.Secret.Mark()}
+	owner := side.AuthorizeAs
+	if whose, login, ok := side.Master(); ok {
+		key.login, owner = login, whose
+	}
+	common := d.atKey(key)
+	common.common = common
+	if owner == "" || !common.isGood() {
+		return common
+	}
+	key.owner = owner
+	one := d.atKey(key)
+	one.common = common
+	return one
+}
+
+func (d *doors) atKey(key doorKey) *door {
 	if d.at == nil {
 		d.at = map[doorKey]*door{}
 	}
@@ -100,6 +121,12 @@ func untried(side plan.Endpoint, wait time.Duration) error {
 	return err.WithHint("check user name and password, which may be those of more than one account")
 }
 
+func (d *door) isGood() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.good
+}
+
 func (d *door) isOpen() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -128,16 +155,25 @@ func (d *door) wait() time.Duration {
 	return wait
 }
 
+func (d *door) judge(good bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.good = good
+}
+
 // note takes in how a login ended. What says nothing of it opens the door, too: a server that
 // is away must not make accounts wait for one another.
 func (d *door) note(err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.anew = false
 	refusals := fault.RefusalsOf(err)
 	if isNoToken(err) {
 		refusals = 0
 	}
+	if err == nil || refusals > 0 {
+		d.common.judge(err == nil)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.anew = false
 	if err == nil {
 		d.refused, d.tries = nil, 0
 	}

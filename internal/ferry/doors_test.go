@@ -113,3 +113,36 @@ func TestRefusedLoginIsLeftAlone(t *testing.T) {
 		}
 	})
 }
+
+// TestAdminLoginIsRefused: an administrator's login that opens the mailboxes of many accounts is
+// one login, as long as it was never good; then a mailbox that it may not open is that one's
+// trouble.
+func TestAdminLoginIsRefused(t *testing.T) {
+	for how, name := range map[string]func(*plan.Endpoint, int){
+		"authorize_as": func(e *plan.Endpoint, i int) { e.Username, e.AuthorizeAs = "admin", fmt.Sprint("u", i) },
+		"in one":       func(e *plan.Endpoint, i int) { e.Username = fmt.Sprintf("u%d*admin", i) },
+	} {
+		t.Run(how, func(t *testing.T) {
+			p := newPair(t, popd.Options{}, imapd.Options{Username: "admin", Password: "right"}, ordinary(2, 7)...)
+			first := *p.account()
+			p.o.Config.Accounts = nil
+			for i := range 12 {
+				a := first
+				a.Name, a.Folder = fmt.Sprint("a", i), fmt.Sprint("Folder ", i)
+				name(&a.Destination, i)
+				p.o.Config.Accounts = append(p.o.Config.Accounts, a)
+			}
+			p.o.Config.Limits.Accounts = 20
+			fleet := ferry.NewFleet(p.o)
+			defer fleet.Close()
+			for _, r := range passAll(fleet, p.o.Config.Accounts) {
+				if r.ExitCode != fault.Credentials {
+					t.Errorf("%+v", r)
+				}
+			}
+			if n := p.imap.Counters().Refused; n != 1 {
+				t.Errorf("%d logins were refused", n)
+			}
+		})
+	}
+}
