@@ -46,6 +46,16 @@ var byCode = map[string]fault.Code{
 	"AUTH":        fault.Credentials,
 }
 
+// laterWords are in refusals without a code, of anything but a login, that pass by themselves:
+// a lock, a limit, or the farewell of a server that gave up waiting. Of a message "internal
+// error" says that it can't be read, and never will be.
+var laterWords = []string{
+	" lock", "busy", "wait", "in use", "try again", "later", "temporar", "too many", "exceed", "inactiv", "idle",
+	"autologout", "timeout", "timed out", "minimum time", "login interval", "too frequent", "too often",
+}
+
+func passes(text string) bool { return containsAny(" "+text, laterWords) }
+
 // unsupportedWords are in refusals of a command that the server does not know.
 var unsupportedWords = []string{
 	"mechanism", "not supported", "unsupported", "unknown command", "unrecognized",
@@ -106,9 +116,8 @@ func classOf(reply status, fallback fault.Code) fault.Code {
 		return fault.Credentials
 	case fallback == fault.Credentials && judged != 0:
 		return judged
-	// RFC 3206 §4: codes are hierarchical; an unknown SYS is still no bad password. A quota
-	// on reading is one of traffic.
-	case strings.HasPrefix(reply.code, "SYS"), judged == fault.Temporary, judged == fault.Refused:
+	// RFC 3206 §4: codes are hierarchical; an unknown SYS is still no bad password.
+	case strings.HasPrefix(reply.code, "SYS"), fallback != fault.Credentials && passes(reply.text):
 		return fault.Temporary
 	}
 	return fallback

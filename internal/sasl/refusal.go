@@ -30,7 +30,7 @@ func Judge(text string) fault.Code {
 	switch {
 	case NotConnected(text), says(refusedPhrases):
 		return fault.Credentials
-	case says(sessionPhrases):
+	case says(sessionPhrases), says([]string{"locked"}) && says(storePhrases) && !says(accountPhrases):
 		return fault.Temporary
 	case says(barredPhrases) && !says(untilPhrases):
 		return fault.Credentials
@@ -86,6 +86,9 @@ var (
 		"mailbox locked", "mailbox is locked", "mailbox currently locked", "mailbox is currently locked",
 		"maildrop locked", "maildrop is locked", "maildrop is currently locked",
 	}
+	// storePhrases are what is locked for a while, accountPhrases what somebody has to unlock.
+	storePhrases   = []string{"mailbox", "mail box", "mail drop", "maildrop", "spool", "file", "database"}
+	accountPhrases = []string{"account", "user", "login", "ip"}
 	// barredPhrases are about an account, unless untilPhrases say that it is for a while.
 	barredPhrases = []string{
 		"locked", "lockout", "blocked", "banned", "blacklist", "disabled", "suspended", "deactivated", "inactive",
@@ -98,7 +101,7 @@ var (
 		"server is not available", "maintenance", "overload", "server error", "system error", "system problem",
 		"internal error", "internal server error", "internal failure", "internal login failure", "out of memory",
 		"child crashed", "unable to scan", "timed out", "timeout", "shutting down", "connection is closed",
-		"to lock", "not lock", "t lock", "get lock", "lock busy", "lock on", "mailbox lock", "maildrop lock", "maillock",
+		"to lock", "cannot lock", "not lock", "t lock", "get lock", "lock busy", "lock on", "mailbox lock", "maildrop lock", "maillock",
 		"too many connection", "too many simultaneous", "too many concurrent", "too many open", "too many session",
 		"too many users", "too many clients", "maximum number of connection", "maximum number of session",
 		"maximum number of simultaneous", "maximum number of concurrent", "maximum connection", "maximum session",
