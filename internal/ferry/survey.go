@@ -20,9 +20,6 @@ func (t *trip) survey(ctx context.Context) error {
 	if t.rounds == 0 {
 		t.report.Listed = len(t.listing)
 	}
-	if err := t.noteVanished(ctx); err != nil {
-		return err
-	}
 	counts, err := t.ledger.Counts(ctx)
 	if err != nil {
 		return err
@@ -30,6 +27,9 @@ func (t *trip) survey(ctx context.Context) error {
 	t.undeleted = false
 	t.countSkipped()
 	if err := t.judgeNames(ctx, named-t.skipped, len(counts) == 0); err != nil {
+		return err
+	}
+	if err := t.noteVanished(ctx); err != nil {
 		return err
 	}
 	if err := t.confirmAnswered(ctx); err != nil {
@@ -111,8 +111,8 @@ func (l LastRun) replaced(known, fresh int) bool {
 // it.
 func (t *trip) noteVanished(ctx context.Context) error {
 	return t.restateAbsent(ctx, journal.Held, func(r *journal.Record) bool {
-		if r.UIDL == "" {
-			return false // nothing tells it from others that have no name
+		if r.UIDL == "" || t.renumbered || t.unnamed {
+			return false // nothing tells it from others that have no name, or another
 		}
 		t.note("message %s disappeared from POP3 before it could be delivered", fault.Escape(r.UIDL))
 		r.State = journal.Listed
@@ -132,11 +132,11 @@ func (t *trip) confirmGone(ctx context.Context) error {
 }
 
 // confirmAnswered settles deletions whose QUIT was answered with +OK: for these
-// the listing is enough.
+// the listing is enough, as long as its names are those of before.
 func (t *trip) confirmAnswered(ctx context.Context) error {
 	return t.restateAbsent(ctx, journal.DeleteSent, func(r *journal.Record) bool {
 		r.State = journal.Gone
-		return r.Reason == quitOK && r.UIDL != ""
+		return r.Reason == quitOK && r.UIDL != "" && !t.renumbered && !t.unnamed
 	})
 }
 

@@ -203,8 +203,13 @@ func (t *trip) pass(ctx context.Context) error {
 		}
 		switch {
 		case err == nil && len(t.parked) == 0 && (t.progress() == before || !t.looksLikePage()):
-			defer t.leave(ctx)
-			return t.deletePass(ctx)
+			err := t.deletePass(ctx)
+			if errors.Is(err, errUnnamed) {
+				t.rounds++
+				continue
+			}
+			t.leave(ctx)
+			return err
 		case err == nil && len(t.parked) == 0:
 			failures = 0 // the next page
 		case err == nil:

@@ -5,85 +5,75 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
-	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/plan"
 )
 
-// perSession gives the messages that are picked another UIDL in each session.
-func perSession(changes func(n int) bool) popd.Options {
+// othersEachTime are the options of a server that gives mail other UIDLs in each session, but
+// for the first messages, which have one that repeats.
+func othersEachTime(repeated int) popd.Options {
 	var session atomic.Int64
-	return popd.Options{
-		UIDL: func(n int, raw []byte) string {
-			if changes(n) {
-				return fmt.Sprintf("s%d-%d", session.Load(), n)
-			}
-			return fmt.Sprintf("x%d-%d", n, len(raw))
-		},
-		Reply: func(cmd string, _ int) ([]byte, bool) {
-			if cmd == "GREETING" {
-				session.Add(1)
-			}
-			return nil, false
-		},
-	}
+	return popd.Options{UIDL: func(n int, _ []byte) string {
+		if n <= repeated {
+			return "same"
+		}
+		return fmt.Sprintf("s%d-%d", session.Load(), n)
+	}, Reply: func(cmd string, _ int) ([]byte, bool) {
+		if cmd == "GREETING" {
+			session.Add(1)
+		}
+		return nil, false
+	}}
 }
 
-// TestUIDLsOfASession: names that hold for a session only name nothing. All mail arrives
-// once, what comes later too, and is deleted, as on a server without names.
-func TestUIDLsOfASession(t *testing.T) {
-	for name, po := range map[string]popd.Options{
-		"all": perSession(func(int) bool { return true }), "most": perSession(func(n int) bool { return n%5 < 3 }),
-	} {
+// TestDeletionUnderOtherNames: what is found out of names in the session that deletes ends no
+// run, and a deletion that the server only claims makes no mail new.
+func TestDeletionUnderOtherNames(t *testing.T) {
+	for name, kept := range map[string]bool{"deleted": false, "kept all the same": true} {
 		for _, noTop := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, no TOP %v", name, noTop), func(t *testing.T) {
-				po.NoTOP = noTop
-				mail := append(ordinary(6, 1), ordinary(2, 1)...)
-				mail = append(mail, []byte("Subject: no name\r\n\r\none\r\n"), []byte("Subject: no name\r\n\r\ntwo\r\n"))
+			t.Run(fmt.Sprintf("%s, no TOP: %v", name, noTop), func(t *testing.T) {
+				po := othersEachTime(2)
+				po.NoTOP, po.KeepDeleted = noTop, kept
+				mail := ordinary(10, 1)
 				p := newPair(t, po, imapd.Options{}, mail...)
-				p.run(0, len(mail))
-				for i := range 3 {
-					more := ordinary(2, int64(10+i))
-					p.pop.Deliver(more...)
-					mail = append(mail, more...)
-					r := p.run(0, len(more))
-					if r.Totals.Known != len(mail)-len(more) {
-						t.Errorf("%d known of %d", r.Totals.Known, len(mail)-len(more))
-					}
-					if notes := strings.Join(r.Accounts[0].Notes, "\n"); !noTop && !strings.Contains(notes, "in each session") {
-						t.Errorf("notes: %s", notes)
-					}
-					p.arrived(mail...)
-				}
+				p.run(fault.OK, 10)
 				p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
-				p.run(0, 0)
-				more := ordinary(2, 20)
-				p.pop.Deliver(more...)
-				p.run(0, len(more))
-				last := p.run(0, 0)
-				p.arrived(append(mail, more...)...)
-				if left := len(p.pop.Messages()); left > 0 {
-					t.Errorf("%d left on POP3: %+v", left, last)
+				for range 4 {
+					p.run(fault.OK, 0)
+				}
+				p.arrived(mail...)
+				if left := len(p.pop.Messages()); (left == 0) == kept {
+					t.Errorf("%d messages left", left)
 				}
 			})
 		}
 	}
 }
 
-// TestAdoptUIDLsOfASession: mail that another tool copied is adopted from such a server.
-func TestAdoptUIDLsOfASession(t *testing.T) {
-	mail := append(ordinary(6, 1), []byte("Subject: no name\r\n\r\none\r\n"), []byte("Subject: no name\r\n\r\ntwo\r\n"))
-	p := newPair(t, perSession(func(int) bool { return true }), imapd.Options{}, mail...)
-	for _, m := range mail {
-		p.imap.User("alice").Deliver("INBOX", m, nil, time.Time{})
+// TestHeldUnderAnotherName: held mail has not disappeared because its name changed.
+func TestHeldUnderAnotherName(t *testing.T) {
+	mail := append(ordinary(9, 1), []byte("Subject: b\r\n\r\npoison\r\n"))
+	p := newPair(t, othersEachTime(0), poisonous(imapd.Options{}), mail...)
+	for range 3 {
+		r := runFerry(t, p.o)
+		if notes := strings.Join(r.Accounts[0].Notes, "\n"); r.ExitCode != fault.Held || strings.Contains(notes, "disappeared") {
+			t.Errorf("exit %d, %s", r.ExitCode, notes)
+		}
 	}
-	r := ferry.Adopt(t.Context(), p.o, false)
-	if r.ExitCode != 0 || r.Totals.Known+r.Totals.Duplicate != len(mail) {
-		t.Errorf("%+v", r)
+}
+
+// TestMessageNotGiven: what the server says of one message, such as "internal error", holds that
+// message, and is no trouble of the server.
+func TestMessageNotGiven(t *testing.T) {
+	for _, says := range []string{"internal server error", "message unavailable", "system error"} {
+		p := newPair(t, popd.Options{Reply: func(cmd string, n int) ([]byte, bool) {
+			return []byte("-ERR " + says + "\r\n"), cmd == "RETR" && n%3 == 0
+		}}, imapd.Options{}, ordinary(40, 3)...)
+		if r := p.run(fault.Held, 27); r.Totals.Held != 13 {
+			t.Errorf("%s: %+v", says, r.Totals)
+		}
 	}
-	p.run(0, 0)
-	p.arrived(mail...)
 }
