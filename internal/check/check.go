@@ -43,8 +43,7 @@ func (o Options) withDefaults() Options {
 	if o.Delivered == nil {
 		o.Delivered = func(context.Context, plan.Account, []plan.Listed) (map[string]bool, error) { return nil, nil }
 	}
-	// Who shares a login is not to have it refused to each.
-	dial := ferry.Dial{Tokens: o.Tokens, Learned: &ferry.Learned{}}
+	dial := ferry.Dial{Tokens: o.Tokens}
 	if o.DialSource == nil {
 		o.DialSource = dial.Source
 	}

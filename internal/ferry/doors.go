@@ -104,7 +104,7 @@ func (d *doors) enter(ctx context.Context, side plan.Endpoint) (leave func(error
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if wait := one.wait(); wait > 0 {
+	if wait := one.wait(ofOthers(side)); wait > 0 {
 		<-one.turn
 		return nil, untried(side, wait)
 	}
@@ -133,8 +133,16 @@ func (d *door) isOpen() bool {
 	return d.open
 }
 
-// wait is how long the login is to be left alone.
-func (d *door) wait() time.Duration {
+// ofOthers reports a login that opens the mailboxes of others. One that it may not open, or
+// that is not there, says little of the rest.
+func ofOthers(side plan.Endpoint) bool {
+	_, _, ok := side.Master()
+	return ok || side.AuthorizeAs != ""
+}
+
+// wait is how long the login is to be left alone; one that opens other mailboxes, too, as long
+// as it takes for there to be no more than three refusals an hour.
+func (d *door) wait(ofOthers bool) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n := len(d.refused)
@@ -143,7 +151,7 @@ func (d *door) wait() time.Duration {
 	}
 	wait := secondTry
 	switch {
-	case d.anew:
+	case d.anew, ofOthers:
 		wait = 0
 	case d.tries > 1:
 		wait = thirdTry

@@ -132,11 +132,11 @@ func (t *trip) confirmGone(ctx context.Context) error {
 }
 
 // confirmAnswered settles deletions whose QUIT was answered with +OK: for these
-// the listing is enough, as long as its names are those of before.
+// the listing is enough, unless its names say nothing.
 func (t *trip) confirmAnswered(ctx context.Context) error {
 	return t.restateAbsent(ctx, journal.DeleteSent, func(r *journal.Record) bool {
 		r.State = journal.Gone
-		return r.Reason == quitOK && r.UIDL != "" && !t.renumbered && !t.unnamed
+		return r.Reason == quitOK && r.UIDL != "" && !t.unnamed
 	})
 }
 

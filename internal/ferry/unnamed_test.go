@@ -30,26 +30,20 @@ func othersEachTime(repeated int) popd.Options {
 }
 
 // TestDeletionUnderOtherNames: what is found out of names in the session that deletes ends no
-// run, and a deletion that the server only claims makes no mail new.
+// run.
 func TestDeletionUnderOtherNames(t *testing.T) {
-	for name, kept := range map[string]bool{"deleted": false, "kept all the same": true} {
-		for _, noTop := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, no TOP: %v", name, noTop), func(t *testing.T) {
-				po := othersEachTime(2)
-				po.NoTOP, po.KeepDeleted = noTop, kept
-				mail := ordinary(10, 1)
-				p := newPair(t, po, imapd.Options{}, mail...)
-				p.run(fault.OK, 10)
-				p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
-				for range 4 {
-					p.run(fault.OK, 0)
-				}
-				p.arrived(mail...)
-				if left := len(p.pop.Messages()); (left == 0) == kept {
-					t.Errorf("%d messages left", left)
-				}
-			})
+	for _, noTop := range []bool{false, true} {
+		po := othersEachTime(2)
+		po.NoTOP = noTop
+		mail := ordinary(10, 1)
+		p := newPair(t, po, imapd.Options{}, mail...)
+		p.run(fault.OK, 10)
+		p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
+		for range 4 {
+			p.run(fault.OK, 0)
 		}
+		p.arrived(mail...)
+		p.kept(0)
 	}
 }
 
