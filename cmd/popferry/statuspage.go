@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"net"
+	"path/filepath"
 	"runtime/debug"
 
 	"github.com/popferry/popferry/internal/bridge"
 	"github.com/popferry/popferry/internal/page"
+	"github.com/popferry/popferry/internal/private"
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/plan"
 )
@@ -31,6 +33,21 @@ func (k *keeping) reloadPage(ctx context.Context, config *plan.Config) {
 	k.token.Store(&config.Bridge.Token.Secret)
 }
 
+// pageKey is what the page's cookies are made with. It is kept, so that a restart signs nobody
+// out.
+func (k *keeping) pageKey() secret.Value {
+	kept := &bridge.Memory{Path: filepath.Join(k.app.state, cookiesFile), Write: private.Write,
+		Failed: func(err error) {
+			k.log.Error("a restart will ask for the token of the status page again", "error", err)
+		}}
+	if key := kept.Load("key"); key != "" {
+		return secret.New(key)
+	}
+	key := page.NewKey()
+	kept.Save("key", key.Reveal())
+	return key
+}
+
 // showPage answers at a port until ctx ends; done is closed when it no longer does.
 func (k *keeping) showPage(ctx context.Context, l net.Listener) (done chan struct{}) {
 	done = make(chan struct{})
@@ -42,6 +59,7 @@ func (k *keeping) showPage(ctx context.Context, l net.Listener) (done chan struc
 		Snapshot: k.bridge.Snapshot, Changed: k.bridge.Changed, Passes: k.session.journal.EachPass,
 		Ways:    k.office.Ways,
 		Token:   func() secret.Value { return *k.token.Load() },
+		Key:     k.pageKey(),
 		Address: k.session.config.Bridge.Listen, Build: buildOf(debug.ReadBuildInfo()).Version, Log: k.log,
 	})
 	k.log.Info("status page", "url", page.URL(l.Addr()))

@@ -46,10 +46,11 @@ programs. Other machines see it only if a token is set there.`
 const aliveEvery = time.Minute
 
 // A bridge keeps in paceFile when logins of which accounts were refused, and in loginsFile
-// where SCRAM was.
+// where SCRAM was; in cookiesFile is the key that the status page makes cookies with.
 const (
-	paceFile   = "bridge-pace.json"
-	loginsFile = "bridge-logins.json"
+	paceFile    = "bridge-pace.json"
+	loginsFile  = "bridge-logins.json"
+	cookiesFile = "bridge-cookies.json"
 )
 
 type bridgeOptions struct{ log string }

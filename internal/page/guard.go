@@ -2,12 +2,14 @@ package page
 
 import (
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -96,10 +98,11 @@ const (
 	maxWrongdoers = 1024
 )
 
-// gate lets in who knows the token.
+// gate lets in who knows the token, or has a cookie from when it did.
 type gate struct {
 	token  func() secret.Value
-	cookie string // its name
+	key    secret.Value // makes cookies
+	cookie string       // its name
 
 	mu    sync.Mutex
 	wrong map[netip.Prefix]*rate.Limiter
@@ -107,29 +110,12 @@ type gate struct {
 
 // newGate makes the gate of a page at an address. Cookies are of a host, whatever the port
 // (RFC 6265 §8.5), so that the name has it: two bridges on one machine are two pages.
-func newGate(address string, token func() secret.Value) *gate {
+func newGate(address string, token func() secret.Value, key secret.Value) *gate {
+	if key.Empty() {
+		key = NewKey()
+	}
 	_, port, _ := net.SplitHostPort(address)
-	return &gate{token: token, cookie: "popferry-" + port, wrong: map[netip.Prefix]*rate.Limiter{}}
-}
-
-// proof is what a request has to be let in by: a token in a header or in the address, else a
-// cookie. It is good if it is what it has to be.
-type proof struct {
-	given, want         secret.Value
-	byAddress, byCookie bool
-}
-
-func (g *gate) proofOf(r *http.Request, token secret.Value) proof {
-	if given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		return proof{given: secret.New(given), want: token}
-	}
-	if given := r.URL.Query().Get("token"); given != "" {
-		return proof{given: secret.New(given), want: token, byAddress: true}
-	}
-	if cookie, err := r.Cookie(g.cookie); err == nil {
-		return proof{given: secret.New(cookie.Value), want: secret.New(cookieOf(token)), byCookie: true}
-	}
-	return proof{}
+	return &gate{token: token, key: key, cookie: "popferry-" + port, wrong: map[netip.Prefix]*rate.Limiter{}}
 }
 
 func (g *gate) guard(next http.Handler) http.Handler {
@@ -139,11 +125,11 @@ func (g *gate) guard(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		p := g.proofOf(r, token)
-		switch status := g.judge(r.RemoteAddr, p); {
+		given, byAddress := tokenOf(r)
+		switch status := g.judge(r, given, token); {
 		case status != http.StatusOK:
-			g.turnAway(w, status, p)
-		case p.byAddress:
+			g.turnAway(w, r, status)
+		case byAddress:
 			g.welcome(w, r, token)
 		default:
 			next.ServeHTTP(w, r)
@@ -151,48 +137,83 @@ func (g *gate) guard(next http.Handler) http.Handler {
 	})
 }
 
-// turnAway says what is wrong. A cookie that is not good is taken away: a browser that was
-// left open while the token changed gives it once, and does not lock out its owner.
-func (g *gate) turnAway(w http.ResponseWriter, status int, p proof) {
+// tokenOf is the token that a request gives in a header, else in its address.
+func tokenOf(r *http.Request) (given secret.Value, byAddress bool) {
+	if given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
+		return secret.New(given), false
+	}
+	given = secret.New(r.URL.Query().Get("token"))
+	return given, !given.Empty()
+}
+
+// judge says with which status a request is answered. Only tokens can be guessed, and are
+// limited: a good cookie is let in whatever others at its client's address do, and whatever
+// old token stands beside it.
+func (g *gate) judge(r *http.Request, given, token secret.Value) int {
+	if g.knows(r, token) {
+		return http.StatusOK
+	}
+	if given.Empty() || crossSite(r) {
+		return http.StatusUnauthorized
+	}
+	limit := g.limit(r.RemoteAddr)
+	if limit.Tokens() < 1 {
+		return http.StatusTooManyRequests // whatever it gave: who guesses must not learn
+	}
+	if !same(given, token) {
+		limit.Allow()
+		return http.StatusUnauthorized
+	}
+	return http.StatusOK
+}
+
+// knows reports a good cookie. There may be several of the name: other programs on the
+// machine can set them for a narrower path, which then come first (RFC 6265 §5.4).
+func (g *gate) knows(r *http.Request, token secret.Value) bool {
+	want := secret.New(g.cookieOf(token))
+	return slices.ContainsFunc(r.CookiesNamed(g.cookie), func(c *http.Cookie) bool {
+		return same(secret.New(c.Value), want)
+	})
+}
+
+// same takes as long whatever differs: marks are of one length, and tell nothing of what
+// they are made of.
+func same(given, want secret.Value) bool {
+	a, b := given.Mark(), want.Mark()
+	return hmac.Equal(a[:], b[:])
+}
+
+// crossSite reports a request that another site's page has a browser send. It could give wrong
+// tokens in the name of who reads it.
+func crossSite(r *http.Request) bool { return r.Header.Get("Sec-Fetch-Site") == "cross-site" }
+
+// turnAway says what is wrong. A cookie that is not good, as after the token changed, is
+// taken away.
+func (g *gate) turnAway(w http.ResponseWriter, r *http.Request, status int) {
 	if status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "60")
 		refuse(w, status, "Too many wrong tokens came from your address. Wait for a minute, and try again.")
 		return
 	}
-	if p.byCookie {
+	if len(r.CookiesNamed(g.cookie)) > 0 {
 		http.SetCookie(w, &http.Cookie{Name: g.cookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode})
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer realm="popferry"`)
-	refuse(w, status, "To see this page, add ?token=… to its address once, with the bridge's token of accounts.yaml.")
+	text := "To see this page, add ?token=… to its address once, with the bridge's token of accounts.yaml."
+	if crossSite(r) {
+		text = "Links of other sites do not open this page. Put its address into the address bar of a new window."
+	}
+	refuse(w, status, text)
 }
 
 // welcome leaves a cookie in the place of the token in the address.
 func (g *gate) welcome(w http.ResponseWriter, r *http.Request, token secret.Value) {
-	http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: cookieOf(token), Path: "/", HttpOnly: true,
+	http.SetCookie(w, &http.Cookie{Name: g.cookie, Value: g.cookieOf(token), Path: "/", HttpOnly: true,
 		SameSite: http.SameSiteStrictMode})
 	query := r.URL.Query()
 	query.Del("token")
 	r.URL.RawQuery = query.Encode()
 	http.Redirect(w, r, r.URL.RequestURI(), http.StatusSeeOther)
-}
-
-// judge says with which status a client that gives a proof is answered. A cookie is made of
-// the token, so that who guesses tokens can make cookies as well: one counts as the other.
-func (g *gate) judge(client string, p proof) int {
-	if p.given.Empty() {
-		return http.StatusUnauthorized
-	}
-	limit := g.limit(client)
-	if limit.Tokens() < 1 {
-		return http.StatusTooManyRequests // whatever it gave: who guesses must not learn
-	}
-	// Marks are as long as each other, and tell nothing of what they are made of.
-	a, b := p.given.Mark(), p.want.Mark()
-	if !hmac.Equal(a[:], b[:]) {
-		limit.Allow()
-		return http.StatusUnauthorized
-	}
-	return http.StatusOK
 }
 
 // limit is that of a client, which may have a whole /64 of IPv6.
@@ -217,9 +238,13 @@ func (g *gate) limit(client string) *rate.Limiter {
 	return limit
 }
 
-// cookieOf proves that somebody knew the token, without telling it.
-func cookieOf(token secret.Value) string {
-	mac := hmac.New(sha256.New, []byte(token.Reveal()))
-	mac.Write([]byte("popferry status page"))
+// NewKey makes a key for cookies, which nobody can guess.
+func NewKey() secret.Value { return secret.New(rand.Text() + rand.Text()) } // 260 bits
+
+// cookieOf proves that somebody knew the token, without telling it; of another token it is
+// another one.
+func (g *gate) cookieOf(token secret.Value) string {
+	mac := hmac.New(sha256.New, []byte(g.key.Reveal()))
+	mac.Write([]byte("popferry status page " + token.Reveal()))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }

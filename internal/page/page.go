@@ -29,6 +29,8 @@ type Options struct {
 	Ways func() []bridge.Way
 	// Token is asked for each request, since it may change; an empty one lets all in.
 	Token func() secret.Value
+	// Key is what cookies are made with, from [NewKey]; an empty one is one of this process.
+	Key secret.Value
 	// Address is where it listens: "host:port".
 	Address string
 	// Build is the version of the program.
@@ -68,7 +70,7 @@ func New(o Options) http.Handler {
 	closed.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, http.StatusNotFound, "There is no such page.")
 	})
-	open.Handle("/", newGate(o.Address, o.Token).guard(closed))
+	open.Handle("/", newGate(o.Address, o.Token, o.Key).guard(closed))
 	return guard(newHosts(o.Address), open)
 }
 

@@ -308,34 +308,121 @@ func TestWrongTokensAreLimited(t *testing.T) {
 	}
 }
 
-// TestWrongCookiesAreLimited like wrong tokens, of which they are made.
-func TestWrongCookiesAreLimited(t *testing.T) {
+// signIn is the cookie that somebody gets who knows the token.
+func signIn(t *testing.T, h http.Handler) func(*http.Request) {
+	t.Helper()
+	cookies := get(h, "/?token="+url.QueryEscape(token)).Result().Cookies()
+	if len(cookies) != 1 {
+		t.Fatalf("cookies %v", cookies)
+	}
+	return func(r *http.Request) { r.AddCookie(cookies[0]) }
+}
+
+func bearing(given string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+given) }
+}
+
+func from(site string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", site) }
+}
+
+// TestACookieIsLetInWhateverOthersDo: behind a proxy all have one address.
+func TestACookieIsLetInWhateverOthersDo(t *testing.T) {
 	s := newScene()
 	s.token = token
 	h := page.New(s.options())
-	right := get(h, "/?token="+url.QueryEscape(token)).Result().Cookies()[0]
-	try := func(value string, more ...func(*http.Request)) *httptest.ResponseRecorder {
-		cookie := *right
-		cookie.Value = value
-		return get(h, "/", append(more, func(r *http.Request) { r.AddCookie(&cookie) })...)
+	owner := signIn(t, h)
+	for range 10 {
+		get(h, "/metrics", bearing("stale"))
 	}
-	for range 5 {
-		if got := try("wrong").Code; got != http.StatusUnauthorized {
-			t.Fatalf("a wrong cookie: %d", got)
+	if w := get(h, "/metrics", bearing(token)); w.Code != http.StatusTooManyRequests {
+		t.Fatalf("a token after ten wrong ones: %d", w.Code)
+	}
+	for _, with := range [][]func(*http.Request){{owner}, {owner, bearing("stale")}} {
+		if w := get(h, "/", with...); w.Code != http.StatusOK {
+			t.Errorf("the owner's cookie: %d", w.Code)
 		}
-	}
-	w := try(right.Value)
-	if w.Code != http.StatusTooManyRequests || len(w.Result().Cookies()) != 0 || !strings.Contains(w.Body.String(), "Wait") {
-		t.Errorf("after five wrong cookies: %d, %v", w.Code, w.Header())
-	}
-	elsewhere := func(r *http.Request) { r.RemoteAddr = "192.0.2.9:1" }
-	if w := try(right.Value, elsewhere); w.Code != http.StatusOK {
-		t.Errorf("from elsewhere: %d", w.Code)
 	}
 }
 
-// TestOldCookieIsTakenAway, so that a browser that was left open does not use up what its
-// owner may get wrong; and the new token counts beside it.
+// TestAGoodCookieBesideOthers is good, and so it is beside an old token in a bookmark.
+func TestAGoodCookieBesideOthers(t *testing.T) {
+	s := newScene()
+	s.token = token
+	h := page.New(s.options())
+	owner := signIn(t, h)
+	wrong := func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "popferry-8325", Value: "wrong"}) }
+	for _, with := range [][]func(*http.Request){{wrong, owner}, {owner, wrong}} {
+		if w := get(h, "/", with...); w.Code != http.StatusOK {
+			t.Errorf("%d", w.Code)
+		}
+	}
+	w := get(h, "/?show=attention&token=stale", owner)
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/?show=attention" {
+		t.Errorf("%d to %q", w.Code, w.Header().Get("Location"))
+	}
+}
+
+// TestWrongCookiesCountAsNothing: nobody can guess one.
+func TestWrongCookiesCountAsNothing(t *testing.T) {
+	s := newScene()
+	s.token = token
+	h := page.New(s.options())
+	for range 10 {
+		w := get(h, "/", func(r *http.Request) { r.AddCookie(&http.Cookie{Name: "popferry-8325", Value: "wrong"}) })
+		if w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "add ?token=") {
+			t.Fatalf("a wrong cookie: %d", w.Code)
+		}
+	}
+	signIn(t, h)
+}
+
+// TestOtherSitesGiveNoTokens in the name of the browser that shows them, such as in
+// <img src="http://127.0.0.1:8325/?token=x">.
+func TestOtherSitesGiveNoTokens(t *testing.T) {
+	s := newScene()
+	s.token = token
+	h := page.New(s.options())
+	for _, given := range []string{"x", token} {
+		for range 6 {
+			w := get(h, "/?token="+url.QueryEscape(given), from("cross-site"))
+			if w.Code != http.StatusUnauthorized || !strings.Contains(w.Body.String(), "Links of other sites") {
+				t.Fatalf("%d %s", w.Code, w.Body)
+			}
+		}
+	}
+	if w := get(h, "/?token="+url.QueryEscape(token), from("none")); w.Code != http.StatusSeeOther {
+		t.Errorf("who types the address: %d", w.Code)
+	}
+}
+
+// TestCookiesNeedTheKey: who has one can't find the token by it, and who guesses the token can
+// make none.
+func TestCookiesNeedTheKey(t *testing.T) {
+	let := func(first, second secret.Value) int {
+		s := newScene()
+		s.token = token
+		o := s.options()
+		o.Key = first
+		cookie := signIn(t, page.New(o))
+		o.Key = second
+		return get(page.New(o), "/", cookie).Code
+	}
+	key := page.NewKey()
+	if got := let(key, key); got != http.StatusOK {
+		t.Errorf("after a restart: %d", got)
+	}
+	for _, other := range []secret.Value{page.NewKey(), {}} {
+		if got := let(key, other); got != http.StatusUnauthorized {
+			t.Errorf("with another key: %d", got)
+		}
+	}
+	if got := let(secret.Value{}, secret.Value{}); got != http.StatusUnauthorized {
+		t.Errorf("of another process without a key: %d", got)
+	}
+}
+
+// TestOldCookieIsTakenAway, and the new token counts beside it.
 func TestOldCookieIsTakenAway(t *testing.T) {
 	s := newScene()
 	s.token = token
