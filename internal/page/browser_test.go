@@ -6,6 +6,7 @@ import (
 	"flag"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -268,6 +269,34 @@ func TestManyWindows(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	works(3, "1 of 5 accounts needs attention.")
+}
+
+// TestNoAnswerIsNotLive: where requests are taken and never answered, as by a machine behind a
+// dead NAT, the page says so, and is live again when answers come.
+func TestNoAnswerIsNotLive(t *testing.T) {
+	v := browse(t)
+	s := newScene()
+	var hangs atomic.Bool
+	pages := page.New(s.options())
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if hangs.Load() {
+			<-r.Context().Done()
+			return
+		}
+		pages.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	t.Cleanup(server.CloseClientConnections) // of the stream
+	v.do(t, chromedp.Navigate(server.URL))
+	v.becomes(t, "#live", "live")
+	// Nobody waits for as long as the page does.
+	eval[chromedp.Void](t, v, `{ const timeout = AbortSignal.timeout; AbortSignal.timeout = () => timeout.call(AbortSignal, 100) }`)
+	hangs.Store(true)
+	s.change(func() {})
+	v.becomes(t, "#live", "popferry does not answer; this is how it was")
+	hangs.Store(false)
+	s.change(func() {})
+	v.becomes(t, "#live", "live")
 }
 
 func (v *visit) figures(t *testing.T) {

@@ -8,6 +8,7 @@
 "use strict";
 (() => {
   const every = 30000; // relative times grow old, and streams can be refused
+  const answersIn = 20000; // a connection can be dead without anybody being told
   const live = document.getElementById("live");
   const said = document.getElementById("said");
   const others = "BroadcastChannel" in window ? new BroadcastChannel("popferry") : null;
@@ -37,7 +38,7 @@
     busy = true;
     const began = performance.now();
     try {
-      const answer = await fetch(location.href);
+      const answer = await fetch(location.href, { signal: AbortSignal.timeout?.(answersIn) });
       if (answer.status === 401) say("needs the token again");
       else if (answer.status === 429) say("too many wrong tokens; wait for a minute");
       else if (!answer.ok) say("not there any more");
@@ -52,7 +53,7 @@
     setTimeout(() => {
       busy = false;
       if (again) { again = false; refresh(); }
-    }, 5 * (performance.now() - began));
+    }, Math.min(5 * (performance.now() - began), every));
   }
 
   // ask has the stream opened here unless another window says soon that it has it.
