@@ -60,6 +60,8 @@ type Account struct {
 	// Seen are the UIDLs of mail that the other program has fetched.
 	Seen []string
 
+	microsoft bool // destination.username is the EmailAddress of Microsoft's lists
+
 	secrets int  // passwords for which Settle named a file
 	numbers bool // getmail told its messages apart by their numbers, for want of UIDLs
 }

@@ -249,8 +249,8 @@ pop.oldisp.example;dave;d;imap.example.net;dave@example.net;d; --ssl2 --port2=19
     source: {username: b, password: p}
     destination: {username: b@example.net` + secrets + `b@example.net-destination}}
 `, []foreign.Setting{{Key: "source.host", Value: "pop.example"}}},
-		"several providers": {"users.csv", "EmailAddress,UserName,Password,source.port\na@gmx.de,a@gmx.de,p,\nb@web.de,b,p,\n" +
-			"c@example.net,c@free.fr,p,1995\n",
+		"several providers": {"users.csv", "EmailAddress,UserName,Password,source.port,destination.host\na@gmx.de,a@gmx.de,p,,\n" +
+			"b@web.de,b,p,,outlook.office365.com\nc@example.net,c@free.fr,p,1995,\n",
 			`  # source.host is from the table of providers: GMX (German)
   # POP3 has to be switched on first: E-Mail settings, POP3 & IMAP; see https://hilfe.gmx.net/pop-imap/einschalten.html
   # GMX (German): with two-factor sign-in, make a password for mail programs (application-specific password)
@@ -262,7 +262,7 @@ pop.oldisp.example;dave;d;imap.example.net;dave@example.net;d; --ssl2 --port2=19
   # WEB.DE: with two-factor sign-in, make a password for mail programs (application-specific password)
   - name: b@web.de
     source: {host: pop3.web.de, port: 995, tls: implicit, username: b, password: p}
-    destination: {username: b@web.de` + secrets + `b@web.de-destination}}
+    destination: {host: outlook.office365.com, username: b@web.de` + secrets + `b@web.de-destination}}
   # source.host is from the table of providers: Free (France)
   # Free (France) has its users log in to POP3 as c
   - name: c@example.net
@@ -309,6 +309,12 @@ func TestServersOfTheTable(t *testing.T) {
 		"both sides":              {"source.username,destination.username", "a@gmx.de,a@posteo.de", "pop.gmx.net", "posteo.de", ""},
 		"where it is": {"source.username,destination.username", "a@gmx.de,A@gmx.de", "pop.gmx.net", "",
 			"users.csv:2: destination.host is missing"},
+		"no host is theirs":         {"EmailAddress,UserName,destination.host", "b@web.de,b,imap.example.net", "", "imap.example.net", none},
+		"theirs, to another":        {"EmailAddress,UserName,destination.host", "b@web.de,b,imap.gmx.net", "pop3.web.de", "imap.gmx.net", ""},
+		"theirs, where it is to":    {"EmailAddress,UserName,destination.host", "b@web.de,b,imap.web.de", "", "imap.web.de", none},
+		"theirs, another's login":   {"EmailAddress,UserName,destination.host", "b@web.de,x,imap.gmx.net", "", "imap.gmx.net", none},
+		"an old login":              {"source.username,destination.username,destination.host", "b,b@web.de,imap.example.net", "", "imap.example.net", none},
+		"an old login, to another":  {"source.username,destination.username,destination.host", "b,b@web.de,imap.gmx.net", "", "imap.gmx.net", none},
 		"another's login":           {"source.username,destination.username,destination.host", "x,b@web.de,imap.example.net", "", "imap.example.net", none},
 		"the address that it is to": {"source.username,destination.username,destination.host", "b,b@web.de,imap.web.de", "", "imap.web.de", none},
 	} {

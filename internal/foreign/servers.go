@@ -57,19 +57,21 @@ func (a *Account) findServers(defaults *Account) *fault.Error {
 	return a.findServer("destination", discover.IMAP, to, defaults)
 }
 
-// address is the mail address of the old mailbox: its user name, if that is one; or the
-// user name of the new one, if its provider has its owner log in by the old name, and is
-// not whom the mail goes to.
+// address is the mail address of the old mailbox: its user name, if that is one; or that of
+// Microsoft's lists, if its provider has its owner log in by the old name, and the mail goes
+// to another provider. Whatever else the new mailbox is called, nobody said where the old one
+// is, and its password is for nobody else.
 func (a *Account) address(defaults *Account) string {
 	user, other := a.Get("source.username"), a.Get("destination.username")
-	to := cmp.Or(a.Get("destination.host"), defaults.Get("destination.host"))
-	found, err := discover.Finder{}.Find(context.Background(), other)
-	if strings.Contains(user, "@") || to == "" || err != nil {
+	target, known := provider.ByHost(cmp.Or(a.Get("destination.host"), defaults.Get("destination.host")))
+	if strings.Contains(user, "@") || !a.microsoft || !known {
 		return user
 	}
-	server, known := found.Server(discover.POP3)
-	target, _ := provider.ByHost(to)
-	if !known || server.User(other) != user || target.ID == found.Provider.ID {
+	found, err := discover.Finder{}.Find(context.Background(), other)
+	if err != nil || target.ID == found.Provider.ID {
+		return user
+	}
+	if server, known := found.Server(discover.POP3); !known || server.User(other) != user {
 		return user
 	}
 	return other

@@ -33,7 +33,7 @@ func (l *List) readCSV(data []byte) error {
 			l.add(row.Err)
 			continue
 		}
-		a := &Account{Line: row.Line}
+		a := &Account{Line: row.Line, microsoft: isMicrosofts(table)}
 		for i, cell := range row.Cells {
 			for _, key := range keys[i] {
 				a.set(key, cell.Text)
@@ -47,12 +47,14 @@ func (l *List) readCSV(data []byte) error {
 	return nil
 }
 
+// isMicrosofts reports a table as Microsoft's migration takes it.
+func isMicrosofts(table *sheet.Sheet) bool { return table.Index("EmailAddress") >= 0 }
+
 func keysOf(table *sheet.Sheet) ([][]string, error) {
 	keys := make([][]string, len(table.Header))
-	foreign := table.Index("EmailAddress") >= 0
 	for i, column := range table.Header {
 		keys[i] = []string{column.Text}
-		if known := microsoft[strings.ToLower(column.Text)]; foreign && known != nil {
+		if known := microsoft[strings.ToLower(column.Text)]; isMicrosofts(table) && known != nil {
 			keys[i] = known
 			continue
 		}
