@@ -435,16 +435,21 @@ func TestMpopsEvalIsNotRun(t *testing.T) {
 		"account a : base\nhost a.example\nuser a\n"+
 		"account b\neval echo host b.example\nuser b\n"+
 		"account c\nhost c.example\neval echo user c\n"+
-		"account d\nuser d\n"))
+		"account d\nuser d\n"+
+		"account e\nhost e.example\neval echo user e\n"+
+		"account f : e\nuser f\n"+
+		"account all\ntls on\n"+
+		"account g : all\nhost g.example\nuser g\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	const told = "host or user is missing, and eval is not run; write what its program says in its place"
 	got := append(errorsOf(list.Bad), errorsOf(list.Skipped)...)
-	if want := []string{"mpoprc:6: " + told, "mpoprc:9: " + told, "mpoprc:12: the account has no host"}; !slices.Equal(got, want) {
+	if want := []string{"mpoprc:1: " + told, "mpoprc:6: " + told, "mpoprc:9: " + told, "mpoprc:14: " + told,
+		"mpoprc:12: the account has no host"}; !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	if len(list.Accounts) != 1 || !strings.Contains(strings.Join(list.Accounts[0].Notes, "\n"), "eval is not run") {
+	if len(list.Accounts) != 3 || !strings.Contains(strings.Join(list.Accounts[0].Notes, "\n"), "eval is not run") {
 		t.Errorf("%+v", list.Accounts)
 	}
 	if _, err := os.Stat(ran); !errors.Is(err, os.ErrNotExist) {

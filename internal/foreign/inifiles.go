@@ -275,14 +275,13 @@ func (r *mpoprc) account(name string) {
 }
 
 // unusable says why an account is none to take over. One without a host may be there for
-// others to inherit from.
+// others to inherit from, unless eval can give it one: then it may be an account of its own.
 func (r *mpoprc) unusable(name string) {
 	line := r.lines[slices.Index(r.order, name)]
 	switch {
-	case r.parents[name]:
 	case r.byName[name]["eval"] != "":
 		r.list.bad(line, "host or user is missing, and eval is not run; write what its program says in its place")
-	default:
+	case !r.parents[name]:
 		r.list.skip(line, "the account has no host")
 	}
 }
