@@ -534,8 +534,10 @@ func TestBadAccounts(t *testing.T) {
 		"set":      {"fetchmailrc", "poll a.example proto pop3 user a pass a\nset", []string{"fetchmailrc:2: nothing follows set"}, 1},
 		"set no":   {"fetchmailrc", "poll a.example proto pop3 user a pass a\nset no", []string{"fetchmailrc:2: set no has no value"}, 1},
 		"imapsync": {"list", "a;b;c;d;e;f\na;b;c\n", []string{"list:2: needs six values"}, 1},
-		"letters":  {"mpoprc", "account a\nhost a.example\nuser a\npassword \xe9\naccount b\nhost b.example\nuser b\n", []string{"mpoprc:1: has letters that are not UTF-8"}, 1},
-		"YAML":     {"users.csv", "source.host,source.username,\"source.x}: y\"\na.example,a,b\nb.example,b,\n", []string{"users.csv:2: source: unknown key"}, 1},
+		"imapsync, a semicolon": {"list", "a;b;c;d;e;f; ;\nb;b;p;w;e;f;g\nc;b;c;d;e;p;w;--ssl2\nd;b;c;d;e;f; --ssl2;--port2 993;\n",
+			[]string{"list:2: has more than six values", "list:3: has more than six values"}, 2},
+		"letters": {"mpoprc", "account a\nhost a.example\nuser a\npassword \xe9\naccount b\nhost b.example\nuser b\n", []string{"mpoprc:1: has letters that are not UTF-8"}, 1},
+		"YAML":    {"users.csv", "source.host,source.username,\"source.x}: y\"\na.example,a,b\nb.example,b,\n", []string{"users.csv:2: source: unknown key"}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			list, err := foreign.Read(c.file, "", strings.NewReader(c.in))

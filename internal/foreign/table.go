@@ -83,24 +83,32 @@ func (l *List) readImapsync(data []byte) error {
 		if text := strings.TrimSpace(line); text == "" || strings.HasPrefix(text, "#") {
 			continue
 		}
-		fields := strings.Split(line, ";")
-		if isImapsyncHeader(fields) {
-			continue
+		if fields := strings.Split(line, ";"); !isImapsyncHeader(fields) {
+			l.addImapsync(number, fields)
 		}
-		if len(fields) < 6 {
-			l.bad(number, "needs six values with semicolons between them: host1;user1;password1;host2;user2;password2")
-			continue
-		}
-		a := &Account{Line: number}
-		a.note("imapsync reads this mailbox over IMAP, popferry over POP3: check that this host has it")
-		for i, key := range []string{"host", "username", "password"} {
-			a.set("source."+key, fields[i])
-			a.set("destination."+key, fields[i+3])
-		}
-		a.imapsyncOptions(strings.Fields(strings.Join(fields[6:], " ")))
-		l.Accounts = append(l.Accounts, a)
 	}
 	return nil
+}
+
+func (l *List) addImapsync(line int, fields []string) {
+	if len(fields) < 6 {
+		l.bad(line, "needs six values with semicolons between them: host1;user1;password1;host2;user2;password2")
+		return
+	}
+	options := strings.TrimSpace(strings.Join(fields[6:], " "))
+	if options != "" && !strings.HasPrefix(options, "-") {
+		l.bad(line, "has more than six values, and no option of imapsync behind them: a value with a semicolon in it "+
+			"is taken for two; write this account as a row of a CSV file")
+		return
+	}
+	a := &Account{Line: line}
+	a.note("imapsync reads this mailbox over IMAP, popferry over POP3: check that this host has it")
+	for i, key := range []string{"host", "username", "password"} {
+		a.set("source."+key, fields[i])
+		a.set("destination."+key, fields[i+3])
+	}
+	a.imapsyncOptions(strings.Fields(options))
+	l.Accounts = append(l.Accounts, a)
 }
 
 // isImapsyncHeader reports the line that names what is in the others.
