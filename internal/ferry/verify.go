@@ -114,7 +114,7 @@ func (v *verifyAccount) altered(strays []journal.Record) (still []journal.Record
 	for _, r := range strays {
 		s, there := v.lying[r.Key]
 		at := place{r.Folder, r.UID}
-		unnamed := s.MessageID == "" && !taken[at] && !slices.Contains(v.proven[r.Folder], r.UID)
+		unnamed := s.MessageID == "" && r.Sum.MessageID == "" && !taken[at] && !slices.Contains(v.proven[r.Folder], r.UID)
 		if !there || !akin(r.Sum, s) && !unnamed {
 			still = append(still, r)
 			continue
