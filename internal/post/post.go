@@ -2,10 +2,11 @@
 // and a mail server, and calls the address of a heartbeat.
 //
 // [Office.Send] returns at once. Each way has a queue and a goroutine of its own, so that
-// one that hangs or refuses delays nobody; what it does not take is tried again for a week,
-// and dropped, with a line in the log, then or when the queue is full. That an account fails
-// is dropped, too, once it works again. Where many news wait, those of one kind become one. What waits is kept, so that a restart loses
-// nothing; it may bring twice what was under way. Nothing that a receiver answers is
+// one that hangs or refuses delays nobody, and a news that it does not take delays only those
+// of the same account. That is tried again for a week, and dropped, with a line in the log,
+// then or when the queue is full. That an account fails is dropped, too, once it works again.
+// Where many news wait, those of one kind become one. What waits is kept, so that a restart
+// loses nothing; it may bring twice what was under way. Nothing that a receiver answers is
 // believed beyond its status.
 package post
 
@@ -18,8 +19,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/cenkalti/backoff/v5"
 
 	"github.com/popferry/popferry/internal/bridge"
 	"github.com/popferry/popferry/internal/fault"
@@ -177,7 +176,6 @@ func (o *Office) start(w *way) {
 // end gives what waits a moment to leave. Nothing may be sent after it.
 func (w *way) end() {
 	close(w.ending)
-	w.queue.end()
 	time.AfterFunc(moment, w.cancel)
 }
 
@@ -227,27 +225,37 @@ func (o *Office) deliver(w *way) {
 	if w.before != nil {
 		<-w.before.over
 		w.before = nil
+		w.queue.again()
 	}
-	pauses := &backoff.ExponentialBackOff{InitialInterval: soonest, RandomizationFactor: 0.3, Multiplier: 3, MaxInterval: latest}
-	for n, ok := w.queue.next(w.ctx, w.replaced); ok; n, ok = w.queue.next(w.ctx, w.replaced) {
-		err := w.try(n)
-		w.noted(err)
-		if err == nil {
-			w.queue.done()
-			pauses.Reset()
+	var err error
+	for goes := true; goes && !w.isReplaced(); {
+		n, due, ok := w.queue.next()
+		if !ok {
+			goes = w.rest(due)
 			continue
 		}
-		pause := pauses.NextBackOff()
-		if fault.CodeOf(err) != fault.Temporary {
-			pause = max(pause, refusedFor)
+		err = w.try(n.News)
+		w.noted(err)
+		switch {
+		case err == nil:
+			w.queue.done()
+		case w.ctx.Err() == nil:
+			o.failed(w, n.News, err)
+		default:
+			goes = false
 		}
-		if w.ctx.Err() == nil {
-			o.failed(w, n, err)
-		}
-		if !w.rest(pause) {
-			o.log.Warn("news could not be brought before the end", "by", w.name, "waiting", w.queue.waiting(), "error", err)
-			return
-		}
+	}
+	if waiting := w.queue.waiting(); waiting > 0 && !w.isReplaced() {
+		o.log.Warn("news could not be brought before the end", "by", w.name, "waiting", waiting, "error", err)
+	}
+}
+
+func (w *way) isReplaced() bool {
+	select {
+	case <-w.replaced:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -271,25 +279,32 @@ func (w *way) noted(err error) {
 // failed says that a news was not taken. It is not lost, unless that was the last try.
 func (o *Office) failed(w *way, n bridge.News, err error) {
 	level, text := slog.LevelWarn, "news could not be brought, and is tried again"
-	if !w.queue.failed(fault.CodeOf(err) != fault.Temporary) {
+	if !w.queue.failed(err) {
 		level, text = slog.LevelError, "news could not be brought, and is lost"
 	}
 	o.log.Log(w.ctx, level, text, "by", w.name, "account", n.Account, "text", n.Text, "error", err, "check", fault.HintOf(err))
 }
 
-// rest waits before another try, and returns false if the way ends before.
-func (w *way) rest(pause time.Duration) bool {
+// rest waits until something is due, or, if that is zero, comes, and returns false if the
+// way ends before.
+func (w *way) rest(due time.Time) bool {
 	ending := w.ending
-	if pause < moment { // which it may have in the end
-		ending = nil
+	var timer <-chan time.Time
+	if !due.IsZero() {
+		pause := time.Until(due)
+		timer = time.After(pause)
+		if pause < moment { // which it may have in the end
+			ending = nil
+		}
 	}
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
 	select {
-	case <-timer.C:
+	case <-timer:
+	case <-w.queue.fresh:
 	case <-w.again:
-	case <-w.replaced:
+		w.queue.again()
 	case <-ending:
+		return w.queue.ready() // which came at the same time
+	case <-w.replaced:
 		return false
 	case <-w.ctx.Done():
 		return false

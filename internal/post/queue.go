@@ -1,12 +1,15 @@
 package post
 
 import (
-	"context"
 	"encoding/json"
 	"slices"
 	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
 
 	"github.com/popferry/popferry/internal/bridge"
+	"github.com/popferry/popferry/internal/fault"
 )
 
 const (
@@ -26,23 +29,28 @@ const (
 type item struct {
 	bridge.News
 	Tries int `json:"tries,omitempty"` // to bring it
+
+	due     time.Time // when it is tried again
+	pauses  *backoff.ExponentialBackOff
+	refused bool // by the last try, so that it is left alone
 }
 
-// queue is what waits for a way, in order. The first may be in hand.
+// queue is what waits for a way, in order. Each news is tried by itself, so that one which
+// can't be brought keeps back only those of the same account.
 type queue struct {
 	save  func(text string)
 	fresh chan struct{} // has an element when there is something to look at
 
 	mu     sync.Mutex
-	news   []item
-	inHand bool // the first is being brought
-	last   bool // nothing comes any more
+	news   []*item
+	inHand *item // is being brought, or nil
 }
 
 // newQueue makes one of what was kept. What can't be read is lost.
 func newQueue(kept string, save func(text string)) *queue {
 	q := &queue{save: save, fresh: make(chan struct{}, 1)}
 	_ = json.Unmarshal([]byte(kept), &q.news)
+	q.news = slices.DeleteFunc(q.news, func(n *item) bool { return n == nil })
 	return q
 }
 
@@ -50,13 +58,12 @@ func newQueue(kept string, save func(text string)) *queue {
 func (q *queue) add(n bridge.News) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	at := q.placeLocked(n)
+	m := q.placeLocked(n)
 	switch {
-	case at > 0:
-		m := &q.news[at]
+	case m != nil:
 		m.More = append(m.More, bridge.More{Account: n.Account, Time: n.Time, Text: n.Text})
 	case len(q.news) < queued:
-		q.news = append(q.news, item{News: n})
+		q.news = append(q.news, &item{News: n})
 	default:
 		return false
 	}
@@ -66,40 +73,56 @@ func (q *queue) add(n bridge.News) bool {
 	return true
 }
 
-// placeLocked is what a news joins, or 0.
-func (q *queue) placeLocked(n bridge.News) int {
-	for i := len(q.news) - 1; len(q.news) >= many && i > 0; i-- {
-		switch m := q.news[i]; {
-		case m.Kind == n.Kind && len(m.More) < joined:
-			return i
+// placeLocked is what a news joins, or nil. It should join none that it would keep back.
+func (q *queue) placeLocked(n bridge.News) *item {
+	if len(q.news) < many || len(q.news) < queued && q.failsLocked(n.Account) {
+		return nil
+	}
+	for _, m := range slices.Backward(q.news) {
+		switch {
+		case m != q.inHand && m.Kind == n.Kind && len(m.More) < joined:
+			return m
 		case m.about(n.Account):
-			return 0
+			return nil
 		}
 	}
-	return 0
+	return nil
 }
 
-func (i *item) about(account string) bool {
-	return i.Account == account || slices.ContainsFunc(i.More, func(m bridge.More) bool { return m.Account == account })
+// failsLocked reports whether a news of an account was tried in vain.
+func (q *queue) failsLocked(account string) bool {
+	return slices.ContainsFunc(q.news, func(n *item) bool { return n.Tries > 0 && n.about(account) })
 }
 
-// shares reports whether both are about one account.
-func (i *item) shares(o item) bool {
-	return o.about(i.Account) || slices.ContainsFunc(i.More, func(m bridge.More) bool { return o.about(m.Account) })
+func (i *item) about(account string) bool { return slices.Contains(i.accounts(), account) }
+
+func (i *item) accounts() []string {
+	names := []string{i.Account}
+	for _, m := range i.More {
+		names = append(names, m.Account)
+	}
+	return names
+}
+
+// follows reports whether one that was seen before is about the same account.
+func (i *item) follows(seen map[string]bool) (follows bool) {
+	for _, account := range i.accounts() {
+		follows = follows || seen[account]
+	}
+	for _, account := range i.accounts() {
+		seen[account] = true
+	}
+	return follows
 }
 
 // supersedeLocked drops that an account fails where it waits as well that it recovered.
 func (q *queue) supersedeLocked() {
 	var works []string
-	for i := len(q.news) - 1; i >= 0 && (i > 0 || !q.inHand); i-- {
-		n := &q.news[i]
-		switch n.Kind {
-		case bridge.Recovered:
-			works = append(works, n.Account)
-			for _, m := range n.More {
-				works = append(works, m.Account)
-			}
-		case bridge.Fails:
+	for i, n := range slices.Backward(q.news) {
+		switch {
+		case n.Kind == bridge.Recovered:
+			works = append(works, n.accounts()...)
+		case n.Kind == bridge.Fails && n != q.inHand:
 			n.More = slices.DeleteFunc(n.More, func(m bridge.More) bool { return slices.Contains(works, m.Account) })
 			if len(n.More) == 0 && slices.Contains(works, n.Account) {
 				q.news = slices.Delete(q.news, i, i+1)
@@ -108,64 +131,99 @@ func (q *queue) supersedeLocked() {
 	}
 }
 
-// next waits for what is to be brought; there is none once ctx or until ends, or nothing
-// waits and nothing comes any more.
-func (q *queue) next(ctx context.Context, until <-chan struct{}) (n bridge.News, ok bool) {
-	for {
-		select {
-		case <-until:
-			return bridge.News{}, false
-		default:
-		}
-		q.mu.Lock()
-		if len(q.news) > 0 || q.last {
-			defer q.mu.Unlock()
-			return q.firstLocked()
-		}
-		q.mu.Unlock()
-		select {
-		case <-q.fresh:
-		case <-until:
-		case <-ctx.Done():
-			return bridge.News{}, false
-		}
+// next takes in hand what is to be brought now: of the first of each account, what was
+// tried least. There may be none before some time, or, if that is zero, before a fresh one.
+func (q *queue) next() (n item, due time.Time, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.inHand, due = q.firstLocked(time.Now())
+	if q.inHand == nil {
+		return item{}, due, false
 	}
+	return *q.inHand, due, true
 }
 
-func (q *queue) firstLocked() (n bridge.News, ok bool) {
-	if len(q.news) == 0 {
-		return bridge.News{}, false
+func (q *queue) firstLocked(now time.Time) (first *item, due time.Time) {
+	seen := map[string]bool{}
+	for _, n := range q.news {
+		switch {
+		case n.follows(seen):
+		case n.due.After(now):
+			if due.IsZero() || n.due.Before(due) {
+				due = n.due
+			}
+		case first == nil || n.Tries < first.Tries:
+			first = n
+		}
 	}
-	q.inHand = true
-	return q.news[0].News, true
+	return first, due
 }
 
-// done takes out what was in hand.
+// ready reports whether something is to be brought now.
+func (q *queue) ready() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	first, _ := q.firstLocked(time.Now())
+	return first != nil
+}
+
+// done takes out what was in hand. As the way works, what it did not take for now is tried
+// again soon.
 func (q *queue) done() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.inHand = false
-	q.news = slices.Delete(q.news, 0, 1)
+	q.dropLocked()
+	soon := time.Now().Add(soonest)
+	for _, n := range q.news {
+		if !n.refused && n.due.After(soon) {
+			n.due = soon
+		}
+	}
 	q.keepLocked()
 }
 
+func (q *queue) dropLocked() {
+	q.news = slices.DeleteFunc(q.news, func(n *item) bool { return n == q.inHand })
+	q.inHand = nil
+}
+
 // failed has what was in hand wait on, and reports whether it does: at some time it is given
-// up. If it is this one that is refused, others go first, but none of the same account.
-func (q *queue) failed(refused bool) bool {
+// up.
+func (q *queue) failed(err error) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	defer q.keepLocked()
-	q.inHand = false
-	n, others := &q.news[0], q.news[1:]
+	n := q.inHand
 	if n.Tries++; n.Tries >= mostTries {
-		q.news = others
+		q.dropLocked()
 		return false
 	}
-	if refused && !slices.ContainsFunc(others, n.shares) {
-		q.news = append(slices.Clone(others), *n)
-	}
+	n.refused = fault.CodeOf(err) != fault.Temporary
+	n.pause()
+	q.inHand = nil
 	q.supersedeLocked()
 	return true
+}
+
+// pause has it wait, longer from try to try.
+func (i *item) pause() {
+	if i.pauses == nil {
+		i.pauses = &backoff.ExponentialBackOff{InitialInterval: soonest, RandomizationFactor: 0.3, Multiplier: 3, MaxInterval: latest}
+	}
+	pause := i.pauses.NextBackOff()
+	if i.refused {
+		pause = max(pause, refusedFor)
+	}
+	i.due = time.Now().Add(pause)
+}
+
+// again has all tried at once: somebody may have mended what was wrong.
+func (q *queue) again() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, n := range q.news {
+		n.due, n.pauses = time.Time{}, nil
+	}
 }
 
 // waiting counts the news, those that were put together as well.
@@ -178,26 +236,12 @@ func (q *queue) waiting() (count int) {
 	return count
 }
 
-// end tells that nothing comes any more.
-func (q *queue) end() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.last = true
-	q.wake()
-}
-
 // forget keeps nothing any more: the next start has no such way.
 func (q *queue) forget() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.save("")
 	q.save = func(string) {}
-}
-
-func (q *queue) left() []item {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return slices.Clone(q.news)
 }
 
 func (q *queue) wake() {

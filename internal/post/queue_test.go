@@ -3,6 +3,7 @@ package post
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -85,6 +86,7 @@ func TestSuperseded(t *testing.T) {
 		for _, n := range []bridge.News{news("alice", bridge.Fails), news("bob", bridge.Fails), news("alice", bridge.Recovered),
 			news("alice", bridge.Fails)} {
 			o.Send(n)
+			synctest.Wait()
 		}
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
@@ -104,18 +106,60 @@ func TestSuperseded(t *testing.T) {
 	})
 }
 
-// TestOrderOfAnAccount: what is refused does not come after what followed it.
+// left is all that waits, in order.
+func (q *queue) left() []*item { return q.news }
+
+// TestOrderOfAnAccount: nothing comes before what an account waits for, others do.
 func TestOrderOfAnAccount(t *testing.T) {
-	q := newQueue("", func(string) {})
-	q.add(news("a", bridge.Recovered))
-	q.add(news("a", bridge.Fails))
-	q.add(news("b", bridge.Fails))
-	for range 5 {
-		q.next(t.Context(), nil)
-		q.failed(true)
-	}
-	if got := q.left(); len(got) != 3 || got[0].Kind != bridge.Recovered || got[1].Account != "a" {
-		t.Errorf("%+v", got)
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue("", func(string) {})
+		q.add(news("a", bridge.Recovered))
+		q.add(news("a", bridge.Fails))
+		q.add(news("b", bridge.Fails))
+		tried := ""
+		for range 5 {
+			n, due, ok := q.next()
+			if !ok {
+				time.Sleep(time.Until(due))
+				continue
+			}
+			tried += n.Account + " " + string(n.Kind) + ","
+			q.failed(errors.New("x"))
+		}
+		if tried != "a recovered,b failing,a recovered,b failing," && tried != "a recovered,b failing,b failing,a recovered," {
+			t.Error(tried)
+		}
+	})
+}
+
+// TestOneNewsThatIsNotTaken keeps back those of its account, and delays no others: neither
+// those that wait nor what comes later.
+func TestOneNewsThatIsNotTaken(t *testing.T) {
+	for _, code := range []fault.Code{fault.Temporary, fault.Refused} {
+		synctest.Test(t, func(t *testing.T) {
+			came := map[string]time.Time{}
+			o, _ := office(t, func(n bridge.News) error {
+				if n.Account == "poison" {
+					return fault.New(code, "no").WithHint("x")
+				}
+				came[n.Account] = time.Now()
+				return nil
+			})
+			o.Send(news("poison", bridge.Holds))
+			o.Send(news("poison", bridge.Expires))
+			for n := range 50 {
+				o.Send(news(fmt.Sprint("a", n), bridge.Fails))
+				synctest.Wait()
+				if got := came[fmt.Sprint("a", n)]; !got.Equal(time.Now()) {
+					t.Fatalf("%v: news %d came at %v, want %v", code, n, got, time.Now())
+				}
+				time.Sleep(7 * time.Minute)
+			}
+			if w := o.Ways()[0]; w.Waiting != 2 {
+				t.Errorf("%+v", w)
+			}
+			o.Close()
+		})
 	}
 }
 
@@ -127,7 +171,7 @@ func TestTriesAreKept(t *testing.T) {
 	q.add(news("a", bridge.Fails))
 	for n := range mostTries {
 		q = newQueue(kept, save)
-		if _, ok := q.next(t.Context(), nil); !ok || q.failed(false) != (n < mostTries-1) {
+		if _, _, ok := q.next(); !ok || q.failed(errors.New("x")) != (n < mostTries-1) {
 			t.Fatalf("after %d tries: %+v", n+1, q.left())
 		}
 	}
