@@ -19,8 +19,10 @@ const (
 	// queued is how many may wait in all, and joined how many may join one.
 	queued = 100
 	joined = 1000
-	// mostTries is how often a news is tried: for about a week.
-	mostTries = 7 * 24
+	// triedFor is how long a news is tried, and leastTries how often at least, whatever a
+	// clock says.
+	triedFor   = 7 * 24 * time.Hour
+	leastTries = 20
 	// mostKept bounds what is kept of them for a restart, in octets.
 	mostKept = 2 << 20
 )
@@ -28,7 +30,8 @@ const (
 // item is a news that waits.
 type item struct {
 	bridge.News
-	Tries int `json:"tries,omitempty"` // to bring it
+	Tries int       `json:"tries,omitempty"` // to bring it
+	From  time.Time `json:"from,omitzero"`   // when the first failed
 
 	due     time.Time // when it is tried again
 	pauses  *backoff.ExponentialBackOff
@@ -194,7 +197,7 @@ func (q *queue) failed(err error) bool {
 	defer q.mu.Unlock()
 	defer q.keepLocked()
 	n := q.inHand
-	if n.Tries++; n.Tries >= mostTries {
+	if n.Tries++; n.isOver(time.Now()) {
 		q.dropLocked()
 		return false
 	}
@@ -203,6 +206,14 @@ func (q *queue) failed(err error) bool {
 	q.inHand = nil
 	q.supersedeLocked()
 	return true
+}
+
+// isOver reports whether it was tried for long enough.
+func (i *item) isOver(now time.Time) bool {
+	if i.From.IsZero() || i.From.After(now) { // the clock was set back
+		i.From = now
+	}
+	return i.Tries >= leastTries && now.Sub(i.From) > triedFor
 }
 
 // pause has it wait, longer from try to try.
