@@ -278,11 +278,15 @@ func (w *way) noted(err error) {
 
 // failed says that a news was not taken. It is not lost, unless that was the last try.
 func (o *Office) failed(w *way, n bridge.News, err error) {
-	level, text := slog.LevelWarn, "news could not be brought, and is tried again"
-	if !w.queue.failed(err) {
-		level, text = slog.LevelError, "news could not be brought, and is lost"
+	if w.queue.failed(err) {
+		o.log.Warn("news could not be brought, and is tried again", "by", w.name, "account", n.Account, "text", n.Text,
+			"error", err, "check", fault.HintOf(err))
+		return
 	}
-	o.log.Log(w.ctx, level, text, "by", w.name, "account", n.Account, "text", n.Text, "error", err, "check", fault.HintOf(err))
+	for _, m := range append([]bridge.More{{Account: n.Account, Text: n.Text}}, n.More...) {
+		o.log.Error("news could not be brought, and is lost", "by", w.name, "account", m.Account, "text", m.Text,
+			"error", err, "check", fault.HintOf(err))
+	}
 }
 
 // rest waits until something is due, or, if that is zero, comes, and returns false if the

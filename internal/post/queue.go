@@ -64,7 +64,7 @@ func (q *queue) add(n bridge.News) bool {
 	m := q.placeLocked(n)
 	switch {
 	case m != nil:
-		m.More = append(m.More, bridge.More{Account: n.Account, Time: n.Time, Text: n.Text})
+		m.join(n)
 	case len(q.news) < queued:
 		q.news = append(q.news, &item{News: n})
 	default:
@@ -76,20 +76,29 @@ func (q *queue) add(n bridge.News) bool {
 	return true
 }
 
-// placeLocked is what a news joins, or nil. It should join none that it would keep back.
-func (q *queue) placeLocked(n bridge.News) *item {
+// placeLocked is what a news joins, or nil: rather what was never tried, and none that it
+// would keep back.
+func (q *queue) placeLocked(n bridge.News) (place *item) {
 	if len(q.news) < many || len(q.news) < queued && q.failsLocked(n.Account) {
 		return nil
 	}
 	for _, m := range slices.Backward(q.news) {
-		switch {
-		case m != q.inHand && m.Kind == n.Kind && len(m.More) < joined:
-			return m
-		case m.about(n.Account):
-			return nil
+		if m != q.inHand && m.Kind == n.Kind && len(m.More) < joined && (place == nil || m.Tries < place.Tries) {
+			place = m
+		}
+		if m.about(n.Account) {
+			break
 		}
 	}
-	return nil
+	return place
+}
+
+// join adds a news, which has a week of its own before it.
+func (i *item) join(n bridge.News) {
+	i.More = append(i.More, bridge.More{Account: n.Account, Time: n.Time, Text: n.Text})
+	if i.Tries > 0 {
+		i.From, i.due, i.pauses = time.Now(), time.Time{}, nil
+	}
 }
 
 // failsLocked reports whether a news of an account was tried in vain.

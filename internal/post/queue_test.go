@@ -234,6 +234,49 @@ func TestManyWait(t *testing.T) {
 	}
 }
 
+// TestJoinsForAWeek: what joins one that was tried for long is not lost with it; and when
+// it is, the log says whose it was.
+func TestJoinsForAWeek(t *testing.T) {
+	const day = 24 * time.Hour
+	synctest.Test(t, func(t *testing.T) {
+		o, said := office(t, func(bridge.News) error { return fault.New(fault.Temporary, "no").WithHint("x") })
+		for n := range many {
+			o.Send(news(fmt.Sprint("old", n), bridge.Fails))
+			synctest.Wait()
+		}
+		time.Sleep(6 * day)
+		o.Send(news("fresh", bridge.Fails))
+		time.Sleep(6 * day)
+		synctest.Wait()
+		if w := o.Ways()[0]; w.Waiting != 2 || strings.Count(said.String(), "level=ERROR") != many-1 {
+			t.Errorf("%+v, %d lost", w, strings.Count(said.String(), "level=ERROR"))
+		}
+		time.Sleep(2 * day)
+		synctest.Wait()
+		if !strings.Contains(said.String(), `is lost" by=webhook account=fresh`) {
+			t.Error("nobody is told that it is lost")
+		}
+		o.Close()
+	})
+}
+
+// TestJoinsWhatIsNew, and none that would keep it back or that it would.
+func TestJoinsWhatIsNew(t *testing.T) {
+	q := newQueue("", func(string) {})
+	for n := range many {
+		q.add(news(fmt.Sprint("a", n), bridge.Fails))
+	}
+	for range many / 2 {
+		q.next()
+		q.failed(errors.New("x"))
+	}
+	q.add(news("b", bridge.Fails))
+	q.add(news("a0", bridge.Fails))
+	if got := q.left(); len(got) != many+1 || len(got[many-1].More) != 1 || got[many].Account != "a0" {
+		t.Errorf("%d wait, the last %+v", len(got), got[len(got)-1])
+	}
+}
+
 // TestKeptIsBounded: a restart loses the newest rather than all.
 func TestKeptIsBounded(t *testing.T) {
 	kept := ""
