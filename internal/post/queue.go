@@ -61,6 +61,10 @@ func newQueue(kept string, save func(text string)) *queue {
 func (q *queue) add(n bridge.News) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if n.Kind == bridge.Recovered && q.settledLocked(n.Account) {
+		q.keepLocked()
+		return true
+	}
 	m := q.placeLocked(n)
 	switch {
 	case m != nil:
@@ -70,7 +74,6 @@ func (q *queue) add(n bridge.News) bool {
 	default:
 		return false
 	}
-	q.supersedeLocked()
 	q.keepLocked()
 	q.wake()
 	return true
@@ -127,19 +130,48 @@ func (i *item) follows(seen map[string]bool) (follows bool) {
 	return follows
 }
 
-// supersedeLocked drops that an account fails where it waits as well that it recovered.
-func (q *queue) supersedeLocked() {
-	var works []string
-	for i, n := range slices.Backward(q.news) {
-		switch {
-		case n.Kind == bridge.Recovered:
-			works = append(works, n.accounts()...)
-		case n.Kind == bridge.Fails && n != q.inHand:
-			n.More = slices.DeleteFunc(n.More, func(m bridge.More) bool { return slices.Contains(works, m.Account) })
-			if len(n.More) == 0 && slices.Contains(works, n.Account) {
-				q.news = slices.Delete(q.news, i, i+1)
-			}
+// settledLocked drops what waits of whether an account works, as it does now, and reports
+// whether nothing is left to tell: nobody can know yet that it failed.
+func (q *queue) settledLocked(account string) bool {
+	for _, n := range slices.Backward(q.news) {
+		if n.Kind == bridge.Fails && n.Tries == 0 && n != q.inHand && n.about(account) {
+			q.withoutLocked(n, account)
+			return true
 		}
+	}
+	for _, n := range slices.Clone(q.news) {
+		if n.onWorking() && n != q.inHand {
+			q.withoutLocked(n, account)
+		}
+	}
+	return false
+}
+
+func (i *item) onWorking() bool { return i.Kind == bridge.Fails || i.Kind == bridge.Recovered }
+
+// supersedeLocked drops of a news what a later one says has changed: that the account works.
+func (q *queue) supersedeLocked(n *item) {
+	var works []string
+	for _, later := range q.news[slices.Index(q.news, n)+1:] {
+		if n.onWorking() && later.Kind == bridge.Recovered {
+			works = append(works, later.accounts()...)
+		}
+	}
+	q.withoutLocked(n, works...)
+}
+
+// withoutLocked takes accounts out of a news. If it began with one, the next is the first,
+// of which no more is known than that.
+func (q *queue) withoutLocked(n *item, accounts ...string) {
+	gone := func(m bridge.More) bool { return slices.Contains(accounts, m.Account) }
+	n.More = slices.DeleteFunc(n.More, gone)
+	switch {
+	case !slices.Contains(accounts, n.Account):
+	case len(n.More) == 0:
+		q.news = slices.DeleteFunc(q.news, func(m *item) bool { return m == n })
+	default:
+		m := n.More[0]
+		n.News = bridge.News{Version: n.Version, Kind: n.Kind, Account: m.Account, Time: m.Time, Text: m.Text, More: n.More[1:]}
 	}
 }
 
@@ -213,7 +245,7 @@ func (q *queue) failed(err error) bool {
 	n.refused = fault.CodeOf(err) != fault.Temporary
 	n.pause()
 	q.inHand = nil
-	q.supersedeLocked()
+	q.supersedeLocked(n)
 	return true
 }
 

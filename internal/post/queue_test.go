@@ -204,6 +204,64 @@ func news(account string, kind bridge.Kind) bridge.News {
 	return bridge.News{Account: account, Kind: kind, Text: "x"}
 }
 
+// waits is what waits, in short.
+func waits(q *queue) (text string) {
+	for _, n := range q.left() {
+		text += strings.Join(n.accounts(), "+") + " " + string(n.Kind) + ","
+	}
+	return text
+}
+
+// TestFlapping: that an account fails and works again is not told where nobody was told
+// that it failed, and of several times that it works the last.
+func TestFlapping(t *testing.T) {
+	q := newQueue("", func(string) {})
+	flap := func() {
+		q.add(news("a", bridge.Fails))
+		q.add(news("a", bridge.Recovered))
+	}
+	for range 30 {
+		flap()
+	}
+	if got := waits(q); got != "" {
+		t.Error(got)
+	}
+	q.add(news("a", bridge.Fails))
+	q.next() // somebody may hear of it
+	for range 30 {
+		q.add(news("a", bridge.Recovered))
+		flap()
+	}
+	if got := waits(q); got != "a failing,a recovered," {
+		t.Error(got)
+	}
+	q.failed(errors.New("x"))
+	if got := waits(q); got != "a recovered," {
+		t.Error(got)
+	}
+}
+
+// TestFirstOfManyRecovers: the next takes its place, and nothing of it remains.
+func TestFirstOfManyRecovers(t *testing.T) {
+	q := newQueue("", func(string) {})
+	for n := range many {
+		n := news(fmt.Sprint("a", n), bridge.Fails)
+		n.Version, n.Check, n.Since = 1, "check a", time.Now()
+		q.add(n)
+	}
+	for _, account := range []string{"b", "c"} {
+		n := news(account, bridge.Fails)
+		n.Text = "fails as " + account
+		q.add(n)
+	}
+	q.add(news(fmt.Sprint("a", many-1), bridge.Recovered))
+	last := q.left()[many-1]
+	if got := fmt.Sprint(last.accounts()); len(q.left()) != many || got != "[b c]" || last.Text != "fails as b" ||
+		last.Check != "" || !last.Since.IsZero() || last.Version != 1 {
+		t.Errorf("%+v", last)
+	}
+}
+
 // TestManyWait: they join the first of their kind for which the order of each account's
 // news stays; the one in hand stays as it is.
 func TestManyWait(t *testing.T) {
@@ -211,23 +269,14 @@ func TestManyWait(t *testing.T) {
 	for n := range many {
 		q.add(news(fmt.Sprint("a", n), bridge.Fails))
 	}
-	q.add(news("b", bridge.Fails))
 	q.add(news("b", bridge.Recovered))
 	q.add(news("c", bridge.Fails))
 	q.add(news("b", bridge.Fails)) // after it recovered
-	var got []string
-	for _, n := range q.left()[many-1:] {
-		text := n.Account + " " + string(n.Kind)
-		for _, m := range n.More {
-			text += "+" + m.Account
-		}
-		got = append(got, text)
-	}
-	if fmt.Sprint(got) != "[a19 failing+c b recovered b failing]" {
-		t.Errorf("%q", got)
+	if got := waits(q); !strings.HasSuffix(got, "a18 failing,a19+c failing,b recovered,b failing,") {
+		t.Error(got)
 	}
 	for n := range 500 { // no two of them can be put together
-		q.add(news("d", []bridge.Kind{bridge.Fails, bridge.Recovered}[n%2]))
+		q.add(news("d", []bridge.Kind{bridge.Fails, bridge.Holds}[n%2]))
 	}
 	if n := len(q.left()); n > queued {
 		t.Errorf("%d wait", n)
