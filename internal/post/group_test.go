@@ -10,8 +10,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/popferry/popferry/internal/bridge"
 )
 
 // TestCommandThatHangs is ended with all that it started: they hold a pipe open, whose end
@@ -25,7 +23,7 @@ func TestCommandThatHangs(t *testing.T) {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- command([]string{"sh", "-c", "exec >" + path + "; echo here; sleep 60; echo never"})(ctx, bridge.News{})
+		ended <- command([]string{"sh", "-c", "exec >" + path + "; echo here; sleep 60; echo never"})(ctx, item{})
 	}()
 	pipe, err := os.Open(path) // once it is opened to write
 	if err != nil {

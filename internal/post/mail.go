@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"mime"
 	"mime/quotedprintable"
 	"net"
@@ -15,6 +16,7 @@ import (
 	"net/smtp"
 	"net/textproto"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,8 +34,8 @@ var (
 	errLong = errors.New("it says more than a mail server has to")
 )
 
-// mail sends by SMTP.
-func mail(m plan.AlertMail, log *slog.Logger) (func(context.Context, bridge.News) error, error) {
+// mail sends by SMTP, to those who don't have it yet.
+func mail(m plan.AlertMail, log *slog.Logger) (func(context.Context, item) error, error) {
 	m.Protocol = "SMTP"
 	config, err := m.TLSConfig()
 	if err != nil {
@@ -43,21 +45,45 @@ func mail(m plan.AlertMail, log *slog.Logger) (func(context.Context, bridge.News
 		err = mailFault(m, err)
 		log.Warn("news was not taken for one of its recipients", "by", "mail", "to", to, "error", err, "check", fault.HintOf(err))
 	}
-	return func(ctx context.Context, n bridge.News) error {
-		text, err := compose(m, n, time.Now())
+	return func(ctx context.Context, n item) error {
+		text, err := compose(m, n.News, time.Now())
 		if err != nil {
 			return err
 		}
-		err = submit(ctx, m, config, text, refused)
+		later, err := submit(ctx, m, without(m.To, n.Got), config, text, refused)
 		switch {
-		case err == nil:
-			return nil
-		case ctx.Err() != nil:
-			err = errSlow
+		case err != nil && ctx.Err() != nil:
+			return mailFault(m, errSlow)
+		case err != nil:
+			return mailFault(m, err)
+		case later != nil:
+			return &partial{mailFault(m, later), append(n.Got, without(m.To, slices.Collect(maps.Keys(later)))...)}
 		}
-		return mailFault(m, err)
+		return nil
 	}, nil
 }
+
+// without are the addresses but some, each once.
+func without(addresses, some []string) (rest []string) {
+	for _, a := range addresses {
+		if !slices.Contains(some, a) && !slices.Contains(rest, a) {
+			rest = append(rest, a)
+		}
+	}
+	return rest
+}
+
+// refusals are why recipients were refused.
+type refusals map[string]error
+
+// Error implements error, for one of them.
+func (r refusals) Error() string {
+	to := slices.Min(slices.Collect(maps.Keys(r)))
+	return fmt.Sprintf("it does not take mail for %s now: %v", to, r[to])
+}
+
+// Unwrap is for errors.As.
+func (r refusals) Unwrap() []error { return slices.Collect(maps.Values(r)) }
 
 // partsOf is what decides how mail is sent, wherever in the file it stands.
 func partsOf(m plan.AlertMail) []any {
@@ -83,39 +109,43 @@ func (b *bounded) Read(p []byte) (int, error) {
 }
 
 // submit is one session (RFC 5321, RFC 8314 §3.3). It ends with ctx. Recipients that are
-// refused are told of, as long as another one is not.
-func submit(ctx context.Context, m plan.AlertMail, config *tls.Config, text []byte, refused func(to string, err error)) error {
+// refused are told of, as long as another one is not; later are those that may be taken then.
+func submit(ctx context.Context, m plan.AlertMail, to []string, config *tls.Config, text []byte, refused func(to string, err error)) (later refusals, err error) {
+	if len(to) == 0 {
+		return nil, nil // who did not have it is no recipient any more
+	}
 	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", m.Address())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer raw.Close()
 	defer context.AfterFunc(ctx, func() { raw.Close() })()
 	client, err := greet(raw, m, config)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer client.Close()
 	if m.Username != "" {
 		if err := client.Auth(smtp.PlainAuth("", m.Username, m.Password.Secret.Reveal(), m.Host)); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if err := address(client, m, refused); err != nil {
-		return err
+	later, err = address(client, m.From, to, refused)
+	if err != nil {
+		return nil, err
 	}
 	body, err := client.Data()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := body.Write(text); err != nil {
-		return err
+		return nil, err
 	}
 	if err := body.Close(); err != nil {
-		return err
+		return nil, err
 	}
 	_ = client.Quit() // it was taken
-	return nil
+	return later, nil
 }
 
 // greet begins a session, inside TLS where that is wanted.
@@ -157,32 +187,38 @@ func helloName(host string, local net.Addr) string {
 
 // address gives the sender and the recipients. One who is gone costs the others nothing; if
 // all are refused, it is for now as soon as one is.
-func address(client *smtp.Client, m plan.AlertMail, refused func(to string, err error)) error {
-	if err := client.Mail(m.From); err != nil {
-		return err
+func address(client *smtp.Client, from string, recipients []string, refused func(to string, err error)) (later refusals, err error) {
+	if err := client.Mail(from); err != nil {
+		return nil, err
 	}
-	failed := map[string]error{}
-	var worst error
-	for _, to := range m.To {
+	gone := refusals{}
+	for _, to := range recipients {
 		err := client.Rcpt(to)
 		var reply *textproto.Error
 		switch {
 		case err == nil:
-			continue
 		case !errors.As(err, &reply):
-			return err // the connection is lost
-		case worst == nil, reply.Code < 500:
-			worst = err
+			return nil, err // the connection is lost
+		case reply.Code >= 500:
+			gone[to] = err
+		case later == nil:
+			later = refusals{}
+			fallthrough
+		default:
+			later[to] = err
 		}
-		failed[to] = err
 	}
-	if len(failed) == len(m.To) {
-		return worst
+	switch {
+	case len(gone)+len(later) < len(recipients):
+	case later != nil:
+		return nil, later
+	default:
+		return nil, gone
 	}
-	for to, err := range failed {
+	for to, err := range gone {
 		refused(to, err)
 	}
-	return nil
+	return later, nil
 }
 
 // mailFault classifies: 4yz may work later, 5yz will not (RFC 5321 §4.2.1).
@@ -194,8 +230,11 @@ func mailFault(m plan.AlertMail, err error) error {
 			WithHint("check username and password, and the addresses in from and to")
 	}
 	shown := m.Password.Secret.Hide(err.Error(), m.Username)
-	return fault.New(fault.Temporary, "SMTP server %s: %s", m.Address(), fault.Escape(shown)).
-		WithHint("check host, port and tls of alerts.mail")
+	failed := fault.New(fault.Temporary, "SMTP server %s: %s", m.Address(), fault.Escape(shown))
+	if reply != nil {
+		return failed.WithHint("wait, as the mail server may take it later; if it does not, look into its log")
+	}
+	return failed.WithHint("check host, port and tls of alerts.mail")
 }
 
 // compose writes the mail (RFC 5322). It says that a program sent it, so that nobody's

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/popferry/popferry/internal/bridge"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
@@ -54,7 +53,7 @@ func TestMailServerThatNeverEndsItsLine(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := send(ctx, bridge.News{}); err == nil || !strings.Contains(err.Error(), errLong.Error()) {
+	if err := send(ctx, item{}); err == nil || !strings.Contains(err.Error(), errLong.Error()) {
 		t.Errorf("%v", err)
 	}
 	if sum := <-wrote; sum > inPipe {
@@ -75,7 +74,7 @@ func TestMailInTime(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if err := send(ctx, bridge.News{}); fault.CodeOf(err) != fault.Temporary || !strings.Contains(err.Error(), errSlow.Error()) {
+	if err := send(ctx, item{}); fault.CodeOf(err) != fault.Temporary || !strings.Contains(err.Error(), errSlow.Error()) {
 		t.Errorf("%v", err)
 	}
 }

@@ -42,7 +42,7 @@ const (
 // way is one way to tell somebody.
 type way struct {
 	name string
-	send func(context.Context, bridge.News) error
+	send func(context.Context, item) error
 	as   any // what it was made of: one of equal parts is the same way
 
 	queue    *queue
@@ -234,7 +234,7 @@ func (o *Office) deliver(w *way) {
 			goes = w.rest(due)
 			continue
 		}
-		err = w.try(n.News)
+		err = w.try(n)
 		w.noted(err)
 		switch {
 		case err == nil:
@@ -260,10 +260,11 @@ func (w *way) isReplaced() bool {
 }
 
 // try brings a news, if it is not for too long.
-func (w *way) try(n bridge.News) error {
+func (w *way) try(n item) error {
 	ctx, cancel := context.WithTimeout(w.ctx, each)
 	defer cancel()
-	return w.send(ctx, together(n))
+	n.News = together(n.News)
+	return w.send(ctx, n)
 }
 
 // noted remembers how a try went, for those who look.

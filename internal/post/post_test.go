@@ -362,6 +362,7 @@ func TestHeartbeat(t *testing.T) {
 type sink struct {
 	mails chan string
 	lines []string
+	later string // what is refused once, for now
 }
 
 func (s *sink) serve(listener net.Listener, refuse string) {
@@ -386,6 +387,9 @@ func (s *sink) session(conn net.Conn, refuse string) {
 		line = strings.TrimRight(line, "\r\n")
 		s.lines = append(s.lines, line)
 		switch verb := strings.ToUpper(strings.Fields(line + " x")[0]); {
+		case s.later != "" && strings.HasPrefix(line, s.later):
+			s.later = ""
+			fmt.Fprintf(conn, "450 greylisted\r\n")
 		case refuse != "" && strings.HasPrefix(line, refuse):
 			fmt.Fprintf(conn, "550 no, %s\r\n", line)
 		case verb == "EHLO":
@@ -409,7 +413,8 @@ func (s *sink) session(conn net.Conn, refuse string) {
 	}
 }
 
-// smtp starts a sink that speaks TLS, and says how to reach it.
+// smtp starts a sink that speaks TLS, and says how to reach it. It refuses lines that begin
+// like that, and, once and for now, such as follow a "|".
 func smtp(t *testing.T, refuse string) (*sink, plan.Bridge) {
 	t.Helper()
 	keys, err := certs.New(certs.Options{})
@@ -425,7 +430,8 @@ func smtp(t *testing.T, refuse string) (*sink, plan.Bridge) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
-	s := &sink{mails: make(chan string, 10)}
+	refuse, later, _ := strings.Cut(refuse, "|")
+	s := &sink{mails: make(chan string, 10), later: later}
 	go s.serve(tlsListener(listener, keys), refuse)
 	mail := &plan.AlertMail{Endpoint: wire.Endpoint{Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port,
 		TLS: wire.Implicit, CAFile: ca}, Username: "popferry", Password: plan.Value{Secret: secret.New("s3cret")},
@@ -486,6 +492,44 @@ func TestMailForTheOthers(t *testing.T) {
 	if len(s.mails) != 1 || !strings.Contains(said.String(), "to=a@example.org") || !strings.Contains(said.String(), "550 no") ||
 		strings.Contains(said.String(), "could not be brought") {
 		t.Errorf("%d mails; %s", len(s.mails), said)
+	}
+}
+
+// TestMailForOneLater: a recipient who is refused for now gets it later, alone.
+func TestMailForOneLater(t *testing.T) {
+	s, b := smtp(t, "RCPT TO:<gone@|RCPT TO:<b@")
+	b.Alerts.Mail.To = append(b.Alerts.Mail.To, "gone@example.org")
+	o, said := open(t, b)
+	o.Send(news)
+	<-s.mails
+	<-s.mails
+	o.Close()
+	var to []string
+	for _, line := range s.lines {
+		if rest, ok := strings.CutPrefix(line, "RCPT TO:"); ok {
+			to = append(to, rest)
+		}
+	}
+	if got := strings.Join(to, " "); got != "<a@example.org> <b@example.org> <gone@example.org> <b@example.org>" {
+		t.Errorf("%s; %s", got, said)
+	}
+	for _, want := range []string{"to=gone@example.org", "does not take mail for b@example.org now: 450", "may take it later"} {
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("%s\nlacks %s", said, want)
+		}
+	}
+}
+
+// TestMailToOneTwice is mail to one, whom the server refuses.
+func TestMailToOneTwice(t *testing.T) {
+	s, b := smtp(t, "RCPT")
+	b.Alerts.Mail.To = []string{"a@example.org", "a@example.org"}
+	o, said := open(t, b)
+	o.Send(news)
+	o.Close()
+	lines := strings.Join(s.lines, "\n")
+	if strings.Contains(lines, "DATA") || strings.Count(lines, "RCPT") != 1 || !strings.Contains(said.String(), "could not be brought") {
+		t.Errorf("%s; %s", lines, said)
 	}
 }
 

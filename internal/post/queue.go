@@ -2,6 +2,7 @@ package post
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -32,11 +33,21 @@ type item struct {
 	bridge.News
 	Tries int       `json:"tries,omitempty"` // to bring it
 	From  time.Time `json:"from,omitzero"`   // when the first failed
+	Got   []string  `json:"got,omitempty"`   // the recipients that need no further one, if some do
 
 	due     time.Time // when it is tried again
 	pauses  *backoff.ExponentialBackOff
 	refused bool // by the last try, so that it is left alone
 }
+
+// partial is why a news did not reach all of its recipients, of which some have it.
+type partial struct {
+	error
+	got []string
+}
+
+// Unwrap is for errors.As.
+func (p *partial) Unwrap() error { return p.error }
 
 // queue is what waits for a way, in order. Each news is tried by itself, so that one which
 // can't be brought keeps back only those of the same account.
@@ -86,7 +97,8 @@ func (q *queue) placeLocked(n bridge.News) (place *item) {
 		return nil
 	}
 	for _, m := range slices.Backward(q.news) {
-		if m != q.inHand && m.Kind == n.Kind && len(m.More) < joined && (place == nil || m.Tries < place.Tries) {
+		fits := m != q.inHand && m.Kind == n.Kind && len(m.More) < joined && len(m.Got) == 0
+		if fits && (place == nil || m.Tries < place.Tries) {
 			place = m
 		}
 		if m.about(n.Account) {
@@ -191,7 +203,7 @@ func (q *queue) firstLocked(now time.Time) (first *item, due time.Time) {
 	seen := map[string]bool{}
 	for _, n := range q.news {
 		switch {
-		case n.follows(seen):
+		case len(n.Got) == 0 && n.follows(seen): // what some have keeps back nothing from them
 		case n.due.After(now):
 			if due.IsZero() || n.due.Before(due) {
 				due = n.due
@@ -241,6 +253,9 @@ func (q *queue) failed(err error) bool {
 	if n.Tries++; n.isOver(time.Now()) {
 		q.dropLocked()
 		return false
+	}
+	if p := (*partial)(nil); errors.As(err, &p) {
+		n.Got = p.got
 	}
 	n.refused = fault.CodeOf(err) != fault.Temporary
 	n.pause()

@@ -26,7 +26,7 @@ func office(t *testing.T, send func(bridge.News) error) (*Office, *bytes.Buffer)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.ways = []*way{o.takeOver(nil, &way{name: "webhook", send: func(_ context.Context, n bridge.News) error { return send(n) }})}
+	o.ways = []*way{o.takeOver(nil, &way{name: "webhook", send: func(_ context.Context, n item) error { return send(n.News) }})}
 	return o, &said
 }
 
@@ -259,6 +259,24 @@ func TestFirstOfManyRecovers(t *testing.T) {
 	if got := fmt.Sprint(last.accounts()); len(q.left()) != many || got != "[b c]" || last.Text != "fails as b" ||
 		last.Check != "" || !last.Since.IsZero() || last.Version != 1 {
 		t.Errorf("%+v", last)
+	}
+}
+
+// TestSomeHaveIt: who has not is remembered over a restart, and keeps back nothing from
+// those who have.
+func TestSomeHaveIt(t *testing.T) {
+	kept := ""
+	save := func(text string) { kept = text }
+	q := newQueue("", save)
+	q.add(news("a", bridge.Holds))
+	q.add(news("a", bridge.Awaits))
+	q.next()
+	q.failed(&partial{fault.New(fault.Temporary, "450"), []string{"x@example.org"}})
+	if n, _, ok := q.next(); !ok || n.Kind != bridge.Awaits {
+		t.Errorf("%+v is next", n)
+	}
+	if got := newQueue(kept, save).left()[0].Got; fmt.Sprint(got) != "[x@example.org]" {
+		t.Errorf("%q have it", got)
 	}
 }
 

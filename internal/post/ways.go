@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"time"
 
-	"github.com/popferry/popferry/internal/bridge"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/secret"
 )
@@ -23,9 +22,9 @@ var client = &http.Client{
 }
 
 // webhook posts JSON.
-func webhook(address secret.Value) func(context.Context, bridge.News) error {
-	return func(ctx context.Context, n bridge.News) error {
-		text, err := encode(n)
+func webhook(address secret.Value) func(context.Context, item) error {
+	return func(ctx context.Context, n item) error {
+		text, err := encode(n.News)
 		if err != nil {
 			return err
 		}
@@ -76,9 +75,9 @@ func cause(err error) string {
 }
 
 // command starts a program, with no shell, and gives it JSON as its input.
-func command(argv []string) func(context.Context, bridge.News) error {
-	return func(ctx context.Context, n bridge.News) error {
-		text, err := encode(n)
+func command(argv []string) func(context.Context, item) error {
+	return func(ctx context.Context, n item) error {
+		text, err := encode(n.News)
 		if err != nil {
 			return err
 		}
