@@ -78,8 +78,10 @@ type Office struct {
 	cancel context.CancelFunc
 	hurry  sync.Once
 
+	change sync.Mutex // is locked by who changes them, before mu
+
 	mu    sync.Mutex
-	ways  []*way
+	ways  []*way                      // is replaced, not changed
 	heart func(context.Context) error // nil for none
 }
 
@@ -107,26 +109,40 @@ func (o *Office) Adopt(b plan.Bridge) error {
 	if err != nil {
 		return err
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.change.Lock()
+	defer o.change.Unlock()
 	before := map[string]*way{}
-	for _, w := range o.ways {
+	for _, w := range o.now() {
 		before[w.name] = w
 	}
-	o.ways = nil
+	var ways []*way
 	for _, w := range next {
-		o.ways = append(o.ways, o.takeOver(before[w.name], w))
+		ways = append(ways, o.takeOver(before[w.name], w))
 		delete(before, w.name)
 	}
+	var heart func(context.Context) error
+	if b.Heartbeat.Given() {
+		heart = ping(b.Heartbeat.Secret)
+	}
+	o.set(ways, heart)
 	for _, w := range before {
 		w.queue.forget()
 		w.end()
 	}
-	o.heart = nil
-	if b.Heartbeat.Given() {
-		o.heart = ping(b.Heartbeat.Secret)
-	}
 	return nil
+}
+
+// now are the ways there are.
+func (o *Office) now() []*way {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.ways
+}
+
+func (o *Office) set(ways []*way, heart func(context.Context) error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ways, o.heart = ways, heart
 }
 
 // takeOver returns the way that stands where old was, or nil.
@@ -181,9 +197,7 @@ func (w *way) end() {
 
 // Send has news brought to everybody.
 func (o *Office) Send(n bridge.News) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, w := range o.ways {
+	for _, w := range o.now() {
 		if !w.queue.add(n) {
 			o.log.Error("too much news waits; this is lost", "by", w.name, "account", n.Account, "text", n.Text)
 		}
@@ -206,12 +220,13 @@ func (o *Office) Hurry() { o.hurry.Do(func() { time.AfterFunc(moment, o.cancel) 
 // next one.
 func (o *Office) Close() {
 	o.Hurry()
-	o.mu.Lock()
-	for _, w := range o.ways {
+	o.change.Lock()
+	defer o.change.Unlock()
+	ways := o.now()
+	o.set(nil, o.heart)
+	for _, w := range ways {
 		w.end()
 	}
-	o.ways = nil
-	o.mu.Unlock()
 	close(o.closing)
 	close(o.beat)
 	o.work.Wait()
@@ -317,11 +332,9 @@ func (w *way) rest(due time.Time) bool {
 	return true
 }
 
-// Ways tells how each way does, in the order of the configuration.
+// Ways tells how each way does, in the order of the configuration. It waits for nothing.
 func (o *Office) Ways() (ways []bridge.Way) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, w := range o.ways {
+	for _, w := range o.now() {
 		w.mu.Lock()
 		ways = append(ways, bridge.NewWay(w.name, w.queue.waiting(), w.since, w.err))
 		w.mu.Unlock()

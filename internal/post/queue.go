@@ -52,8 +52,10 @@ func (p *partial) Unwrap() error { return p.error }
 // queue is what waits for a way, in order. Each news is tried by itself, so that one which
 // can't be brought keeps back only those of the same account.
 type queue struct {
-	save  func(text string)
 	fresh chan struct{} // has an element when there is something to look at
+
+	disk sync.Mutex // is locked before mu
+	save func(text string)
 
 	mu     sync.Mutex
 	news   []*item
@@ -70,10 +72,18 @@ func newQueue(kept string, save func(text string)) *queue {
 
 // add reports whether there was a place.
 func (q *queue) add(n bridge.News) bool {
+	if !q.take(n) {
+		return false
+	}
+	q.keep()
+	q.wake()
+	return true
+}
+
+func (q *queue) take(n bridge.News) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if n.Kind == bridge.Recovered && q.settledLocked(n.Account) {
-		q.keepLocked()
 		return true
 	}
 	m := q.placeLocked(n)
@@ -85,8 +95,6 @@ func (q *queue) add(n bridge.News) bool {
 	default:
 		return false
 	}
-	q.keepLocked()
-	q.wake()
 	return true
 }
 
@@ -226,6 +234,7 @@ func (q *queue) ready() bool {
 // done takes out what was in hand. As the way works, what it did not take for now is tried
 // again soon.
 func (q *queue) done() {
+	defer q.keep()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.dropLocked()
@@ -235,7 +244,6 @@ func (q *queue) done() {
 			n.due = soon
 		}
 	}
-	q.keepLocked()
 }
 
 func (q *queue) dropLocked() {
@@ -246,9 +254,9 @@ func (q *queue) dropLocked() {
 // failed has what was in hand wait on, and reports whether it does: at some time it is given
 // up.
 func (q *queue) failed(err error) bool {
+	defer q.keep()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	defer q.keepLocked()
 	n := q.inHand
 	if n.Tries++; n.isOver(time.Now()) {
 		q.dropLocked()
@@ -305,8 +313,8 @@ func (q *queue) waiting() (count int) {
 
 // forget keeps nothing any more: the next start has no such way.
 func (q *queue) forget() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+	q.disk.Lock()
+	defer q.disk.Unlock()
 	q.save("")
 	q.save = func(string) {}
 }
@@ -318,13 +326,21 @@ func (q *queue) wake() {
 	}
 }
 
-// keepLocked lets what waits survive a restart, the oldest of it if it is too much.
-func (q *queue) keepLocked() {
+// keep lets what waits survive a restart. Nobody who only looks waits for that.
+func (q *queue) keep() {
+	q.disk.Lock()
+	defer q.disk.Unlock()
+	q.save(q.text())
+}
+
+// text is what is kept: the oldest of what waits if it is too much.
+func (q *queue) text() string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	for n := len(q.news); ; n /= 2 {
 		text, _ := json.Marshal(q.news[:n]) // news can be encoded: a webhook gets it
 		if len(text) <= mostKept {
-			q.save(string(text))
-			return
+			return string(text)
 		}
 	}
 }

@@ -344,6 +344,26 @@ func TestJoinsWhatIsNew(t *testing.T) {
 	}
 }
 
+// TestWaysWaitsForNoDisk: who looks does so while a file system hangs.
+func TestWaysWaitsForNoDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := office(t, func(bridge.News) error { return nil })
+		began, hangs := make(chan bool, 10), make(chan bool)
+		synctest.Wait()
+		o.now()[0].queue.save = func(string) {
+			began <- true
+			<-hangs
+		}
+		go o.Send(news("a", bridge.Fails))
+		<-began
+		if got := o.Ways(); len(got) != 1 || got[0].Waiting != 1 {
+			t.Errorf("%+v", got)
+		}
+		close(hangs)
+		o.Close()
+	})
+}
+
 // TestKeptIsBounded: a restart loses the newest rather than all.
 func TestKeptIsBounded(t *testing.T) {
 	kept := ""
