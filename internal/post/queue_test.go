@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -18,10 +19,28 @@ import (
 	"github.com/popferry/popferry/plan"
 )
 
+// record is a log that can be read meanwhile.
+type record struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (r *record) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.Write(p)
+}
+
+func (r *record) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.text.String()
+}
+
 // office has one way, which does what a test says.
-func office(t *testing.T, send func(bridge.News) error) (*Office, *bytes.Buffer) {
+func office(t *testing.T, send func(bridge.News) error) (*Office, *record) {
 	t.Helper()
-	var said bytes.Buffer
+	var said record
 	o, err := Open(plan.Bridge{}, Shelf{}, slog.New(slog.NewTextHandler(&said, nil)))
 	if err != nil {
 		t.Fatal(err)
