@@ -151,6 +151,9 @@ func (o *Office) takeOver(old, w *way) *way {
 	case old == nil:
 		w.queue = newQueue(o.shelf.Load(w.name), func(text string) { o.shelf.Save(w.name, text) })
 	case reflect.DeepEqual(old.as, w.as):
+		if old.queue.waiting() == 0 { // else the next try tells
+			old.noted(nil)
+		}
 		select {
 		case old.again <- struct{}{}:
 		default: // is about to
@@ -299,6 +302,7 @@ func (o *Office) failed(w *way, n bridge.News, err error) {
 			"error", err, "check", fault.HintOf(err))
 		return
 	}
+	w.noted(fault.New(fault.CodeOf(err), "what it did not take for a week is lost: %w", err).WithHint("%s", fault.HintOf(err)))
 	for _, m := range append([]bridge.More{{Account: n.Account, Text: n.Text}}, n.More...) {
 		o.log.Error("news could not be brought, and is lost", "by", w.name, "account", m.Account, "text", m.Text,
 			"error", err, "check", fault.HintOf(err))

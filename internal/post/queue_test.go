@@ -49,6 +49,9 @@ func office(t *testing.T, send func(bridge.News) error) (*Office, *record) {
 	return o, &said
 }
 
+// reload is what SIGHUP does where nothing has changed.
+func reload(o *Office) { o.takeOver(o.now()[0], &way{}) }
+
 // TestTriedForAWeek, less and less often; what is refused is not tried again at once. Whoever
 // looks sees it until something is taken.
 func TestTriedForAWeek(t *testing.T) {
@@ -76,6 +79,13 @@ func TestTriedForAWeek(t *testing.T) {
 			synctest.Wait()
 			if w := o.Ways()[0]; w.Waiting != 0 || w.Error == nil || tries[len(tries)-1] < 7*day || tries[len(tries)-1] > 8*day || !strings.Contains(said.String(), "and is lost") {
 				t.Errorf("%+v after %d tries", w, len(tries))
+			}
+			if m := o.Ways()[0].Error.Message; !strings.Contains(m, "is lost: hook.example answered 404") {
+				t.Error(m)
+			}
+			reload(o)
+			if w := o.Ways()[0]; w.Error != nil {
+				t.Errorf("after a reload %+v", w.Error)
 			}
 			o.Send(news("bob", bridge.Fails))
 			synctest.Wait()
