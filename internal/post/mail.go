@@ -51,7 +51,11 @@ func mail(m plan.AlertMail, log *slog.Logger) (func(context.Context, item) error
 			return err
 		}
 		later, err := submit(ctx, m, without(m.To, n.Got), config, text, refused)
+		var gone refusals
 		switch {
+		case len(n.Got) > 0 && errors.As(err, &gone) && gone.forGood():
+			gone.tell(refused)
+			return nil
 		case err != nil && ctx.Err() != nil:
 			return mailFault(m, errSlow)
 		case err != nil:
@@ -84,6 +88,20 @@ func (r refusals) Error() string {
 
 // Unwrap is for errors.As.
 func (r refusals) Unwrap() []error { return slices.Collect(maps.Values(r)) }
+
+// forGood reports whether none of them may be taken later.
+func (r refusals) forGood() bool {
+	return !slices.ContainsFunc(r.Unwrap(), func(err error) bool {
+		var reply *textproto.Error
+		return !errors.As(err, &reply) || reply.Code < 500
+	})
+}
+
+func (r refusals) tell(refused func(to string, err error)) {
+	for to, err := range r {
+		refused(to, err)
+	}
+}
 
 // partsOf is what decides how mail is sent, wherever in the file it stands.
 func partsOf(m plan.AlertMail) []any {
@@ -215,9 +233,7 @@ func address(client *smtp.Client, from string, recipients []string, refused func
 	default:
 		return nil, gone
 	}
-	for to, err := range gone {
-		refused(to, err)
-	}
+	gone.tell(refused)
 	return later, nil
 }
 

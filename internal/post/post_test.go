@@ -520,6 +520,24 @@ func TestMailForOneLater(t *testing.T) {
 	}
 }
 
+// TestMailForOneNever: once the others have it, one who is gone for good is no reason to
+// try on.
+func TestMailForOneNever(t *testing.T) {
+	s, b := smtp(t, "RCPT TO:<b@|RCPT TO:<b@")
+	o, said := open(t, b)
+	o.Send(news)
+	<-s.mails
+	for start := time.Now(); o.Ways()[0].Waiting > 0; time.Sleep(time.Millisecond) {
+		if time.Since(start) > time.Minute {
+			t.Fatalf("it waits on: %s", said)
+		}
+	}
+	o.Close()
+	if strings.Count(said.String(), "could not be brought") != 1 || !strings.Contains(said.String(), "to=b@example.org") {
+		t.Errorf("%s", said)
+	}
+}
+
 // TestMailToOneTwice is mail to one, whom the server refuses.
 func TestMailToOneTwice(t *testing.T) {
 	s, b := smtp(t, "RCPT")

@@ -161,6 +161,19 @@ func TestOrderOfAnAccount(t *testing.T) {
 	})
 }
 
+// TestLeastTriedFirst: what fails each time does not go before what may not.
+func TestLeastTriedFirst(t *testing.T) {
+	q := newQueue("", func(string) {})
+	q.add(news("a", bridge.Fails))
+	q.next()
+	q.failed(errors.New("x"))
+	q.add(news("b", bridge.Fails))
+	q.again()
+	if n, _, ok := q.next(); !ok || n.Account != "b" {
+		t.Errorf("%+v", n)
+	}
+}
+
 // TestOneNewsThatIsNotTaken keeps back those of its account, and delays no others: neither
 // those that wait nor what comes later.
 func TestOneNewsThatIsNotTaken(t *testing.T) {
