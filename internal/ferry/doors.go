@@ -61,23 +61,25 @@ func (d *doors) of(side plan.Endpoint) *door {
 	if whose, login, ok := side.Master(); ok {
 		key.login, owner = login, whose
 	}
-	common := d.atKey(key)
-	common.common = common
+	common := d.atKey(key, nil)
 	if owner == "" || !common.isGood() {
 		return common
 	}
 	key.owner = owner
-	one := d.atKey(key)
-	one.common = common
-	return one
+	return d.atKey(key, common)
 }
 
-func (d *doors) atKey(key doorKey) *door {
+// atKey finds a door, or makes it; one without another that is common is so itself.
+func (d *doors) atKey(key doorKey, common *door) *door {
 	if d.at == nil {
 		d.at = map[doorKey]*door{}
 	}
 	if d.at[key] == nil {
-		d.at[key] = &door{turn: make(chan struct{}, 1)}
+		one := &door{turn: make(chan struct{}, 1), common: common}
+		if common == nil {
+			one.common = one
+		}
+		d.at[key] = one
 	}
 	return d.at[key]
 }
