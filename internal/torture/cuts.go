@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -224,9 +225,10 @@ func (c *cutter) batch(ctx context.Context, cases []cutCase) error {
 func (c *cutter) one(ctx context.Context, name string, one cutCase, j journal.Journal, spool string) error {
 	struck := make(chan struct{})
 	var lines [2]proxy.Options
+	var healed atomic.Bool
 	lines[one.side] = proxy.Options{
 		Plan: func(conn int) []proxy.Fault {
-			if conn != one.conn {
+			if conn != one.conn || healed.Load() {
 				return nil
 			}
 			return []proxy.Fault{{Dir: one.dir, When: proxy.At(one.offset), Kind: one.kind}}
@@ -246,6 +248,7 @@ func (c *cutter) one(ctx context.Context, name string, one cutCase, j journal.Jo
 	close(over)
 	reset.Wait()
 	early := s.early()
+	healed.Store(true) // a first run that met no cut left it to the next one
 	s.heal()
 	last := s.run(ctx, cutLimit)
 	v := s.sent.compare(s.arrived())
