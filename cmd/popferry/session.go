@@ -28,6 +28,9 @@ func (a *app) load(names []string) (*plan.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := provider.Refuse(config); err != nil {
+		return nil, err
+	}
 	provider.Underlay(config)
 	_, err = config.Select(names)
 	return config, err

@@ -294,6 +294,15 @@ var topics = []Topic{
 		Check: "take it out where the name is written; if it was copied, type the name anew",
 		Words: "space nbsp whitespace excel csv invisible trailing"},
 
+	{Name: "one-mailbox", Symptom: "source and destination are the same mailbox",
+		Cause: "POP3 and IMAP show the same mail at this provider, so that each message is there as its own copy",
+		Check: "name the account that the mail is to go to under destination",
+		Words: "same mailbox itself own copy duplicate all already there"},
+	{Name: "same-source", Symptom: "several accounts bring the same mail",
+		Cause: "an administrator's login in the user name (alice*admin) opens the same mail as the user's own",
+		Check: "keep one of these accounts: each would bring all of the mail",
+		Words: "twice doubled master administrator one source"},
+
 	// Safety.
 	{Name: "password-reused", Symptom: "one password opens several mailboxes",
 		Cause: "whoever learns it at one of the servers has the others too",

@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/provider"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
 )
@@ -135,7 +136,7 @@ func weak(t *TLS) bool {
 // of the file, found those that were checked.
 func lint(all []plan.Account, found []Account, now time.Time) {
 	l := linter{passwords: map[[sha256.Size]byte]people{}, users: map[mailbox]map[mailbox]bool{},
-		byName: map[string]plan.Account{}, authorities: map[string]string{}, now: now}
+		byName: map[string]plan.Account{}, drops: map[mailbox][]string{}, authorities: map[string]string{}, now: now}
 	for _, a := range all {
 		l.take(a)
 	}
@@ -148,7 +149,8 @@ type linter struct {
 	passwords   map[[sha256.Size]byte]people // who uses it
 	users       map[mailbox]map[mailbox]bool // by login: whose mail it opens
 	byName      map[string]plan.Account
-	authorities map[string]string // warnings about CA files
+	drops       map[mailbox][]string // accounts, by maildrop
+	authorities map[string]string    // warnings about CA files
 	now         time.Time
 }
 
@@ -209,8 +211,18 @@ func (p people) names() (list []string) {
 	return list
 }
 
+// dropOf is whose maildrop it is, also where the user name has an administrator's in it.
+func dropOf(a plan.Account) mailbox {
+	server := strings.ToLower(a.Source.Host)
+	if a.Source.Loopback() { // of servers behind tunnels the port is the name
+		server = a.Source.Address()
+	}
+	return mailbox{server, strings.ToLower(a.Source.Owner())}
+}
+
 func (l *linter) take(a plan.Account) {
 	l.byName[a.Name] = a
+	l.drops[dropOf(a)] = append(l.drops[dropOf(a)], fault.Escape(a.Name))
 	for _, e := range []plan.Endpoint{a.Source, a.Destination} {
 		if e.Secret.Empty() {
 			continue // of an account that was not asked for
@@ -248,6 +260,13 @@ func localPart(user string) string {
 
 func (l *linter) judge(found *Account) {
 	a := l.byName[found.Name]
+	if provider.SameMailbox(a) {
+		found.warn("one-mailbox", "source and destination look like the same mailbox: that of %s", fault.Escape(a.Source.Owner()))
+	}
+	if others := l.drops[dropOf(a)]; len(others) > 1 {
+		found.warn("same-source", "several accounts seem to have one maildrop, that of %s: %s",
+			fault.Escape(a.Source.Owner()), someOf(others))
+	}
 	users := l.passwords[a.Source.Secret.Mark()].names()
 	if others := l.passwords[a.Destination.Secret.Mark()].names(); len(others) > len(users) {
 		users = others

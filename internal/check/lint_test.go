@@ -40,6 +40,13 @@ func TestLint(t *testing.T) {
 		words  string
 	}{
 		"all safe": {func([]plan.Account) {}, [3][]string{}, ""},
+		"one mailbox": {func(a []plan.Account) {
+			a[0].Source.Host, a[0].Destination.Host = "pop.gmx.net", "imap.gmx.net"
+			a[0].Source.AllowPlaintext, a[0].Destination.AllowPlaintext = true, true
+		}, [3][]string{{"password-in-clear", "password-in-clear", "one-mailbox"}, nil, nil}, "that of user0"},
+		"one maildrop": {func(a []plan.Account) {
+			a[1].Source.Username, a[1].DifferentUser = "user0*admin", true
+		}, [3][]string{{"same-source"}, {"same-source"}, nil}, "that of user0: user0, user1"},
 		"blanks": {func(a []plan.Account) {
 			a[0].Source.Username, a[1].Destination.Username = "user0 ", "\u00a0user1"
 			a[2].Source.Username, a[2].Source.AuthorizeAs = "user 2", "user2\ufeff"

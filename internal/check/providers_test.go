@@ -136,7 +136,7 @@ func TestLimitsOfProviders(t *testing.T) {
 	s.account.Destination.Host, s.account.Destination.AllowPlaintext = "imap.gmail.com", true
 	s.account.Destination.Connections, s.account.Destination.Secret = 20, secret.New("another")
 	a := run(t, s.account).Accounts[0]
-	want := []string{"password-in-clear", "password-in-clear", "too-large", "too-many-connections"}
+	want := []string{"password-in-clear", "password-in-clear", "too-large", "too-many-connections", "one-mailbox"}
 	if got := topics(a.Warnings); !slices.Equal(got, want) {
 		t.Errorf("warnings %q, want %q", got, want)
 	}

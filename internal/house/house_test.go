@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	},
 
 	// What is known of providers is laid under what the plan says.
-	"internal/provider": {"plan"},
+	"internal/provider": {"internal/fault", "plan"},
 
 	// Level 2: the durable record knows no network.
 	"internal/journal":             {"internal/fault", "internal/message", "internal/private", "plan"},

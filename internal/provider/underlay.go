@@ -3,6 +3,7 @@ package provider
 import (
 	"strings"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -32,6 +33,36 @@ func ownerOf(a plan.Account) owner {
 	p, _ := ByHost(a.Destination.Host) // it may have several
 	return owner{p.Name, strings.ToLower(a.Destination.Mailbox())}
 }
+
+// SameMailbox reports whether both sides of an account are known to be one mailbox: the
+// same user, of one provider or of one server. A user name without a domain is that of any.
+func SameMailbox(a plan.Account) bool {
+	p, known := ByHost(a.Source.Host)
+	q, _ := ByHost(a.Destination.Host)
+	one := known && p.Name == q.Name || strings.EqualFold(a.Source.Host, a.Destination.Host) && !a.Source.Loopback()
+	from, to := strings.ToLower(a.Source.Owner()), strings.ToLower(a.Destination.Owner())
+	return one && (from == to || strings.HasPrefix(from, to+"@") || strings.HasPrefix(to, from+"@"))
+}
+
+// Refuse is the error for accounts that would delete a mailbox's mail on the strength of
+// that mail itself.
+func Refuse(c *plan.Config) error {
+	var names []string
+	for _, a := range c.Accounts {
+		if a.Keep.Delete && SameMailbox(a) {
+			names = append(names, fault.Escape(a.Name))
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return fault.New(fault.Config, "source and destination of %s are the same mailbox, so that each message would be deleted "+
+		"as its own copy; no connection was made", strings.Join(names[:min(len(names), shown)], ", ")).
+		WithHint("name another destination, or set keep: forever")
+}
+
+// shown is how many accounts a message names.
+const shown = 10
 
 func underlay(l *plan.Limits, host string, day func(Limits) int64) {
 	p, ok := ByHost(host)

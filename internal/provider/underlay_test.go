@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/provider"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
@@ -71,5 +72,40 @@ func TestUnderlayConnections(t *testing.T) {
 	want := map[string]int{"alice@gmail.com": 4, "bob@gmail.com": 15, "carol@gmail.com": 15, "dave@gmail.com": 20, "frank@gmail.com": 14, "erin": 500}
 	if diff := cmp.Diff(want, most); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestSameMailbox: what would be deleted as its own copy is refused, and nothing else.
+func TestSameMailbox(t *testing.T) {
+	for _, c := range []struct {
+		from, fromUser, to, toUser string
+		same                       bool
+	}{
+		{"pop.gmx.net", "alice@gmx.de", "imap.gmx.net", "alice@gmx.de", true},
+		{"pop.gmx.net", "Alice@gmx.de", "imap.gmx.net", "alice@GMX.de", true},
+		{"pop.gmail.com", "alice@gmail.com", "imap.gmail.com", "alice", true},
+		{"pop.gmail.com", "alice@gmail.com", "imap.gmail.com", "bob@gmail.com", false},
+		{"pop.gmail.com", "alice@gmail.com", "imap.gmail.com", "alice@example.org", false},
+		{"pop.gmx.net", "alice@gmx.de", "imap.gmail.com", "alice@gmx.de", false},
+		{"mail.example.org", "alice", "mail.example.org", "alice*admin", true},
+		{"mail.example.org", "alice", "mail.example.org", "bob*admin", false},
+		{"pop.example.org", "alice", "imap.example.org", "alice", false}, // nobody knows
+		{"localhost", "alice", "localhost", "alice*admin", false},        // tunnels, maybe to two servers
+	} {
+		side := func(host, user string) plan.Endpoint {
+			return plan.Endpoint{Endpoint: wire.Endpoint{Host: host}, Username: user}
+		}
+		a := plan.Account{Name: "a", Source: side(c.from, c.fromUser), Destination: side(c.to, c.toUser)}
+		if got := provider.SameMailbox(a); got != c.same {
+			t.Errorf("%+v: %v", c, got)
+		}
+		if err := provider.Refuse(&plan.Config{Accounts: []plan.Account{a}}); err != nil {
+			t.Errorf("nothing is to be deleted: %v", err)
+		}
+		a.Keep.Delete = true
+		err := provider.Refuse(&plan.Config{Accounts: []plan.Account{a}})
+		if (err != nil) != c.same || c.same && fault.CodeOf(err) != fault.Config {
+			t.Errorf("%+v: %v", c, err)
+		}
 	}
 }
