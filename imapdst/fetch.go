@@ -24,6 +24,8 @@ const (
 	// maxBody is the largest message literal that is read; it is hashed as it
 	// comes and never held.
 	maxBody = 1<<30 + slack
+	// MaxText is the largest message that is read to be kept in memory.
+	MaxText = 16 << 20
 	// maxSet bounds the UID set of one command, in octets (RFC 2683 §3.2.1.5).
 	maxSet = 900
 	// fetchAhead is how many FETCH commands are sent before one of them is answered
@@ -47,6 +49,12 @@ func (c *Conn) Digests(
 	ctx context.Context, f Folder, uids []uint32, fn func(uint32, message.Summary) error,
 ) error {
 	return readEach(ctx, c, f, uids, wholeMessage(), maxBody, at(message.Summarize), fn)
+}
+
+// Texts reads messages in full, of [MaxText] octets at most, and gives them to fn, like
+// Headers.
+func (c *Conn) Texts(ctx context.Context, f Folder, uids []uint32, fn func(uint32, []byte) error) error {
+	return readEach(ctx, c, f, uids, wholeMessage(), MaxText, io.ReadAll, fn)
 }
 
 // Likenesses reads messages in full and gives the likeness of each to fn, like

@@ -19,8 +19,8 @@ import (
 // delivered, was read back from IMAP, and is still the same message in a session
 // of its own (I1).
 func (t *trip) deletePass(ctx context.Context) error {
-	if !t.account.Keep.Delete {
-		return nil
+	if _, _, err := t.settleCanary(ctx); err != nil || !t.account.Keep.Delete {
+		return err
 	}
 	t.noteUndone()
 	due, err := t.due(ctx)
@@ -42,7 +42,11 @@ func (t *trip) deletePass(ctx context.Context) error {
 		return err
 	}
 	defer t.noteRefused()
-	return t.deleteDue(ctx, due)
+	due, another, err := t.apart(ctx, due)
+	if err != nil {
+		return err
+	}
+	return cmp.Or(t.deleteDue(ctx, due), another)
 }
 
 // awaitsWord is the error for deletions to which nobody agreed yet.
@@ -313,10 +317,7 @@ func (t *trip) noteUnlike(n int) {
 // session ended without QUIT, and nothing was deleted.
 func (t *trip) deleteOneByOne(ctx context.Context, proven []journal.Record, read map[string]bool,
 	cause error) (goOn bool, err error) {
-	if t.source != nil {
-		t.source.Close()
-		t.source = nil
-	}
+	t.hangUp()
 	before := t.oneByOne
 	if cause = t.lostCount(cause); before {
 		return false, cause

@@ -58,6 +58,14 @@ func (t *trip) leave(ctx context.Context) {
 	})
 }
 
+// hangUp ends the POP3 session without QUIT.
+func (t *trip) hangUp() {
+	if t.source != nil {
+		t.source.Close()
+		t.source = nil
+	}
+}
+
 // close gives everything back, whatever state the trip is in.
 func (t *trip) close() {
 	if t.source != nil {

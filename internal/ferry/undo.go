@@ -65,12 +65,16 @@ const takingBack = "being taken back"
 // undoable reports a record of mail that popferry appended. The rest was there before
 // popferry came.
 func undoable(r journal.Record) bool {
+	return (r.State == journal.Delivered || r.Reason == takingBack) && brought(r)
+}
+
+// brought reports whether popferry appended the copy of a record.
+func brought(r journal.Record) bool {
 	origin := r.Origin
 	for _, mark := range []string{byHeader, withNUL, butLines} {
 		origin = strings.ReplaceAll(origin, mark, "")
 	}
-	return (r.State == journal.Delivered || r.Reason == takingBack) &&
-		(origin == originAppended || origin == originWrapped)
+	return origin == originAppended || origin == originWrapped
 }
 
 // settleAll finds out what became of all appends whose answer was lost: what arrived

@@ -77,7 +77,7 @@ namespace inbox {
   }
 }
 protocol pop3 {
-  mail_location = maildir:{dir}/pop3/%u
+  mail_location = maildir:{dir}/{store}/%u
 }
 protocol imap {
   mail_location = maildir:{dir}/imap/%u
@@ -147,7 +147,7 @@ func (s *Server) config() string {
 		fsync = "never"
 	}
 	return strings.NewReplacer(
-		"{dir}", s.Dir,
+		"{store}", s.pop3Store(), "{dir}", s.Dir,
 		"{user}", s.runner.user, "{group}", s.runner.group,
 		"{uid}", fmt.Sprint(s.runner.uid), "{gid}", fmt.Sprint(s.runner.gid),
 		"{cert}", s.Files.Cert, "{key}", s.Files.Key,

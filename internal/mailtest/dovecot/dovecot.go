@@ -5,7 +5,8 @@
 // and returns once it answers; [Server.Stop] ends it, and between [Server.Down] and [Server.Up] it
 // is away. Any user name logs in with the one password
 // ([Options.Password]). POP3 and IMAP are kept apart: what a user has in POP3 and what the same
-// user has in IMAP are two different mail stores, so one server plays both ends.
+// user has in IMAP are two different mail stores, so one server plays both ends (but with
+// [Options.OneStore]).
 //
 //   - [Server.Deliver] puts a message into a POP3 maildrop, [Server.DeliverTo] into an IMAP folder,
 //     each by writing a file.
@@ -66,6 +67,8 @@ type Options struct {
 	// Prefix is the prefix of the IMAP namespace, such as "INBOX.". Its last character is the
 	// hierarchy separator. Empty: no prefix and "/".
 	Prefix string
+	// OneStore has POP3 show the INBOX of IMAP.
+	OneStore bool
 	// Fsync is Dovecot's mail_fsync: "never" (the default here), "optimized" or "always".
 	Fsync string
 	// Quota limits each user's IMAP mail, in the form of Dovecot's quota_rule, such as

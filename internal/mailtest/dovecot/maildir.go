@@ -70,7 +70,15 @@ func (s *Server) UIDValidity(user, folder string) (uint32, error) {
 	return list.validity, err
 }
 
-func (s *Server) pop3Dir(user string) string { return filepath.Join(s.Dir, "pop3", user) }
+func (s *Server) pop3Dir(user string) string { return filepath.Join(s.Dir, s.pop3Store(), user) }
+
+// pop3Store is the directory of the mail that POP3 shows.
+func (s *Server) pop3Store() string {
+	if s.options.OneStore {
+		return "imap"
+	}
+	return "pop3"
+}
 
 // imapDir returns the directory of a folder: in a Maildir++ all folders lie side by side, their
 // levels separated by dots.

@@ -123,7 +123,12 @@ func (s *Server) commit(marked map[*stored]bool) {
 	if s.options.KeepDeleted {
 		return
 	}
-	s.drop = slices.DeleteFunc(s.drop, func(m *stored) bool { return marked[m] })
+	s.drop = slices.DeleteFunc(s.drop, func(m *stored) bool {
+		if marked[m] && s.options.Removed != nil {
+			s.options.Removed(m.raw)
+		}
+		return marked[m]
+	})
 }
 
 // stuff returns the lines of a message as they go over the wire: dots doubled at

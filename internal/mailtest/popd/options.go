@@ -66,6 +66,8 @@ type Options struct {
 	// MaxLogins is how many logins succeed; then each is refused as if the password were
 	// wrong, until [Server.Configure] raises it. 0: any number.
 	MaxLogins int
+	// Removed, unless nil, is told of each message that QUIT removes.
+	Removed func(raw []byte)
 	// KeepDeleted makes QUIT say +OK and remove nothing.
 	KeepDeleted bool
 	// BareLF ends every reply line, and every line of a message, with LF alone.
