@@ -18,7 +18,8 @@
 //	         has routes, each batch is parted by folder, and a folder is opened or
 //	         made when the first message goes to it
 //	export   held messages are retrieved once more, for [Options.KeepHeld]
-//	delete   in a POP3 session of its own, what was read back from IMAP
+//	delete   in a POP3 session of its own, what was read back from IMAP; of mail that was
+//	         found there one message goes first, see canary
 //
 // UIDLs that are others in the next session of the run name nothing: the round begins
 // again, in that session, as with a server that has none.
