@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"math/big"
@@ -193,6 +194,28 @@ func TestSelfSigned(t *testing.T) {
 	listening(t, s)
 	a := run(t, s.account).Accounts[0]
 	wantProblem(t, a.Source.Side, a.Destination.Side, fault.TLS, "self-signed", "tls_pin: sha256:")
+}
+
+// TestRootInTheChain: a server that sends its private authority along did not sign for itself.
+func TestRootInTheChain(t *testing.T) {
+	keys, err := certs.New(certs.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := certs.New(certs.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := keys.Server()
+	root, _ := pem.Decode(keys.CAPEM)
+	config.Certificates[0].Certificate = append(config.Certificates[0].Certificate, root.Bytes)
+	s := newStage(t, popd.Options{Mode: popd.Implicit, TLS: config}, imapd.Options{})
+	secured(t, other, s)
+	for _, file := range []string{"", s.account.Source.CAFile} {
+		s.account.Source.CAFile = file
+		a := run(t, s.account).Accounts[0]
+		wantProblem(t, a.Source.Side, a.Destination.Side, fault.TLS, "certificate-unknown-ca", "tls_pin: sha256:")
+	}
 }
 
 // TestWrongServers: what answers is something else, or speaks TLS at another time.

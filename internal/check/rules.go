@@ -274,7 +274,14 @@ func isNotYetValid(err error) bool {
 		strings.Contains(invalid.Detail, "is before")
 }
 
+// isSelfSigned looks at what the server showed as its own: the certificate in x509's error
+// is the last of the chain, and a private authority's root signs itself, too.
 func isSelfSigned(err error) bool {
-	unknown, ok := as[x509.UnknownAuthorityError](err)
-	return ok && unknown.Cert != nil && bytes.Equal(unknown.Cert.RawIssuer, unknown.Cert.RawSubject)
+	failed, ok := as[*tls.CertificateVerificationError](err)
+	_, unknown := as[x509.UnknownAuthorityError](err)
+	if !ok || !unknown || len(failed.UnverifiedCertificates) == 0 {
+		return false
+	}
+	leaf := failed.UnverifiedCertificates[0]
+	return bytes.Equal(leaf.RawIssuer, leaf.RawSubject)
 }

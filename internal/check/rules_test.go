@@ -50,6 +50,17 @@ func untrusted(err error) error {
 	return fault.New(fault.TLS, "server mail.example:99: certificate not trusted: %w", err)
 }
 
+func signed(subject, issuer string) *x509.Certificate {
+	return &x509.Certificate{RawSubject: []byte(subject), RawIssuer: []byte(issuer)}
+}
+
+// unverified is what becomes of a chain that ends in no authority that is known: x509 names
+// its last certificate.
+func unverified(chain ...*x509.Certificate) error {
+	return untrusted(&tls.CertificateVerificationError{UnverifiedCertificates: chain,
+		Err: x509.UnknownAuthorityError{Cert: chain[len(chain)-1]}})
+}
+
 // TestRules: what servers say, and what our own errors say, leads to what helps. The
 // texts are those of servers, shortened.
 func TestRules(t *testing.T) {
@@ -100,10 +111,9 @@ func TestRules(t *testing.T) {
 		{untrusted(x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: x509.Expired,
 			Detail: "current time 1970-01-01 is before 2025-01-01"}), "", "certificate-not-yet-valid"},
 		{untrusted(x509.HostnameError{Certificate: &x509.Certificate{}, Host: "mail.example"}), "", "certificate-name"},
-		{untrusted(x509.UnknownAuthorityError{Cert: &x509.Certificate{RawIssuer: []byte("a"),
-			RawSubject: []byte("a")}}), "", "self-signed"},
-		{untrusted(x509.UnknownAuthorityError{Cert: &x509.Certificate{RawIssuer: []byte("a"),
-			RawSubject: []byte("b")}}), "", "certificate-unknown-ca"},
+		{unverified(signed("a", "a")), "", "self-signed"},
+		{unverified(signed("b", "a")), "", "certificate-unknown-ca"},
+		{unverified(signed("b", "a"), signed("a", "a")), "", "certificate-unknown-ca"},
 		{fault.New(fault.TLS, "s: the key is not the pinned one: it is sha256:00"), "", "pin-changed"},
 		{fault.New(fault.TLS, "TLS handshake with s: remote error: tls: protocol version not supported"), "", "old-tls"},
 		{fault.New(fault.TLS, "TLS handshake with s: remote error: tls: internal error"), "", "old-tls"},

@@ -154,7 +154,8 @@ func (e Endpoint) handshakeError(ctx context.Context, err error) *fault.Error {
 		return fault.New(fault.Config, "%s answered in clear text where TLS was expected: %w", e, err).
 			WithHint("use tls: starttls on this port, or port %d with tls: implicit", secure)
 	case errors.As(err, &verify):
-		return fault.New(fault.TLS, "%s: certificate not trusted: %w", e, verify.Err).
+		return fault.New(fault.TLS, "%s: certificate not trusted: %w", e,
+			shownError{fault.Escape(verify.Err.Error()), verify}).
 			WithHint("%s", certificateHint(verify))
 	case errors.Is(err, errPin):
 		return fault.New(fault.TLS, "%s: %w", e, err).
