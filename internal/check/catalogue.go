@@ -68,7 +68,7 @@ var topics = []Topic{
 			"holds back a login from a new place until its owner says yes",
 		Check: "look for a mail or a message of the provider on the owner's phone and approve it; else ask the " +
 			"administrator to register this machine or to exempt the program",
-		Words: "registration conditional access compliant managed new sign-in suspicious verify pending quarantine"},
+		Words: "registration conditional access compliant managed new sign-in suspicious verify verified pending quarantine"},
 	{Name: "not-signed-in", Symptom: "nobody signed in yet for an account with OAuth",
 		Cause: "the first token takes a person with a browser",
 		Check: "popferry login with the name of the account; where password: is the token, renew what gives it",
@@ -166,7 +166,7 @@ var topics = []Topic{
 	{Name: "starttls-missing", Symptom: "the server offers no STARTTLS",
 		Cause: "it has TLS on another port only, or somebody on the way hides it",
 		Check: "set tls: implicit; on a network that is not yours, try another one before anything else",
-		Words: "stls starttls stripping downgrade not offered"},
+		Words: "stls starttls stripping downgrade not offered", Fails: "starttls stls"},
 	{Name: "server-trouble", Symptom: "the server has trouble of its own",
 		Cause: "the password is not to blame: a part of the server does not work at the moment",
 		Check: "try again in an hour; if it stays so, ask the operator",
@@ -212,7 +212,7 @@ var topics = []Topic{
 			"scanner in between puts its own in place",
 		Check: "if the issuer is your own organisation, get its CA file and set tls_ca; if it is a virus scanner or a " +
 			"firewall, exempt mail there",
-		Words: "untrusted ca issuer chain intermediate"},
+		Words: "untrusted trusted ca issuer chain intermediate verified"},
 	{Name: "self-signed", Symptom: "the certificate is self-signed",
 		Cause: "the server made its certificate itself, as small and old servers do",
 		Check: "compare its digest with the operator's, over another way than this network; then set tls_pin to it",
@@ -248,14 +248,14 @@ var topics = []Topic{
 			"what another program has fetched",
 		Check: "look in web mail for POP settings (\"for all mail\"), for mail in other folders, and for another " +
 			"program that fetches and deletes",
-		Words: "empty zero messages no missing gmail recent"},
+		Words: "empty zero messages no missing shown gmail recent old"},
 
 	// The destination.
 	{Name: "namespace", Symptom: "the folder can't be named so on this server",
 		Cause: "the server separates folders with another character, takes some characters for something else, or has " +
 			"no folders in folders",
 		Check: "write the levels of folder: with \"/\" and without the server's prefix: Lists/Go, not INBOX.Lists.Go",
-		Words: "prefix separator delimiter inbox. dot slash courier"},
+		Words: "prefix separator delimiter inbox. dot slash courier", Fails: "named"},
 	{Name: "special-folder", Symptom: "mail goes to a second Sent, Archive or Junk folder",
 		Cause: "the server marks another folder for this use than the one that folder: names",
 		Check: "set folder: to the use, such as \\Sent, and the server's own folder is taken",
@@ -267,7 +267,7 @@ var topics = []Topic{
 	{Name: "not-subscribed", Symptom: "a mail program does not show the folder",
 		Cause: "the folder is not subscribed, and most programs show subscribed folders only",
 		Check: "subscribe to it in the mail program (folder list, \"subscribe\") or in web mail",
-		Words: "subscription invisible hidden missing folder show subscribed"},
+		Words: "subscription invisible hidden folder show shown subscribed", Fails: "folder"},
 	{Name: "quota", Symptom: "a mailbox is full, or too small for what comes",
 		Cause: "its quota is used up, or leaves less than the mail that is waiting",
 		Check: "make room there, or have the quota raised before the run; a run brings what fits and leaves the rest on POP3",
@@ -279,11 +279,11 @@ var topics = []Topic{
 	{Name: "read-only", Symptom: "the destination can't be written to",
 		Cause: "the user may read the folder and not put anything into it",
 		Check: "choose another folder, or have the right to insert given to the user",
-		Words: "readonly permission acl rights noperm"},
+		Words: "readonly permission acl rights noperm write", Fails: "write written"},
 	{Name: "folder-refused", Symptom: "the destination's folder can't be opened",
 		Cause: "the user has no right to it, or the server can't read it at the moment",
 		Check: "open the folder in web mail as the same user; then check folder: and ask the operator",
-		Words: "noperm select examine permission"},
+		Words: "noperm select examine permission create created", Fails: "open create created"},
 	{Name: "other-user", Symptom: "source and destination look like two persons",
 		Cause: "the two user names differ, which is how mail comes into a stranger's folder",
 		Check: "compare the two; if it is meant so, say different_user: true in the destination",
@@ -368,17 +368,18 @@ var topics = []Topic{
 		Cause: "new mail still goes to the old provider (the domain's MX record), or another program fetches it first " +
 			"and deletes it",
 		Check: "look in the old web mail for the new messages; then at the domain's MX record, forwards and filters",
-		Words: "incoming nothing arrives mx dns inbox new missing", Fails: "receive receiving arrive"},
+		Words: "incoming nothing arrives mx dns inbox new missing appear", Fails: "receive receiving arrive"},
 	{Name: "one-device", Symptom: "mail is seen on one device only",
 		Cause: "that device fetched it by POP3 and deleted it from the server, shows what it has stored itself, or " +
 			"another one syncs a part only (one month, some folders)",
 		Check: "look in web mail: what is missing there is only on that device, and has to be uploaded from it to an " +
 			"IMAP folder; set POP3 programs to leave mail on the server before anything else",
-		Words: "phone laptop computer other devices missing sync cache local download outlook pst thunderbird"},
+		Words: "phone laptop computer other devices missing sync cache local download outlook pst thunderbird " +
+			"see appear shown"},
 	{Name: "sent-missing", Symptom: "sent mail and other folders did not come",
 		Cause: "POP3 has the inbox and nothing else; sent mail is on the device that sent it, or in web mail's folders",
 		Check: "copy those folders in a mail program that has both accounts, or by IMAP if the old provider has it",
-		Words: "sent items folders drafts subfolder only inbox"},
+		Words: "sent items folders drafts subfolder only inbox missing appear", Fails: "folder"},
 	{Name: "read-marks", Symptom: "all mail arrived unread, or all of it read",
 		Cause: "POP3 knows no read marks, so they can't be carried over",
 		Check: "set seen: {older_than: 30d} or seen: always before the first run",

@@ -83,7 +83,17 @@ var rules = []rule{
 	}},
 	{topic: "certificate-name", is: func(err error) bool { _, ok := as[x509.HostnameError](err); return ok }},
 	{topic: "self-signed", is: isSelfSigned},
-	{topic: "certificate-unknown-ca", codes: []fault.Code{fault.TLS}, texts: []string{"certificate not trusted"}},
+	// What other programs say of certificates is asked about, too: OpenSSL's "certificate verify
+	// failed" comes with the reason behind it.
+	{topic: "certificate-not-yet-valid", codes: []fault.Code{fault.TLS}, texts: []string{"certificate is not yet valid",
+		"z is before 2", "0 is before 2"}}, // Go's, after a time in any zone
+	{topic: "certificate-expired", codes: []fault.Code{fault.TLS}, texts: []string{"certificate has expired"}},
+	{topic: "certificate-name", codes: []fault.Code{fault.TLS}, texts: []string{"hostname mismatch", "certificate is valid for"}},
+	{topic: "certificate-unknown-ca", codes: []fault.Code{fault.TLS}, texts: []string{"certificate in certificate chain"}},
+	{topic: "self-signed", codes: []fault.Code{fault.TLS}, texts: []string{"self-signed certificate", "self signed certificate"}},
+	{topic: "certificate-unknown-ca", codes: []fault.Code{fault.TLS}, texts: []string{"certificate not trusted",
+		"certificate verify failed", "certificate_verify_failed", "certificate verification failed", "verify certificate",
+		"verify the certificate", "verify the first certificate"}},
 	{topic: "client-certificate", texts: []string{"wants a client certificate", "refuses our certificate"}},
 	{topic: "pin-changed", codes: []fault.Code{fault.TLS}, texts: []string{"not the pinned one"}},
 	{topic: "old-tls", codes: []fault.Code{fault.TLS}, texts: []string{"protocol version", "handshake failure",

@@ -76,6 +76,13 @@ const (
 	deniedScore = 1000 // what is said not to work is what is asked about
 )
 
+// title is the words that people look for a topic by. Of a name, what only denies does not
+// count: starttls-missing is nothing for who misses mail.
+func (t Topic) title() []string {
+	name := slices.DeleteFunc(wordsOf(t.Name), isDenial)
+	return append(name, wordsOf(t.Symptom+" "+t.Words)...)
+}
+
 // scoresOf says how well the topics fit some words.
 func scoresOf(words []string) map[string]int {
 	scores := map[string]int{}
@@ -83,7 +90,7 @@ func scoresOf(words []string) map[string]int {
 		var inTitle, inRest []string
 		for _, t := range topics {
 			switch {
-			case slices.ContainsFunc(wordsOf(t.Name+" "+t.Symptom+" "+t.Words), alike(w)):
+			case slices.ContainsFunc(t.title(), alike(w)):
 				inTitle = append(inTitle, t.Name)
 			case slices.ContainsFunc(wordsOf(t.Cause+" "+t.Check), alike(w)):
 				inRest = append(inRest, t.Name)
@@ -103,7 +110,7 @@ func scoresOf(words []string) map[string]int {
 // that they are about.
 var (
 	denials = strings.Fields(`not no none never nothing cant cannot couldnt dont doesnt didnt wont unable
-		impossible fail fails failed failing`)
+		impossible fail fails failed failing missing`)
 	turns = strings.NewReplacer("'", "", "’", "", " but ", ".", " although ", ".", " while ", ".", ",", ".", ";", ".")
 )
 
@@ -112,7 +119,7 @@ var (
 func denied(text string) (names []string) {
 	for part := range strings.SplitSeq(turns.Replace(strings.ToLower(text)), ".") {
 		words := strings.FieldsFunc(part, isNoLetter)
-		at := slices.IndexFunc(words, func(w string) bool { return slices.Contains(denials, w) })
+		at := slices.IndexFunc(words, isDenial)
 		if at < 0 {
 			continue
 		}
@@ -124,6 +131,8 @@ func denied(text string) (names []string) {
 	}
 	return names
 }
+
+func isDenial(word string) bool { return slices.Contains(denials, word) }
 
 // failingIn are the topics that are about one of the words not working.
 func failingIn(words []string) (names []string) {
@@ -168,9 +177,9 @@ func stem(w string) string {
 }
 
 // fillers are words that say nothing about the trouble.
-var fillers = strings.Fields(`a an and any are as at but by can cant could do does dont email emails for
-	from get has have i if in is it its mail mails me my not of on only or our so that the their them there
-	they this to was we what when who why will with you your`)
+var fillers = strings.Fields(`a after an and any are as at be but by can cant could do does dont email emails for
+	from get has have i if in is it its mail mails me migrated migration my not of on only or our so that the
+	their them there they this to was we what when who why will with you your`)
 
 func wordsOf(text string) []string {
 	words := strings.FieldsFunc(strings.ReplaceAll(strings.ToLower(text), "'", ""), isNoLetter)

@@ -68,6 +68,35 @@ func TestExplain(t *testing.T) {
 		"mailbox locked by another session": "maildrop-locked",
 		"certificate expired":               "certificate-expired",
 		"Plaintext password":                "plaintext-refused",
+
+		"certificate verify failed":                                                                           "certificate-unknown-ca",
+		"CERTIFICATE_VERIFY_FAILED":                                                                           "certificate-unknown-ca",
+		"TLS certificate verification failed":                                                                 "certificate-unknown-ca",
+		"unable to verify the first certificate":                                                              "certificate-unknown-ca",
+		"the certificate could not be verified":                                                               "certificate-unknown-ca",
+		"self-signed certificate in certificate chain":                                                        "certificate-unknown-ca",
+		"certificate verify failed: self-signed certificate":                                                  "self-signed",
+		"certificate verify failed: certificate has expired":                                                  "certificate-expired",
+		"certificate verify failed: certificate is not yet valid":                                             "certificate-not-yet-valid",
+		"certificate verify failed: Hostname mismatch, certificate is not valid for 'a'":                      "certificate-name",
+		"x509: certificate is valid for a.example.org, not b.example.org":                                     "certificate-name",
+		"x509: certificate has expired or is not yet valid: current time 2026-01-01T00:00:00Z is after 2025":  "certificate-expired",
+		"x509: certificate has expired or is not yet valid: current time 2020-01-01T00:00:00Z is before 2025": "certificate-not-yet-valid",
+		"folder not shown in Thunderbird":                                                                     "not-subscribed",
+		"the folder is missing in Outlook":                                                                    "not-subscribed",
+		"folders do not appear":                                                                               "not-subscribed",
+		"I can't see the folder":                                                                              "not-subscribed",
+		"folders are missing":                                                                                 "sent-missing",
+		"my folders did not come":                                                                             "sent-missing",
+		"sent folder does not appear":                                                                         "sent-missing",
+		"the folder can't be opened":                                                                          "folder-refused",
+		"cannot create folder":                                                                                "folder-refused",
+		"can't write to the folder":                                                                           "read-only",
+		"mail does not appear on my phone":                                                                    "one-device",
+		"I can't see my mail":                                                                                 "one-device",
+		"new mail does not appear":                                                                            "cannot-receive",
+		"verify sign-in":                                                                                      "device-approval",
+		"login refused after migration":                                                                       "login-refused",
 	} {
 		got := names(check.Explain(asked))
 		if len(got) == 0 || got[0] != want && !(len(got) > 1 && got[1] == want) {
@@ -116,6 +145,11 @@ func TestDenied(t *testing.T) {
 		"mail does not arrive":                  "cannot-receive",
 		"can not login":                         "login-refused",
 		"can't log in: POP3 access is disabled": "switched-off",
+		"my mail is missing":                    "nothing-listed",
+		"old mail missing after migration":      "nothing-listed",
+		"new mail missing":                      "cannot-receive",
+		"starttls is missing":                   "starttls-missing",
+		"folder not shown in Thunderbird":       "not-subscribed",
 	} {
 		if got := names(check.Explain(asked)); len(got) == 0 || got[0] != want {
 			t.Errorf("%q: %q, want %s first", asked, got, want)
