@@ -57,6 +57,16 @@ func (p *Problem) askToken(e plan.Endpoint) {
 	p.Check += fmt.Sprintf("; then see that %s is on for this mailbox", e.Protocol)
 }
 
+// askRoom says what helps where it is the old mailbox that is full: nothing is brought to it,
+// so that the server only has to let somebody in.
+func (p *Problem) askRoom(e plan.Endpoint) {
+	if p.Topic != "quota" || e.Protocol != wire.POP3 {
+		return
+	}
+	p.Cause = "its quota is used up, and the server lets no program in before there is room"
+	p.Check = "empty trash and spam in its web mail, or have the quota raised for the time of the move; then check again"
+}
+
 // askBusy reminds of a server that refuses good tokens, too.
 func (p *Problem) askBusy(known provider.Provider, e plan.Endpoint) {
 	if e.Protocol == wire.POP3 && known.Has("pop-logon-failure-when-busy") {

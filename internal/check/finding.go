@@ -33,6 +33,7 @@ func diagnose(e plan.Endpoint, err error) *Problem {
 	if r := ruleOf(e, err); r.topic != "" {
 		p.explain(r, err)
 		p.askToken(e)
+		p.askRoom(e)
 		p.ask(e, err)
 		return p
 	}

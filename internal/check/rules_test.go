@@ -292,6 +292,19 @@ func TestTextsAreInLowerCase(t *testing.T) {
 	}
 }
 
+// TestFullMaildrop: where the old mailbox is full, there is nothing to bring to it.
+func TestFullMaildrop(t *testing.T) {
+	source := plan.Endpoint{Endpoint: wire.Endpoint{Host: "mail.example", Protocol: wire.POP3}}
+	destination := plan.Endpoint{Endpoint: wire.Endpoint{Host: "mail.example", Protocol: wire.IMAP}}
+	old, target := diagnose(source, says("user is over quota")), diagnose(destination, says("user is over quota"))
+	if old.Topic != "quota" || !strings.Contains(old.Check, "empty trash") || strings.Contains(old.Check, "a run brings") {
+		t.Errorf("%+v", old)
+	}
+	if target.Topic != "quota" || !strings.Contains(target.Check, "a run brings what fits") {
+		t.Errorf("%+v", target)
+	}
+}
+
 // TestOwnHints: what an error of ours says to check is not lost over what is true of all.
 func TestOwnHints(t *testing.T) {
 	source := plan.Endpoint{Endpoint: wire.Endpoint{Host: "mail.example", Protocol: wire.POP3}}
