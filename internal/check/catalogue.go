@@ -181,7 +181,8 @@ var topics = []Topic{
 		Words: "unexpected answer antivirus scanner proxy garbled"},
 
 	{Name: "proxy", Symptom: "the proxy does not connect",
-		Cause: "the proxy is down, wants a password, or lets no mail ports through",
+		Cause: "the proxy is down or of another kind than proxy: says, wants a password, lets no mail ports through, or " +
+			"can't reach the server",
 		Check: "check proxy: and proxy_password, then ask its operator whether it lets ports 995 and 993 through",
 		Words: "socks socks5 http connect 403 407 tunnel"},
 	{Name: "source-address", Symptom: "source_address does not fit",

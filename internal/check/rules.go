@@ -42,7 +42,7 @@ const oauthProvider = "oauth provider"
 // rules are in order: the first that fits counts.
 var rules = []rule{
 	// What stands in front of the network.
-	{topic: "proxy", texts: []string{"cannot connect to the proxy", "does not connect to"}},
+	{topic: "proxy", texts: []string{"cannot connect to the proxy", "does not connect to"}, hint: true},
 	{topic: "source-address", codes: []fault.Code{fault.Config}, texts: []string{"no address of the kind of"}},
 	{topic: "source-address", is: func(err error) bool { return errors.Is(err, syscall.EADDRNOTAVAIL) }},
 

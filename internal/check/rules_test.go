@@ -320,6 +320,7 @@ func TestOwnHints(t *testing.T) {
 			"set auth: auto; this server has no APOP"},
 		{signedIn, fault.New(fault.Refused, "s offers no login that suits the credentials; its SASL mechanisms: PLAIN"),
 			"the server does not take OAuth here"},
+		{source, fault.New(fault.Temporary, "the proxy http://p:1080 does not connect to s: EOF"), "check that the proxy is one for http://"},
 		{destination, fault.New(fault.Config, "folder \"a/b\": this server has no folders in folders"), "choose a name without /"},
 	} {
 		if p := diagnose(c.side, c.err.WithHint("%s", c.hint)); p.Check != c.hint || p.Topic == "" {

@@ -121,6 +121,8 @@ func (p *Proxy) socks(ctx context.Context, raw net.Conn, target string) (net.Con
 	return dialer.(proxy.ContextDialer).DialContext(ctx, "tcp", target)
 }
 
+var errSOCKS = errors.New("it answers in SOCKS5")
+
 // tunnel asks an HTTP proxy for a connection.
 func (p *Proxy) tunnel(ctx context.Context, raw net.Conn, target string) (net.Conn, error) {
 	stop := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
@@ -135,6 +137,9 @@ func (p *Proxy) tunnel(ctx context.Context, raw net.Conn, target string) (net.Co
 		return nil, err
 	}
 	reader := bufio.NewReader(io.LimitReader(raw, maxTunnelReply))
+	if first, _ := reader.Peek(1); bytes.Equal(first, []byte{5}) { // the version (RFC 1928 §3)
+		return nil, errSOCKS
+	}
 	response, err := http.ReadResponse(reader, request)
 	if err != nil {
 		return nil, err
@@ -171,7 +176,7 @@ func (p *Proxy) explain(e Endpoint, err error) *fault.Error {
 	if errors.As(err, &operation) && strings.HasPrefix(operation.Op, "socks") {
 		err = operation.Err
 	}
-	shown := fault.Escape(p.Password.Hide(err.Error(), p.Username))
+	shown := fault.Escape(p.Password.Hide(strings.TrimPrefix(err.Error(), replied), p.Username))
 	return fault.New(code, "the %s does not connect to %s: %w", p, e, shownError{shown, err}).
 		WithHint("%s", hint)
 }
@@ -184,6 +189,9 @@ type shownError struct {
 
 func (s shownError) Error() string { return s.text }
 func (s shownError) Unwrap() error { return s.error }
+
+// replied is what the library puts in front of every reply but "succeeded" (RFC 1928 §6).
+const replied = "unknown error "
 
 // judge tells the causes apart. Those of SOCKS5 are texts of the library's.
 func (p *Proxy) judge(err error) (fault.Code, string) {
@@ -208,10 +216,24 @@ func (p *Proxy) judge(err error) (fault.Code, string) {
 		return fault.Temporary, "the proxy can't reach the server: check host and port; else try again later"
 	case status > 0, says("not allowed by ruleset"):
 		return fault.Refused, "the proxy forbids it: ask its operator to allow this host and port"
+	case errors.Is(err, errSOCKS), says("protocol version 72"): // the H of HTTP
+		return fault.Config, fmt.Sprintf("this looks like a proxy of the other kind: write %s:// in place of %s:// in proxy:",
+			p.otherKind(), p.Kind)
 	case says("unexpected protocol version", "malformed HTTP", "invalid header", "non-zero reserved",
 		"unknown address type"):
 		return fault.Config, fmt.Sprintf("check that this is a proxy that speaks %s, and its port", p.Kind)
+	case says(replied):
+		return fault.Temporary, "check host and port of the server, which the proxy has to resolve and reach; " +
+			"else try again later"
 	}
-	return fault.Temporary, "check host and port of the server, which the proxy has to resolve and reach; " +
-		"else try again later"
+	// Who hears the other protocol mostly hangs up or waits for more.
+	return fault.Temporary, fmt.Sprintf("check that the proxy is one for %s://, and not for %s://; then host and port of "+
+		"the server, which the proxy has to resolve and reach; else try again later", p.Kind, p.otherKind())
+}
+
+func (p *Proxy) otherKind() string {
+	if p.Kind == SOCKS5 {
+		return HTTPConnect
+	}
+	return SOCKS5
 }

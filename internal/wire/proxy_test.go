@@ -141,12 +141,14 @@ func TestHostileProxy(t *testing.T) {
 		"SOCKS5 wants a password":  {wire.SOCKS5, say("\x05\xff"), fault.Credentials, "authentication"},
 		"SOCKS5 forbids":           {wire.SOCKS5, inTurn("\x05\x00", "\x05\x02\x00\x01"), fault.Refused, "ruleset"},
 		"SOCKS5 unreachable":       {wire.SOCKS5, inTurn("\x05\x00", "\x05\x04\x00\x01"), fault.Temporary, "unreachable"},
+		"SOCKS5 refused":           {wire.SOCKS5, inTurn("\x05\x00", "\x05\x05\x00\x01"), fault.Temporary, ": connection refused"},
 		"SOCKS5 odd address":       {wire.SOCKS5, inTurn("\x05\x00", "\x05\x00\x00\x09"), fault.Config, "address type"},
 		"SOCKS5 second version":    {wire.SOCKS5, inTurn("\x05\x00", "\x07\x00\x00\x01"), fault.Config, "version"},
 		"SOCKS5 half an answer":    {wire.SOCKS5, inTurn("\x05\x00", "\x05\x00\x00\x01\x7f"), fault.Temporary, ""},
 		"SOCKS5 says nothing":      {wire.SOCKS5, say(""), fault.Temporary, ""},
 		"CONNECT hangs up":         {wire.HTTPConnect, hangUp, fault.Temporary, "EOF"},
 		"CONNECT no HTTP":          {wire.HTTPConnect, say("+OK POP3\r\n"), fault.Config, "malformed"},
+		"CONNECT at SOCKS5":        {wire.HTTPConnect, say("\x05\xff"), fault.Config, "SOCKS5"},
 		"CONNECT wants a password": {wire.HTTPConnect, say("HTTP/1.1 407 Login\x1b[31m\r\n\r\n"), fault.Credentials, `Login\x1b`},
 		"CONNECT forbids":          {wire.HTTPConnect, say("HTTP/1.1 403 No\r\n\r\n"), fault.Refused, "403 No"},
 		"CONNECT unreachable":      {wire.HTTPConnect, say("HTTP/1.1 504 Slow\r\n\r\n"), fault.Temporary, "504"},
@@ -180,6 +182,30 @@ func TestHostileProxy(t *testing.T) {
 				t.Errorf("shown: %q", err)
 			}
 		})
+	}
+}
+
+// TestWrongKindOfProxy: that proxy: has the wrong kind is said where it shows, and thought of
+// where a proxy only hangs up.
+func TestWrongKindOfProxy(t *testing.T) {
+	for _, test := range []struct{ kind, answer, want string }{
+		{wire.SOCKS5, "HTTP/1.1 400 Bad Request\r\n\r\n", "write http:// in place of socks5://"},
+		{wire.HTTPConnect, "\x05\xff", "write socks5:// in place of http://"},
+		{wire.SOCKS5, "", "one for socks5://, and not for http://"},
+		{wire.HTTPConnect, "", "one for http://, and not for socks5://"},
+		{wire.SOCKS5, "\x05\x00\x05\x05\x00\x01", "check host and port of the server"},
+	} {
+		p := startGateway(t, gateway.Options{Serve: func(conn net.Conn) {
+			conn.Read(make([]byte, 1024))
+			if test.answer != "" {
+				io.WriteString(conn, test.answer)
+				io.Copy(io.Discard, conn)
+			}
+		}})
+		_, err := through(test.kind, p.Addr()).Connect(t.Context())
+		if !strings.Contains(fault.HintOf(err), test.want) {
+			t.Errorf("%s, %q: %v (%s)", test.kind, test.answer, err, fault.HintOf(err))
+		}
 	}
 }
 
