@@ -18,6 +18,7 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/internal/sheet"
 )
 
 const (
@@ -204,6 +205,8 @@ func (p Password) check(text string) (string, error) {
 	switch {
 	case text == "":
 		return "", fmt.Errorf("%s gives an empty password; it must give the password alone", p)
+	case sheet.IsUTF16([]byte(text)):
+		return "", fmt.Errorf("%s gives UTF-16, as PowerShell's > writes it; save it as UTF-8 (Set-Content -Encoding utf8)", p)
 	case !p.whole && strings.ContainsAny(text, "\r\n\x00"):
 		return "", fmt.Errorf("%s gives more than one line; it must give the password alone", p)
 	case len(text) > maxSecret:

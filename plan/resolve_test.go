@@ -66,6 +66,7 @@ func TestResolveMistakes(t *testing.T) {
 	write(t, filepath.Join(dir, "lines"), "correct\nhorse1\n", 0o600)
 	write(t, filepath.Join(dir, "two-ends"), "correct-horse1\n\n", 0o600)
 	write(t, filepath.Join(dir, "nul"), "correct-horse1\x00", 0o600)
+	write(t, filepath.Join(dir, "utf-16"), "\xff\xfec\x00o\x00r\x00\r\x00\n\x00", 0o600)
 	write(t, filepath.Join(dir, "cut"), "\ufeff"+strings.Repeat("x", 64<<10+1), 0o600)
 	write(t, filepath.Join(dir, "huge"), strings.Repeat("x", 1<<20), 0o600)
 	if err := syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o600); err != nil {
@@ -88,6 +89,7 @@ func TestResolveMistakes(t *testing.T) {
 		"{file: cut}":             file + "/cut gives more than 65536 bytes",
 		"{file: two-ends}":        file + "/two-ends gives more than one line",
 		"{file: nul}":             file + "/nul gives more than one line",
+		"{file: utf-16}":          file + "/utf-16 gives UTF-16",
 		"{file: huge}":            file + "/huge gives more than 65536 bytes",
 		"{file: fifo}":            file + "/fifo gives an empty password",
 		"{command: [no-such-pg]}": "password command no-such-pg failed: executable file not found",
