@@ -295,6 +295,9 @@ func (p Password) run(parent context.Context, dir string) (string, error) {
 		return "", fmt.Errorf("%s printed more than %d bytes; it must print the password alone", p, maxSecret)
 	case parent.Err() == nil && ctx.Err() != nil:
 		return "", fmt.Errorf("%s did not end within %v%s; it must not ask questions", p, commandTime, said(talk, out))
+	case errors.Is(err, exec.ErrWaitDelay):
+		return "", fmt.Errorf("%s ended and left a program at work that holds its output open%s; that one must write "+
+			"elsewhere (>/dev/null 2>&1)", p, said(talk, out))
 	}
 	return "", fmt.Errorf("%s failed: %s%s; it must work in the folder of accounts.yaml, with no input",
 		p, reason(err), said(talk, out))

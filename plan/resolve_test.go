@@ -98,6 +98,7 @@ func TestResolveMistakes(t *testing.T) {
 		"{command: [sh, -c, 'echo correct-horse1; echo; exit 0']}":                                   "gives more than one line",
 		"{command: [sh, -c, 'set -x; echo correct-horse1; false']}":                                  "it said: + echo ***\\x0a+ false",
 		"{command: [sh, -c, 'echo correct-horse1; echo alice; echo got correct-horse1 >&2; false']}": "it said: got ***;",
+		"{command: [sh, -c, 'sleep 2 & echo correct-horse1']}":                                       "password command sh ended and left a program at work",
 		"{command: ['true']}":                         "password command true gives an empty password",
 		"{command: [sh, -c, 'yes | head -c 100000']}": "password command sh printed more than 65536",
 	} {
