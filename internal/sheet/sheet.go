@@ -191,11 +191,14 @@ func (r *reader) header() ([]Cell, error) {
 
 func checkHeader(header []Cell) error {
 	for i, cell := range header {
-		switch {
-		case cell.Text == "":
-			return &Mistake{cell.Line, cell.Column, "a column has no name; the first line must name them all"}
-		case slices.ContainsFunc(header[:i], func(c Cell) bool { return strings.EqualFold(c.Text, cell.Text) }):
-			return &Mistake{cell.Line, cell.Column, "two columns have the same name; rename one of them"}
+		if cell.Text == "" {
+			return &Mistake{cell.Line, cell.Column,
+				fmt.Sprintf("column number %d has no name; the first line must name them all", i+1)}
+		}
+		same := slices.IndexFunc(header[:i], func(c Cell) bool { return strings.EqualFold(c.Text, cell.Text) })
+		if same >= 0 {
+			return &Mistake{cell.Line, cell.Column,
+				fmt.Sprintf("columns number %d and %d have the same name; rename one of them", same+1, i+1)}
 		}
 	}
 	return nil
