@@ -80,6 +80,7 @@ func (o importOptions) sort(files []string) (lists, seen []string) {
 }
 
 func (a *app) importLists(o importOptions, files []string) error {
+	freeMemory(os.Getenv)
 	if o.format != "" && !slices.Contains(foreign.Formats, o.format) {
 		return fault.New(fault.Usage, "--format must be one of: %s", strings.Join(foreign.Formats, ", ")).
 			WithHint("leave it out to have it found out")
