@@ -3,6 +3,7 @@ package imapdst_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -484,4 +485,74 @@ func BenchmarkIndex(b *testing.B) {
 			b.Fatal(seen, err)
 		}
 	}
+}
+
+// public is a namespace of public folders with a folder in it.
+func public(prefix, list string) string {
+	return `
+namespace public {
+  type = public
+  prefix = "` + prefix + `"
+  separator = ` + prefix[len(prefix)-1:] + `
+  location = maildir:%h/public
+  list = ` + list + `
+  mailbox Archive {
+    auto = create
+  }
+}
+`
+}
+
+// TestDovecotOtherNamespace: a folder that begins with the prefix of public folders is one
+// of them, whatever the prefix of the user's own is, whether the server shows it unasked,
+// and whoever looks for it.
+func TestDovecotOtherNamespace(t *testing.T) {
+	for _, c := range []struct{ own, prefix, list string }{
+		{"INBOX.", "Public.", "yes"}, {"INBOX.", "Public.", "no"}, {"INBOX.", "#all.Public.", "children"},
+		{"", "Public/", "no"}, {"Mail/", "#all/", "yes"},
+	} {
+		conn := dialDovecot(t, dovecot.Options{Prefix: c.own, Extra: public(c.prefix, c.list)})
+		separator := c.prefix[len(c.prefix)-1:]
+		configured := strings.ReplaceAll(c.prefix, separator, "/")
+		for _, name := range []string{configured + "Archive", c.prefix + "Archive", configured + "New", configured + "New/v1.2"} {
+			found := wantSameFolder(t, conn, name)
+			if !strings.HasPrefix(found.Mailbox, c.prefix) || strings.HasSuffix(name, "Archive") != (found.Messages == 0) {
+				t.Errorf("%v: %s is %+v", c, name, found)
+			}
+		}
+		if f := folder(t, conn, "Publicity/Archive"); f.Mailbox != c.own+"Publicity"+separator+"Archive" {
+			t.Errorf("%v: a folder that only looks so is %+v", c, f)
+		}
+	}
+}
+
+// wantSameFolder finds a folder in every way there is, puts a message into one that is
+// new, and returns it as it was found.
+func wantSameFolder(t *testing.T, c *imapdst.Conn, name string) imapdst.Folder {
+	t.Helper()
+	ctx := context.Background()
+	before, err := c.Folder(ctx, name, false)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	f := folder(t, c, name)
+	if !before.Exists {
+		deliver(t, c, f, items(1, 0))
+	}
+	planned, errPlan := c.Folder(ctx, name, false)
+	opened, errOpen := c.Open(ctx, f.Mailbox)
+	seen, errLook := c.Look(ctx, name)
+	existing, errExisting := c.Existing(ctx, []string{"INBOX", name})
+	if err := errors.Join(errPlan, errOpen, errLook, errExisting); err != nil || len(existing) != 2 {
+		t.Fatalf("%s: %v, existing: %+v", name, err, existing)
+	}
+	for i, other := range []imapdst.Folder{planned, opened, seen.Folder, existing[1]} {
+		if other.Mailbox != f.Mailbox || i < 3 && !other.Exists {
+			t.Errorf("%s: way %d leads to %+v, not %+v", name, i, other, f)
+		}
+	}
+	if seen.Subscribed != nil && !*seen.Subscribed && !before.Exists {
+		t.Errorf("%s is not subscribed: %+v", name, seen)
+	}
+	return planned
 }

@@ -100,6 +100,19 @@ func newWanted(name string) (wanted, error) {
 	return w, nil
 }
 
+// wantedOf takes names apart, without those that nothing is called by.
+func wantedOf(names []string) (all []wanted) {
+	for _, name := range names {
+		if w, err := newWanted(name); err == nil {
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
+// undated has wildcards for what stands for a date in a name.
+var undated = strings.NewReplacer("{year}", "*", "{month}", "*")
+
 // uncommon is what a server may have in another form in its names.
 var uncommon = regexp.MustCompile(`[^0-9A-Za-z]+`)
 
@@ -119,7 +132,7 @@ func (w wanted) pattern() string {
 
 // find looks for the folder: NAMESPACE, once a session, and LIST in one go.
 func (c *Conn) find(w wanted) (mailbox string, found bool, err error) {
-	layout, listed, err := c.list(question{pattern: w.pattern(), uses: w.use != ""})
+	layout, listed, err := c.listAll(question{pattern: w.pattern(), uses: w.use != ""}, w)
 	if err != nil {
 		return "", false, err
 	}
@@ -168,6 +181,36 @@ func (c *Conn) list(q question) (*layout, []*imap.ListData, error) {
 	return layout, listed, err
 }
 
+// listAll is list, also of what servers hide from wildcards of the namespaces that some
+// folders are in, such as "#shared/" (RFC 3501 §6.3.8).
+func (c *Conn) listAll(q question, all ...wanted) (*layout, []*imap.ListData, error) {
+	layout, listed, err := c.list(q)
+	shown := listed
+	for _, w := range all {
+		if err != nil {
+			break
+		}
+		if q.pattern = layout.hidden(w, shown); q.pattern == "" {
+			continue
+		}
+		var more []*imap.ListData
+		_, more, err = c.list(q)
+		listed = append(listed, more...)
+	}
+	return layout, listed, err
+}
+
+// hidden is a pattern for a folder in another namespace of which nothing was shown.
+func (l *layout) hidden(w wanted, shown []*imap.ListData) string {
+	home, spelledOut := l.home(w)
+	isThere := func(entry *imap.ListData) bool { return strings.HasPrefix(entry.Mailbox, home.prefix) }
+	if !spelledOut || home.prefix == l.prefix || slices.ContainsFunc(shown, isThere) {
+		return ""
+	}
+	rest := strings.TrimPrefix(w.in(home), home.prefix)
+	return home.prefix + uncommon.ReplaceAllString(undated.Replace(rest), "*")
+}
+
 // resolve is what the server calls a folder, or would call it.
 func (l *layout) resolve(w wanted, listed []*imap.ListData) (string, error) {
 	mailbox, err := l.mailbox(w)
@@ -176,7 +219,7 @@ func (l *layout) resolve(w wanted, listed []*imap.ListData) (string, error) {
 	}
 	if w.use != "" {
 		if special, found := l.special(w.use, listed); found {
-			own, err := l.mailbox(wanted{name: w.name, parts: w.parts[:1]})
+			own, err := l.mailbox(wanted{name: w.name, parts: w.parts[:1], use: w.use})
 			return special + strings.TrimPrefix(mailbox, own), err
 		}
 		return mailbox, nil
@@ -194,24 +237,22 @@ func (l *layout) resolve(w wanted, listed []*imap.ListData) (string, error) {
 
 // Existing finds the folders that some names stand for, as far as they exist, and
 // opens none. A name may have {year} and {month} in it, which stand for four and two
-// digits. It takes one LIST, whatever the number of names.
+// digits. It takes one LIST, whatever the number of names, unless it is about namespaces
+// that the server hides.
 func (c *Conn) Existing(ctx context.Context, names []string) ([]Folder, error) {
 	end, err := c.begin(ctx, quietLimit)
 	if err != nil {
 		return nil, err
 	}
 	defer end()
-	layout, listed, err := c.list(question{pattern: "*", uses: true})
+	all := wantedOf(names)
+	layout, listed, err := c.listAll(question{pattern: "*", uses: true}, all...)
 	if err != nil {
 		return nil, err
 	}
 	var found []Folder
 	taken := map[string]bool{}
-	for _, name := range names {
-		w, err := newWanted(name)
-		if err != nil {
-			continue // nothing is called so
-		}
+	for _, w := range all {
 		mailbox, err := layout.resolve(w, listed)
 		if err != nil {
 			continue
@@ -227,14 +268,6 @@ func (c *Conn) Existing(ctx context.Context, names []string) ([]Folder, error) {
 	return found, nil
 }
 
-// shown is what people call a mailbox.
-func (l *layout) shown(mailbox string) string {
-	if name, ok := l.name(mailbox); ok {
-		return name
-	}
-	return mailbox
-}
-
 // Open opens a mailbox by the name that the server has for it. If there is none of
 // that name, Exists is false.
 func (c *Conn) Open(ctx context.Context, mailbox string) (Folder, error) {
@@ -246,7 +279,7 @@ func (c *Conn) Open(ctx context.Context, mailbox string) (Folder, error) {
 	c.mailbox.Lock()
 	defer c.mailbox.Unlock()
 	pattern := uncommon.ReplaceAllString(mailbox, "*")
-	layout, listed, err := c.list(question{pattern: pattern})
+	layout, listed, err := c.listAll(question{pattern: pattern}, wanted{name: mailbox, parts: []string{mailbox}})
 	if err != nil {
 		return Folder{}, err
 	}
@@ -360,7 +393,7 @@ func (c *Conn) createAs(f Folder, w wanted) (Folder, error) {
 func (c *Conn) renamed(w wanted, mailbox string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return w.use == "" && !c.layout.spelledOut(strings.Join(w.parts, c.layout.delimiter)) && c.layout.plain(w) != mailbox
+	return w.use == "" && c.layout.literal(w) != mailbox
 }
 
 // createOptions has the server mark a folder of special use (RFC 6154 §3).

@@ -64,7 +64,7 @@ func (s *spacesCommand) wait(c *Conn) (*layout, error) {
 		}
 	}
 	if err == nil && l.delimiter == "" && len(roots) > 0 && roots[0].Delim != 0 {
-		l.delimiter = string(roots[0].Delim)
+		l.separate(string(roots[0].Delim))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -115,43 +115,73 @@ func decodedPrefix(raw string) string {
 	return raw
 }
 
-// spelledOut tells whether a name was written with the server's prefix.
-func (l *layout) spelledOut(name string) bool {
-	return l.prefix != "" && strings.HasPrefix(name, l.prefix)
+// separate sets the delimiter of the first of the user's own namespaces.
+func (l *layout) separate(delimiter string) {
+	l.delimiter = delimiter
+	if len(l.spaces) > 0 && l.spaces[0].own {
+		l.spaces[0].delimiter = delimiter
+	}
 }
 
-// isForeign reports a mailbox of another user, or a public one (RFC 2342 §4): it is in the
-// namespace with the longest prefix that fits. That of public folders may be "", beside one
-// of the user's own that is "INBOX.".
-func (l *layout) isForeign(mailbox string) bool {
-	home := space{own: true}
-	found := false
+// spaceOf is the namespace that a mailbox is in: that with the longest prefix that fits.
+// That of public folders may be "", beside one of the user's own that is "INBOX.".
+func (l *layout) spaceOf(mailbox string) (home space, found bool) {
+	home = space{prefix: l.prefix, delimiter: l.delimiter, own: true}
 	for _, s := range l.spaces { // the user's own come first
 		if s.has(mailbox) && (!found || len(s.prefix) > len(home.prefix)) {
 			home, found = s, true
 		}
 	}
+	return home, found
+}
+
+// isForeign reports a mailbox of another user, or a public one (RFC 2342 §4).
+func (l *layout) isForeign(mailbox string) bool {
+	home, _ := l.spaceOf(mailbox)
 	return mailbox != inbox && !home.own
 }
 
 // has reports whether a mailbox, or the root of the namespace, is in it.
 func (s space) has(mailbox string) bool { return strings.HasPrefix(mailbox+s.delimiter, s.prefix) }
 
-// name is the configured form of a server's mailbox; ok is false for what can't
-// be configured.
+// name is the configured form of a mailbox of the user's own; ok is false for others, and
+// for what can't be configured.
 func (l *layout) name(mailbox string) (name string, ok bool) {
-	if mailbox == inbox {
-		return inbox, true
-	}
 	if l.isForeign(mailbox) {
 		return "", false
 	}
+	return l.configured(mailbox)
+}
+
+// configured is how a mailbox is written in folder:, if it can be: without the prefix,
+// unless that would mean another one.
+func (l *layout) configured(mailbox string) (name string, ok bool) {
+	if mailbox == inbox {
+		return inbox, true
+	}
+	home, _ := l.spaceOf(mailbox)
 	name = strings.TrimPrefix(mailbox, l.prefix)
-	if l.delimiter != "/" && strings.Contains(name, "/") {
+	if l.literal(wanted{parts: home.levels(name)}) != mailbox && l.literal(wanted{parts: home.levels(mailbox)}) == mailbox {
+		name = mailbox
+	}
+	if !home.own && home.prefix == "" || home.delimiter != "/" && strings.Contains(name, "/") {
 		return "", false
 	}
-	if l.delimiter != "" {
-		name = strings.ReplaceAll(name, l.delimiter, "/")
+	return strings.Join(home.levels(name), "/"), name != ""
+}
+
+// levels takes a name on the server apart.
+func (s space) levels(name string) []string {
+	if s.delimiter == "" {
+		return []string{name}
 	}
-	return name, name != ""
+	return strings.Split(name, s.delimiter)
+}
+
+// shown is what people call a mailbox.
+func (l *layout) shown(mailbox string) string {
+	if name, ok := l.configured(mailbox); ok {
+		return name
+	}
+	return mailbox
 }

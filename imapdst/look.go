@@ -43,11 +43,12 @@ func (c *Conn) Look(ctx context.Context, name string) (Sight, error) {
 	if err != nil {
 		return Sight{}, err
 	}
-	layout, listed, err := c.list(question{pattern: "*", uses: true, subscribed: true})
+	layout, listed, err := c.listAll(question{pattern: "*", uses: true, subscribed: true}, wanted)
 	if err != nil {
 		return Sight{}, err
 	}
-	s := Sight{Folder: Folder{Name: name}, Uses: layout.uses(listed), Delimiter: layout.delimiter}
+	home, _ := layout.home(wanted)
+	s := Sight{Folder: Folder{Name: name}, Uses: layout.uses(listed), Delimiter: home.delimiter}
 	if s.Mailbox, err = layout.resolve(wanted, listed); err != nil {
 		return s, err
 	}
@@ -98,8 +99,8 @@ func (l *layout) namesake(listed []*imap.ListData, mailbox string) string {
 		if entry.Mailbox == mailbox || !selectable(entry) {
 			continue
 		}
-		if name, ok := l.name(entry.Mailbox); ok && strings.EqualFold(entry.Mailbox, mailbox) {
-			return name
+		if strings.EqualFold(entry.Mailbox, mailbox) {
+			return l.shown(entry.Mailbox)
 		}
 	}
 	return ""

@@ -16,8 +16,8 @@ const maxLevel = 255
 // refuse or understand in another way is written as "=" and its number in
 // hexadecimal, and so is a "=" that could be mistaken for one of these: two names
 // never become one. The first level may be one with more to it (RFC 3501 §5.1.1, §5.1.2).
-func (l *layout) usable(level string, first bool) string {
-	forbidden := "%*" + l.delimiter + l.shunned // wildcards of LIST, RFC 3501 §6.3.8
+func (l *layout) usable(level, delimiter string, first bool) string {
+	forbidden := "%*" + delimiter + l.shunned // wildcards of LIST, RFC 3501 §6.3.8
 	escapes := forbidden + "=.~#"
 	var b strings.Builder
 	for i := range len(level) {
@@ -48,27 +48,52 @@ func isEscape(text, of string) bool {
 	return false
 }
 
+// home is the namespace that a name is meant for: that of the prefix with which it begins,
+// written with "/" between its levels or in the server's way (RFC 2342 §5), else the
+// first of the user's own. A special use is looked for, and made, in that one alone.
+func (l *layout) home(w wanted) (home space, spelledOut bool) {
+	home = space{prefix: l.prefix, delimiter: l.delimiter, own: true}
+	longest := 0
+	for _, s := range l.spaces {
+		if w.use == "" && len(s.prefix) > longest && strings.HasPrefix(w.in(s), s.prefix) {
+			home, longest = s, len(s.prefix)
+		}
+	}
+	return home, longest > 0
+}
+
+// in is the name with a namespace's delimiter between its levels.
+func (w wanted) in(s space) string { return strings.Join(w.parts, s.delimiter) }
+
 // mailbox is the server's name of a configured folder that has no special use.
 func (l *layout) mailbox(w wanted) (string, error) {
-	if l.delimiter == "" && len(w.parts) > 1 {
+	home, spelledOut := l.home(w)
+	if home.delimiter == "" && len(w.parts) > 1 {
 		return "", fault.New(fault.Config, "folder %q: this server has no folders in folders", w.name).
 			WithHint("choose a name without /")
 	}
 	levels := make([]string, len(w.parts))
+	at := 0 // where the level begins in the name
 	for i, part := range w.parts {
-		if levels[i] = part; !l.spelledOut(part) {
-			levels[i] = l.usable(part, i == 0)
+		if levels[i] = part; !spelledOut || at >= len(home.prefix) {
+			levels[i] = l.usable(part, home.delimiter, i == 0)
 		}
 		if len(encodeName(levels[i])) > maxLevel {
 			return "", fault.New(fault.Config, "folder %q: a level of it has more than %d octets on this server",
 				fault.Escape(w.name), maxLevel).WithHint("choose a shorter name")
 		}
+		at += len(part + home.delimiter)
 	}
-	name := strings.Join(levels, l.delimiter)
-	if w.parts[0] == inbox || l.spelledOut(name) {
-		return name, nil
+	return l.within(w, strings.Join(levels, home.delimiter)), nil
+}
+
+// within puts the prefix before a name that lacks it.
+func (l *layout) within(w wanted, name string) string {
+	home, spelledOut := l.home(w)
+	if spelledOut || w.parts[0] == inbox {
+		return name
 	}
-	return l.prefix + name, nil
+	return home.prefix + name
 }
 
 // cautious is the name in the form for servers that also refuse dots, such as Dovecot
@@ -82,14 +107,17 @@ func (l *layout) cautious(w wanted) (string, error) {
 // plain is the name as it would be if the server took every character, or "" where
 // that means another folder.
 func (l *layout) plain(w wanted) string {
-	name := strings.Join(w.parts, l.delimiter)
-	if l.spelledOut(name) || l.delimiter != "" && strings.Count(name, l.delimiter) != len(w.parts)-1 {
+	home, _ := l.home(w)
+	if home.delimiter != "" && strings.Count(w.in(home), home.delimiter) != len(w.parts)-1 {
 		return ""
 	}
-	if w.parts[0] == inbox {
-		return name
-	}
-	return l.prefix + name
+	return l.literal(w)
+}
+
+// literal is the name with its levels as they were written.
+func (l *layout) literal(w wanted) string {
+	home, _ := l.home(w)
+	return l.within(w, w.in(home))
 }
 
 // placeholders are what stands for a date in a name, and what it may be.

@@ -210,3 +210,22 @@ func TestOpenByTheServersName(t *testing.T) {
 		}
 	}
 }
+
+// TestNamesThatLookForeign: folders of the user's own that begin like another namespace, or
+// like INBOX, are told of by names that lead to them.
+func TestNamesThatLookForeign(t *testing.T) {
+	c := shows(t, "", `() "." INBOX`, `() "." INBOX.user.bob`, `() "." user.bob`, `() "." INBOX.INBOX.x`, `() "." INBOX.Lists.Go`)
+	names, err := c.Folders(context.Background())
+	if want := []string{"INBOX", "INBOX/user/bob", "INBOX/INBOX/x", "Lists/Go"}; !cmp.Equal(names, want) || err != nil {
+		t.Fatalf("%q, want %q, %v", names, want, err)
+	}
+	for name, mailbox := range map[string]string{"INBOX/user/bob": "INBOX.user.bob", "INBOX/INBOX/x": "INBOX.INBOX.x",
+		"user/bob": "user.bob", "Lists/Go": "INBOX.Lists.Go"} {
+		if f, err := c.Folder(context.Background(), name, false); !f.Exists || f.Mailbox != mailbox || f.Renamed {
+			t.Errorf("%s is %+v, %v", name, f, err)
+		}
+		if f, err := c.Open(context.Background(), mailbox); f.Name != name {
+			t.Errorf("%s is shown as %+v, %v", mailbox, f, err)
+		}
+	}
+}

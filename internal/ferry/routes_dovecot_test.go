@@ -112,3 +112,46 @@ func inFiles(t *testing.T, s *dovecot.Server, want map[string][][]byte) {
 		sameMail(t, messages(t, s, "alice", folder), want[folder])
 	}
 }
+
+// TestDovecotPublicFolder: mail for a public folder is there, and planned, found again and
+// proven there, where the user's own folders have a prefix too; INBOX/ before it means one
+// of the user's own that is called so.
+func TestDovecotPublicFolder(t *testing.T) {
+	s := startDovecot(t, dovecot.Options{Prefix: "INBOX.", Extra: `
+namespace public {
+  type = public
+  prefix = Public.
+  separator = .
+  location = maildir:%h/public
+  mailbox Archive {
+    auto = create
+  }
+}
+`})
+	for n, sender := range []string{"any", "dated", "own"} {
+		if err := s.Deliver("alice", from(sender, 2005, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config := dovecotConfig(t, s)
+	config.Accounts[0].Folder = "Public/Archive"
+	config.Accounts[0].Routes = []plan.Route{route("dated", "Public/{year}"), route("own", "INBOX/Public/Archive")}
+	j := openJournal(t, t.TempDir())
+	if r := runFerry(t, ferry.Options{Config: config, Journal: j}); r.Totals.Delivered != 3 || r.ExitCode != 0 {
+		t.Fatalf("first run: %+v", r)
+	}
+	if got := messages(t, s, "alice", "Public/Archive"); len(got) != 1 {
+		t.Errorf("%d messages in the folder of the user's own", len(got))
+	}
+	if v := ferry.Verify(t.Context(), ferry.Options{Config: config, Journal: j}); v.Totals.Found != 3 || v.ExitCode != 0 {
+		t.Errorf("verify: %+v", v)
+	}
+	blank := openJournal(t, t.TempDir())
+	plans, _ := ferry.Plans(t.Context(), ferry.Options{Config: config, Journal: blank, Spool: t.TempDir()})
+	if len(plans) != 1 || plans[0].Totals().Copy.Messages != 0 || !plans[0].Destination.Exists {
+		t.Errorf("plan without the journal: %+v", plans)
+	}
+	if r := runFerry(t, ferry.Options{Config: config, Journal: blank}); r.Totals.Duplicate != 3 || r.ExitCode != 0 {
+		t.Errorf("without its journal: %+v", r)
+	}
+}
