@@ -556,3 +556,20 @@ func wantSameFolder(t *testing.T, c *imapdst.Conn, name string) imapdst.Folder {
 	}
 	return planned
 }
+
+// TestDovecotNoNamespace: what is in no namespace is refused, which a look tells
+// beforehand, and the hint says what to write.
+func TestDovecotNoNamespace(t *testing.T) {
+	c := dialDovecot(t, dovecot.Options{Prefix: "Mail^", Extra: public("Public^", "yes")})
+	for name, prefix := range map[string]string{"INBOX": "", "INBOX/Sub": "Mail^", "Sub": "", "Mail/Sub": "", "Public/Sub": ""} {
+		seen, err := c.Look(context.Background(), name)
+		if err != nil || seen.Prefix != prefix {
+			t.Errorf("%s: %+v, %v", name, seen, err)
+		}
+		_, err = c.Folder(context.Background(), name, true)
+		if refused := fault.CodeOf(err) == fault.Refused; refused != (prefix != "") ||
+			refused && !strings.Contains(fault.HintOf(err), `leave "INBOX/" out`) {
+			t.Errorf("%s: %v, hint %s", name, err, fault.HintOf(err))
+		}
+	}
+}

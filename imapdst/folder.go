@@ -2,6 +2,7 @@ package imapdst
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
@@ -384,9 +385,23 @@ func (c *Conn) createAs(f Folder, w wanted) (Folder, error) {
 	_ = subscribed.Wait()
 	f, err := opened.wait(c, f)
 	if err != nil && errCreate != nil {
-		return f, c.commandError("create "+quote(f.Mailbox), errCreate)
+		return f, c.createError(f.Mailbox, errCreate)
 	}
 	return f, err
+}
+
+// createError says why a folder could not be made. Servers say of one that is in none of
+// their namespaces that it is forbidden, or does not exist.
+func (c *Conn) createError(mailbox string, refusal error) error {
+	err := c.commandError("create "+quote(mailbox), refusal)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var refused *fault.Error
+	if errors.As(err, &refused) && refused.Code == fault.Refused && c.layout.isHomeless(mailbox) {
+		return refused.WithHint(`leave "INBOX/" out of folder: on this server the user's folders are beside INBOX, ` +
+			`and none are in it`)
+	}
+	return err
 }
 
 // renamed reports whether a mailbox is called otherwise than its name demands.

@@ -141,6 +141,15 @@ func (l *layout) isForeign(mailbox string) bool {
 	return mailbox != inbox && !home.own
 }
 
+// isHomeless reports a mailbox that no namespace has, though the user has one: the server
+// refuses to make it. Only a name in INBOX can be so, as all others get the prefix; and
+// that may have INBOX in another case (RFC 3501 §5.1).
+func (l *layout) isHomeless(mailbox string) bool {
+	_, found := l.spaceOf(mailbox)
+	return mailbox != inbox && !found && len(l.spaces) > 0 && l.spaces[0].own &&
+		!strings.EqualFold(l.prefix, inbox+l.delimiter)
+}
+
 // has reports whether a mailbox, or the root of the namespace, is in it.
 func (s space) has(mailbox string) bool { return strings.HasPrefix(mailbox+s.delimiter, s.prefix) }
 

@@ -21,6 +21,9 @@ type Sight struct {
 	// Namesake is a folder that is there and whose name differs in case only, where
 	// the wanted one is not; with "/" between the levels.
 	Namesake string
+	// Prefix is what the user's folders begin with, if this one would be in no namespace of
+	// the server (RFC 2342 §5), which then refuses to make it.
+	Prefix string
 	// Delimiter is what the server has between the levels of names; "" is a server
 	// without levels.
 	Delimiter string
@@ -59,6 +62,9 @@ func (c *Conn) Look(ctx context.Context, name string) (Sight, error) {
 	case s.Mailbox != inbox: // which is always there (RFC 3501 §5.1)
 		s.AppendLimit = c.Capabilities().AppendLimit
 		s.Namesake = layout.namesake(listed, s.Mailbox)
+		if layout.isHomeless(s.Mailbox) {
+			s.Prefix = layout.prefix
+		}
 		return s, nil
 	}
 	if s.Folder, err = c.open(s.Folder, toRead, func() {}); err != nil {

@@ -74,10 +74,13 @@ func (a *Account) judgeFolder(f Folder) {
 	a.judgeUse(f)
 }
 
-// judgeName warns of a name that becomes another one on the server, and of one that was
-// meant for a server with other names.
+// judgeName warns of a name that the server has no place for, of one that becomes another
+// there, and of one that was meant for a server with other names.
 func (a *Account) judgeName(f Folder) {
 	switch {
+	case f.prefix != "":
+		a.warn("namespace", "folder %s would be called %s on this server, where the user's folders begin with %s: "+
+			"a run is likely to be refused", fault.Escape(f.Configured), f.Mailbox, fault.Escape(f.prefix))
 	case !strings.Contains(f.Configured, "=") && strings.Contains(f.Mailbox, "="):
 		a.warn("namespace", "folder %s is called %s on this server, which takes a character of it for something else",
 			fault.Escape(f.Configured), f.Mailbox)

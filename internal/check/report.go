@@ -128,6 +128,7 @@ type Folder struct {
 	Dated bool `json:"dated,omitempty"`
 
 	namesake  string // of it in another case
+	prefix    string // of the user's folders, where it is in no namespace
 	delimiter string // between the levels of the server's names
 }
 
