@@ -177,6 +177,11 @@ func (h handed) JSON() any {
 // notes are what was assumed for the cards.
 func (h handed) notes() (list []report.Note) {
 	for _, card := range h.cards {
+		if !card.KnowsAddress() {
+			list = append(list, report.Note{Account: card.Account, Text: fmt.Sprintf(
+				"the new mail address is not known: the card has the user name %s in its place",
+				fault.Escape(card.Address))})
+		}
 		if card.Login != "" {
 			list = append(list, report.Note{Account: card.Account, Text: fmt.Sprintf(
 				"the user name on the card is %s: it is assumed that %s is an administrator's login for it",

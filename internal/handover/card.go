@@ -46,7 +46,8 @@ type Server struct {
 	Host       string `json:"host"`
 	Port       int    `json:"port"`
 	Encryption string `json:"encryption"`
-	Username   string `json:"username"`
+	// Username is empty where it is the user's mail address, and that is not known.
+	Username string `json:"username"`
 }
 
 // inbox is where mail goes unless an account says otherwise.
@@ -86,10 +87,9 @@ func sorted(a plan.Account) (folders []string) {
 }
 
 // providerOf is whose IMAP server an account has; its ID is empty if nobody knows. Two
-// providers may share one, and differ otherwise: then the address tells.
+// providers may share one, and differ otherwise: then an address tells.
 func providerOf(a plan.Account) provider.Provider {
-	_, domain, _ := strings.Cut(Address(a), "@")
-	by, known := provider.ByDomain(domain)
+	by, known := provider.ByDomain(domainOf(hint(a)))
 	if known && by.IMAP != nil && by.IMAP.Host == a.Destination.Host {
 		return by
 	}
@@ -97,14 +97,48 @@ func providerOf(a plan.Account) provider.Provider {
 	return by
 }
 
-// Address is the new mail address of an account, as far as the names of its mailboxes tell.
-func Address(a plan.Account) string {
+// hint is an address whose domain may have the account's servers. It may be that of where
+// the mail was before, and so another person's there.
+func hint(a plan.Account) string {
 	for _, name := range []string{a.Destination.Owner(), a.Source.Owner()} {
-		if strings.Contains(name, "@") {
+		if isAddress(name) {
 			return name
 		}
 	}
-	return a.Destination.Owner()
+	return ""
+}
+
+func isAddress(name string) bool { return strings.Contains(name, "@") }
+
+func domainOf(address string) string {
+	_, domain, _ := strings.Cut(address, "@")
+	return domain
+}
+
+// Address is the new mail address of an account, as far as the user name there and the
+// domains of its provider tell, else that user name.
+func Address(a plan.Account) string {
+	owner, by := a.Destination.Owner(), providerOf(a)
+	local := by.IMAP != nil && by.IMAP.Username != provider.Address
+	switch {
+	case isAddress(owner):
+	case staysThere(a, by):
+		return a.Source.Owner()
+	case local && len(by.Domains) == 1:
+		return owner + "@" + by.Domains[0]
+	}
+	return owner
+}
+
+// KnowsAddress tells whether the card has a mail address.
+func (c Card) KnowsAddress() bool { return isAddress(c.Address) }
+
+// staysThere reports mail that has moved within its provider, so that the old address is
+// the new one.
+func staysThere(a plan.Account, by provider.Provider) bool {
+	local, domain, _ := strings.Cut(strings.ToLower(a.Source.Owner()), "@")
+	return local == strings.ToLower(a.Destination.Owner()) && domain != "" &&
+		(slices.Contains(by.Domains, domain) || strings.HasSuffix("."+a.Destination.Host, "."+domain))
 }
 
 // encryption is what mail programs call a mode.
@@ -178,12 +212,10 @@ type Senders struct {
 // has, else what the address's domain says, if it names the same IMAP server; else
 // it may speak of where the mail was before. nil means that nobody knows.
 func (s *Senders) Of(ctx context.Context, a plan.Account) (*Server, error) {
-	address := Address(a)
 	if by := providerOf(a); by.SMTP != nil {
-		return &Server{by.SMTP.Host, by.SMTP.Port, encryption(wire.TLSMode(by.SMTP.TLS)),
-			by.User(*by.SMTP, address)}, nil
+		return &Server{by.SMTP.Host, by.SMTP.Port, encryption(wire.TLSMode(by.SMTP.TLS)), sender(a, by)}, nil
 	}
-	found := s.look(ctx, address)
+	found := s.look(ctx, hint(a))
 	if ctx.Err() != nil {
 		return nil, fault.Stopped("look for SMTP servers: %w", ctx.Err())
 	}
@@ -192,12 +224,34 @@ func (s *Senders) Of(ctx context.Context, a plan.Account) (*Server, error) {
 	if !ok || !sameIMAP || imap.Host != a.Destination.Host {
 		return nil, nil
 	}
-	return &Server{smtp.Host, smtp.Port, encryption(smtp.TLS), smtp.User(address)}, nil
+	user := a.Destination.Owner()
+	if address := addressIn(found.Domain, user); isAddress(user) || imap.User(address) == user {
+		user = smtp.User(address)
+	}
+	return &Server{smtp.Host, smtp.Port, encryption(smtp.TLS), user}, nil
+}
+
+// addressIn is what a user name stands for in a domain.
+func addressIn(domain, user string) string {
+	if isAddress(user) {
+		return user
+	}
+	return user + "@" + domain
+}
+
+// sender is the user name for a provider's SMTP server; "" is the address, if nobody knows it.
+func sender(a plan.Account, by provider.Provider) string {
+	address := Address(a)
+	sameForm := by.IMAP != nil && by.IMAP.Username == by.SMTP.Username
+	if !isAddress(address) && !sameForm && by.SMTP.Username == provider.Address {
+		return ""
+	}
+	return by.User(*by.SMTP, address)
 }
 
 // look searches each domain once. What is no address has no domain to search.
 func (s *Senders) look(ctx context.Context, address string) discover.Findings {
-	_, domain, _ := strings.Cut(address, "@")
+	domain := domainOf(address)
 	found, known := s.found[domain]
 	if known {
 		return found

@@ -193,15 +193,33 @@ func checkPage(t *testing.T, page string) {
 	}
 }
 
+// TestAddress: the old address is not the new one, unless it is there too, nor does anybody
+// sign in by it.
 func TestAddress(t *testing.T) {
-	for _, c := range []struct{ source, destination, want string }{
-		{"alice", "alice@new.example", "alice@new.example"},
-		{"alice@old.example", "alice", "alice@old.example"},
-		{"alice", "a", "a"},
+	for _, c := range []struct{ source, host, destination, address, sender string }{
+		{"alice", "imap.new.example", "alice@new.example", "alice@new.example", "-"},
+		{"alice@old.example", "imap.new.example", "alice", "alice", "-"},
+		{"alice@new.example", "imap.new.example", "alice", "alice@new.example", "-"},
+		{"alice.old@new.example", "imap.new.example", "alice", "alice", "-"},
+		{"alice", "imap.new.example", "a", "a", "-"},
+		{"fred.old@gmx.de", "imap.web.de", "fred", "fred", "fred"},
+		{"fred.old@web.de", "imap.web.de", "fred", "fred", "fred"},
+		{"fred@web.de", "imap.web.de", "Fred", "fred@web.de", "fred"},
+		{"fred.old@web.de", "imap.web.de", "fred@email.de", "fred@email.de", "fred"},
+		{"fred.old@gmx.de", "imap.mail.me.com", "fred", "fred", ""},
+		{"fred@me.com", "imap.mail.me.com", "fred", "fred@me.com", "fred@me.com"},
+		{"fred.old@gmx.de", "imap.laposte.net", "fred", "fred@laposte.net", "fred"},
+		{"fred.old@gmx.de", "imap.gmail.com", "fred", "fred", "fred"},
+		{"fred.old@gmx.de", "imap.fastmail.com", "fred", "fred", "fred"},
 	} {
 		a := plan.Account{Source: plan.Endpoint{Username: c.source}, Destination: plan.Endpoint{Username: c.destination}}
-		if got := handover.Address(a); got != c.want {
-			t.Errorf("%+v: %q", c, got)
+		a.Destination.Host = c.host
+		smtp, err := new(handover.Senders).Of(t.Context(), a)
+		if card := handover.New(a, smtp); card.Address != c.address || err != nil || card.KnowsAddress() != strings.Contains(c.address, "@") {
+			t.Errorf("%+v: %q, %v", c, card.Address, err)
+		}
+		if (smtp == nil) != (c.sender == "-") || smtp != nil && smtp.Username != c.sender {
+			t.Errorf("%+v: sends by %+v", c, smtp)
 		}
 	}
 }
@@ -239,7 +257,7 @@ func TestMasterUser(t *testing.T) {
 	}
 	a := plan.Account{Source: plan.Endpoint{Username: "bob@old.example*admin"},
 		Destination: plan.Endpoint{Username: "admin", AuthorizeAs: "b*b"}}
-	if c := handover.New(a, nil); c.Address != "bob@old.example" || c.Incoming.Username != "b*b" || c.Login != "" {
+	if c := handover.New(a, nil); c.Address != "b*b" || c.Incoming.Username != "b*b" || c.Login != "" {
 		t.Errorf("%+v", c)
 	}
 }
@@ -289,6 +307,19 @@ func TestSendersAskTheDomain(t *testing.T) {
 		if dns.asked > 4 {
 			t.Errorf("%d questions", dns.asked)
 		}
+	}
+}
+
+// TestSendersByTheOldDomain: it may have moved along with its mail, and then it names the
+// server; whoever signs in is the one of the new mailbox.
+func TestSendersByTheOldDomain(t *testing.T) {
+	senders := handover.Senders{Finder: discover.Finder{Resolver: &records{imap: "imap.new.example"}, Transport: offline{},
+		Dial: func(context.Context, string, string) (net.Conn, error) { return nil, &net.DNSError{IsNotFound: true} }}}
+	a := plan.Account{Source: plan.Endpoint{Username: "alice.old@example.org"}, Destination: plan.Endpoint{Username: "alice"}}
+	a.Destination.Host = "imap.new.example"
+	smtp, err := senders.Of(t.Context(), a)
+	if err != nil || smtp == nil || smtp.Host != "smtp.example.org" || smtp.Username != "alice" {
+		t.Errorf("%+v, %v", smtp, err)
 	}
 }
 
