@@ -176,7 +176,11 @@ func (d *decoder) absolute(path string) string {
 }
 
 func (f fields) host(key string) string {
-	text, node := f.required(key, `a name such as "mail.example.org"`)
+	wanted := `a name such as "mail.example.org"`
+	if f.d.rosterPath != "" && (f.path == "source." || f.path == "destination.") {
+		wanted += "; popferry import fills in those of large providers"
+	}
+	text, node := f.required(key, wanted)
 	if node == nil {
 		return ""
 	}

@@ -112,6 +112,8 @@ func TestRosterMistakes(t *testing.T) {
 			"users.csv:3:1: a double quote opens a value and is not closed", "users.csv:5:3: is not UTF-8", "users.csv:6:5: holds a NUL"}},
 		"nothing where something must be": {rosterDefaults, "name,source.username\nalice,alice\n", []string{
 			`users.csv:2:1: account "alice": destination.username is missing`}},
+		"no host": {strings.Replace(rosterDefaults, "host: pop.oldisp.example, ", "", 1), header + "a@gmx.de,a@gmx.de,a,\n", []string{
+			`source.host is missing; it must be a name such as "mail.example.org"; popferry import fills in those of large providers`}},
 		"an empty cell of a template": {rosterDefaults + "template: {name: '{n}', source: {username: '{u}', auth: plain}, destination: {username: '{n}'}}\n",
 			"n,u\na,a\nb,\n", []string{`users.csv:3:1: account "b": source.username is missing`}},
 		"twice": {rosterDefaults + "accounts: [{source: {username: a}, destination: {username: a}}]\n",
