@@ -35,6 +35,7 @@ source.username, source.password, destination.username), or as in Microsoft's mi
 lists (EmailAddress, UserName, Password). What a list does not say is given with --set,
 for all accounts alike, or with {local} and {source.username} in it for each. Where neither
 says the server of an address, it is taken from the table of large providers, with a comment.
+--set source.host is not for addresses of the table, whose passwords are for nobody else.
 
 --seen takes over what fetchmail (.fetchids), getmail (oldmail-*) or mpop (its uidls_file)
 remembers: such mail is left alone on POP3, so that changing over copies nothing again.
@@ -276,8 +277,11 @@ func (a *app) writeImport(out string, text foreign.Text, list *foreign.List) err
 }
 
 func (a *app) sayImported(out string, list *foreign.List) {
-	notes, seen := 0, 0
+	notes, seen, elsewhere := 0, 0, 0
 	for _, account := range list.Accounts {
+		if account.Elsewhere {
+			elsewhere++
+		}
 		notes += len(account.Notes)
 		seen += len(account.Seen)
 	}
@@ -289,6 +293,10 @@ func (a *app) sayImported(out string, list *foreign.List) {
 		foreign.CountBad(list.Bad)+len(list.Skipped), report.Count(seen, "UIDL"))
 	if n := list.Secrets(); n > 0 {
 		a.say("%s not in the list: put each into its file below secrets/, readable by you alone", report.Count(n, "password"))
+	}
+	if elsewhere > 0 {
+		a.say("note: --set source.host is not for %s at large providers, whose servers popferry knows: "+
+			"a source.host in the list is", report.Count(elsewhere, "account"))
 	}
 	if notes > 0 {
 		a.say("%s in it: what could not be taken over, and what else there is to know", report.Count(notes, "comment"))

@@ -59,6 +59,8 @@ type Account struct {
 	Hosts []string
 	// Seen are the UIDLs of mail that the other program has fetched.
 	Seen []string
+	// Elsewhere is one whose provider has the source, though settings name a host.
+	Elsewhere bool
 
 	microsoft bool // destination.username is the EmailAddress of Microsoft's lists
 

@@ -2,6 +2,7 @@ package foreign_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -336,6 +337,37 @@ func TestServersOfTheTable(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestServersBeforeSettings: a host that settings name is for those whose provider is not
+// known, with what else they say of that server.
+func TestServersBeforeSettings(t *testing.T) {
+	for host, own := range map[string]string{"pop.firma.example": "", "pop.{local}.example": "pop.a.example"} {
+		settings := []foreign.Setting{{Key: "source.port", Value: "1110"}, {Key: "source.host", Value: host},
+			{Key: "source.tls", Value: "starttls"}, {Key: "destination.host", Value: "imap.example.net"}}
+		list, err := foreign.Read("users.csv", "", strings.NewReader("source.username,source.host,destination.username\n"+
+			"a@firma.example,,a1\na,,a@web.de\na@gmx.de,,a3\na@gmx.de,pop.mine.example,a4\na@icloud.com,,a5\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := list.Settle(settings); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, a := range list.Accounts {
+			got = append(got, fmt.Sprintf("%s %s %s %t", a.Get("source.host"), a.Get("source.port"), a.Get("source.tls"), a.Elsewhere))
+		}
+		want := []string{own + "   false", own + "   false", "pop.gmx.net 995 implicit true", "pop.mine.example   false"}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: got\n%s\nwant\n%s", host, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		if len(list.Bad) != 1 || !strings.Contains(list.Bad[0].Error(), "users.csv:6: no POP3 server for icloud.com") {
+			t.Errorf("%s: bad: %v", host, list.Bad)
+		}
+		if bad := list.Check(list.Write("x", settings)); len(bad) > 0 {
+			t.Errorf("%s: %v", host, bad)
+		}
 	}
 }
 

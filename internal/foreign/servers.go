@@ -3,6 +3,7 @@ package foreign
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/popferry/popferry/internal/discover"
@@ -10,21 +11,39 @@ import (
 	"github.com/popferry/popferry/internal/provider"
 )
 
+// sourceHost is a setting that is for accounts whose provider is not in the table: theirs
+// would have their passwords told to a stranger.
+const sourceHost = "source.host"
+
 // Complete gives each account what the settings say of it, and the servers that neither
-// they nor the list name, if its addresses are at a provider of the table. No network is
+// they nor the list name, if its addresses are at a provider of the table; that of the
+// source also where settings name one, if an address there logs in to it. No network is
 // asked. An account whose provider has no such server can't be used.
 func (l *List) Complete(settings []Setting) error {
 	var bad []Bad
 	for _, a := range l.Accounts {
-		if err := a.apply(settings); err != nil {
+		wrong, err := a.complete(settings)
+		if err != nil {
 			return err
 		}
-		if err := a.findServers(defaultsOf(settings)); err != nil {
-			bad = append(bad, a.bad(err.Message))
+		if wrong != nil {
+			bad = append(bad, a.bad(wrong.Message))
 		}
 	}
 	l.Drop(bad)
 	return nil
+}
+
+// complete does so for one account; wrong says why it can't be used.
+func (a *Account) complete(settings []Setting) (wrong *fault.Error, err error) {
+	isHost := func(s Setting) bool { return s.Key == sourceHost }
+	if err := a.apply(slices.DeleteFunc(slices.Clone(settings), isHost)); err != nil {
+		return nil, err
+	}
+	if wrong := a.findServers(defaultsOf(settings), slices.ContainsFunc(settings, isHost)); wrong != nil {
+		return wrong, nil
+	}
+	return nil, a.apply(settings)
 }
 
 // apply gives an account the settings that differ from one to the other.
@@ -44,12 +63,17 @@ func (a *Account) apply(settings []Setting) error {
 
 // findServers looks for the hosts that are missing, by the names that log in. That of the
 // destination is not looked for with the name of the source: it would be the same mailbox.
-func (a *Account) findServers(defaults *Account) *fault.Error {
+func (a *Account) findServers(defaults *Account, hostGiven bool) *fault.Error {
 	from, to := a.Get("source.username"), a.Get("destination.username")
-	if !a.has("source.host") && !defaults.has("source.host") {
-		if err := a.findServer("source", discover.POP3, a.address(defaults), defaults); err != nil {
+	if !a.has(sourceHost) && (!hostGiven || strings.Contains(from, "@")) {
+		said := defaults
+		if hostGiven {
+			said = &Account{} // what settings say of port and TLS is about that host
+		}
+		if err := a.findServer("source", discover.POP3, a.address(defaults), said); err != nil {
 			return err
 		}
+		a.Elsewhere = hostGiven && a.has(sourceHost)
 	}
 	if a.has("destination.host") || defaults.has("destination.host") || strings.EqualFold(from, to) {
 		return nil
