@@ -46,7 +46,8 @@ type Folder struct {
 
 // Folder finds and opens a folder. The name has "/" between its levels, whatever
 // the server has; INBOX may be in any case; \Archive, \Drafts, \Junk, \Sent and
-// \Trash are the special-use folders of RFC 6154 §2. If it is missing, it is made
+// \Trash are the special-use folders of RFC 6154 §2. A name that begins with the prefix of
+// another namespace than the user's own is a folder there. If it is missing, it is made
 // and subscribed when create is set, else Exists is false.
 func (c *Conn) Folder(ctx context.Context, name string, create bool) (Folder, error) {
 	end, err := c.begin(ctx, quietLimit)
