@@ -12,7 +12,6 @@ import (
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
-	"github.com/popferry/popferry/internal/message"
 )
 
 // TestHostileAnswers has the rows of the fault catalogue about answers to
@@ -100,7 +99,7 @@ func walk(c *imapdst.Conn) error {
 	if err := c.Index(ctx, f, 1, func(imapdst.Entry) error { return nil }); err != nil {
 		return err
 	}
-	return c.Digests(ctx, f, []uint32{1, 2}, func(uint32, message.Summary) error { return nil })
+	return c.Digests(ctx, f, []uint32{1, 2}, func(uint32, imapdst.Copy) error { return nil })
 }
 
 // guessFirst answers the first LIST with the tag that go-imap gave it, which a
@@ -230,6 +229,35 @@ func TestFetchForms(t *testing.T) {
 				t.Error(diff, err)
 			}
 		})
+	}
+}
+
+// TestMarkedAsDeleted has the flags of what was read at all places of an answer; those
+// that come unasked are no part of it.
+func TestMarkedAsDeleted(t *testing.T) {
+	body := "BODY[HEADER] {8}\r\nA: b\r\n\r\n"
+	for lines, want := range map[string]bool{
+		`* 1 FETCH (UID 5 FLAGS (\Seen \Deleted) RFC822.SIZE 9 ` + body + ")":                  true,
+		`* 1 FETCH (FLAGS (\DELETED) UID 5 ` + body + ")":                                      true,
+		`* 1 FETCH (` + body + ` UID 5 FLAGS ( \Deleted $x))`:                                  true,
+		`* 1 FETCH (UID 5 ` + body + ` FLAGS (\Deleted))`:                                      true,
+		`* 1 FETCH (UID 5 FLAGS (\Seen $Deleted Deleted) ` + body + ")":                        false,
+		`* 1 FETCH (UID 5 FLAGS () ` + body + ")":                                              false,
+		`* 1 FETCH (UID 5 ` + body + ")":                                                       false,
+		"* 2 FETCH (UID 6 FLAGS (\\Deleted))\r\n* 1 FETCH (UID 5 FLAGS (\\Seen) " + body + ")": false,
+	} {
+		server := fake{on: map[string]handler{"UID FETCH": say(lines, "TAG OK done")}}
+		c := server.dial(t)
+		n := 0
+		err := c.Headers(t.Context(), folder(t, c, "INBOX"), []uint32{5}, func(_ uint32, m imapdst.Copy) error {
+			if n++; m.Deleted != want || m.Header.IsZero() {
+				t.Errorf("%q: %+v", lines, m)
+			}
+			return nil
+		})
+		if err != nil || n != 1 {
+			t.Errorf("%q: %d messages, %v", lines, n, err)
+		}
 	}
 }
 
@@ -395,7 +423,7 @@ func TestMixedAnswers(t *testing.T) {
 	}
 	seen := map[uint32]bool{}
 	err := unlessItHangs(t, func() error {
-		return c.Digests(t.Context(), folder(t, c, "INBOX"), uids, func(uid uint32, s message.Summary) error {
+		return c.Digests(t.Context(), folder(t, c, "INBOX"), uids, func(uid uint32, s imapdst.Copy) error {
 			seen[uid] = s.Size == 11 // with the end that the last line lacks
 			return nil
 		})

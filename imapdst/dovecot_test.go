@@ -124,7 +124,7 @@ func TestDovecotAppendPaths(t *testing.T) {
 			}
 			got := map[string]int{}
 			err := conn.Digests(context.Background(), f, uidsOf(t, conn, f),
-				func(_ uint32, s message.Summary) error { got[s.Content.String()]++; return nil })
+				func(_ uint32, s imapdst.Copy) error { got[s.Content.String()]++; return nil })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -229,7 +229,7 @@ func TestDovecotStopInTheMiddle(t *testing.T) {
 	for range 3 {
 		calls := 0
 		err := c.Digests(context.Background(), f, uidsOf(t, c, f),
-			func(uint32, message.Summary) error { calls++; return stop })
+			func(uint32, imapdst.Copy) error { calls++; return stop })
 		if err != stop || calls != 1 {
 			t.Fatalf("%d calls, %v", calls, err)
 		}
@@ -242,7 +242,7 @@ func TestDovecotHeaders(t *testing.T) {
 	deliver(t, c, f, items(3, 5000))
 	var got []string
 	err := c.Headers(context.Background(), f, []uint32{3, 1, 77, 1, 0},
-		func(uid uint32, s message.Summary) error {
+		func(uid uint32, s imapdst.Copy) error {
 			got = append(got, fmt.Sprint(uid, s.MessageID, s.Header.IsZero()))
 			return nil
 		})

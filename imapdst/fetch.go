@@ -33,28 +33,41 @@ const (
 	fetchAhead = 4
 )
 
-// Headers reads the headers of messages and gives a summary of each to fn: its
-// Header, Loose, MessageID and Date. A message that is gone is left out. After an
+// Copy is a message in a folder, as far as it was read.
+type Copy struct {
+	message.Summary
+	// Deleted: it is marked as \Deleted, and whoever expunges the folder next removes it
+	// (RFC 3501 §2.3.2).
+	Deleted bool
+}
+
+// Headers reads the headers of messages and gives each to fn, its summary with no more
+// than Header, Loose, MessageID and Date. A message that is gone is left out. After an
 // error of fn, the answers still to come are thrown away and the connection can
 // be used again.
 func (c *Conn) Headers(
-	ctx context.Context, f Folder, uids []uint32, fn func(uint32, message.Summary) error,
+	ctx context.Context, f Folder, uids []uint32, fn func(uint32, Copy) error,
 ) error {
 	section := &imap.FetchItemBodySection{Specifier: imap.PartSpecifierHeader, Peek: true}
-	return readEach(ctx, c, f, uids, section, maxHeader, at(message.SummarizeHeader), fn)
+	return readEach(ctx, c, f, uids, section, maxHeader, at(message.SummarizeHeader), copies(fn))
 }
 
-// Digests reads messages in full and gives a summary of each to fn, like Headers.
+// Digests reads messages in full and gives each to fn, like Headers.
 func (c *Conn) Digests(
-	ctx context.Context, f Folder, uids []uint32, fn func(uint32, message.Summary) error,
+	ctx context.Context, f Folder, uids []uint32, fn func(uint32, Copy) error,
 ) error {
-	return readEach(ctx, c, f, uids, wholeMessage(), maxBody, at(message.Summarize), fn)
+	return readEach(ctx, c, f, uids, wholeMessage(), maxBody, at(message.Summarize), copies(fn))
+}
+
+func copies(fn func(uint32, Copy) error) func(reading[message.Summary]) error {
+	return func(r reading[message.Summary]) error { return fn(r.uid, Copy{*r.made, r.deleted}) }
 }
 
 // Texts reads messages in full, of [MaxText] octets at most, and gives them to fn, like
 // Headers.
 func (c *Conn) Texts(ctx context.Context, f Folder, uids []uint32, fn func(uint32, []byte) error) error {
-	return readEach(ctx, c, f, uids, wholeMessage(), MaxText, io.ReadAll, fn)
+	return readEach(ctx, c, f, uids, wholeMessage(), MaxText, io.ReadAll,
+		func(r reading[[]byte]) error { return fn(r.uid, *r.made) })
 }
 
 // Likenesses reads messages in full and gives the likeness of each to fn, like
@@ -62,7 +75,8 @@ func (c *Conn) Texts(ctx context.Context, f Folder, uids []uint32, fn func(uint3
 func (c *Conn) Likenesses(
 	ctx context.Context, f Folder, uids []uint32, fn func(uint32, message.Likeness) error,
 ) error {
-	return readEach(ctx, c, f, uids, wholeMessage(), maxBody, message.ReadLikeness, fn)
+	return readEach(ctx, c, f, uids, wholeMessage(), maxBody, message.ReadLikeness,
+		func(r reading[message.Likeness]) error { return fn(r.uid, *r.made) })
 }
 
 func wholeMessage() *imap.FetchItemBodySection { return &imap.FetchItemBodySection{Peek: true} }
@@ -76,16 +90,16 @@ func at(read func(io.Reader, time.Time) (message.Summary, error)) func(io.Reader
 // readEach gives what read makes of a section of each message to fn.
 func readEach[T any](
 	ctx context.Context, c *Conn, f Folder, uids []uint32, section *imap.FetchItemBodySection,
-	largest int64, read func(io.Reader) (T, error), fn func(uint32, T) error,
+	largest int64, read func(io.Reader) (T, error), fn func(reading[T]) error,
 ) error {
 	return c.fetch(ctx, f, fetchPlan{
-		sets: slices.Values(uidSets(uids)), section: section, largest: largest,
+		sets: slices.Values(uidSets(uids)), section: section, largest: largest, flags: true,
 		each: func(_ imap.UIDSet, m *imapclient.FetchMessageData) error {
-			uid, _, made, err := readMessage(m, read)
-			if err != nil || made == nil {
+			r, err := readMessage(m, read)
+			if err != nil || r.made == nil {
 				return err
 			}
-			return fn(uid, *made)
+			return fn(r)
 		},
 	})
 }
@@ -95,6 +109,7 @@ type fetchPlan struct {
 	sets    iter.Seq[imap.UIDSet]
 	section *imap.FetchItemBodySection
 	largest int64
+	flags   bool // ask for them, too
 	each    func(imap.UIDSet, *imapclient.FetchMessageData) error
 	// done, unless nil, is told of each set that was answered in full.
 	done func(imap.UIDSet) error
@@ -133,7 +148,7 @@ func (c *Conn) fetch(ctx context.Context, f Folder, plan fetchPlan) error {
 func (c *Conn) sendFetch(plan fetchPlan, set imap.UIDSet) (cmd *imapclient.FetchCommand) {
 	c.send(func() {
 		cmd = c.client.Fetch(set, &imap.FetchOptions{
-			UID: true, RFC822Size: true,
+			UID: true, RFC822Size: true, Flags: plan.flags,
 			BodySection: []*imap.FetchItemBodySection{plan.section},
 		})
 	})
@@ -185,28 +200,35 @@ func (t *taking) failed() error {
 	return t.err
 }
 
-// readMessage takes one FETCH response. made is nil where the server gave no body
-// section.
-func readMessage[T any](m *imapclient.FetchMessageData, read func(io.Reader) (T, error)) (
-	uid uint32, size int64, made *T, err error,
-) {
+// reading is what one FETCH response says.
+type reading[T any] struct {
+	uid     uint32
+	size    int64
+	deleted bool
+	made    *T // of the body section; nil where the server gave none
+}
+
+// readMessage takes one FETCH response.
+func readMessage[T any](m *imapclient.FetchMessageData, read func(io.Reader) (T, error)) (r reading[T], err error) {
 	for item := m.Next(); item != nil; item = m.Next() {
 		switch item := item.(type) {
 		case imapclient.FetchItemDataUID:
-			uid = uint32(item.UID)
+			r.uid = uint32(item.UID)
 		case imapclient.FetchItemDataRFC822Size:
-			size = item.Size
+			r.size = item.Size
+		case imapclient.FetchItemDataFlags:
+			r.deleted = slices.Contains(item.Flags, imap.FlagDeleted)
 		case imapclient.FetchItemDataBodySection:
-			if item.Literal == nil || made != nil || err != nil {
+			if item.Literal == nil || r.made != nil || err != nil {
 				continue
 			}
 			var v T
 			if v, err = read(literal{item.Literal}); err == nil {
-				made = &v
+				r.made = &v
 			}
 		}
 	}
-	return uid, size, made, err
+	return r, err
 }
 
 // literal tells its length, so that a short one is read into a short buffer.

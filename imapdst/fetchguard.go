@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -18,8 +19,8 @@ const (
 )
 
 // fetchReply is a FETCH response (RFC 3501 §7.4.2) on its way to go-imap. Only
-// the UID, RFC822.SIZE and body sections go on: what else comes was not asked
-// for, go-imap ends the connection over an item that it does not know, and its
+// the UID, RFC822.SIZE, the flag \Deleted and body sections go on: what else comes was
+// not asked for, go-imap ends the connection over an item that it does not know, and its
 // recursive parser of BODYSTRUCTURE can be made to overflow the stack.
 //
 // go-imap finds the command that a response belongs to by the UID, and expects
@@ -85,11 +86,23 @@ func (g *guard) fetchItem() (streams bool, err error) {
 		f.size = int64(n)
 		f.add("RFC822.SIZE %d", n)
 		return false, err
+	case name == "FLAGS":
+		return false, g.fetchFlags()
 	case strings.HasPrefix(name, "BODY["):
 		return g.fetchBody()
 	}
 	_, err = g.scan.value()
 	return false, err
+}
+
+// fetchFlags hands on whether the message is marked as deleted. That is no reason to hand
+// the response on: flags come unasked, too.
+func (g *guard) fetchFlags() error {
+	flags, err := g.scan.value()
+	if slices.ContainsFunc(flags.list, func(f node) bool { return strings.EqualFold(f.text, `\Deleted`) }) {
+		g.fetch.items.WriteString(` FLAGS (\Deleted)`)
+	}
+	return err
 }
 
 // itemName reads "UID" or "BODY[HEADER.FIELDS (MESSAGE-ID)]<0>".

@@ -14,7 +14,6 @@ import (
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
-	"github.com/popferry/popferry/internal/message"
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/internal/wire"
 )
@@ -78,7 +77,7 @@ func fuzzWalk(ctx context.Context, c *imapdst.Conn) error {
 		}
 	}
 	errIndex := c.Index(ctx, f, 1, func(imapdst.Entry) error { return nil })
-	errDigests := c.Digests(ctx, f, []uint32{1, 5}, func(uint32, message.Summary) error { return nil })
+	errDigests := c.Digests(ctx, f, []uint32{1, 5}, func(uint32, imapdst.Copy) error { return nil })
 	return errors.Join(errFolders, errFolder, errRoom, errAppend, errIndex, errDigests)
 }
 

@@ -87,13 +87,13 @@ type indexPart struct {
 }
 
 func (p *indexParts) take(set imap.UIDSet, m *imapclient.FetchMessageData) error {
-	uid, size, sum, err := readMessage(m, p.read)
+	r, err := readMessage(m, p.read)
 	if err != nil {
 		return err
 	}
-	entry := Entry{UID: uid, Size: size}
-	if sum != nil {
-		entry.MessageID = sum.MessageID
+	entry := Entry{UID: r.uid, Size: r.size}
+	if r.made != nil {
+		entry.MessageID = r.made.MessageID
 	}
 	if p.octets += entryOctets + len(entry.MessageID); p.octets > maxIndexed {
 		return fault.New(fault.Protocol, "%s lists more than %d MiB of messages where some thousand were asked for",

@@ -73,8 +73,8 @@ func (d *Demo) readBack(ctx context.Context, fn func(message.Summary)) (err erro
 	if err != nil || len(uids) == 0 {
 		return err
 	}
-	return conn.Digests(ctx, folder, uids, func(_ uint32, s message.Summary) error {
-		fn(s)
+	return conn.Digests(ctx, folder, uids, func(_ uint32, m imapdst.Copy) error {
+		fn(m.Summary)
 		return nil
 	})
 }

@@ -3,6 +3,7 @@ package ferry
 import (
 	"context"
 	"errors"
+	"maps"
 
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
@@ -88,17 +89,9 @@ func (t *trip) adoptLoosely(ctx context.Context, todo []plan.Listed) ([]plan.Lis
 	if err != nil {
 		return nil, err
 	}
-	byID := map[string][]candidate{}
-	for _, f := range t.match.folders {
-		err = f.known().Unclaimed(ctx, journal.Match{}, func(e journal.IndexEntry) error {
-			if c := (candidate{e, f}); e.MessageID != "" && !t.match.spentAt[c.at()] {
-				byID[e.MessageID] = append(byID[e.MessageID], c)
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
+	byID, err := t.unclaimedByID(ctx, headers)
+	if err != nil {
+		return nil, err
 	}
 	var rest []plan.Listed
 	var found []foundAs
@@ -113,6 +106,25 @@ func (t *trip) adoptLoosely(ctx context.Context, todo []plan.Listed) ([]plan.Lis
 		found = append(found, foundAs{listed: l, record: t.looseRecord(h, mail[0]), sum: h})
 	}
 	return rest, t.recordFound(ctx, found)
+}
+
+// unclaimedByID lists unclaimed mail that has the Message-ID of one of the headers, is
+// still there and is not marked as deleted.
+func (t *trip) unclaimedByID(ctx context.Context, headers map[string]message.Summary) (map[string][]candidate, error) {
+	named := maps.Clone(headers)
+	maps.DeleteFunc(named, func(_ string, s message.Summary) bool { return s.MessageID == "" })
+	candidates, err := t.match.candidates(ctx, named, t.match.folders)
+	if err != nil {
+		return nil, err
+	}
+	there, err := t.readHeaders(ctx, spotsOf(candidates))
+	byID := map[string][]candidate{}
+	for _, c := range candidates {
+		if s, ok := there[c.at()]; ok && !s.Deleted {
+			byID[c.MessageID] = append(byID[c.MessageID], c)
+		}
+	}
+	return byID, err
 }
 
 func (t *trip) looseRecord(h message.Summary, c candidate) journal.Record {

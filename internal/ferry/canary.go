@@ -203,8 +203,10 @@ func (t *trip) twins(ctx context.Context, in *folder, r journal.Record, others [
 		}
 	}
 	there, err := t.readHeaders(ctx, spots)
-	for at := range there {
-		uids = append(uids, at.uid)
+	for at, s := range there {
+		if !s.Deleted {
+			uids = append(uids, at.uid)
+		}
 	}
 	return uids, err
 }
@@ -281,24 +283,27 @@ func (t *trip) survives(ctx context.Context, c canary) (sure bool, err error) {
 	return false, t.putBack(ctx, in, c, sum)
 }
 
-// isThere reports whether the copy is where it was, and what looks like it too.
+// isThere reports whether the copy is where it was, and what looks like it too. What is
+// marked as deleted is as good as gone.
 func (t *trip) isThere(ctx context.Context, in *folder, c canary, sum message.Summary) (bool, error) {
 	if in.now().UIDValidity != c.UIDValidity {
 		return false, nil
+	}
+	at := spot{in, c.UID}
+	read, err := t.readBack(ctx, []spot{at})
+	s, there := read[at]
+	if _, same := sum.Same(s.Summary); err != nil || !there || !same || s.Deleted {
+		return false, err
 	}
 	twins := make([]spot, len(c.Twins))
 	for i, uid := range c.Twins {
 		twins[i] = spot{in, uid}
 	}
 	seen, err := t.readHeaders(ctx, twins)
-	if err != nil || len(seen) < len(twins) {
-		return false, err
+	for _, s := range seen {
+		there = there && !s.Deleted
 	}
-	at := spot{in, c.UID}
-	read, err := t.readBack(ctx, []spot{at})
-	s, there := read[at]
-	_, same := sum.Same(s)
-	return there && same, err
+	return there && len(seen) == len(twins), err
 }
 
 // putBack appends the message again, unless it is there under another UID: an attempt of

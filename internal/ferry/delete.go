@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
@@ -89,7 +90,8 @@ func (t *trip) deleteDue(ctx context.Context, due []journal.Record) error {
 	}
 	if kept > 0 {
 		t.triedInVain()
-		t.note("%s kept on POP3: the copy is not where it was delivered, or not as it was sent (popferry verify tells)",
+		t.note("%s kept on POP3: the copy is not where it was delivered, not as it was sent, or marked as deleted "+
+			"(popferry verify tells)",
 			count(kept, "message"))
 	}
 	return nil
@@ -186,11 +188,12 @@ func (t *trip) prove(ctx context.Context, due []journal.Record) ([]journal.Recor
 		}
 		for i, r := range due[:n] {
 			s, there := sums[places[i]]
-			if !there || places[i].in.now().NoStickyUIDs || !sameMail(r, s) {
+			// What is marked as deleted goes with the next EXPUNGE, and then this would be the only copy.
+			if !there || s.Deleted || places[i].in.now().NoStickyUIDs || !sameMail(r, s.Summary) {
 				continue
 			}
 			r.VerifiedAt = time.Now()
-			proven = append(proven, completed(r, s))
+			proven = append(proven, completed(r, s.Summary))
 		}
 		due = due[n:]
 	}
@@ -199,7 +202,7 @@ func (t *trip) prove(ctx context.Context, due []journal.Record) ([]journal.Recor
 
 // readRecords reads back the mail of records from where the journal has it. A record
 // that has no place has the spot of no message.
-func (t *trip) readRecords(ctx context.Context, records []journal.Record) ([]spot, map[spot]message.Summary, error) {
+func (t *trip) readRecords(ctx context.Context, records []journal.Record) ([]spot, map[spot]imapdst.Copy, error) {
 	places := make([]spot, len(records))
 	var known []spot
 	for i, r := range records {

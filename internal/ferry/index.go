@@ -9,7 +9,6 @@ import (
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
-	"github.com/popferry/popferry/internal/message"
 )
 
 // extendIndex brings the cached index of a folder up to date: it asks only for UIDs
@@ -97,12 +96,12 @@ func (f *folder) advance(ctx context.Context) error {
 }
 
 // readBack digests messages in the destination.
-func (t *trip) readBack(ctx context.Context, spots []spot) (map[spot]message.Summary, error) {
+func (t *trip) readBack(ctx context.Context, spots []spot) (map[spot]imapdst.Copy, error) {
 	return ask(ctx, t, spots, (*imapdst.Conn).Digests)
 }
 
 // readHeaders digests only the headers of messages in the destination.
-func (t *trip) readHeaders(ctx context.Context, spots []spot) (map[spot]message.Summary, error) {
+func (t *trip) readHeaders(ctx context.Context, spots []spot) (map[spot]imapdst.Copy, error) {
 	return ask(ctx, t, spots, (*imapdst.Conn).Headers)
 }
 

@@ -239,7 +239,7 @@ func (h *homeless) free(ctx context.Context, t *trip) ([]journal.IndexEntry, err
 	headers, err := t.readHeaders(ctx, h.doubtful(free))
 	for i := range free {
 		if s, read := headers[spot{h.in, free[i].UID}]; read {
-			free[i].Sum = &s
+			free[i].Sum = &s.Summary
 		}
 	}
 	return free, err

@@ -29,13 +29,17 @@ type matcher struct {
 	blank    bool            // the journal knew nothing when the round began
 	compared int             // messages whose copy in the destination could be compared
 
+	// marked is unclaimed mail that is marked as \Deleted, of what was read: somebody wants
+	// it gone, and the next EXPUNGE takes it (RFC 3501 §2.3.2). It vouches for no new mail.
+	marked map[spot]bool
+
 	// By listing key, messages of which the destination has no more than a copy
 	// with more fields, or one of the same name and origin.
 	grown, namesakes map[string]bool
 }
 
 func newMatcher(t *trip) *matcher {
-	m := &matcher{t: t, spent: map[string]bool{}, spentAt: map[spot]bool{},
+	m := &matcher{t: t, spent: map[string]bool{}, spentAt: map[spot]bool{}, marked: map[spot]bool{},
 		grown: map[string]bool{}, namesakes: map[string]bool{}}
 	for _, l := range t.listing {
 		// A trusted name in the listing keeps its record for itself, unless it
@@ -189,8 +193,8 @@ func (m *matcher) complete(ctx context.Context, headers []message.Digest) error 
 	}
 	var full []journal.Record
 	for at, s := range sums {
-		if r := bare[at]; sameMail(r, s) {
-			full = append(full, completed(r, s))
+		if r := bare[at]; sameMail(r, s.Summary) {
+			full = append(full, completed(r, s.Summary))
 		}
 	}
 	return m.t.ledger.Put(ctx, full)
@@ -281,7 +285,7 @@ func delivered(r journal.Record) bool {
 }
 
 // inDestination finds unclaimed mail in some folders, with UIDs from the given one on,
-// that is the same mail.
+// that is the same mail. What is marked as deleted is only found where it came since then.
 func (m *matcher) inDestination(ctx context.Context, sums map[string]message.Summary, where []*folder,
 	from uint32) (map[string]journal.Record, error) {
 	candidates, err := m.candidates(ctx, sums, where)
@@ -296,7 +300,7 @@ func (m *matcher) inDestination(ctx context.Context, sums map[string]message.Sum
 		s := sums[key]
 		for i := range candidates {
 			c := &candidates[i]
-			if c.UID < from || m.spentAt[c.at()] || c.Sum == nil {
+			if c.UID < from || m.spentAt[c.at()] || c.Sum == nil || from == 0 && m.marked[c.at()] {
 				continue
 			}
 			if how, same := s.Same(*c.Sum); same {
@@ -452,7 +456,9 @@ func (m *matcher) digest(ctx context.Context, candidates []candidate) error {
 		return err
 	}
 	for i := range candidates {
-		if _, there := present[candidates[i].at()]; !there {
+		at := candidates[i].at()
+		c, there := present[at]
+		if m.marked[at] = c.Deleted; !there {
 			candidates[i].Sum = nil
 		}
 	}
@@ -468,7 +474,7 @@ func (m *matcher) digestUnread(ctx context.Context, candidates []candidate, unre
 	for i := range candidates {
 		c := &candidates[i]
 		if s, ok := sums[c.at()]; ok {
-			c.Sum = &s
+			c.Sum, m.marked[c.at()] = &s.Summary, s.Deleted
 			read[c.in] = append(read[c.in], c.IndexEntry)
 		}
 	}

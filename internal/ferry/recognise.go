@@ -440,11 +440,11 @@ func (t *trip) unclaimedLooks(ctx context.Context, headers map[string]message.Su
 	out := map[look][]witness{}
 	for _, c := range candidates {
 		s, ok := read[c.at()]
-		if !ok {
+		if !ok || s.Deleted {
 			continue
 		}
 		k := look{s.Header, c.Size}
-		r := t.match.foundRecord(s, c.at(), "header digest")
+		r := t.match.foundRecord(s.Summary, c.at(), "header digest")
 		r.Sum.Size = c.Size
 		r.Origin += byHeader
 		out[k] = append(out[k], witness{record: r, at: c.at()})

@@ -125,7 +125,7 @@ func (t *trip) undoBatch(ctx context.Context, records []journal.Record) error {
 		switch {
 		case at.in == nil:
 			continue
-		case there && sameMail(r, s):
+		case there && sameMail(r, s.Summary):
 			remove[at.in] = append(remove[at.in], at.uid)
 		case there || r.Reason != takingBack:
 			continue

@@ -77,15 +77,18 @@ func (v *verifyAccount) check(ctx context.Context, records []journal.Record) ([]
 	for i, r := range records {
 		s, there := sums[places[i]]
 		switch {
-		case there && sameMail(r, s):
+		case there && sameMail(r, s.Summary):
 			r.VerifiedAt = time.Now()
 			proven = append(proven, r)
 			v.proven[r.Folder] = append(v.proven[r.Folder], r.UID)
 			if onlyByHeader(r) {
 				v.seen.ByHeader++
 			}
+			if s.Deleted {
+				v.seen.Marked++
+			}
 		case there:
-			v.lying[r.Key] = s
+			v.lying[r.Key] = s.Summary
 			lost = append(lost, r)
 		default:
 			lost = append(lost, r)
@@ -323,8 +326,8 @@ func (v *verifyAccount) candidatesIn(ctx context.Context, conn *imapdst.Conn, bo
 		return nil, err
 	}
 	found := map[string][]uint32{}
-	err = conn.Digests(ctx, box, uids, func(uid uint32, s message.Summary) error {
-		for _, key := range lookupKeys(s) {
+	err = conn.Digests(ctx, box, uids, func(uid uint32, c imapdst.Copy) error {
+		for _, key := range lookupKeys(c.Summary) {
 			found[key] = append(found[key], uid)
 		}
 		return nil

@@ -24,10 +24,13 @@ type VerifyTotals struct {
 	// ByHeader are those of Found that an earlier run recognised by their headers and
 	// sizes, as it does without its journal: nobody compared their text with POP3's.
 	ByHeader int `json:"by_header"`
-	Altered  int `json:"altered"`
-	Moved    int `json:"moved"`
-	Missing  int `json:"missing"`
-	Open     int `json:"open"`
+	// Marked are those of Found that somebody marked as deleted: the next EXPUNGE of that
+	// folder takes them.
+	Marked  int `json:"marked"`
+	Altered int `json:"altered"`
+	Moved   int `json:"moved"`
+	Missing int `json:"missing"`
+	Open    int `json:"open"`
 }
 
 // VerifyAccount is what was seen of one account; Messages are those that are not
@@ -75,6 +78,7 @@ func (v *verification) report(r Report) VerifyReport {
 		out.Totals.Moved += seen.Moved
 		out.Totals.Missing += seen.Missing
 		out.Totals.ByHeader += seen.ByHeader
+		out.Totals.Marked += seen.Marked
 		out.Totals.Open += seen.Open
 		out.ExitCode = fault.Worst(out.ExitCode, seen.ExitCode)
 	}

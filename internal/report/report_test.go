@@ -301,6 +301,8 @@ func TestVerifyTellsOfOpenAppends(t *testing.T) {
 		{Delivered: 2000, Found: 2000, ByHeader: 1200}: "Proven: the destination has all 2,000 delivered messages. " +
 			"Of these, 1,200 messages by header and size only, since their UIDLs changed or the journal was lost: " +
 			"their text was not compared with what POP3 has.",
+		{Delivered: 9, Found: 9, Marked: 3}: "Proven: the destination has all 9 delivered messages. " +
+			"Somebody marked 3 messages there as deleted: a mail program that expunges the folder removes that for good.",
 		{Delivered: 2, Found: 2}: "Proven: the destination has all 2 delivered messages.",
 	} {
 		r := ferry.VerifyReport{Totals: totals, Accounts: []ferry.VerifyAccount{{Name: "alice", VerifyTotals: totals}}}

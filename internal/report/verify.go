@@ -56,6 +56,10 @@ func proof(code fault.Code) Cell {
 
 func verifyVerdict(r ferry.VerifyReport, failed int) string {
 	text := deliveredVerdict(r, failed)
+	if r.Totals.Marked > 0 {
+		text += " Somebody marked " + Count(r.Totals.Marked, "message") +
+			" there as deleted: a mail program that expunges the folder removes that for good."
+	}
 	if r.Totals.Open > 0 {
 		text += " It is open whether " + Count(r.Totals.Open, "further message") +
 			" arrived; popferry run settles that."

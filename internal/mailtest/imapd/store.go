@@ -162,6 +162,23 @@ func (st *Store) Expunge(name string, uids ...uint32) {
 	}
 }
 
+// MarkDeleted marks messages of a mailbox as \Deleted, as another client does.
+func (st *Store) MarkDeleted(name string, uids ...uint32) {
+	st.server.mu.Lock()
+	defer st.server.mu.Unlock()
+	box, err := st.find(name)
+	if err != nil {
+		return
+	}
+	for i, m := range box.messages {
+		if slices.Contains(uids, m.UID) {
+			marked := *m
+			marked.Flags = append(slices.Clone(m.Flags), `\Deleted`)
+			box.messages[i] = &marked
+		}
+	}
+}
+
 // SetUIDValidity changes the UIDVALIDITY of a mailbox and numbers its messages anew from 1.
 // Sessions that have it selected end.
 func (st *Store) SetUIDValidity(name string, validity uint32) {
