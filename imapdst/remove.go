@@ -16,6 +16,18 @@ func (c *Conn) Remove(ctx context.Context, f Folder, uids []uint32) error {
 		return fault.New(fault.Refused, "%s can't delete single messages (it has no UIDPLUS)",
 			c.wire.Address()).WithHint("delete them with a mail program")
 	}
+	return c.change(ctx, f, uids, c.removeSet)
+}
+
+// Unmark takes the mark \Deleted away from messages, as far as they are there.
+func (c *Conn) Unmark(ctx context.Context, f Folder, uids []uint32) error {
+	return c.change(ctx, f, uids, func(set imap.UIDSet) error {
+		return c.mark(set, imap.StoreFlagsDel)
+	})
+}
+
+// change opens a folder for writing and does something to messages in it.
+func (c *Conn) change(ctx context.Context, f Folder, uids []uint32, do func(imap.UIDSet) error) error {
 	end, err := c.begin(ctx, quietLimit)
 	if err != nil {
 		return err
@@ -32,7 +44,7 @@ func (c *Conn) Remove(ctx context.Context, f Folder, uids []uint32) error {
 			f.Name, c.wire.Address()).WithHint("delete the messages with a mail program")
 	}
 	for _, set := range uidSets(uids) {
-		if err := c.removeSet(set); err != nil {
+		if err := do(set); err != nil {
 			return err
 		}
 	}
@@ -42,14 +54,8 @@ func (c *Conn) Remove(ctx context.Context, f Folder, uids []uint32) error {
 // removeSet marks and expunges (RFC 3501 §6.4.6, RFC 4315 §2.1). EXPUNGE waits
 // for the mark: without it there is nothing to expunge.
 func (c *Conn) removeSet(set imap.UIDSet) error {
-	var mark *imapclient.FetchCommand
-	c.send(func() {
-		mark = c.client.Store(set, &imap.StoreFlags{
-			Op: imap.StoreFlagsAdd, Silent: true, Flags: []imap.Flag{imap.FlagDeleted},
-		}, nil)
-	})
-	if err := mark.Close(); err != nil {
-		return c.commandError("mark messages as deleted", err)
+	if err := c.mark(set, imap.StoreFlagsAdd); err != nil {
+		return err
 	}
 	var expunge *imapclient.ExpungeCommand
 	c.send(func() { expunge = c.client.UIDExpunge(set) })
@@ -57,4 +63,13 @@ func (c *Conn) removeSet(set imap.UIDSet) error {
 		return c.commandError("expunge messages", err)
 	}
 	return nil
+}
+
+// mark sets the flag \Deleted, or takes it away.
+func (c *Conn) mark(set imap.UIDSet, op imap.StoreFlagsOp) error {
+	var stored *imapclient.FetchCommand
+	c.send(func() {
+		stored = c.client.Store(set, &imap.StoreFlags{Op: op, Silent: true, Flags: []imap.Flag{imap.FlagDeleted}}, nil)
+	})
+	return c.commandError("change the mark of deleted messages", stored.Close())
 }

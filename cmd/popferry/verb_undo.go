@@ -20,8 +20,9 @@ Each message is read again before it is removed; what was moved, changed, or the
 before popferry came is left alone, and a later run does not bring it again. Appends
 whose answer was lost are waited for and taken back, too. What POP3 no longer has is
 left, since the copy may be the only one; and for an account from which popferry
-deleted something on POP3, nothing is done. Accounts have to be named here: no name
-does not mean all.`,
+deleted something on POP3, nothing is done. An undo that was interrupted goes on when it
+is started again; a run instead keeps what is still there and brings again what is not.
+Accounts have to be named here: no name does not mean all.`,
 		Example: `  popferry undo alice`,
 		Args: func(_ *cobra.Command, names []string) error {
 			if len(names) == 0 {

@@ -17,6 +17,9 @@ func (t *trip) adopt(ctx context.Context, loose bool) error {
 	if err := t.open(ctx, false); err != nil {
 		return err
 	}
+	if err := t.resumeUndo(ctx, true); err != nil {
+		return err
+	}
 	err := t.adoptListed(ctx, loose)
 	if errors.Is(err, errUnnamed) {
 		t.rounds++

@@ -203,20 +203,30 @@ func (t *trip) prove(ctx context.Context, due []journal.Record) ([]journal.Recor
 // readRecords reads back the mail of records from where the journal has it. A record
 // that has no place has the spot of no message.
 func (t *trip) readRecords(ctx context.Context, records []journal.Record) ([]spot, map[spot]imapdst.Copy, error) {
-	places := make([]spot, len(records))
-	var known []spot
-	for i, r := range records {
+	places, known, err := t.placesOf(ctx, records)
+	if err != nil {
+		return nil, nil, err
+	}
+	sums, err := t.readBack(ctx, known)
+	return places, sums, err
+}
+
+// placesOf gives the place of each record, with UID 0 if nobody knows it, and those that
+// are known.
+func (t *trip) placesOf(ctx context.Context, records []journal.Record) (places, known []spot, err error) {
+	for _, r := range records {
 		at, ok, err := t.spotOf(ctx, r)
 		if err != nil {
 			return nil, nil, err
 		}
 		if ok {
-			places[i] = at
 			known = append(known, at)
+		} else {
+			at.uid = 0
 		}
+		places = append(places, at)
 	}
-	sums, err := t.readBack(ctx, known)
-	return places, sums, err
+	return places, known, nil
 }
 
 // quitOK is the Reason of a deletion whose QUIT was answered with +OK: once a

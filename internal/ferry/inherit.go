@@ -146,7 +146,7 @@ func (t *trip) takeOver(ctx context.Context, from journal.Scope, moved bool) err
 	if err != nil {
 		return err
 	}
-	return clearFacts(ctx, ledger, factRenumbered, factUnlocated, factTakeOver)
+	return clearFacts(ctx, ledger, factRenumbered, factUnlocated, factUndo, factTakeOver)
 }
 
 // beginTakeOver takes over, before any record, what has to be known about them.
@@ -156,7 +156,7 @@ func (t *trip) beginTakeOver(ctx context.Context, from journal.Ledger) error {
 			return err
 		}
 	}
-	for _, name := range []string{factRenumbered, factUnlocated} {
+	for _, name := range []string{factRenumbered, factUnlocated, factUndo} {
 		value, err := from.Fact(ctx, name)
 		if err == nil && value != "" {
 			err = t.ledger.SetFact(ctx, name, value)

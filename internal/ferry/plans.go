@@ -37,6 +37,9 @@ func (t *trip) foresee(ctx context.Context) (plan.Plan, error) {
 	if err := t.open(ctx, false); err != nil {
 		return plan.Plan{}, err
 	}
+	if err := t.resumeUndo(ctx, false); err != nil {
+		return plan.Plan{}, err
+	}
 	p, err := t.drawPatiently(ctx, false)
 	if err != nil {
 		return p, err

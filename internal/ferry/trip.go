@@ -194,6 +194,9 @@ func (t *trip) pass(ctx context.Context) error {
 	if err := t.open(ctx, true); err != nil {
 		return err
 	}
+	if err := t.resumeUndo(ctx, true); err != nil {
+		return err
+	}
 	for failures := 0; ; {
 		before := t.progress()
 		err := t.round(ctx)

@@ -29,15 +29,33 @@ func (t *trip) undo(ctx context.Context) error {
 	if err := t.refuseUndo(ctx); err != nil {
 		return err
 	}
+	if err := t.resumeUndo(ctx, true); err != nil {
+		return err
+	}
 	if err := t.settleAll(ctx); err != nil {
 		return err
 	}
+	if err := t.takeAllBack(ctx); err != nil {
+		return err
+	}
+	// It is complete now, unless there is still something that can't be looked at.
+	if err := t.resumeUndo(ctx, true); err != nil {
+		return err
+	}
+	t.leave(ctx)
+	return t.ledger.SetFact(ctx, factBaseline, "")
+}
+
+func (t *trip) takeAllBack(ctx context.Context) error {
 	listed, err := t.stillListed(ctx)
 	if err != nil {
 		return err
 	}
-	q := journal.Query{States: []journal.State{journal.Delivered, journal.Listed}}
+	if err := t.ledger.SetFact(ctx, factUndo, "yes"); err != nil {
+		return err
+	}
 	gone := 0
+	q := journal.Query{States: []journal.State{journal.Delivered}}
 	err = inBatches(ctx, t.ledger, q, verifyBatch, func(records []journal.Record) error {
 		mine := slices.DeleteFunc(records, func(r journal.Record) bool { return !undoable(r) })
 		kept := len(mine)
@@ -46,20 +64,24 @@ func (t *trip) undo(ctx context.Context) error {
 		return t.undoBatch(ctx, mine)
 	})
 	if err != nil {
-		return err
+		t.note("not all was taken back: popferry undo %s goes on with it, while a run keeps what is still there "+
+			"and brings again what is not", t.account.Name)
 	}
 	if gone > 0 {
 		t.note("%s left alone: POP3 does not show that it still has them (gone, listed with another size, "+
 			"among others that look alike, or no TOP to compare with), and the copy may be the only one",
 			count(gone, "message"))
 	}
-	t.leave(ctx)
-	return t.ledger.SetFact(ctx, factBaseline, "")
+	return err
 }
 
+// factUndo says that an undo has begun and is not complete: then nobody knows whether the
+// mail of records that are being taken back is still there.
+const factUndo = "undo"
+
 // takingBack is the Reason of a record whose mail is about to be removed, or was when
-// an earlier undo ended. Its state is Listed by then, so that a run which comes in
-// between looks for the mail, and brings it again if it is gone.
+// an earlier undo ended. It stays delivered as long as nobody has seen that the mail is
+// gone: else that would look like mail that no account has a claim on.
 const takingBack = "being taken back"
 
 // undoable reports a record of mail that popferry appended. The rest was there before
@@ -122,15 +144,11 @@ func (t *trip) undoBatch(ctx context.Context, records []journal.Record) error {
 	for i, r := range records {
 		at := places[i]
 		s, there := sums[at]
-		switch {
-		case at.in == nil:
-			continue
-		case there && sameMail(r, s.Summary):
-			remove[at.in] = append(remove[at.in], at.uid)
-		case there || r.Reason != takingBack:
+		if !there || at.in.now().NoStickyUIDs || !sameMail(r, s.Summary) {
 			continue
 		}
-		r.State, r.Reason, r.Changed = journal.Listed, takingBack, time.Now()
+		remove[at.in] = append(remove[at.in], at.uid)
+		r.Reason, r.Changed = takingBack, time.Now()
 		undone = append(undone, r)
 	}
 	if left := len(records) - len(undone); left > 0 {
@@ -146,9 +164,15 @@ func (t *trip) undoBatch(ctx context.Context, records []journal.Record) error {
 		}
 	}
 	for i := range undone {
-		undone[i].Reason, undone[i].UID = "", 0
+		undone[i] = takenBack(undone[i])
 	}
 	return t.ledger.Put(ctx, undone)
+}
+
+// takenBack makes what a record says of mail that is gone: POP3 has it, and no more.
+func takenBack(r journal.Record) journal.Record {
+	r.State, r.Reason, r.UID, r.Changed = journal.Listed, "", 0, time.Now()
+	return r
 }
 
 func (t *trip) removeFrom(ctx context.Context, in *folder, uids []uint32) error {

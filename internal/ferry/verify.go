@@ -42,6 +42,9 @@ func (t *trip) verify(ctx context.Context) (VerifyAccount, error) {
 	if err := t.openDestination(ctx); err != nil {
 		return v.seen, err
 	}
+	if err := t.resumeUndo(ctx, false); err != nil {
+		return v.seen, err
+	}
 	t.match = newMatcher(t)
 	return v.seen, v.run(ctx)
 }

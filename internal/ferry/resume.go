@@ -1,0 +1,98 @@
+package ferry
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/popferry/popferry/imapdst"
+	"github.com/popferry/popferry/internal/journal"
+)
+
+// resumeUndo finds out what became of the mail that an undo was taking back when it ended:
+// what is still there counts as delivered, and what is gone as new. With act set, what is
+// there loses the mark by which the next EXPUNGE of a mail program would remove it.
+func (t *trip) resumeUndo(ctx context.Context, act bool) error {
+	begun, err := t.ledger.Fact(ctx, factUndo)
+	if err != nil || begun == "" {
+		return err
+	}
+	var seen resumed
+	q := journal.Query{States: []journal.State{journal.Delivered}}
+	err = inBatches(ctx, t.ledger, q, verifyBatch, func(records []journal.Record) error {
+		records = slices.DeleteFunc(records, func(r journal.Record) bool { return r.Reason != takingBack })
+		return t.resumeBatch(ctx, records, act, &seen)
+	})
+	if err != nil {
+		return err
+	}
+	t.noteResumed(seen)
+	if seen.doubted > 0 {
+		return nil // the next pass looks again
+	}
+	return t.ledger.SetFact(ctx, factUndo, "")
+}
+
+// resumed counts messages that an undo was taking back.
+type resumed struct {
+	there, gone int
+	doubted     int // still marked as deleted, or in a folder that can't be looked at
+}
+
+func (t *trip) resumeBatch(ctx context.Context, records []journal.Record, act bool, seen *resumed) error {
+	places, known, err := t.placesOf(ctx, records)
+	if err != nil {
+		return err
+	}
+	look := (*imapdst.Conn).Headers
+	if act {
+		look = unmarked
+	}
+	copies, err := ask(ctx, t, known, look)
+	if err != nil {
+		return err
+	}
+	var changed []journal.Record
+	for i, r := range records {
+		c, there := copies[places[i]]
+		switch {
+		case c.Deleted || places[i].in.isHidden():
+			seen.doubted++
+			continue
+		case there:
+			r.Reason, r.Changed = "", time.Now()
+			seen.there++
+		default:
+			r = takenBack(r)
+			seen.gone++
+		}
+		changed = append(changed, r)
+	}
+	return t.ledger.Put(ctx, changed)
+}
+
+// unmarked takes marks away first, and reads then: an EXPUNGE that was still under way
+// finds nothing any more, or came before. Where that is refused the mark shows.
+func unmarked(c *imapdst.Conn, ctx context.Context, f imapdst.Folder, uids []uint32,
+	fn func(uint32, imapdst.Copy) error) error {
+	if err := c.Unmark(ctx, f, uids); err != nil && !isRefusal(err) {
+		return err
+	}
+	// To read only: mailutils 3.15 writes a selected mailbox back over what is appended.
+	if _, err := c.Refresh(ctx, f); err != nil {
+		return err
+	}
+	return c.Headers(ctx, f, uids, fn)
+}
+
+func (t *trip) noteResumed(seen resumed) {
+	if seen.there+seen.gone > 0 {
+		t.note("an undo ended too early: of what it was taking back, %d messages are still there and count as delivered, "+
+			"and %d are gone and count as new", seen.there, seen.gone)
+	}
+	if seen.doubted > 0 {
+		t.noteOnce(fmt.Sprintf("%s still to be taken back since an undo ended too early: marked as deleted, "+
+			"or in a folder that can't be opened; popferry undo %s goes on with it", count(seen.doubted, "message"), t.account.Name))
+	}
+}
