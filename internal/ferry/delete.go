@@ -290,10 +290,14 @@ func headerOnly(records []journal.Record) map[string]bool {
 
 // completed adds what the copy says to a record that was recognised by its
 // header alone. Since a header proves no body, such a message is read once more
-// before it is deleted.
+// before it is deleted. Where an earlier version digested the header of the same content
+// in another way, POP3's is compared with what it is by now.
 func completed(r journal.Record, s message.Summary) journal.Record {
-	if r.Sum.Content.IsZero() {
+	switch r.Sum.Content {
+	case message.Digest{}:
 		r.Sum.Content, r.Sum.Body, r.Sum.Size = s.Content, s.Body, s.Size
+	case s.Content:
+		r.Sum.Header = s.Header
 	}
 	return r
 }

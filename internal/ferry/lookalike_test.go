@@ -1,6 +1,7 @@
 package ferry_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"testing"
@@ -229,4 +230,83 @@ func TestEmptyLineAdded(t *testing.T) {
 	p.pop.Deliver(other)
 	p.run(0, 1)
 	p.arrived([]byte(header), other)
+}
+
+// macMail is mail as old Macs stored it: CRs are its line ends, and all of it is one field.
+func macMail(id, text string) []byte {
+	return []byte("Return-Path: <" + id + "@example.org>\rFrom: " + id + "@example.org\rSubject: mail\r\r" + text + "\r")
+}
+
+// TestMacMailIsNotAlike: such mail is not taken for other such mail, whether that lies in the
+// destination or had the same UIDL.
+func TestMacMailIsNotAlike(t *testing.T) {
+	first, second := macMail("a", "the first text"), macMail("b", "quite another text")
+	t.Run("in the destination", func(t *testing.T) {
+		p := deleting(t, popd.Options{}, imapd.Options{}, second)
+		p.imap.User("").Deliver("INBOX", first, nil, time.Time{})
+		p.run(0, 1)
+		p.arrived(first, second)
+	})
+	t.Run("of the same UIDL", func(t *testing.T) {
+		p := deleting(t, popd.Options{UIDL: func(n int, _ []byte) string { return fmt.Sprint(n) }}, imapd.Options{}, first)
+		p.run(0, 1)
+		p.pop.Deliver(second)
+		p.run(0, 1)
+		p.arrived(first, second)
+	})
+	t.Run("without the journal", func(t *testing.T) {
+		p := newPair(t, popd.Options{}, imapd.Options{}, first)
+		p.run(0, 1)
+		p.pop.Expunge(1)
+		p.pop.Deliver(second)
+		p.forget()
+		p.run(0, 1)
+		p.run(0, 0)
+		p.arrived(first, second)
+	})
+}
+
+// TestMacMailOfAnOldJournal: an earlier version left such mail out of the header digest. It is
+// known all the same.
+func TestMacMailOfAnOldJournal(t *testing.T) {
+	p := newPair(t, popd.Options{NoUIDL: true}, imapd.Options{}, macMail("a", "a text"), macMail("b", "another text"))
+	p.run(0, 2)
+	p.asOfOld()
+	p.run(0, 0)
+	p.has(2)
+	p = newPair(t, popd.Options{}, imapd.Options{}, macMail("a", "a text"), macMail("b", "another text"))
+	p.run(0, 2)
+	p.asOfOld()
+	p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
+	p.run(0, 0)
+	p.kept(0)
+}
+
+func (p *pair) asOfOld() { p.rewrite(func(r *journal.Record) { r.Sum.Header = sha256.Sum256(nil) }) }
+
+// rewrite changes all records of the journal.
+func (p *pair) rewrite(change func(*journal.Record)) {
+	p.t.Helper()
+	scopes, err := p.o.Journal.Scopes(p.t.Context())
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, s := range scopes {
+		ledger, err := p.o.Journal.Ledger(p.t.Context(), s.Scope)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		var records []journal.Record
+		err = ledger.Each(p.t.Context(), journal.Query{}, func(r journal.Record) error {
+			change(&r)
+			records = append(records, r)
+			return nil
+		})
+		if err == nil {
+			err = ledger.Put(p.t.Context(), records)
+		}
+		if err != nil {
+			p.t.Fatal(err)
+		}
+	}
 }

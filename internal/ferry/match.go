@@ -159,7 +159,10 @@ func (m *matcher) inJournal(ctx context.Context, sums map[string]message.Summary
 	for _, s := range sums {
 		contents, headers = append(contents, s.Content), append(headers, s.Header)
 	}
-	if err := m.testify(ctx, journal.Query{Contents: contents}, sums, found); err != nil {
+	// By their contents records of earlier versions are known, too, whose header digests
+	// left out more.
+	content := func(s message.Summary) message.Digest { return s.Content }
+	if err := m.testify(ctx, journal.Query{Contents: contents}, content, sums, found); err != nil {
 		return nil, err
 	}
 	// Servers write fields of their own into the header (X-UID, Status): then the
@@ -167,7 +170,8 @@ func (m *matcher) inJournal(ctx context.Context, sums map[string]message.Summary
 	if err := m.complete(ctx, headers); err != nil {
 		return nil, err
 	}
-	return found, m.testify(ctx, journal.Query{Headers: headers}, sums, found)
+	header := func(s message.Summary) message.Digest { return s.Header }
+	return found, m.testify(ctx, journal.Query{Headers: headers}, header, sums, found)
 }
 
 // complete reads the copies of records that were recognised by their header alone
@@ -200,25 +204,25 @@ func (m *matcher) complete(ctx context.Context, headers []message.Digest) error 
 	return m.t.ledger.Put(ctx, full)
 }
 
-// testify lets the records that a query finds speak for messages that nobody has
-// spoken for yet.
-func (m *matcher) testify(ctx context.Context, q journal.Query, sums map[string]message.Summary,
-	found map[string]journal.Record) error {
-	byHeader := map[message.Digest][]string{}
+// testify lets the records that a query finds by a digest speak for messages that nobody
+// has spoken for yet.
+func (m *matcher) testify(ctx context.Context, q journal.Query, by func(message.Summary) message.Digest,
+	sums map[string]message.Summary, found map[string]journal.Record) error {
+	byDigest := map[message.Digest][]string{}
 	for _, key := range inOrder(sums) {
 		if _, done := found[key]; !done {
-			byHeader[sums[key].Header] = append(byHeader[sums[key].Header], key)
+			byDigest[by(sums[key])] = append(byDigest[by(sums[key])], key)
 		}
 	}
 	return m.t.ledger.Each(ctx, q, func(r journal.Record) error {
 		if m.isSpent(r.Key) {
 			return nil
 		}
-		keys := byHeader[r.Sum.Header]
+		keys := byDigest[by(r.Sum)]
 		for i, key := range keys {
 			if sameOrEmpty(r, key, sums[key]) && m.t.mayWitness(r, key) {
 				found[key], m.spent[r.Key] = r, true
-				byHeader[r.Sum.Header] = slices.Delete(keys, i, i+1)
+				byDigest[by(r.Sum)] = slices.Delete(keys, i, i+1)
 				break
 			}
 		}

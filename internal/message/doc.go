@@ -30,7 +30,8 @@
 // CRs. MIME is never looked at, so no structure can be a trap.
 //
 // The header digest covers the fields, in their order, without those that
-// servers add, drop or rewrite on their own. Lines that are no fields at all are
+// servers add, drop or rewrite on their own; of these it has what stands behind a CR
+// amid a line, since mail whose line ends are CRs alone is a single field. Lines that are no fields at all are
 // left out too, since some servers drop them, but only where the rest can tell
 // two mails apart: the header is closed by an empty line and has a Message-ID.
 // Otherwise such lines count, or all texts without a header would look alike and

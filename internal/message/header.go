@@ -34,6 +34,7 @@ type header struct {
 	fields, noise hash.Hash
 	noisy         bool
 	open          lineKind // of the field, or noise, that continuation lines extend
+	cr            bool     // a skipped field has come to a CR
 
 	part []byte // the beginning of a line whose end has not come yet
 	long bool   // amid a line that was too long to wait for its end
@@ -115,7 +116,7 @@ func (h *header) begin(line []byte) {
 		return
 	}
 	kind, f := classify(name)
-	h.open = kind
+	h.open, h.cr = kind, false
 	if h.wants(f) {
 		h.look = f
 	}
@@ -129,9 +130,25 @@ func (h *header) add(p []byte) {
 	case noise:
 		h.noise.Write(p)
 		h.noisy = true
+	case skipped:
+		h.skip(p)
 	}
 	if h.look != fieldOther {
 		h.value = append(h.value, p[:min(len(p), maxValue-len(h.value))]...)
+	}
+}
+
+// skip passes over a piece of a field that does not count. What stands behind a CR amid
+// its line does: where mail has its lines end with CRs alone, as on old Macs, the first
+// field has all the others in it, and the text.
+func (h *header) skip(p []byte) {
+	for i, c := range p {
+		if h.cr && c != '\r' && c != '\n' {
+			h.open = kept
+			h.keep(p[i:])
+			return
+		}
+		h.cr = c == '\r'
 	}
 }
 

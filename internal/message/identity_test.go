@@ -24,6 +24,7 @@ func TestSame(t *testing.T) {
 	const content, header, not = "content digest", "header and body digest", ""
 	status := "Status: RO\r\nX-UID: 7\r\n more\r\n"
 	long := strings.Repeat("n", 1025)
+	cr := func(s string) string { return strings.ReplaceAll(s, "\r\n", "\r") }
 	for _, c := range []struct{ name, a, b, want string }{
 		{"equal", plain, plain, content},
 		{"bare LF", plain, strings.ReplaceAll(plain, "\r\n", "\n"), content},
@@ -66,6 +67,13 @@ func TestSame(t *testing.T) {
 		{"texts without a header", "a first text\r\n", "a second text\r\n", not},
 		{"paragraphs without a header", "a first\r\n\r\ntext\r\n", "a second\r\n\r\ntext\r\n", not},
 		{"texts after a header without end", noEnd + "the text\r\n", noEnd + "other text\r\n", not},
+		{"CRs for line ends", cr("Return-Path: <a@example.org>\r\n" + plain),
+			cr("Return-Path: <a@example.org>\r\n" + plain + "x"), not},
+		{"CRs for line ends, on", "X-A: b\r\n" + cr(status+plain) + "\r\n\r\nfooter\r\n",
+			"X-A: b\r\n" + cr(status+plain+"x") + "\r\n\r\nfooter\r\n", not},
+		{"CRs for line ends, long", "Lines: " + long + "\ra", "Lines: " + long + "\rb", not},
+		{"CRs behind an added field", plain, "Status: RO\r\r\r\n" + plain, header},
+		{"CR in an added field, other field", "Status: R\rO\r\n" + plain, "Status: RO\r\n" + plain, not},
 		{"garbage, no Message-ID", "first\r\n" + noID, "other\r\n" + noID, not},
 		{"garbage or none, no Message-ID", "first\r\n" + noID, noID, not},
 		{"added fields, no Message-ID", noID, status + noID, header},
@@ -100,6 +108,19 @@ func TestLinesAtTheLimit(t *testing.T) {
 					t.Errorf("%d of %.3q cut after %d: %s, want %s", n, line, cut, got.Short(), want.Short())
 				}
 			}
+		}
+	}
+}
+
+// TestCRBetweenPieces has a CR of a field that does not count at the end of what is read at
+// once.
+func TestCRBetweenPieces(t *testing.T) {
+	const chunk = 16 << 10
+	text := func(n int, end string) string { return "Lines: " + strings.Repeat("1", n) + "\r" + end }
+	want := summarize(t, text(1, "Subject: x\r")).Header
+	for n := chunk - len("Lines: ") - 3; n < chunk; n++ {
+		if got := summarize(t, text(n, "Subject: x\r")).Header; got != want {
+			t.Errorf("%d octets before the CR: %s, want %s", n, got.Short(), want.Short())
 		}
 	}
 }

@@ -116,6 +116,8 @@ type likener struct {
 	open  bool   // amid a field
 	name  []byte // of the field, until its colon
 	named bool   // the colon has come
+	cr    bool   // a CR has come in this line
+	more  bool   // and something behind it
 	field hash.Hash
 	value *bufio.Writer // into field
 
@@ -162,13 +164,16 @@ func plain(p []byte) int {
 
 func (w *likener) octet(c byte) {
 	switch {
-	case c == '\r' || w.cut && c != '\n':
+	case c == '\r':
+		w.cr = true
+		return
+	case w.cut && c != '\n':
 		return
 	case c == 0:
 		w.cut = true
 		return
 	case c == '\n':
-		w.cut = false
+		w.cut, w.cr = false, false
 	}
 	if w.ended {
 		w.rest.octet(c)
@@ -207,6 +212,7 @@ func (w *likener) lineStarts(c byte) {
 
 // visible takes an octet of a field that is no blank.
 func (w *likener) visible(c byte) {
+	w.more = w.more || w.cr
 	if !w.named {
 		if 'A' <= c && c <= 'Z' {
 			c += 'a' - 'A'
@@ -228,7 +234,7 @@ func (w *likener) endField() {
 	if w.named {
 		kind, what = classify(w.name)
 	}
-	if kind == kept {
+	if kind == kept || w.more { // behind a CR it may be anything: see [header.skip]
 		var mark fieldMark
 		copy(mark[:], w.field.Sum(nil))
 		w.fields[mark]++
@@ -238,7 +244,7 @@ func (w *likener) endField() {
 		}
 	}
 	w.field.Reset()
-	w.open, w.named, w.name = false, false, w.name[:0]
+	w.open, w.named, w.more, w.name = false, false, false, w.name[:0]
 }
 
 func (w *likener) finish() Likeness {

@@ -51,6 +51,10 @@ func TestLikeness(t *testing.T) {
 		{"no end", strings.TrimSuffix(mail, "\r\n"), mail, message.Alike},
 
 		{"other text", mail, in("text", "test"), message.Other},
+		{"other text behind a CR", "X-A: b\r\nReturn-Path: <a@example.org>\rSubject: x\r\rtext\r",
+			"X-A: b\r\nReturn-Path: <a@example.org>\rSubject: x\r\rtest\r", message.Other},
+		{"CRs behind a field of the server", "Return-Path: <a@example.org>\r\r\n" + mail,
+			"Return-Path: <b@example.org>\r\n" + mail, message.Alike},
 		{"text in addition", mail, mail + "-- \r\n", message.Other},
 		{"text cut off", mail, in("more\r\n", ""), message.Other},
 		{"other blanks in the text", in("text", "te xt"), mail, message.Other},
