@@ -80,3 +80,27 @@ func TestAnotherVersionInTheWindow(t *testing.T) {
 	p.run(fault.OK, 1)
 	p.arrived(mail[0], version)
 }
+
+// TestStrangersInTheWindow: mail that never arrived is sent again, although other mail came
+// to the folder meanwhile that has neither a Message-ID nor a text, or only those of its own.
+func TestStrangersInTheWindow(t *testing.T) {
+	const head = "From: a@example.org\r\nSubject: s\r\nDate: Tue, 4 Mar 2014 05:06:07 +0100\r\n"
+	for name, c := range map[string][2][]byte{
+		"no header":          {[]byte("an ordinary text\r\n"), []byte("another text\r\n")},
+		"header only":        {[]byte("X-Cron: one\r\n\r\n"), []byte("X-Monitor: two\r\nTo: root\r\n\r\n")},
+		"header of one name": {[]byte("Message-ID: <a@x>\r\nTo: a\r\n\r\n"), []byte("Message-ID: <a@x>\r\nTo: b\r\n\r\n")},
+		"old Macs":           {macMail("a", "text"), macMail("b", "other text")},
+		"other To":           {[]byte(head + "To: a\r\n\r\ntext\r\n"), []byte(head + "To: b\r\n\r\ntext\r\n")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var p *pair
+			p = newPair(t, popd.Options{}, imapd.Options{Reply: firstAppend(imapd.AtStore, func() imapd.Action {
+				p.imap.User("").Deliver("INBOX", c[1], nil, time.Time{})
+				return imapd.Action{Cut: imapd.RST}
+			})}, c[0])
+			p.run(fault.OK, 1)
+			p.arrived(c[:]...)
+			p.run(fault.OK, 0)
+		})
+	}
+}

@@ -208,9 +208,11 @@ func (m *matcher) lookup(ctx context.Context, open []journal.Record) (map[string
 }
 
 // inWindow finds appends in what came since they were sent, as a destination that
-// rewrites mail has it: by Message-ID and text, or, where that goes for many, by
+// rewrites mail has it: by Message-ID and text; where some are there so, by Date, From,
+// Subject and text what has no Message-ID or no text; and where it goes for many, by
 // Message-ID, Date, From and Subject. Fewer may be versions that others put there, such as
-// mailing lists. It is enough to not send them again, and never to delete one from POP3.
+// mailing lists, or mail that has nothing to do with it. It is enough to not send them
+// again, and never to delete one from POP3.
 func (m *matcher) inWindow(ctx context.Context, sums map[string]message.Summary, from spot) (map[string]journal.Record, error) {
 	candidates, err := m.candidates(ctx, sums, []*folder{from.in})
 	if err != nil {
@@ -221,31 +223,31 @@ func (m *matcher) inWindow(ctx context.Context, sums map[string]message.Summary,
 	if err != nil {
 		return nil, err
 	}
-	texts := m.pair(sums, candidates, func(s message.Summary, c candidate) bool {
+	sameText := func(s message.Summary, c candidate) bool {
+		_, there := likenesses[c.at()]
+		return there && c.Sum != nil && !s.Body.IsZero() && s.Body == c.Sum.Body
+	}
+	sameOrigin := func(s message.Summary, c candidate) bool {
 		l, there := likenesses[c.at()]
-		return there && c.Sum != nil && s.Body == c.Sum.Body && !s.Body.IsZero() &&
-			(s.MessageID != "" || s.Loose == l.Loose)
+		return there && !s.Loose.IsZero() && s.Loose == l.Loose
+	}
+	found := m.pair(sums, candidates, 1, func(s message.Summary, c candidate) bool {
+		return s.MessageID != "" && !s.NoText() && sameText(s, c)
 	})
-	for key, r := range texts {
-		m.spentAt[spot{from.in, r.UID}] = true
-		delete(sums, key)
+	if len(found) >= someGrown {
+		maps.Copy(found, m.pair(sums, candidates, 1, func(s message.Summary, c candidate) bool {
+			return sameOrigin(s, c) && sameText(s, c)
+		}))
 	}
-	origins := m.pair(sums, candidates, func(s message.Summary, c candidate) bool {
-		l, there := likenesses[c.at()]
-		return there && s.MessageID != "" && s.Loose == l.Loose
-	})
-	if len(origins) < manyNamesakes {
-		return texts, nil
-	}
-	for key, r := range origins {
-		m.spentAt[spot{from.in, r.UID}] = true
-		texts[key] = r
-	}
-	return texts, nil
+	maps.Copy(found, m.pair(sums, candidates, manyNamesakes, func(s message.Summary, c candidate) bool {
+		return s.MessageID != "" && sameOrigin(s, c)
+	}))
+	return found, nil
 }
 
-// pair gives each message the first free candidate of its Message-ID that is like it.
-func (m *matcher) pair(sums map[string]message.Summary, candidates []candidate,
+// pair gives each message the first free candidate of its Message-ID that is like it, if
+// at least so many have one, and takes them out.
+func (m *matcher) pair(sums map[string]message.Summary, candidates []candidate, least int,
 	alike func(message.Summary, candidate) bool) map[string]journal.Record {
 	found, taken := map[string]journal.Record{}, map[spot]bool{}
 	for _, key := range inOrder(sums) {
@@ -261,6 +263,11 @@ func (m *matcher) pair(sums map[string]message.Summary, candidates []candidate,
 			break
 		}
 	}
+	if len(found) < least {
+		return map[string]journal.Record{}
+	}
+	maps.Copy(m.spentAt, taken)
+	maps.DeleteFunc(sums, func(key string, _ message.Summary) bool { return found[key].UID != 0 })
 	return found
 }
 
