@@ -44,6 +44,7 @@ func TestAlteredIsRecognised(t *testing.T) {
 		mail      [][]byte
 	}{
 		{"bare CRs dropped", imapd.DropCR, append(crMail(), ordinary(30, 1)...)},
+		{"all line ends dropped", imapd.DropCR, append(ordinary(30, 1), macMail("a", "text"), macMail("b", "other text"))},
 		{"headers folded anew", refolded, ordinary(30, 1)},
 		{"a field added", grown, ordinary(30, 1)},
 		{"a field added, three mails", grown, ordinary(3, 1)},

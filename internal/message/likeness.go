@@ -113,11 +113,12 @@ type likener struct {
 	start bool // at the start of a line
 	ended bool // the header has
 
-	open  bool   // amid a field
-	name  []byte // of the field, until its colon
-	named bool   // the colon has come
-	cr    bool   // a CR has come in this line
-	more  bool   // and something behind it
+	open  bool      // amid a field
+	name  []byte    // of the field, until its colon
+	named bool      // the colon has come
+	cr    bool      // a CR has come in this line
+	more  bool      // and something behind it
+	only  fieldMark // the last field that does not count
 	field hash.Hash
 	value *bufio.Writer // into field
 
@@ -234,14 +235,16 @@ func (w *likener) endField() {
 	if w.named {
 		kind, what = classify(w.name)
 	}
+	var mark fieldMark
+	copy(mark[:], w.field.Sum(nil))
 	if kind == kept || w.more { // behind a CR it may be anything: see [header.skip]
-		var mark fieldMark
-		copy(mark[:], w.field.Sum(nil))
 		w.fields[mark]++
 		w.count++
 		if what == fieldReceived {
 			w.trace = append(w.trace, mark)
 		}
+	} else {
+		w.only = mark
 	}
 	w.field.Reset()
 	w.open, w.named, w.more, w.name = false, false, false, w.name[:0]
@@ -253,6 +256,9 @@ func (w *likener) finish() Likeness {
 	w.head.endField()
 	w.Loose = w.head.loose()
 	w.body, w.text = w.rest.finish()
+	if w.count == 0 && !w.text && w.only != (fieldMark{}) {
+		w.fields[w.only], w.count = 1, 1 // one that had CRs for line ends, before they were dropped
+	}
 	return w.Likeness
 }
 
