@@ -234,3 +234,31 @@ func TestAlteredCopyKeepsItsClaim(t *testing.T) {
 	p.run(0, 1)
 	p.has(len(mail) + 1)
 }
+
+// TestTwinOfAMailThatShrank: a server without UIDPLUS drops many octets of a mail. What it
+// keeps is known to be that mail's, and so no copy of a twin that comes later.
+func TestTwinOfAMailThatShrank(t *testing.T) {
+	lines := strings.Repeat("line\r\r\n", 100)
+	for name, raw := range map[string]string{
+		"CRs in the text":   string(simple("a", "shrinks", lines)),
+		"no Message-ID":     string(simple("", "shrinks", lines)),
+		"CRs in the header": strings.ReplaceAll(string(simple("a", "shrinks", lines)), "\r\n", "\r\r\n"),
+		"old Macs":          string(macMail("a", strings.ReplaceAll(lines, "\n", ""))),
+		"old Macs, From":    strings.ReplaceAll(string(simple("a", "shrinks", lines)), "\n", ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			mail := append(ordinary(5, 1), []byte(raw))
+			p := newPair(t, popd.Options{}, imapd.Options{Transform: imapd.DropCR, NoUIDPlus: true, NoMultiAppend: true}, mail...)
+			p.run(0, len(mail))
+			p.run(0, 0)
+			p.pop.Deliver([]byte(raw))
+			p.run(0, 1)
+			p.run(0, 0)
+			p.has(len(mail) + 1)
+			v := ferry.Verify(t.Context(), p.o)
+			if v.Totals.Missing > 0 || v.Totals.Altered != 2 {
+				t.Errorf("%+v", v.Totals)
+			}
+		})
+	}
+}

@@ -207,7 +207,8 @@ func arrivesAs(r journal.Record) string {
 func untold(r journal.Record) bool { return r.UID == 0 && r.State == journal.Delivered }
 
 // assign goes through the mail that nobody claims: first for records that it fits
-// exactly, then for those that it may be the copy of.
+// exactly, then for those that it may be the copy of, and at last for those of which it may
+// be what the server left.
 func (h *homeless) assign(ctx context.Context, t *trip) error {
 	for _, claims := range h.byID {
 		// Servers keep the order; what has no UID yet (0-1 is the largest) came last.
@@ -217,10 +218,28 @@ func (h *homeless) assign(ctx context.Context, t *trip) error {
 	if err != nil {
 		return err
 	}
-	for _, exactly := range []bool{true, false} {
-		free = slices.DeleteFunc(free, func(e journal.IndexEntry) bool { return h.take(e, exactly) })
+	for _, fits := range []fit{exactly, nearly, shrunk} {
+		free = slices.DeleteFunc(free, func(e journal.IndexEntry) bool { return h.take(e, fits) })
 	}
-	return nil
+	return h.assignShrunk(ctx, t, free)
+}
+
+// assignShrunk does so for mail without a Message-ID, of which the header has to be read.
+func (h *homeless) assignShrunk(ctx context.Context, t *trip, free []journal.IndexEntry) error {
+	var small []spot
+	for _, e := range free {
+		smaller := func(c *claim) bool { return !h.isOld(e, c.record) && isSmaller(e, c.record) }
+		if e.MessageID == "" && slices.ContainsFunc(h.byID[""], smaller) {
+			small = append(small, spot{h.in, e.UID})
+		}
+	}
+	headers, err := t.readHeaders(ctx, small)
+	for _, e := range free {
+		if s, read := headers[spot{h.in, e.UID}]; read {
+			h.take(e, func(e journal.IndexEntry, r journal.Record) bool { return mayBeRest(e, s.Summary, r) })
+		}
+	}
+	return err
 }
 
 // free lists mail that nobody claims and that has the Message-ID of a record; with
@@ -274,12 +293,15 @@ func (h *homeless) doubtful(free []journal.IndexEntry) []spot {
 	return doubtful
 }
 
+// isOld reports whether the entry was there before the record's append.
+func (h *homeless) isOld(e journal.IndexEntry, r journal.Record) bool {
+	return r.UIDValidity == h.box.UIDValidity && e.UID < r.NextUID
+}
+
 // take finds the first record that the entry may be the copy of.
-func (h *homeless) take(e journal.IndexEntry, exactly bool) bool {
+func (h *homeless) take(e journal.IndexEntry, fits fit) bool {
 	for i, c := range h.byID[e.MessageID] {
-		r := c.record
-		old := r.UIDValidity == h.box.UIDValidity && e.UID < r.NextUID
-		if old || !mayBeCopy(e, r, exactly) {
+		if h.isOld(e, c.record) || !fits(e, c.record) {
 			continue
 		}
 		c.uid = e.UID
@@ -289,17 +311,35 @@ func (h *homeless) take(e journal.IndexEntry, exactly bool) bool {
 	return false
 }
 
-// mayBeCopy compares size and header of mail that has the Message-ID of a record's copy.
-// That of a wrapping says all that there is to say.
-func mayBeCopy(e journal.IndexEntry, r journal.Record, exactly bool) bool {
+// fit compares mail that has the Message-ID of a record's copy with the record.
+type fit func(journal.IndexEntry, journal.Record) bool
+
+// exactly goes by size and header. The Message-ID of a wrapping says all that there is to say.
+func exactly(e journal.IndexEntry, r journal.Record) bool {
+	return r.Origin == originWrapped || e.Size == r.Sum.Size && (e.Sum == nil || e.Sum.Header == r.Sum.Header)
+}
+
+func nearly(e journal.IndexEntry, r journal.Record) bool {
 	low, high := sizeWindow(r.Sum.Size)
-	switch {
-	case r.Origin == originWrapped:
-		return true
-	case exactly:
-		return e.Size == r.Sum.Size && (e.Sum == nil || e.Sum.Header == r.Sum.Header)
-	}
 	return low <= e.Size && e.Size <= high
+}
+
+// shrunk takes what is smaller for what is left of a mail that the server altered: some drop
+// CRs that are part of no line end, others what follows a NUL in its line.
+func shrunk(e journal.IndexEntry, r journal.Record) bool {
+	return e.MessageID != "" && isSmaller(e, r)
+}
+
+func isSmaller(e journal.IndexEntry, r journal.Record) bool {
+	low, _ := sizeWindow(r.Sum.Size)
+	return e.Size < low
+}
+
+// mayBeRest does so without a Message-ID: by Date, From and Subject, or where the mail is a
+// header without an end, as that of old Macs, of which CRs can't make up more than half.
+func mayBeRest(e journal.IndexEntry, s message.Summary, r journal.Record) bool {
+	sameOrigin := !s.Loose.IsZero() && s.Loose == r.Sum.Loose
+	return isSmaller(e, r) && (sameOrigin || s.HeaderOpen && r.Sum.NoText() && 2*e.Size >= r.Sum.Size)
 }
 
 // settleClaims records what was found.
