@@ -104,8 +104,9 @@ func (b *Bridge) Start(ctx context.Context, set []Account) {
 func (b *Bridge) Wait() { b.work.Wait() }
 
 // Adopt goes over to another set of accounts: those that are in both as they were go
-// on, others end or begin, and those for which somebody had to do something are tried
-// again, as far as that is not one bad login too many.
+// on, others end or begin, and those for which somebody had to do something, or that rest
+// by limits which may be others now, are tried again, as far as that is not one bad login
+// too many.
 func (b *Bridge) Adopt(set []Account) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -206,19 +207,22 @@ func (k *keeper) known() AccountState {
 // end makes the keeper finish what is in hand.
 func (k *keeper) end() { close(k.stop) }
 
-// goOn takes over how to pass from now on, and makes an account try at once that waits
-// for somebody to do something.
+// goOn takes over how to pass from now on, and makes an account try at once that is stuck.
 func (k *keeper) goOn(a Account) {
 	k.mu.Lock()
 	k.account = a
-	stuck := k.state.Phase == Parked || k.state.Phase == Failing && k.state.Error != nil &&
-		k.state.Error.Code != fault.Temporary
+	stuck := k.state.stuck()
 	k.mu.Unlock()
 	if stuck {
-		select {
-		case k.wake <- struct{}{}:
-		default: // is awake already
-		}
+		k.rouse()
+	}
+}
+
+// rouse ends what the keeper waits for, or will wait for next.
+func (k *keeper) rouse() {
+	select {
+	case k.wake <- struct{}{}:
+	default: // is awake already
 	}
 }
 

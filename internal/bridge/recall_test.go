@@ -390,13 +390,14 @@ func TestLoginDelayAndClockSetBack(t *testing.T) {
 }
 
 // TestOtherServersOrLimits: what servers asked for is kept towards them, and no limit that
-// was changed since.
+// was changed since, of which the hash of an account knows nothing.
 func TestOtherServersOrLimits(t *testing.T) {
 	for name, c := range map[string]struct {
-		servers string // after the change
-		resting bool
-		passes  int
-	}{"its own limits": {"", true, 2}, "other servers": {"others", false, 2}, "none of them": {"", false, 1}} {
+		hash, servers string // after the change
+		resting       bool
+		passes        int
+	}{"its own limits": {"1", "", true, 2}, "its own limits, and more": {"2", "", true, 2},
+		"other servers": {"2", "others", false, 2}, "none of them": {"2", "", false, 1}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := &played{began: time.Now(), answer: func(int) ferry.AccountReport {
@@ -409,7 +410,7 @@ func TestOtherServersOrLimits(t *testing.T) {
 				newShelf().lives(0, p, func(b *bridge.Bridge) {
 					time.Sleep(time.Minute)
 					next := p.account("a")
-					next.Hash, next.Servers = "2", c.servers
+					next.Hash, next.Servers = c.hash, c.servers
 					b.Adopt([]bridge.Account{next})
 					time.Sleep(time.Minute)
 				})

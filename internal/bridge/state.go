@@ -123,6 +123,13 @@ func (s *AccountState) rest() {
 	}
 }
 
+// stuck reports whether the account waits for what another configuration may change: for
+// somebody to do something, or for limits of its own.
+func (s *AccountState) stuck() bool {
+	return s.Phase == Parked || s.Resting ||
+		s.Phase == Failing && s.Error != nil && s.Error.Code != fault.Temporary
+}
+
 // park takes in that the account waits since too many logins were refused, perhaps before
 // this process began. What a pass was told of that says more, and stays.
 func (s *AccountState) park(since time.Time) {
