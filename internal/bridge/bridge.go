@@ -14,6 +14,9 @@ import (
 // heldEvery is how often held mail is tried again.
 const heldEvery = 24 * time.Hour
 
+// glance is how often an account that rests looks at the wall clock.
+const glance = time.Minute
+
 // stagger spreads the first passes: so many accounts begin in a second.
 const stagger = 20
 
@@ -35,8 +38,9 @@ type Account struct {
 
 // Options are how a bridge works.
 type Options struct {
-	// Random replaces rand.Float64, for tests.
+	// Random replaces rand.Float64, and Wall the clock that can be set, for tests.
 	Random func() float64
+	Wall   func() time.Time
 	// Finished is told of every pass, but not of one that did nothing before it was told to
 	// stop; nil means nobody is.
 	Finished func(Pass)
@@ -80,6 +84,9 @@ type Bridge struct {
 func New(o Options) *Bridge {
 	if o.Random == nil {
 		o.Random = rand.Float64
+	}
+	if o.Wall == nil {
+		o.Wall = func() time.Time { return time.Now().Round(0) }
 	}
 	if o.Finished == nil {
 		o.Finished = func(Pass) {}
@@ -274,15 +281,36 @@ func (k *keeper) refrain(ctx context.Context) bool {
 
 // wait returns false when there is no more to wait for.
 func (k *keeper) wait(ctx context.Context, delay time.Duration) bool {
-	k.change(func(s *AccountState) { s.Next = time.Now().Add(delay) })
+	resting := false
+	k.change(func(s *AccountState) { s.Next, resting = time.Now().Add(delay), s.Resting })
+	if !resting {
+		k.sleep(ctx, delay)
+	} else {
+		k.rest(ctx, delay)
+	}
+	return ctx.Err() == nil
+}
+
+// rest is sleep until a time of day, which is there when either clock says so: one stands
+// still while the machine is suspended, and the other may be set back.
+func (k *keeper) rest(ctx context.Context, delay time.Duration) {
+	due, until := time.Now().Add(delay), k.bridge.options.Wall().Add(delay)
+	for delay > 0 && k.sleep(ctx, min(delay, glance)) {
+		delay = min(time.Until(due), until.Sub(k.bridge.options.Wall()))
+	}
+}
+
+// sleep reports whether nobody ended it.
+func (k *keeper) sleep(ctx context.Context, delay time.Duration) bool {
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true
 	case <-k.wake:
 	case <-ctx.Done():
 	}
-	return ctx.Err() == nil
+	return false
 }
 
 // pass takes one pass and returns how long to wait.

@@ -422,6 +422,42 @@ func TestOtherServersOrLimits(t *testing.T) {
 	}
 }
 
+// TestClockPutForward: whoever rests until a time of day is there soon after a clock that was
+// behind says so; what servers asked for is kept all the same.
+func TestClockPutForward(t *testing.T) {
+	for name, c := range map[string]struct {
+		resting bool
+		asked   time.Duration
+		latest  time.Duration // of the second pass
+	}{"rests": {true, 0, 11 * minute}, "rests, and was asked to": {true, time.Hour, time.Hour},
+		"waits": {false, 0, 14 * time.Hour}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				wall := func() time.Time {
+					now := time.Now()
+					if now.Sub(began) >= 10*minute {
+						now = now.Add(15 * time.Hour)
+					}
+					return now.Round(0)
+				}
+				p := &played{began: began, answer: func(n int) ferry.AccountReport {
+					return ferry.AccountReport{Resting: c.resting, NotBefore: began.Add(14 * time.Hour), Asked: began.Add(c.asked)}
+				}}
+				b := bridge.New(bridge.Options{Random: func() float64 { return 0 }, Wall: wall})
+				ctx, cancel := context.WithCancel(t.Context())
+				b.Start(ctx, []bridge.Account{p.account("a")})
+				time.Sleep(14*time.Hour + minute)
+				cancel()
+				b.Wait()
+				if at := p.times(); len(at) < 2 || at[1] > c.latest || at[1] < c.latest-minute {
+					t.Errorf("passes at %v", at)
+				}
+			})
+		})
+	}
+}
+
 // TestServerThatAsksForTooMuch gets a day.
 func TestServerThatAsksForTooMuch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
