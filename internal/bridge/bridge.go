@@ -177,8 +177,9 @@ type keeper struct {
 	pace   pace
 	recall *recall
 
-	mu    sync.Mutex
-	state AccountState
+	mu      sync.Mutex
+	state   AccountState
+	renewed bool // how to pass was taken over since the last pass began
 }
 
 func newKeeper(b *Bridge, a Account, before *keeper) *keeper {
@@ -214,19 +215,21 @@ func (k *keeper) known() AccountState {
 // end makes the keeper finish what is in hand.
 func (k *keeper) end() { close(k.stop) }
 
-// goOn takes over how to pass from now on, and makes an account try at once that is stuck.
+// goOn takes over how to pass from now on, and makes an account try at once that is stuck, or
+// is so after the pass under way.
 func (k *keeper) goOn(a Account) {
 	k.mu.Lock()
-	k.account = a
-	stuck := k.state.stuck()
-	k.mu.Unlock()
-	if stuck {
-		k.rouse()
-	}
+	defer k.mu.Unlock()
+	k.account, k.renewed = a, true
+	k.rouseLocked()
 }
 
-// rouse ends what the keeper waits for, or will wait for next.
-func (k *keeper) rouse() {
+// rouseLocked ends what the keeper waits for, or will wait for next, if that is what another
+// way to pass may change.
+func (k *keeper) rouseLocked() {
+	if !k.renewed || !k.state.stuck() {
+		return
+	}
 	select {
 	case k.wake <- struct{}{}:
 	default: // is awake already
@@ -318,10 +321,11 @@ func (k *keeper) pass(ctx context.Context) time.Duration {
 	started := time.Now()
 	held := started.Sub(k.recall.held) >= heldEvery
 	k.recall.begin(started, held)
-	k.change(func(s *AccountState) { s.Phase, s.Started = Passing, started })
-	k.mu.Lock()
-	pass := k.account.Pass
-	k.mu.Unlock()
+	var pass func(context.Context, bool) ferry.AccountReport
+	k.change(func(s *AccountState) {
+		s.Phase, s.Started = Passing, started
+		pass, k.renewed = k.account.Pass, false
+	})
 	r := pass(ctx, held)
 	k.remember(ctx, r)
 	k.recall.asked(r.Asked, started)
@@ -331,7 +335,10 @@ func (k *keeper) pass(ctx context.Context) time.Duration {
 	}
 	now := time.Now()
 	wait := k.pace.next(outcomeOf(r, now), k.bridge.options.Random())
-	k.change(func(s *AccountState) { s.after(r, started, now, k.pace.parked()) })
+	k.change(func(s *AccountState) {
+		s.after(r, started, now, k.pace.parked())
+		k.rouseLocked()
+	})
 	k.bridge.options.Finished(Pass{Started: started, Report: r, Next: now.Add(wait), Parked: k.pace.parked()})
 	return wait
 }

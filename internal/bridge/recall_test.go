@@ -2,6 +2,7 @@ package bridge_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -304,6 +305,42 @@ func TestWhatAPersonMended(t *testing.T) {
 			if n := len(p.times()); n != want {
 				t.Errorf("%v: %d passes", code, n)
 			}
+		})
+	}
+}
+
+// TestWhatAPersonMendsDuringAPass is tried right after it, if that ends in vain.
+func TestWhatAPersonMendsDuringAPass(t *testing.T) {
+	const takes = 8 * time.Second
+	for name, c := range map[string]struct {
+		old  ferry.AccountReport // how the pass ends that is under way meanwhile
+		want []time.Duration
+	}{
+		"refused": {failing(fault.Credentials, 2)(2), []time.Duration{0, takes + 5*minute, 2*takes + 5*minute}},
+		"rests": {ferry.AccountReport{Resting: true, NotBefore: time.Now().AddDate(100, 0, 0)},
+			[]time.Duration{0, takes + 5*minute, 2*takes + 5*minute}},
+		"works":          {ferry.AccountReport{}, []time.Duration{0, takes + 5*minute}},
+		"is not reached": {failing(fault.Temporary, 2)(2), []time.Duration{0, takes + 5*minute}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &played{began: time.Now(), takes: takes, answer: func(n int) ferry.AccountReport {
+					switch n {
+					case 1:
+						return failing(fault.Credentials, 1)(1)
+					case 2:
+						return c.old
+					}
+					return ferry.AccountReport{}
+				}}
+				last := newShelf().lives(minute, p, func(b *bridge.Bridge) {
+					time.Sleep(5*minute + takes + time.Second)
+					b.Adopt([]bridge.Account{p.account("a")})
+				})
+				if at := p.times(); !slices.Equal(at, c.want) || len(at) == 3 && last.Worst() != fault.OK {
+					t.Errorf("passes at %v, %+v", at, last)
+				}
+			})
 		})
 	}
 }

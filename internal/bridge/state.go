@@ -126,8 +126,13 @@ func (s *AccountState) rest() {
 // stuck reports whether the account waits for what another configuration may change: for
 // somebody to do something, or for limits of its own.
 func (s *AccountState) stuck() bool {
-	return s.Phase == Parked || s.Resting ||
-		s.Phase == Failing && s.Error != nil && s.Error.Code != fault.Temporary
+	switch s.Phase {
+	case Passing:
+		return false
+	case Parked:
+		return true
+	}
+	return s.Resting || s.Phase == Failing && s.Error != nil && s.Error.Code != fault.Temporary
 }
 
 // park takes in that the account waits since too many logins were refused, perhaps before
