@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -299,20 +300,16 @@ func (t *told) recovered(ended time.Time) *News {
 
 // holds compares the messages held with those that were.
 func (t *told) holds(r ferry.AccountReport) *News {
+	var held []ferry.MessageReport
 	var now []string
-	var fresh []ferry.MessageReport
 	for _, m := range r.Messages {
-		if m.State != "held" {
-			continue
-		}
-		id := fmt.Sprintf("%s %d", m.UIDL, m.Size)
-		now = append(now, id)
-		if !slices.Contains(t.Held, id) {
-			fresh = append(fresh, m)
+		if m.State == "held" {
+			held, now = append(held, m), append(now, heldAs(m))
 		}
 	}
+	fresh := notAmong(t.Held, held)
 	slices.Sort(now)
-	t.Held = slices.Compact(now)
+	t.Held = now
 	if len(fresh) == 0 {
 		return nil
 	}
@@ -323,6 +320,37 @@ func (t *told) holds(r ferry.AccountReport) *News {
 	}
 	return &News{Kind: Holds, Messages: fresh[:min(len(fresh), 100)], Text: what + fresh[0].Reason,
 		Check: "popferry status tells of each; to keep them as files, stop the bridge, and type popferry run --export-held DIR"}
+}
+
+// heldAs names a message in [told.Held].
+func heldAs(m ferry.MessageReport) string { return fmt.Sprintf("%s %d", m.UIDL, m.Size) }
+
+// sizeIn is the size in such a name.
+func sizeIn(name string) string { return name[strings.LastIndexByte(name, ' ')+1:] }
+
+// notAmong are the messages that were not held before. Where none has its UIDL any more, the
+// server renumbered, as some do in each session, and only the sizes tell.
+func notAmong(before []string, held []ferry.MessageReport) []ferry.MessageReport {
+	fresh := exceeding(before, held, func(name string) string { return name })
+	if len(fresh) == len(held) {
+		fresh = exceeding(before, held, sizeIn)
+	}
+	return fresh
+}
+
+// exceeding are the messages that are more than there were, of each kind.
+func exceeding(before []string, held []ferry.MessageReport, kind func(name string) string) (more []ferry.MessageReport) {
+	left := map[string]int{}
+	for _, name := range before {
+		left[kind(name)]++
+	}
+	for _, m := range held {
+		of := kind(heldAs(m))
+		if left[of]--; left[of] < 0 {
+			more = append(more, m)
+		}
+	}
+	return more
 }
 
 // awaits tells once that a person's word is missing.

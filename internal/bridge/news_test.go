@@ -258,6 +258,32 @@ func TestHeldIsToldOnce(t *testing.T) {
 	r.want(t, 5, held("c", "a"), bridge.Holds) // it is back
 }
 
+// TestHeldIsToldOnceUnderOtherUIDLs: a provider that renumbers, or a server whose UIDLs are
+// others in each session, makes no news of the same messages.
+func TestHeldIsToldOnceUnderOtherUIDLs(t *testing.T) {
+	session := 0
+	held := func(sizes ...int64) ferry.AccountReport {
+		session++
+		a := ferry.AccountReport{ExitCode: fault.Held}
+		for n, size := range sizes {
+			a.Messages = append(a.Messages, ferry.MessageReport{UIDL: fmt.Sprintf("%d of %d", n, session), Size: size, State: "held"})
+		}
+		return a
+	}
+	r := newRoom()
+	r.want(t, 0, held(5, 5, 7), bridge.Holds)
+	for range 3 {
+		r.want(t, 5, held(7, 5, 5))
+		r.restart()
+	}
+	news := r.want(t, 5, held(5, 5, 7, 5, 8), bridge.Holds)
+	if m := news[0].Messages; len(m) != 2 || m[0].Size != 5 || m[1].Size != 8 {
+		t.Errorf("%+v", m)
+	}
+	r.want(t, 5, held(7))
+	r.want(t, 5, held(7, 5), bridge.Holds)
+}
+
 // TestAwaitedWordIsToldOnce, though passes that find nothing new know of it as well; and it is
 // seen until it is given.
 func TestAwaitedWordIsToldOnce(t *testing.T) {
