@@ -86,6 +86,7 @@ type keeping struct {
 	news    *bridge.Newsroom
 	office  *post.Office
 	history *bridge.Recorder
+	kept    []*bridge.Memory             // in the state directory
 	hangup  chan os.Signal               // asks for a reload
 	token   atomic.Pointer[secret.Value] // of the status page
 
@@ -119,21 +120,19 @@ func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error
 	}
 	defer s.close()
 	k := &keeping{app: a, names: names, log: log, session: s, hangup: hangup}
-	waiting := &bridge.Memory{Path: filepath.Join(a.state, "bridge-outbox.json"), Write: private.Write,
-		Failed: func(err error) { log.Error("news that waits would not survive a restart", "error", err) }}
+	defer k.flush()
+	waiting := k.memory("bridge-outbox.json", "news that waits would not survive a restart")
 	if k.office, err = post.Open(config.Bridge, post.Shelf{Load: waiting.Load, Save: waiting.Save}, log); err != nil {
 		return err
 	}
 	defer k.office.Close()
-	memory := &bridge.Memory{Path: filepath.Join(a.state, "bridge-news.json"), Write: private.Write,
-		Failed: func(err error) { log.Error("what was told can't be remembered", "error", err) }}
+	memory := k.memory("bridge-news.json", "what was told can't be remembered")
 	k.news = &bridge.Newsroom{After: k.mayFail, Load: memory.Load, Save: memory.Save,
 		Forget: memory.Forget, Publish: k.publish, Beat: k.office.Beat}
 	k.news.Keep(namesOf(config))
 	k.history = bridge.NewRecorder(s.journal, config.Bridge.History)
-	keeping := &bridge.Memory{Path: filepath.Join(a.state, paceFile), Write: private.Write,
-		Failed: func(err error) { log.Error("refused logins can't be remembered", "error", err) }}
-	learned := &bridge.Memory{Path: filepath.Join(a.state, loginsFile), Write: private.Write, Failed: keeping.Failed}
+	keeping := k.memory(paceFile, "refused logins can't be remembered")
+	learned := k.memory(loginsFile, "refused logins can't be remembered")
 	s.options.Learned = &ferry.Learned{Load: learned.Load, Save: learned.Save}
 	past, err := pastOf(ctx, s.journal)
 	if err != nil {
@@ -146,6 +145,22 @@ func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error
 	}
 	k.run(ctx, listener)
 	return k.history.Flush()
+}
+
+// memory makes one in the state directory, where failed says what it means that it can't be
+// written.
+func (k *keeping) memory(file, failed string) *bridge.Memory {
+	m := &bridge.Memory{Path: filepath.Join(k.app.state, file), Write: private.Write,
+		Failed: func(err error) { k.log.Error(failed, "error", err) }}
+	k.kept = append(k.kept, m)
+	return m
+}
+
+// flush writes what a disk did not take before.
+func (k *keeping) flush() {
+	for _, m := range k.kept {
+		m.Flush()
+	}
 }
 
 // pastFor is how far back a bridge looks for the last pass that succeeded.
@@ -171,6 +186,7 @@ func (k *keeping) finished(p bridge.Pass) {
 		k.log.Error("the history can't be written", "error", err)
 	}
 	k.news.From(p)
+	k.flush()
 	k.news.Heartbeat(k.bridge.Snapshot())
 }
 

@@ -17,12 +17,13 @@ type Memory struct {
 	// Path is the file, Write replaces it.
 	Path  string
 	Write func(path string, data []byte) error
-	// Failed is told when it could not be written; then news may come twice after a
-	// restart.
+	// Failed is told when it could not be written; then news may come twice, or never, after
+	// a restart, unless Flush succeeds before that.
 	Failed func(error)
 
-	mu    sync.Mutex
-	texts map[string]string
+	mu        sync.Mutex
+	texts     map[string]string
+	unwritten bool // as the file is, since the last Write failed
 }
 
 // Load returns the text of an account, or "".
@@ -54,12 +55,21 @@ func (m *Memory) Forget(but []string) {
 	}
 }
 
+// Flush tries again what could not be written: nothing new may have to be for long.
+func (m *Memory) Flush() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.unwritten {
+		m.writeLocked()
+	}
+}
+
 func (m *Memory) writeLocked() {
 	data, err := json.Marshal(m.texts)
 	if err == nil {
 		err = m.Write(m.Path, data)
 	}
-	if err != nil {
+	if m.unwritten = err != nil; m.unwritten {
 		m.Failed(err)
 	}
 }

@@ -601,6 +601,31 @@ func TestMemory(t *testing.T) {
 	}
 }
 
+// TestMemoryOfAFullDisk is written once there is room, though there is nothing new.
+func TestMemoryOfAFullDisk(t *testing.T) {
+	full, written, fails := errors.New("full"), "", 0
+	disk := func(_ string, data []byte) error {
+		written = string(data)
+		return full
+	}
+	m := &bridge.Memory{Path: filepath.Join(t.TempDir(), "news.json"), Write: disk, Failed: func(error) { fails++ }}
+	m.Flush()
+	if written != "" {
+		t.Errorf("wrote %s", written)
+	}
+	m.Save("alice", "a")
+	m.Flush()
+	full, written = nil, ""
+	m.Flush()
+	if written != `{"alice":"a"}` || fails != 2 {
+		t.Errorf("%d failures, wrote %q", fails, written)
+	}
+	written = ""
+	if m.Flush(); written != "" {
+		t.Errorf("wrote %s again", written)
+	}
+}
+
 // TestNewsWhenTheClockIsSet: no alert is silenced by a clock that is set back.
 func TestNewsWhenTheClockIsSet(t *testing.T) {
 	t.Run("back, over a restart", func(t *testing.T) {
