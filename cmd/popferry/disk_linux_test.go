@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -39,6 +40,32 @@ func TestBridgeAfterAFullDisk(t *testing.T) {
 	}
 	if n := s.missing("alice") + s.missing("bob"); n != 0 {
 		t.Errorf("%d mails are lost", n)
+	}
+}
+
+// TestBridgeEndsAfterAFullDisk with 0, whether or not there is space again; and if there is,
+// the history has what happened meanwhile.
+func TestBridgeEndsAfterAFullDisk(t *testing.T) {
+	for name, limit := range map[string]uint64{"space again": unix.RLIM_INFINITY, "still full": 50_000} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStation(t, "alice")
+			s.deliver("alice", ordinary(3, 1)...)
+			bridge := s.bridge()
+			s.until("the first mail arrives", s.logged("delivered=3"))
+			limitFiles(t, bridge, 50_000)
+			s.deliver("alice", ordinary(5, 2)...)
+			s.until("the disk is full", s.logged("result=state"))
+			limitFiles(t, bridge, limit)
+			s.ends(bridge)
+			full := limit != unix.RLIM_INFINITY
+			command := s.command("report")
+			command.Stdout = nil
+			report, err := command.Output()
+			if written := strings.Contains(string(report), "state"); err != nil || written == full {
+				t.Errorf("%v\n%s\n%s", err, report, s.log())
+			}
+		})
 	}
 }
 

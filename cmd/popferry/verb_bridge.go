@@ -144,7 +144,24 @@ func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error
 		return err
 	}
 	k.run(ctx, listener)
-	return k.history.Flush()
+	k.conclude(context.WithoutCancel(ctx))
+	return nil
+}
+
+// conclude writes the last of the history, into a journal that may have to be opened anew
+// after an error of the disk, as passes do. What it lacks is no failure of a bridge that did
+// all that it was told to.
+func (k *keeping) conclude(ctx context.Context) {
+	notes, err := k.session.journal.Renew(ctx)
+	for _, note := range notes {
+		k.log.Info("note", "text", note)
+	}
+	if err == nil {
+		err = k.history.Flush()
+	}
+	if err != nil {
+		k.log.Error("the history can't be written", "error", err)
+	}
 }
 
 // memory makes one in the state directory, where failed says what it means that it can't be
