@@ -26,7 +26,8 @@ type Problem struct {
 	Text string
 	// Other is the line of another account that Text names as "line 7"; 0 for none.
 	Other int
-	// Code is Config, or Credentials for a secret that others can read.
+	// Code is Config, Credentials for a secret that others can read, or Temporary for a
+	// program that did not give its secret this time.
 	Code fault.Code
 }
 
@@ -81,15 +82,13 @@ func (e *Errors) Unwrap() []error {
 	return list
 }
 
-// FaultCode returns Credentials if every problem is a secret that others can
-// read, and else Config: what has to be mended first.
+// FaultCode returns the most severe class of the problems: what has to be mended first.
 func (e *Errors) FaultCode() fault.Code {
+	worst := fault.OK
 	for _, p := range e.Problems {
-		if p.Code != fault.Credentials {
-			return fault.Config
-		}
+		worst = fault.Worst(worst, p.Code)
 	}
-	return fault.Credentials
+	return worst
 }
 
 // As lets errors.As see the whole list as one *fault.Error, so that nobody

@@ -32,9 +32,10 @@ const (
 )
 
 // Resolve reads the passwords and the other secrets of the named accounts, of all for
-// no names. What is missing is one [*Errors] with code Config, or Credentials if all
-// that is wrong is that others can read a file with a secret; an unknown name is a
-// fault with code Usage, a cancelled ctx one with code Temporary.
+// no names. What is missing is one [*Errors] with code Config; Credentials if all that
+// is wrong is that others can read a file with a secret; Temporary if it is that programs
+// failed, as a vault that can't be reached has them do. An unknown name is a fault with
+// code Usage, a cancelled ctx one with code Temporary.
 func (c *Config) Resolve(ctx context.Context, names []string) error {
 	return c.resolve(ctx, names, (*Account).secrets)
 }
@@ -153,9 +154,9 @@ func readAll(ctx context.Context, dir string, all []wanted) []error {
 }
 
 func unresolved(path, account string, p Password, err error) *Problem {
-	code := fault.Config
-	if fault.CodeOf(err) == fault.Credentials {
-		code = fault.Credentials
+	code := fault.CodeOf(err)
+	if code != fault.Credentials && code != fault.Temporary {
+		code = fault.Config
 	}
 	problem := &Problem{File: cmp.Or(p.path, path), Line: p.line, Column: p.column, Code: code, Text: err.Error()}
 	switch {
@@ -288,19 +289,29 @@ func (p Password) run(parent context.Context, dir string) (string, error) {
 	// A grandchild may keep the pipes open after its parent was killed.
 	command.WaitDelay = time.Second
 	err := command.Run()
+	var failed *exec.ExitError
 	switch {
 	case err == nil && !out.over:
 		return out.data.String(), nil
 	case out.over:
 		return "", fmt.Errorf("%s printed more than %d bytes; it must print the password alone", p, maxSecret)
 	case parent.Err() == nil && ctx.Err() != nil:
-		return "", fmt.Errorf("%s did not end within %v%s; it must not ask questions", p, commandTime, said(talk, out))
+		return "", notNow("%s did not end within %v%s; it must not ask questions", p, commandTime, said(talk, out))
 	case errors.Is(err, exec.ErrWaitDelay):
 		return "", fmt.Errorf("%s ended and left a program at work that holds its output open%s; that one must write "+
 			"elsewhere (>/dev/null 2>&1)", p, said(talk, out))
+	case errors.As(err, &failed):
+		return "", notNow("%s failed: %s%s; it must work in the folder of accounts.yaml, with no input",
+			p, reason(err), said(talk, out))
 	}
 	return "", fmt.Errorf("%s failed: %s%s; it must work in the folder of accounts.yaml, with no input",
 		p, reason(err), said(talk, out))
+}
+
+// notNow makes the error of a program that was there and did its best: what it asks may
+// answer later.
+func notNow(format string, args ...any) error {
+	return fault.New(fault.Temporary, format, args...).WithHint("run it again once the program works")
 }
 
 // said quotes the start of a command's error output, without what it printed to its

@@ -93,28 +93,47 @@ func TestResolveMistakes(t *testing.T) {
 		"{file: huge}":            file + "/huge gives more than 65536 bytes",
 		"{file: fifo}":            file + "/fifo gives an empty password",
 		"{command: [no-such-pg]}": "password command no-such-pg failed: executable file not found",
-		`{command: [sh, -c, 'echo correct-horse1; printf "\033[1mlocked" >&2; exit 3']}`: `password ` +
-			`command sh failed: exit status 3; it said: \x1b[1mlocked`,
-		"{command: [sh, -c, 'echo correct-horse1; echo; exit 0']}":                                   "gives more than one line",
-		"{command: [sh, -c, 'set -x; echo correct-horse1; false']}":                                  "it said: + echo ***\\x0a+ false",
-		"{command: [sh, -c, 'echo correct-horse1; echo alice; echo got correct-horse1 >&2; false']}": "it said: got ***;",
-		"{command: [sh, -c, 'sleep 2 & echo correct-horse1']}":                                       "password command sh ended and left a program at work",
+		"{command: [sh, -c, 'echo correct-horse1; echo; exit 0']}": "gives more than one line",
+		"{command: [sh, -c, 'sleep 2 & echo correct-horse1']}":     "password command sh ended and left a program at work",
 		"{command: ['true']}":                         "password command true gives an empty password",
 		"{command: [sh, -c, 'yes | head -c 100000']}": "password command sh printed more than 65536",
 	} {
-		config := load(t, dir, reference)
-		err := config.Resolve(context.Background(), nil)
-		if fault.CodeOf(err) != fault.Config {
-			t.Errorf("%s: code %v of %v", reference, fault.CodeOf(err), err)
-			continue
-		}
-		prefix := filepath.Join(dir, "accounts.yaml") + `:2:64: account "alice": `
-		if !strings.HasPrefix(err.Error(), prefix) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s:\n%v\nwant %s", reference, err, prefix+want)
-		}
-		if strings.Contains(err.Error(), "correct") {
-			t.Errorf("%s: a password in %v", reference, err)
-		}
+		checkMistake(t, dir, reference, fault.Config, want)
+	}
+}
+
+func checkMistake(t *testing.T, dir, reference string, code fault.Code, want string) {
+	t.Helper()
+	err := load(t, dir, reference).Resolve(context.Background(), nil)
+	if fault.CodeOf(err) != code {
+		t.Errorf("%s: code %v of %v", reference, fault.CodeOf(err), err)
+		return
+	}
+	prefix := filepath.Join(dir, "accounts.yaml") + `:2:64: account "alice": `
+	if !strings.HasPrefix(err.Error(), prefix) || !strings.Contains(err.Error(), want) {
+		t.Errorf("%s:\n%v\nwant %s", reference, err, prefix+want)
+	}
+	if strings.Contains(err.Error(), "correct") {
+		t.Errorf("%s: a password in %v", reference, err)
+	}
+}
+
+// TestPasswordCommandThatFails may work later, as when the vault that it asks is there again;
+// unless something has to be mended as well.
+func TestPasswordCommandThatFails(t *testing.T) {
+	dir := t.TempDir()
+	for reference, want := range map[string]string{
+		`{command: [sh, -c, 'echo correct-horse1; printf "\033[1mlocked" >&2; exit 3']}`: `password ` +
+			`command sh failed: exit status 3; it said: \x1b[1mlocked`,
+		"{command: [sh, -c, 'set -x; echo correct-horse1; false']}":                                  "it said: + echo ***\\x0a+ false",
+		"{command: [sh, -c, 'echo correct-horse1; echo alice; echo got correct-horse1 >&2; false']}": "it said: got ***;",
+		"{command: [sh, -c, 'kill -9 $$']}":                                                          "failed: signal: killed",
+	} {
+		checkMistake(t, dir, reference, fault.Temporary, want)
+	}
+	text := strings.NewReplacer("{env: A}", "{command: ['false']}", "{env: B}", "{env: POPFERRY_UNSET}").Replace(account())
+	if err := parse(t, text).Resolve(context.Background(), nil); fault.CodeOf(err) != fault.Config {
+		t.Errorf("with a mistake: code %v: %v", fault.CodeOf(err), err)
 	}
 }
 

@@ -321,7 +321,11 @@ func (k *keeping) reload(ctx context.Context) {
 		return // it was told to stop meanwhile, which says nothing about the file
 	}
 	if err != nil {
-		k.log.ErrorContext(bridge.Answer(ctx), "accounts.yaml is wrong, and the old one stays in force", "error", err)
+		what := "accounts.yaml is wrong"
+		if fault.CodeOf(err) == fault.Temporary {
+			what = "accounts.yaml can't be taken over now"
+		}
+		k.log.ErrorContext(bridge.Answer(ctx), what+", and the old one stays in force", "error", err)
 		return
 	}
 	old := k.fleet
