@@ -144,7 +144,7 @@ func submit(ctx context.Context, m plan.AlertMail, to []string, config *tls.Conf
 	}
 	defer client.Close()
 	if m.Username != "" {
-		if err := client.Auth(smtp.PlainAuth("", m.Username, m.Password.Secret.Reveal(), m.Host)); err != nil {
+		if err := signIn(client, m); err != nil {
 			return nil, err
 		}
 	}
@@ -241,9 +241,12 @@ func address(client *smtp.Client, from string, recipients []string, refused func
 func mailFault(m plan.AlertMail, err error) error {
 	var reply *textproto.Error
 	if errors.As(err, &reply) && reply.Code >= 500 {
+		hint := "check username and password, and the addresses in from and to"
+		if errors.Is(err, errNoWay) {
+			hint = "use a mail server that offers AUTH PLAIN or LOGIN, and look whether it does so on this port, and with this tls"
+		}
 		shown := m.Password.Secret.Hide(reply.Msg, m.Username)
-		return fault.New(fault.Refused, "SMTP server %s: %d %s", m.Address(), reply.Code, fault.Escape(shown)).
-			WithHint("check username and password, and the addresses in from and to")
+		return fault.New(fault.Refused, "SMTP server %s: %d %s", m.Address(), reply.Code, fault.Escape(shown)).WithHint("%s", hint)
 	}
 	shown := m.Password.Secret.Hide(err.Error(), m.Username)
 	failed := fault.New(fault.Temporary, "SMTP server %s: %s", m.Address(), fault.Escape(shown))

@@ -363,6 +363,7 @@ type sink struct {
 	mails chan string
 	lines []string
 	later string // what is refused once, for now
+	ways  string // to sign in
 }
 
 func (s *sink) serve(listener net.Listener, refuse string) {
@@ -393,9 +394,9 @@ func (s *sink) session(conn net.Conn, refuse string) {
 		case refuse != "" && strings.HasPrefix(line, refuse):
 			fmt.Fprintf(conn, "550 no, %s\r\n", line)
 		case verb == "EHLO":
-			fmt.Fprint(conn, "250-sink\r\n250 AUTH PLAIN\r\n")
+			fmt.Fprintf(conn, "250-sink\r\n250 AUTH %s\r\n", s.ways)
 		case verb == "AUTH":
-			fmt.Fprint(conn, "235 welcome\r\n")
+			fmt.Fprint(conn, s.signIn(in, conn, line))
 		case verb == "DATA":
 			fmt.Fprint(conn, "354 go on\r\n")
 			var text strings.Builder
@@ -413,9 +414,30 @@ func (s *sink) session(conn net.Conn, refuse string) {
 	}
 }
 
+// signIn has a dialogue where the way is LOGIN, with a prompt that is no other server's.
+func (s *sink) signIn(in *bufio.Reader, conn net.Conn, line string) (answer string) {
+	way := strings.Fields(line + " x")[1]
+	if !strings.Contains(s.ways, way) {
+		return "504 5.5.4 unrecognized authentication type\r\n"
+	}
+	if way == "LOGIN" {
+		for range 2 {
+			fmt.Fprint(conn, "334 V2hhdD8=\r\n")
+			line, _ := in.ReadString('\n') // a connection that is lost shows at the next
+			s.lines = append(s.lines, strings.TrimRight(line, "\r\n"))
+		}
+	}
+	return "235 welcome\r\n"
+}
+
 // smtp starts a sink that speaks TLS, and says how to reach it. It refuses lines that begin
 // like that, and, once and for now, such as follow a "|".
 func smtp(t *testing.T, refuse string) (*sink, plan.Bridge) {
+	t.Helper()
+	return smtpWith(t, refuse, "PLAIN LOGIN")
+}
+
+func smtpWith(t *testing.T, refuse, ways string) (*sink, plan.Bridge) {
 	t.Helper()
 	keys, err := certs.New(certs.Options{})
 	if err != nil {
@@ -431,7 +453,7 @@ func smtp(t *testing.T, refuse string) (*sink, plan.Bridge) {
 	}
 	t.Cleanup(func() { listener.Close() })
 	refuse, later, _ := strings.Cut(refuse, "|")
-	s := &sink{mails: make(chan string, 10), later: later}
+	s := &sink{mails: make(chan string, 10), later: later, ways: ways}
 	go s.serve(tlsListener(listener, keys), refuse)
 	mail := &plan.AlertMail{Endpoint: wire.Endpoint{Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port,
 		TLS: wire.Implicit, CAFile: ca}, Username: "popferry", Password: plan.Value{Secret: secret.New("s3cret")},
@@ -480,6 +502,30 @@ func TestMailRefused(t *testing.T) {
 			!strings.Contains(said.String(), "check username and password, and the addresses") {
 			t.Errorf("%s: %s", verb, said)
 		}
+	}
+}
+
+// TestMailSignsIn by PLAIN, or by LOGIN where that alone is offered; and says so where a server
+// has none of them.
+func TestMailSignsIn(t *testing.T) {
+	for ways, want := range map[string]string{
+		"LOGIN PLAIN":   "AUTH PLAIN AHBvcGZlcnJ5AHMzY3JldA==",
+		"LOGIN XOAUTH2": "AUTH LOGIN\ncG9wZmVycnk=\nczNjcmV0\nMAIL",
+	} {
+		s, b := smtpWith(t, "", ways)
+		o, said := open(t, b)
+		o.Send(news)
+		o.Close()
+		if lines := strings.Join(s.lines, "\n"); len(s.mails) != 1 || !strings.Contains(lines, want) {
+			t.Errorf("%s: %d mails, %s; %s", ways, len(s.mails), lines, said)
+		}
+	}
+	_, b := smtpWith(t, "", "XOAUTH2")
+	o, said := open(t, b)
+	o.Send(news)
+	o.Close()
+	if !strings.Contains(said.String(), "504 5.5.4") || !strings.Contains(said.String(), "offers AUTH PLAIN or LOGIN") {
+		t.Errorf("%s", said)
 	}
 }
 
