@@ -104,9 +104,10 @@ func (p *pace) afterFailure(code fault.Code, random float64) time.Duration {
 	if code == fault.Temporary {
 		ceiling = soonCeiling
 	}
-	wait := max(p.interval, ceiling)
+	longest := max(p.interval, ceiling)
+	wait := longest
 	if doublings := p.failures - 1; doublings < 16 && p.interval<<doublings < wait {
 		wait = p.interval << doublings
 	}
-	return wait*3/4 + time.Duration(random*float64(wait)/2)
+	return min(longest, wait*3/4+time.Duration(random*float64(wait)/2))
 }
