@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/program"
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/internal/sheet"
 )
@@ -286,7 +287,8 @@ func (p Password) run(parent context.Context, dir string) (string, error) {
 	command := exec.CommandContext(ctx, p.command[0], p.command[1:]...)
 	command.Dir = dir
 	command.Stdout, command.Stderr = out, talk
-	// A grandchild may keep the pipes open after its parent was killed.
+	program.InGroup(command)
+	// A grandchild may keep the pipes open after its parent ended.
 	command.WaitDelay = time.Second
 	err := command.Run()
 	var failed *exec.ExitError

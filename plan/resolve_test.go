@@ -5,6 +5,7 @@ package plan_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -283,6 +284,38 @@ func TestResolveEndsWithItsContext(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			t.Errorf("Resolve waited for the command to touch %s", name)
 		}
+	}
+}
+
+// TestResolveEndsAllThatItStarted: they hold a pipe open, whose end shows that none is left.
+func TestResolveEndsAllThatItStarted(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := load(t, dir, "{command: [sh, -c, 'exec 3>pipe; (echo here >&3; sleep 60; echo never >&3); true']}")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- config.Resolve(ctx, nil) }()
+	pipe, err := os.Open(path) // once it is opened to write
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
+	if _, err := io.ReadFull(pipe, make([]byte, len("here\n"))); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-ended; fault.CodeOf(err) != fault.Temporary {
+		t.Errorf("%v", err)
+	}
+	if err := pipe.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := io.ReadAll(pipe); err != nil || len(left) > 0 {
+		t.Errorf("something is left, and says %q: %v", left, err)
 	}
 }
 

@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"internal/message": {"internal/fault"},
 	"internal/sasl":    {"internal/fault", "internal/secret"},
 	"internal/private": {},
+	"internal/program": {},
 	"internal/sheet":   {},
 
 	// Level 1: the two protocols and the plan. None knows another.
@@ -32,8 +33,8 @@ var allowed = map[string][]string{
 		"internal/fault", "internal/message", "internal/sasl", "internal/secret", "internal/wire",
 	},
 	"plan": {
-		"internal/fault", "internal/message", "internal/sasl", "internal/secret", "internal/sheet",
-		"internal/wire",
+		"internal/fault", "internal/message", "internal/program", "internal/sasl", "internal/secret",
+		"internal/sheet", "internal/wire",
 	},
 
 	// What is known of providers is laid under what the plan says.
@@ -62,7 +63,7 @@ var allowed = map[string][]string{
 		"internal/check", "internal/fault", "internal/ferry", "internal/journal", "internal/message", "plan",
 	},
 	"internal/bridge": {"internal/fault", "internal/ferry", "internal/journal"},
-	"internal/post":   {"internal/bridge", "internal/fault", "internal/secret", "internal/wire", "plan"},
+	"internal/post":   {"internal/bridge", "internal/fault", "internal/program", "internal/secret", "internal/wire", "plan"},
 	"internal/page": {
 		"internal/bridge", "internal/fault", "internal/ferry", "internal/journal", "internal/report",
 		"internal/secret", "internal/wire",

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/program"
 	"github.com/popferry/popferry/internal/secret"
 )
 
@@ -81,14 +82,14 @@ func command(argv []string) func(context.Context, item) error {
 		if err != nil {
 			return err
 		}
-		program := exec.CommandContext(ctx, argv[0], argv[1:]...)
-		program.Stdin = bytes.NewReader(append(text, '\n'))
-		program.WaitDelay = time.Second // for those that it has started, if it ends well
-		inGroup(program)
+		run := exec.CommandContext(ctx, argv[0], argv[1:]...)
+		run.Stdin = bytes.NewReader(append(text, '\n'))
+		run.WaitDelay = time.Second // for those that it has started, if it ends well
+		program.InGroup(run)
 		var said tail
-		program.Stdout, program.Stderr = &said, &said
+		run.Stdout, run.Stderr = &said, &said
 		// ErrWaitDelay: it succeeded, and left something at work that may still speak.
-		if err := program.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
+		if err := run.Run(); err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 			return fault.New(fault.Temporary, "%s: %s%s", fault.Escape(argv[0]), cause(err), said.quoted()).
 				WithHint("check that the command works for the user who runs popferry")
 		}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package post
+package program
 
 import (
 	"os"
@@ -8,8 +8,9 @@ import (
 	"syscall"
 )
 
-// inGroup has what a program started end with it, when it is ended for taking too long.
-func inGroup(program *exec.Cmd) {
+// InGroup has what a program started end with it, when it is ended for taking too long or
+// because we are to end.
+func InGroup(program *exec.Cmd) {
 	program.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	program.Cancel = func() error {
 		if syscall.Kill(-program.Process.Pid, syscall.SIGKILL) != nil {

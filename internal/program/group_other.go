@@ -1,0 +1,8 @@
+//go:build !unix
+
+package program
+
+import "os/exec"
+
+// InGroup does nothing: this system has no process groups.
+func InGroup(*exec.Cmd) {}
