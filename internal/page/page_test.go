@@ -640,6 +640,14 @@ func TestHostileTexts(t *testing.T) {
 	}
 }
 
+// TestHeldAsFiles: the bridge that shows this has the state that the other verb needs.
+func TestHeldAsFiles(t *testing.T) {
+	const want = "stop the bridge, and type <code>popferry run --export-held DIR</code>"
+	if body := get(page.New(newScene().options()), "/account/erin").Body.String(); !strings.Contains(body, want) {
+		t.Errorf("lacks %s:\n%s", want, body)
+	}
+}
+
 // Only what is held is listed, also where every message is reported.
 func TestOtherMessagesAreNotShown(t *testing.T) {
 	s := newScene()
