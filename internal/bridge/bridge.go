@@ -327,6 +327,7 @@ func (k *keeper) pass(ctx context.Context) time.Duration {
 		pass, k.renewed = k.account.Pass, false
 	})
 	r := pass(ctx, held)
+	r.Error = unattended(r.Error)
 	k.remember(ctx, r)
 	k.recall.asked(r.Asked, started)
 	if ctx.Err() != nil {

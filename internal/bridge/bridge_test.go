@@ -347,3 +347,19 @@ func TestState(t *testing.T) {
 		}
 	})
 }
+
+// TestHintsOfABridge say to nobody that he has to run what it runs by itself.
+func TestHintsOfABridge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		busy := fault.New(fault.Temporary, "busy").WithAfter(16 * time.Second)
+		var passes []bridge.Pass
+		b := runs(t, minute, 0, func(pass bridge.Pass) { passes = append(passes, pass) }, &played{
+			answer: func(int) ferry.AccountReport {
+				return ferry.AccountReport{ExitCode: fault.Temporary, Error: ferry.NewErrorReport(busy)}
+			}})
+		const want = "the bridge runs again by itself after 16s: the server wants such a pause"
+		if seen, told := b.Snapshot().Accounts[0].Error.Hint, passes[0].Report.Error.Hint; seen != want || told != want {
+			t.Errorf("%q, %q", seen, told)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -104,6 +105,21 @@ func awaits(r ferry.AccountReport) *ferry.ErrorReport {
 	a := *r.Awaits
 	a.Hint = "stop the bridge, and " + a.Hint
 	return &a
+}
+
+// byItself has a hint say that a bridge does by itself what else a person has to do. It may do
+// so later than a server wants.
+var byItself = strings.NewReplacer("run again in", "the bridge runs again by itself after",
+	"run again", "the bridge runs again by itself", "run it again", "the bridge runs again by itself")
+
+// unattended is why a pass failed, for whoever has a bridge to run the next.
+func unattended(e *ferry.ErrorReport) *ferry.ErrorReport {
+	if e == nil {
+		return nil
+	}
+	u := *e
+	u.Hint = byItself.Replace(u.Hint)
+	return &u
 }
 
 // count adds up what a pass did.
