@@ -270,7 +270,7 @@ func compose(m plan.AlertMail, n bridge.News, now time.Time) ([]byte, error) {
 		{"Auto-Submitted", "auto-generated"}, {"MIME-Version", "1.0"}, {"Content-Type", "text/plain; charset=utf-8"},
 		{"Content-Transfer-Encoding", "quoted-printable"},
 	} {
-		fmt.Fprintf(&b, "%s: %s\r\n", field[0], field[1])
+		b.WriteString(fold(field[0]+": "+field[1]) + "\r\n")
 	}
 	b.WriteString("\r\n")
 	body := quotedprintable.NewWriter(&b)
@@ -281,6 +281,27 @@ func compose(m plan.AlertMail, n bridge.News, now time.Time) ([]byte, error) {
 		return nil, fault.New(fault.Internal, "write the mail: %w", err)
 	}
 	return b.Bytes(), nil
+}
+
+// fold breaks a field at its spaces: its lines should have 78 characters at most, and must not
+// have more than 998 (RFC 5322 §2.1.1, §2.2.3).
+func fold(field string) string {
+	var b strings.Builder
+	length := 0
+	for i, word := range strings.Split(field, " ") {
+		switch {
+		case i == 0:
+		case i > 1 && word != "" && length+1+len(word) > 78:
+			b.WriteString("\r\n ")
+			length = 1
+		default:
+			b.WriteByte(' ')
+			length++
+		}
+		b.WriteString(word)
+		length += len(word)
+	}
+	return b.String()
 }
 
 // letter is a news for people.

@@ -490,6 +490,35 @@ func TestMail(t *testing.T) {
 	}
 }
 
+// TestMailToMany: no line is longer than the standard has it, and none is lost or changed by that.
+func TestMailToMany(t *testing.T) {
+	s, b := smtp(t, "")
+	b.Alerts.Mail.To = nil
+	for n := range 60 {
+		b.Alerts.Mail.To = append(b.Alerts.Mail.To, fmt.Sprintf("postmaster-%d@department.example.org", n))
+	}
+	many := news
+	many.Text = strings.Repeat("for ever  and ü ", 10)
+	o, _ := open(t, b)
+	o.Send(many)
+	text := <-s.mails
+	o.Close()
+	for line := range strings.Lines(text) {
+		if line = strings.TrimRight(line, "\r\n"); len(line) > 100 || line != "" && strings.Trim(line, " ") == "" {
+			t.Errorf("%d octets: %q", len(line), line)
+		}
+	}
+	m, err := mail.ReadMessage(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := m.Header.AddressList("To")
+	subject, wrong := new(mimeWords).DecodeHeader(m.Header.Get("Subject"))
+	if err != nil || len(to) != 60 || to[59].Address != b.Alerts.Mail.To[59] || wrong != nil || subject != "popferry: alice: "+many.Text {
+		t.Errorf("%d recipients, %v; %q, %v", len(to), err, subject, wrong)
+	}
+}
+
 // TestMailRefused: for good, and the password in no line of the log although the server
 // repeats it.
 func TestMailRefused(t *testing.T) {
