@@ -295,7 +295,11 @@ func (t *told) recovered(ended time.Time) *News {
 	if !failing {
 		return nil
 	}
-	return &News{Kind: Recovered, Since: since, Text: "works again, after " + max(0, ended.Sub(since)).Round(time.Minute).String()}
+	lasted := "less than a minute"
+	if d := ended.Sub(since); d >= time.Minute {
+		lasted = d.Round(time.Minute).String()
+	}
+	return &News{Kind: Recovered, Since: since, Text: "works again, after " + lasted}
 }
 
 // holds compares the messages held with those that were.

@@ -93,6 +93,17 @@ func TestFailingIsToldOnce(t *testing.T) {
 	r.want(t, 5, ok) // short, and nobody was told
 }
 
+// TestShortFailure: where it is told at once, it may be over in seconds.
+func TestShortFailure(t *testing.T) {
+	r := newRoom()
+	r.After = func(string) time.Duration { return 0 }
+	r.want(t, 0, away, bridge.Fails)
+	r.now = r.now.Add(4 * time.Second)
+	if news := r.want(t, 0, ferry.AccountReport{}, bridge.Recovered); news[0].Text != "works again, after less than a minute" {
+		t.Errorf("%+v", news)
+	}
+}
+
 // TestAccountThatLeft is new when it comes back, also if it left while no bridge was at work;
 // what all share stays told.
 func TestAccountThatLeft(t *testing.T) {
