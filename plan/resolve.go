@@ -287,7 +287,9 @@ func (p Password) run(parent context.Context, dir string) (string, error) {
 	command := exec.CommandContext(ctx, p.command[0], p.command[1:]...)
 	command.Dir = dir
 	command.Stdout, command.Stderr = out, talk
-	program.InGroup(command)
+	if !program.AtTerminal() { // where a person can be asked, who can also end all by ^C
+		program.InGroup(command)
+	}
 	// A grandchild may keep the pipes open after its parent ended.
 	command.WaitDelay = time.Second
 	err := command.Run()
