@@ -41,7 +41,8 @@ func (c *Conn) Index(ctx context.Context, f Folder, from uint32, fn func(Entry) 
 }
 
 // IndexParts is Index with some thousand messages at a time: each part has all that
-// there is below next, and was not in one before.
+// there is below next, and was not in one before. Next is behind the last message that
+// was seen, whatever UIDNEXT says: what that leaves out would never be asked for again.
 //
 // "n:*" includes the last message even if its UID is less than n (RFC 3501
 // §6.4.8); go-imap drops answers with UIDs outside the set.
@@ -49,7 +50,7 @@ func (c *Conn) IndexParts(
 	ctx context.Context, f Folder, from uint32, fn func(part []Entry, next uint32) error,
 ) error {
 	from = max(from, 1)
-	p := &indexParts{address: c.wire.Address(), fn: fn, next: from, end: f.UIDNext,
+	p := &indexParts{address: c.wire.Address(), fn: fn, next: from, seen: from,
 		read: at(message.SummarizeHeader)}
 	return c.fetch(ctx, f, fetchPlan{
 		sets: c.indexSets(f, from),
@@ -67,7 +68,7 @@ type indexParts struct {
 	fn      func([]Entry, uint32) error
 	read    func(io.Reader) (message.Summary, error)
 	next    uint32 // all below was handed over
-	end     uint32 // the UIDNEXT that the server told
+	seen    uint32 // and of that the last was below
 	waiting []indexPart
 	octets  int // that wait, about
 }
@@ -122,10 +123,12 @@ func (p *indexParts) done(set imap.UIDSet) error {
 		part := p.waiting[0]
 		p.waiting = slices.Delete(p.waiting, 0, 1)
 		p.octets -= part.octets()
-		if p.next = uint32(part.set[0].Stop) + 1; p.next == 1 { // to "*"
-			p.next = max(p.end, part.top()+1)
+		p.next = uint32(part.set[0].Stop) + 1
+		if len(part.entries) == 0 {
+			continue
 		}
-		if err := p.fn(part.entries, p.next); err != nil {
+		p.seen = max(p.seen, part.top()+1)
+		if err := p.fn(part.entries, p.seen); err != nil {
 			return err
 		}
 	}
@@ -143,7 +146,7 @@ func (p *indexPart) top() (uid uint32) {
 	for _, e := range p.entries {
 		uid = max(uid, e.UID)
 	}
-	return max(uid, uint32(p.set[0].Start)-1)
+	return uid
 }
 
 // minimalLimit keeps a server from making us ask for messages one by one.

@@ -27,6 +27,7 @@ type folder struct {
 	index   journal.Index
 	stale   bool     // box is what was true some time ago
 	copied  []uint32 // UIDs appended in this trip
+	end     uint32   // UIDNEXT when the index was brought up to date
 	refusal error    // why nothing can be delivered to it
 	hidden  bool     // nor can it be looked at
 }
@@ -42,7 +43,7 @@ func (f *folder) set(box imapdst.Folder) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if box.UIDValidity != f.box.UIDValidity {
-		f.copied = nil // what has these UIDs now is nobody's copy (RFC 3501 §2.3.1.1)
+		f.copied, f.end = nil, 0 // what has these UIDs now is nobody's copy (RFC 3501 §2.3.1.1)
 	}
 	f.box, f.stale = box, false
 }
@@ -98,6 +99,13 @@ func (f *folder) gained(uid uint32) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.copied = append(f.copied, uid)
+}
+
+// indexed notes that the index has all that is below a UIDNEXT.
+func (f *folder) indexed(end uint32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.end = end
 }
 
 // spot is the place of one message: UIDs mean something only with their folder.

@@ -15,6 +15,9 @@ import (
 // that were not seen before, and for everything anew when UIDVALIDITY changed (RFC
 // 9051 §2.3.1.1).
 func (t *trip) extendIndex(ctx context.Context, f *folder) error {
+	if err := t.doubtIndex(ctx, f); err != nil {
+		return err
+	}
 	box := f.now()
 	if err := Countable(t.dest.address(), box); err != nil {
 		return err
@@ -32,9 +35,17 @@ func (t *trip) extendIndex(ctx context.Context, f *folder) error {
 		}
 		next = 1
 	}
-	if box.Messages == 0 || box.UIDNext != 0 && next >= box.UIDNext {
-		return f.known().Extend(ctx, max(next, box.UIDNext), nil)
+	if box.Messages > 0 && (box.UIDNext == 0 || next < box.UIDNext) {
+		if err := t.readIndex(ctx, f, next); err != nil {
+			return err
+		}
 	}
+	f.indexed(box.UIDNext)
+	return nil
+}
+
+// readIndex takes in what a folder has from a UID on.
+func (t *trip) readIndex(ctx context.Context, f *folder, next uint32) error {
 	return t.dest.do(ctx, f, func(c *imapdst.Conn, box imapdst.Folder) error {
 		return c.IndexParts(ctx, box, next, func(part []imapdst.Entry, upTo uint32) error {
 			entries := make([]journal.IndexEntry, len(part))
@@ -45,6 +56,50 @@ func (t *trip) extendIndex(ctx context.Context, f *folder) error {
 			return f.known().Extend(ctx, upTo, entries)
 		})
 	})
+}
+
+// doubtIndex starts an index anew that goes on where the folder never was, as a UID that
+// was told wrongly leaves it: all mail below would stay unseen. UIDNEXT does not sink (RFC
+// 9051 §2.3.1.1); but some tell it too low, and there the last message speaks for the index.
+func (t *trip) doubtIndex(ctx context.Context, f *folder) error {
+	ahead, err := f.isAhead(ctx)
+	if err != nil || !ahead {
+		return err
+	}
+	f.age() // it may have grown since it was opened
+	if err := t.freshen(ctx, f); err != nil {
+		return err
+	}
+	if ahead, err = f.isAhead(ctx); err != nil || !ahead {
+		return err
+	}
+	box := f.now()
+	if there, err := t.hasLast(ctx, f); err != nil || there {
+		return err
+	}
+	return f.known().Reset(ctx, box.UIDValidity)
+}
+
+// isAhead reports an index that has seen more than the folder's UIDNEXT allows.
+func (f *folder) isAhead(ctx context.Context) (bool, error) {
+	validity, next, err := f.known().State(ctx)
+	box := f.now()
+	return box.UIDNext != 0 && validity == box.UIDValidity && next > box.UIDNext, err
+}
+
+// hasLast reports whether the last message that the index knows is there.
+func (t *trip) hasLast(ctx context.Context, f *folder) (there bool, err error) {
+	_, next, err := f.known().State(ctx)
+	if err != nil || f.now().Messages == 0 {
+		return false, err
+	}
+	err = t.dest.do(ctx, f, func(c *imapdst.Conn, box imapdst.Folder) error {
+		return c.Headers(ctx, box, []uint32{next - 1}, func(uint32, imapdst.Copy) error {
+			there = true
+			return nil
+		})
+	})
+	return there, err
 }
 
 // Countable is the error for a folder whose UIDs mean nothing, for which servers have to
@@ -59,7 +114,8 @@ func Countable(server string, box imapdst.Folder) error {
 
 // advanceIndex moves the indices past the UIDs that this trip appended itself, as
 // far as they follow one another without a gap: the journal claims them, so that
-// nobody needs to read them back to know what they are.
+// nobody needs to read them back to know what they are. A gap is none where UIDNEXT
+// told of it and an append then got that UID; alone it proves nothing.
 func (t *trip) advanceIndex(ctx context.Context) error {
 	for _, f := range t.folders {
 		if err := f.advance(ctx); err != nil {
@@ -85,8 +141,8 @@ func (f *folder) advance(ctx context.Context) error {
 	slices.Sort(f.copied)
 	after := next
 	for _, uid := range f.copied {
-		if uid == after {
-			after++
+		if uid == after || uid == f.end {
+			after = uid + 1
 		}
 	}
 	if after == next {

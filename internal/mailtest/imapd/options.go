@@ -93,6 +93,9 @@ type Options struct {
 	// Reply is asked at every stage of every command what to do; nil: always go on. It runs in the
 	// session's goroutine, and several sessions may ask at once.
 	Reply func(Event) Action
+	// Untagged may replace what an untagged response says, such as "3 EXISTS"; "" leaves the
+	// response out. It is asked like Reply is; command is what it is told in answer to.
+	Untagged func(command, text string) string
 }
 
 // Counters are what a server has seen since it was made.

@@ -31,6 +31,7 @@ type session struct {
 	options Options // as they were when the current command began
 	over    bool    // nothing more is read or written
 	bad     int
+	command string // the name of the one that is carried out
 
 	user  string
 	store *Store // nil before the login
@@ -186,13 +187,20 @@ func (s *session) reply(tag, text string) {
 	}
 }
 
-// untagged writes an untagged line.
+// untagged writes an untagged line, or what replaces it.
 func (s *session) untagged(format string, args ...any) {
-	s.reply("*", fmt.Sprintf(format, args...))
+	text := fmt.Sprintf(format, args...)
+	if replace := s.options.Untagged; replace != nil {
+		text = replace(s.command, text)
+	}
+	if text != "" {
+		s.reply("*", text)
+	}
 }
 
 // execute carries out a command that was read, and answers it.
 func (s *session) execute(c *command) {
+	s.command = c.name
 	s.server.count(func(n *Counters) { n.Commands[c.name]++ })
 	if !c.announced && s.announce(c) {
 		return
