@@ -315,7 +315,7 @@ func TestFolderFacts(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			server := fake{caps: allCaps + " " + c.caps, on: map[string]handler{
-				"EXAMINE": say(append(c.lines, "TAG OK [READ-WRITE] done")...),
+				"EXAMINE": say(append(append([]string{"* 0 EXISTS"}, c.lines...), "TAG OK [READ-WRITE] done")...),
 				"STATUS":  say("* STATUS Inbox (UIDNEXT 55 UIDVALIDITY 3 APPENDLIMIT 2000)", "TAG OK done"),
 			}}
 			c.want.Name, c.want.Mailbox, c.want.Exists = "iNbOx", "INBOX", true
@@ -326,12 +326,25 @@ func TestFolderFacts(t *testing.T) {
 	}
 	t.Run("A19 read only", func(t *testing.T) {
 		server := fake{caps: allCaps, on: map[string]handler{"SELECT": say(
-			"* OK [UIDVALIDITY 42] fine", "TAG OK [READ-ONLY] done")}}
+			"* 3 EXISTS", "* OK [UIDVALIDITY 42] fine", "TAG OK [READ-ONLY] done")}}
 		err := server.dial(t).Remove(context.Background(), inboxFolder, []uint32{1})
 		if fault.CodeOf(err) != fault.Refused || !strings.Contains(err.Error(), "read-only") {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// TestUncountedFolder: where EXISTS is missing (RFC 3501 §6.3.1), a folder is not empty.
+func TestUncountedFolder(t *testing.T) {
+	server := fake{caps: allCaps, on: map[string]handler{"EXAMINE": say(
+		"* OK [UIDVALIDITY 42] fine", "* OK [UIDNEXT 7] next", "TAG OK [READ-ONLY] done")}}
+	c := server.dial(t)
+	for range 2 {
+		f, err := c.Folder(context.Background(), "INBOX", false)
+		if fault.CodeOf(err) != fault.Protocol || f.Exists || !strings.Contains(err.Error(), "how many messages") {
+			t.Errorf("%+v, %v", f, err)
+		}
+	}
 }
 
 // TestOddNames lists names in every form, and opens one that is not modified

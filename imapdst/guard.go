@@ -72,10 +72,11 @@ type guard struct {
 	bye   bool // LOGOUT was sent: BYE is its answer (RFC 3501 §7.1.5)
 }
 
-// opening is what a SELECT says beyond what go-imap keeps of it.
+// opening is what a SELECT says beyond what go-imap keeps of it, or makes 0 where it is missing.
 type opening struct {
 	readOnly  bool // RFC 3501 §7.1 READ-ONLY
 	notSticky bool // RFC 4315 §3 UIDNOTSTICKY
+	counted   bool // RFC 3501 §7.3.1 EXISTS
 }
 
 // newGuard takes over a connection that is logged in. go-imap reads the greeting

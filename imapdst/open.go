@@ -57,12 +57,23 @@ func (o *openCommand) wait(c *Conn, f Folder) (Folder, error) {
 		return f, c.commandError("open "+quote(f.Mailbox), err)
 	}
 	noted := c.guard.takeOpening()
+	if !noted.counted {
+		c.setSelected("", false)
+		return f, c.uncounted(f)
+	}
 	c.setSelected(f.Mailbox, o.how == toChange && !noted.readOnly)
 	f.Exists = true
 	f.NoStickyUIDs = noted.notSticky || data.UIDValidity == 0
 	f.UIDValidity, f.UIDNext = data.UIDValidity, uint32(data.UIDNext)
 	f.Messages = data.NumMessages
 	return f, nil
+}
+
+// uncounted is the error for a folder of which EXISTS was not told: it would count as empty,
+// and all its mail as missing (RFC 3501 §6.3.1).
+func (c *Conn) uncounted(f Folder) error {
+	return fault.New(fault.Protocol, "%s does not tell how many messages folder %s has",
+		c.wire.Address(), quote(f.Mailbox)).WithHint("ask the server's operator; every IMAP server has to tell it")
 }
 
 // open opens an existing mailbox, after what first sends. A server too old to

@@ -76,7 +76,7 @@ func (g *guard) numbered(number uint64) error {
 		}
 		return g.startFetch(uint32(number))
 	case word == "EXISTS" && number <= math.MaxUint32:
-		g.exists = int(number)
+		g.noteExists(int(number))
 		g.out = fmt.Appendf(nil, "* %d EXISTS\r\n", number)
 	}
 	return g.scan.skipResponse()
@@ -115,6 +115,13 @@ func (g *guard) noteOpening(s status) {
 	case "UIDNOTSTICKY":
 		g.opened.notSticky = true
 	}
+}
+
+func (g *guard) noteExists(n int) {
+	g.exists = n
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.opened.counted = true
 }
 
 // takeOpening returns what was noted since the last call.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
@@ -59,6 +60,27 @@ func TestUIDNextOvertaken(t *testing.T) {
 	p.run(0, 0)
 	put(mail[5:])
 	p.pop.Deliver(mail[5:]...)
+	p.run(0, 0)
+	p.arrived(mail...)
+}
+
+// TestUncountedFolder (RFC 3501 §6.3.1): a folder of which EXISTS is not told is not empty:
+// nothing is appended that it may have.
+func TestUncountedFolder(t *testing.T) {
+	mail := ordinary(5, 26)
+	p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+	p.run(0, 5)
+	p.forget()
+	p.imap.Configure(func(o *imapd.Options) {
+		o.Untagged = func(_, text string) string {
+			if strings.HasSuffix(text, " EXISTS") {
+				return ""
+			}
+			return text
+		}
+	})
+	p.run(fault.Protocol, 0)
+	p.imap.Configure(func(o *imapd.Options) { o.Untagged = nil })
 	p.run(0, 0)
 	p.arrived(mail...)
 }
