@@ -87,21 +87,34 @@ func at(read func(io.Reader, time.Time) (message.Summary, error)) func(io.Reader
 	return func(r io.Reader) (message.Summary, error) { return read(r, now) }
 }
 
-// readEach gives what read makes of a section of each message to fn.
+// readEach gives what read makes of a section of each message to fn. What did not come is
+// asked for once more: only twice unanswered it is gone.
 func readEach[T any](
 	ctx context.Context, c *Conn, f Folder, uids []uint32, section *imap.FetchItemBodySection,
 	largest int64, read func(io.Reader) (T, error), fn func(reading[T]) error,
 ) error {
-	return c.fetch(ctx, f, fetchPlan{
-		sets: slices.Values(uidSets(uids)), section: section, largest: largest, flags: true,
-		each: func(_ imap.UIDSet, m *imapclient.FetchMessageData) error {
-			r, err := readMessage(m, read)
-			if err != nil || r.made == nil {
-				return err
-			}
-			return fn(r)
-		},
-	})
+	came := map[uint32]bool{}
+	for range 2 {
+		uids = slices.DeleteFunc(slices.Clone(uids), func(uid uint32) bool { return came[uid] })
+		if len(uids) == 0 {
+			return nil
+		}
+		err := c.fetch(ctx, f, fetchPlan{
+			sets: slices.Values(uidSets(uids)), section: section, largest: largest, flags: true,
+			each: func(_ imap.UIDSet, m *imapclient.FetchMessageData) error {
+				r, err := readMessage(m, read)
+				if err != nil || r.made == nil {
+					return err
+				}
+				came[r.uid] = true
+				return fn(r)
+			},
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fetchPlan is a series of UID FETCH commands (RFC 3501 §6.4.8).

@@ -64,6 +64,7 @@ type guard struct {
 
 	mu     sync.Mutex // guards what follows
 	opened opening
+	heard  tally
 	// subscribed are the names that LSUB told.
 	subscribed []string
 	// marks are the special uses that XLIST told, by mailbox.

@@ -30,30 +30,41 @@ type Entry struct {
 // as the server keeps to it. After an error of fn, the answers still to come are
 // thrown away.
 func (c *Conn) Index(ctx context.Context, f Folder, from uint32, fn func(Entry) error) error {
-	return c.IndexParts(ctx, f, from, func(part []Entry, _ uint32) error {
+	all := func(part []Entry, _ uint32) error {
 		for _, e := range part {
 			if err := fn(e); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
+	}
+	return c.IndexParts(ctx, f, from, all, func(Gap) error { return nil })
 }
+
+// Gap is where an index lacks messages that the server counts: between two UIDs, of which
+// the first is 0 at the beginning of the folder, and the last at its end.
+type Gap struct{ After, Before uint32 }
 
 // IndexParts is Index with some thousand messages at a time: each part has all that
 // there is below next, and was not in one before. Next is behind the last message that
 // was seen, whatever UIDNEXT says: what that leaves out would never be asked for again.
+// Gaps are told before the part that they are in, which does not come if left fails.
 //
-// "n:*" includes the last message even if its UID is less than n (RFC 3501
-// §6.4.8); go-imap drops answers with UIDs outside the set.
+// The message before from comes too, for its number: those that follow have the next ones
+// (RFC 3501 §2.3.1.2). "n:*" includes the last message even if its UID is less than n
+// (§6.4.8); go-imap drops answers with UIDs outside the set.
 func (c *Conn) IndexParts(
-	ctx context.Context, f Folder, from uint32, fn func(part []Entry, next uint32) error,
+	ctx context.Context, f Folder, from uint32, fn func(part []Entry, next uint32) error, left func(Gap) error,
 ) error {
 	from = max(from, 1)
-	p := &indexParts{address: c.wire.Address(), fn: fn, next: from, seen: from,
-		read: at(message.SummarizeHeader)}
+	low := max(from-1, 1)
+	p := &indexParts{address: c.wire.Address(), fn: fn, from: from, next: low, seen: from,
+		read: at(message.SummarizeHeader), numbers: numbers{tally: c.guard.tallied, left: left, known: from == 1}}
 	return c.fetch(ctx, f, fetchPlan{
-		sets: c.indexSets(f, from),
+		sets: func(yield func(imap.UIDSet) bool) {
+			p.numbers.before = c.guard.tallied() // now that the folder is open
+			c.indexSets(f, low)(yield)
+		},
 		section: &imap.FetchItemBodySection{
 			Specifier: imap.PartSpecifierHeader, Peek: true, HeaderFields: []string{"MESSAGE-ID"},
 		},
@@ -67,8 +78,10 @@ type indexParts struct {
 	address string // of the server
 	fn      func([]Entry, uint32) error
 	read    func(io.Reader) (message.Summary, error)
+	from    uint32 // the first UID that is wanted
 	next    uint32 // all below was handed over
 	seen    uint32 // and of that the last was below
+	numbers numbers
 	waiting []indexPart
 	octets  int // that wait, about
 }
@@ -83,8 +96,14 @@ const (
 // indexPart is what came of one set.
 type indexPart struct {
 	set      imap.UIDSet
-	entries  []Entry
+	entries  []numbered
 	complete bool
+}
+
+// numbered is an entry with its message sequence number.
+type numbered struct {
+	Entry
+	number uint32
 }
 
 func (p *indexParts) take(set imap.UIDSet, m *imapclient.FetchMessageData) error {
@@ -101,7 +120,7 @@ func (p *indexParts) take(set imap.UIDSet, m *imapclient.FetchMessageData) error
 			p.address, maxIndexed>>20).WithHint("%s", brokenHint)
 	}
 	part := p.of(set)
-	part.entries = append(part.entries, entry)
+	part.entries = append(part.entries, numbered{entry, m.SeqNum})
 	return nil
 }
 
@@ -123,16 +142,31 @@ func (p *indexParts) done(set imap.UIDSet) error {
 		part := p.waiting[0]
 		p.waiting = slices.Delete(p.waiting, 0, 1)
 		p.octets -= part.octets()
-		p.next = uint32(part.set[0].Stop) + 1
-		if len(part.entries) == 0 {
-			continue
-		}
-		p.seen = max(p.seen, part.top()+1)
-		if err := p.fn(part.entries, p.seen); err != nil {
+		p.next = uint32(part.set[0].Stop) + 1 // 1 behind "*"
+		if err := p.handOver(part.entries, p.next == 1); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// handOver gives on what is wanted of a part, once its numbers were looked at.
+func (p *indexParts) handOver(entries []numbered, last bool) error {
+	slices.SortStableFunc(entries, func(a, b numbered) int { return cmp.Compare(a.number, b.number) })
+	if err := p.numbers.check(entries, last); err != nil {
+		return err
+	}
+	var wanted []Entry
+	for _, e := range entries {
+		if e.UID >= p.from {
+			wanted = append(wanted, e.Entry)
+			p.seen = max(p.seen, e.UID+1)
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	return p.fn(wanted, p.seen)
 }
 
 func (p *indexPart) octets() (n int) {
@@ -140,13 +174,6 @@ func (p *indexPart) octets() (n int) {
 		n += entryOctets + len(e.MessageID)
 	}
 	return n
-}
-
-func (p *indexPart) top() (uid uint32) {
-	for _, e := range p.entries {
-		uid = max(uid, e.UID)
-	}
-	return uid
 }
 
 // minimalLimit keeps a server from making us ask for messages one by one.

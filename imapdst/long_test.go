@@ -80,7 +80,7 @@ func TestX3LargeFolder(t *testing.T) {
 		largest = max(largest, live()-before)
 		runtime.KeepAlive(part)
 		return nil
-	})
+	}, func(g imapdst.Gap) error { return fmt.Errorf("a gap: %v", g) })
 	if err != nil || seen != messages || next != messages+1 {
 		t.Errorf("%d messages, next %d, %v", seen, next, err)
 	}

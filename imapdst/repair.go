@@ -63,7 +63,8 @@ func (g *guard) word() (string, error) {
 	return strings.ToUpper(word), g.scan.spaces()
 }
 
-// numbered handles "* n EXISTS" and "* n FETCH" (RFC 3501 §7.3.1, §7.4.2).
+// numbered handles "* n EXISTS", "* n EXPUNGE" and "* n FETCH" (RFC 3501 §7.3.1, §7.4.1,
+// §7.4.2).
 func (g *guard) numbered(number uint64) error {
 	word, err := g.word()
 	if err != nil {
@@ -74,9 +75,13 @@ func (g *guard) numbered(number uint64) error {
 		if g.fetched++; g.fetched > 2*g.exists+maxUnasked {
 			return fmt.Errorf("%d FETCH responses for a mailbox of %d messages", g.fetched, g.exists)
 		}
+		g.count(func(t *tally) { t.fetched++ })
 		return g.startFetch(uint32(number))
+	case word == "EXPUNGE" && number > 0:
+		g.count(func(t *tally) { t.messages, t.expunged = max(t.messages-1, 0), t.expunged+1 })
 	case word == "EXISTS" && number <= math.MaxUint32:
-		g.noteExists(int(number))
+		g.exists = int(number)
+		g.count(func(t *tally) { t.messages, g.opened.counted = g.exists, true })
 		g.out = fmt.Appendf(nil, "* %d EXISTS\r\n", number)
 	}
 	return g.scan.skipResponse()
@@ -117,11 +122,18 @@ func (g *guard) noteOpening(s status) {
 	}
 }
 
-func (g *guard) noteExists(n int) {
-	g.exists = n
+// count changes what was heard of the open folder.
+func (g *guard) count(change func(*tally)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.opened.counted = true
+	change(&g.heard)
+}
+
+// tallied is what was heard of the open folder up to now.
+func (g *guard) tallied() tally {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.heard
 }
 
 // takeOpening returns what was noted since the last call.

@@ -2,6 +2,7 @@ package ferry
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -44,8 +45,22 @@ func (t *trip) extendIndex(ctx context.Context, f *folder) error {
 	return nil
 }
 
-// readIndex takes in what a folder has from a UID on.
+// readIndex takes in what a folder has from a UID on. Of messages that the server leaves out
+// it is asked twice; one that gives none of those that it counts is never believed.
 func (t *trip) readIndex(ctx context.Context, f *folder, next uint32) error {
+	code := fault.Temporary // what somebody removed a moment ago is no gap to a new session
+	left := func(g imapdst.Gap) error {
+		if again := code == fault.Protocol; again && g != (imapdst.Gap{}) {
+			// What the server can't give shall not keep all mail from arriving (I7).
+			t.sayLeftOut(f)
+			return nil
+		}
+		err := fault.New(code, "IMAP server %s leaves out messages that folder %s has, as it says",
+			t.dest.address(), fault.Escape(f.name)).
+			WithHint("run again; if it stays like this, the server's operator can tell what is wrong with the folder")
+		code = fault.Protocol
+		return err
+	}
 	return t.dest.do(ctx, f, func(c *imapdst.Conn, box imapdst.Folder) error {
 		return c.IndexParts(ctx, box, next, func(part []imapdst.Entry, upTo uint32) error {
 			entries := make([]journal.IndexEntry, len(part))
@@ -54,8 +69,13 @@ func (t *trip) readIndex(ctx context.Context, f *folder, next uint32) error {
 			}
 			next = upTo
 			return f.known().Extend(ctx, upTo, entries)
-		})
+		}, left)
 	})
+}
+
+func (t *trip) sayLeftOut(f *folder) {
+	t.noteOnce(fmt.Sprintf("the IMAP server leaves out messages of folder %s, each time it is asked: nothing can be "+
+		"compared with them; the server's operator can tell what is wrong with the folder", fault.Escape(f.name)))
 }
 
 // doubtIndex starts an index anew that goes on where the folder never was, as a UID that

@@ -151,3 +151,112 @@ func refuseToRead(t *testing.T, before uint32) func(imapd.Event) imapd.Action {
 		return imapd.Action{}
 	}
 }
+
+// leavesOut leaves out FETCH responses that have a text: those that are counted from 0, and
+// up to last.
+func leavesOut(with string, first, last int) func(command, text string) string {
+	seen := 0
+	return func(_, text string) string {
+		if !strings.Contains(text, " FETCH (UID") || !strings.Contains(text, with) {
+			return text
+		}
+		if seen++; seen > first && seen-1 <= last {
+			return ""
+		}
+		return text
+	}
+}
+
+// TestFetchLeavesOut (RFC 3501 §6.4.5): an answer of the server that lacks a message is no
+// proof that the message is not there; neither for mail that was there before the journal,
+// nor for what was appended.
+func TestFetchLeavesOut(t *testing.T) {
+	for name, with := range map[string]string{"index": "HEADER.FIELDS", "body": "BODY[] "} {
+		for i := range 6 {
+			t.Run(fmt.Sprint(name, i), func(t *testing.T) {
+				mail := ordinary(6, 27)
+				p := newPair(t, popd.Options{NoTOP: true}, imapd.Options{}, mail...)
+				p.run(0, 6)
+				p.forget()
+				p.imap.Configure(func(o *imapd.Options) { o.Untagged = leavesOut(with, i, i) })
+				p.run(0, 0)
+				p.arrived(mail...)
+			})
+		}
+	}
+	t.Run("answer lost", func(t *testing.T) {
+		mail := ordinary(5, 28)
+		p := newPair(t, popd.Options{}, imapd.Options{Reply: losesAnswers(1), Untagged: leavesOut("HEADER.FIELDS", 4, 4)}, mail...)
+		p.run(0, 5)
+		p.arrived(mail...)
+	})
+}
+
+// TestNothingIsFetched: a folder that has mail, by EXISTS, and gives none of it is not one
+// without mail.
+func TestNothingIsFetched(t *testing.T) {
+	mail := ordinary(3, 29)
+	p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+	p.run(0, 3)
+	p.forget()
+	p.imap.Configure(func(o *imapd.Options) { o.Untagged = leavesOut("", 0, 1000) })
+	p.run(fault.Protocol, 0)
+	p.imap.Configure(func(o *imapd.Options) { o.Untagged = nil })
+	p.run(0, 0)
+	p.arrived(mail...)
+}
+
+// TestUnreadableInTheDestination (I7): a message that the server never gives keeps nothing
+// else from arriving, and is told.
+func TestUnreadableInTheDestination(t *testing.T) {
+	mail := ordinary(5, 30)
+	p := newPair(t, popd.Options{}, imapd.Options{Untagged: func(_, text string) string {
+		if strings.HasPrefix(text, "2 FETCH") || strings.HasPrefix(text, "4 FETCH") {
+			return ""
+		}
+		return text
+	}}, mail[0])
+	others := ordinary(5, 31)
+	for _, raw := range others {
+		p.imap.User("").Deliver("INBOX", raw, nil, time.Time{})
+	}
+	r := p.run(0, 1)
+	if notes := strings.Join(r.Accounts[0].Notes, "\n"); !strings.Contains(notes, "leaves out messages of folder INBOX") {
+		t.Errorf("notes %s", notes)
+	}
+	p.pop.Deliver(mail[1:]...)
+	p.run(0, 4)
+	p.arrived(append(mail, others...)...)
+}
+
+// TestRemovedMeanwhile: what somebody removes while the folder is read, with or without
+// word of it, is no gap.
+func TestRemovedMeanwhile(t *testing.T) {
+	for name, told := range map[string]bool{"told": true, "not told": false} {
+		t.Run(name, func(t *testing.T) {
+			mail := ordinary(3, 32)
+			p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+			box := p.imap.User("")
+			for _, raw := range ordinary(5, 33) {
+				box.Deliver("INBOX", raw, nil, time.Time{})
+			}
+			p.imap.Configure(func(o *imapd.Options) {
+				o.Reply = func(e imapd.Event) imapd.Action {
+					if e.Stage == imapd.AtCommand && e.Command == "UID FETCH" && e.N == 1 {
+						box.Expunge("INBOX", 2, 5)
+					}
+					return imapd.Action{}
+				}
+				o.Untagged = func(_, text string) string {
+					if strings.HasSuffix(text, " EXPUNGE") && !told {
+						return ""
+					}
+					return text
+				}
+			})
+			if r := p.run(0, 3); len(r.Accounts[0].Notes) > 0 {
+				t.Errorf("notes %q", r.Accounts[0].Notes)
+			}
+		})
+	}
+}
