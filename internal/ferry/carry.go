@@ -221,7 +221,7 @@ func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body
 		return err
 	}
 	p.t.retrieved(s)
-	switch p.t.weigh(l, msg.Summary) {
+	switch p.t.weigh(l, msg) {
 	case again:
 		msg.Close()
 		p.giveBack(load)

@@ -131,7 +131,7 @@ func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
 	})
 	if never > 0 {
 		t.note("%s kept on POP3 for good: what was delivered is not provably the same octets (wrapped, altered by the "+
-			"destination, adopted by Message-ID alone, shorter than the server says, with other empty lines, or with a NUL, "+
+			"destination, adopted by Message-ID alone, shorter or longer than the server says, with other empty lines, or with a NUL, "+
 			"which IMAP can't carry)", count(never, "message"))
 	}
 	if early > 0 && !t.lastRun.At.IsZero() && now.Sub(t.lastRun.At) > longPause {

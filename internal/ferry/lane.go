@@ -413,7 +413,7 @@ func (t *trip) commit(ctx context.Context, done []*parcel) error {
 		if c.record.Origin == "" {
 			c.record.Origin = originAppended
 		}
-		c.record.Origin = markNUL(c.record.Origin, c.msg.Summary)
+		c.record.Origin = c.mark(c.record.Origin)
 		records[i] = c.record
 		octets += c.msg.Size
 	}

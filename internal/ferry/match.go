@@ -383,7 +383,9 @@ const (
 // that POP3 has. What a Message-ID alone vouches for, wrapped mail, and copies that
 // the destination altered are not: their original stays (I1, I5).
 func provable(r journal.Record) bool {
-	return r.Origin != originLoose && r.Origin != originWrapped && r.Origin != originAltered
+	return !slices.ContainsFunc([]string{originLoose, originWrapped, originAltered}, func(origin string) bool {
+		return strings.HasPrefix(r.Origin, origin) // marks may follow
+	})
 }
 
 // candidate is unclaimed mail, and the folder that it is in.

@@ -49,7 +49,7 @@ func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 			}
 		}
 		r.Origin = f.origin()
-		r.Origin = markNUL(r.Origin, f.sum)
+		r.Origin = markLong(markNUL(r.Origin, f.sum), f.listed, f.sum)
 		if err := t.name(ctx, f.listed, &r, f.sum); err != nil {
 			return err
 		}
@@ -243,6 +243,15 @@ func (t *trip) countFound(found []foundAs) {
 	t.emit(Event{Kind: Skipped, Messages: len(found), Bytes: octets})
 }
 
+// mark marks the origin of a record with what keeps its message on POP3. The original of a
+// wrapping stays there anyway.
+func (c *parcel) mark(origin string) string {
+	if c.original != nil {
+		return origin
+	}
+	return markLong(markNUL(origin, c.msg.Summary), c.listed, c.msg.Summary)
+}
+
 // intend records, durably, what is about to be appended to a folder and from which UID
 // on it would be found (I3).
 func (t *trip) intend(ctx context.Context, batch []*parcel) error {
@@ -259,8 +268,8 @@ func (t *trip) intend(ctx context.Context, batch []*parcel) error {
 			NextUID: box.UIDNext, Changed: time.Now(), Attempts: c.record.Attempts,
 			FirstSeen: c.record.FirstSeen,
 		}
-		if c.msg.HasNUL {
-			r.Origin = markNUL(originAppended, c.msg.Summary)
+		if origin := c.mark(originAppended); origin != originAppended {
+			r.Origin = origin
 		}
 		if !trusted(c.listed) {
 			r.Key = c.record.Key // of an earlier attempt, or none

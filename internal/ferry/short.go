@@ -1,7 +1,9 @@
 package ferry
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
@@ -26,6 +28,23 @@ func short(listed, got int64) bool {
 	return got < listed-max(shortOctets, listed*shortPercent/100)
 }
 
+// long reports a message that has more than LIST says, even if that counts each line end as
+// one octet and not the two that came (RFC 1939 §11), and none at the end: something of the
+// conversation may have got into it.
+func long(listed int64, got message.Summary) bool {
+	return got.Raw > listed+got.Lines+2
+}
+
+// tooLong marks the origin of what came so.
+const tooLong = " and longer than listed"
+
+func markLong(origin string, l plan.Listed, got message.Summary) string {
+	if long(l.Size, got) && !strings.Contains(origin, tooLong) {
+		return origin + tooLong
+	}
+	return origin
+}
+
 // sizes counts the messages that were delivered, over all runs: those that the server gave
 // as large as it had said, and those that were shorter, with the lengths that these had.
 type sizes struct {
@@ -33,18 +52,31 @@ type sizes struct {
 	Short int   `json:"short"`
 	Least int64 `json:"least"`
 	Most  int64 `json:"most"`
+	// Long were longer, and Exact those of Right that were not, since these are counted.
+	Long  int `json:"long,omitempty"`
+	Exact int `json:"exact,omitempty"`
 }
 
-func (s *sizes) add(listed, got int64) {
-	if !short(listed, got) {
+func (s *sizes) add(listed int64, sum message.Summary) {
+	got := sum.Raw
+	switch {
+	case long(listed, sum):
+		s.Long++
 		s.Right++
-		return
+	case !short(listed, got):
+		s.Exact++
+		s.Right++
+	default:
+		if s.Short++; s.Short == 1 {
+			s.Least = got
+		}
+		s.Least, s.Most = min(s.Least, got), max(s.Most, got)
 	}
-	if s.Short++; s.Short == 1 {
-		s.Least = got
-	}
-	s.Least, s.Most = min(s.Least, got), max(s.Most, got)
 }
+
+// tooSmall reports a server whose sizes are too small nearly always, such as one that adds
+// fields as it gives the message.
+func (s sizes) tooSmall() bool { return s.Long >= sizesAreOff && 100*s.Exact < fewRight*s.Long }
 
 // meanNothing reports a server whose sizes are too large nearly always. Where some are right,
 // what is shorter was cut off in the server's own store, or on its way out.
@@ -64,21 +96,26 @@ const (
 // weigh judges a message by its length. One that is shorter than announced is
 // read twice, the second time in a session of its own: the same content both
 // times means that the server has no more of it, or that its sizes are off, and
-// differing ones that it can't be trusted.
-func (t *trip) weigh(l plan.Listed, got message.Summary) verdict {
+// differing ones that it can't be trusted. So is one that begins as an answer does.
+func (t *trip) weigh(l plan.Listed, msg *message.Message) verdict {
+	got, answer := msg.Summary, beginsAsAnswer(msg)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before, seen := t.shortened[l.Key]
 	switch {
-	case !short(l.Size, got.Raw), !seen && t.off >= sizesAreOff:
+	case !answer && (!short(l.Size, got.Raw) || !seen && t.off >= sizesAreOff):
 		return whole
 	case !seen:
 		t.shortened[l.Key] = got
 		t.rereads = append(t.rereads, l)
 		return again
 	}
-	if _, same := before.Same(got); !same || got.HeaderOpen {
+	cutOff := short(l.Size, got.Raw)
+	if _, same := before.Same(got); !same || cutOff && got.HeaderOpen {
 		return cut
+	}
+	if !cutOff {
+		return whole
 	}
 	t.off++
 	if t.cutOff++; t.cutOff == 1 {
@@ -99,6 +136,15 @@ func (t *trip) sayCutOff() {
 		"gives, and stays on POP3 too; its operator can tell whether more is there", count(n, "message"), first)
 }
 
+// beginsAsAnswer reports a message whose first line is an answer of the server's (RFC 1939 §3),
+// as if that had come twice. What can't be read back is not delivered anyway.
+func beginsAsAnswer(m *message.Message) bool {
+	const indicator = "+OK"
+	head, err := m.Head(len(indicator) + 1)
+	return err == nil && len(head) > len(indicator) &&
+		strings.EqualFold(string(head[:len(indicator)]), indicator) && head[len(indicator)] <= ' '
+}
+
 // countSizes takes in messages that were delivered.
 func (t *trip) countSizes(done []*parcel) {
 	t.mu.Lock()
@@ -108,17 +154,19 @@ func (t *trip) countSizes(done []*parcel) {
 		if c.original != nil {
 			msg = c.original
 		}
-		t.sizes.add(c.listed.Size, msg.Raw)
+		t.sizes.add(c.listed.Size, msg.Summary)
 	}
 }
 
 // erasable reports whether a record may ever lead to a deletion. What the server seems to
-// have more of may not, nor what is less than half of what it says in any case.
+// have more of may not, nor what is less than half of what it says in any case, nor what has
+// more, where others have not.
 func (t *trip) erasable(r journal.Record) bool {
 	cutOff := r.Sum.Size > 0 && short(r.Listed, r.Sum.Size)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return isSame(r) && (!cutOff || t.sizes.meanNothing() && 2*r.Sum.Size >= r.Listed)
+	return isSame(r) && (!strings.Contains(r.Origin, tooLong) || t.sizes.tooSmall()) &&
+		(!cutOff || t.sizes.meanNothing() && 2*r.Sum.Size >= r.Listed)
 }
 
 // takeRereads returns the messages to be read a second time.
@@ -131,6 +179,9 @@ func (t *trip) takeRereads() []plan.Listed {
 }
 
 func cutReason(l plan.Listed, got message.Summary) error {
+	if !short(l.Size, got.Raw) {
+		return errors.New("it arrives differently each time, and begins as the answers of the server do")
+	}
 	if got.HeaderOpen {
 		return fmt.Errorf("it ends amid its header, and is shorter than announced (%d of %d bytes)", got.Raw, l.Size)
 	}

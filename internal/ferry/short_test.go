@@ -124,3 +124,81 @@ func TestSizesAreOff(t *testing.T) {
 		t.Errorf("%d deleted in a later run, %q", r.Totals.Deleted, r.Accounts[0].Notes)
 	}
 }
+
+// alters is a maildrop whose server gives a message otherwise than it is, for as many
+// times.
+func alters(t *testing.T, mail [][]byte, n, times int, alter func(raw []byte) string) *pair {
+	var p *pair
+	p = newPair(t, popd.Options{Reply: func(cmd string, i int) ([]byte, bool) {
+		left := p.pop.Messages()
+		if cmd != "RETR" || times == 0 || !bytes.Equal(left[i-1], mail[n]) {
+			return nil, false
+		}
+		times--
+		return []byte(alter(mail[n])), true
+	}}, imapd.Options{}, mail...)
+	p.account().Keep = plan.Keep{Delete: true}
+	p.o.ConfirmDelete = true
+	return p
+}
+
+func brief(n int) (mail [][]byte) {
+	for i := range n {
+		mail = append(mail, fmt.Appendf(nil, "Subject: %03d\r\nMessage-ID: <%d@example.org>\r\n\r\ntext %d\r\n", i, i, i))
+	}
+	return mail
+}
+
+func withAnswer(raw []byte) string {
+	answer := fmt.Sprintf("+OK %d octets\r\n", len(raw))
+	return answer + answer + string(raw) + ".\r\n"
+}
+
+// TestAnswerTwice: the first line of a message that is an answer of the server is none of
+// its, unless it comes each time; then nothing is deleted that others do not have.
+func TestAnswerTwice(t *testing.T) {
+	mail := brief(8)
+	t.Run("once", func(t *testing.T) {
+		p := alters(t, mail, 3, 1, withAnswer)
+		p.run(fault.OK, 8)
+		p.arrived(mail...)
+		p.left()
+	})
+	t.Run("always", func(t *testing.T) {
+		p := alters(t, mail, 3, -1, withAnswer)
+		p.run(fault.OK, 8)
+		_, raw, _ := strings.Cut(strings.TrimSuffix(withAnswer(mail[3]), ".\r\n"), "\r\n")
+		p.arrived(append(append([][]byte{[]byte(raw)}, mail[:3]...), mail[4:]...)...)
+		p.left(mail[3])
+	})
+	t.Run("otherwise each time", func(t *testing.T) {
+		times := 0
+		p := alters(t, mail, 3, -1, func(raw []byte) string {
+			times++
+			return withAnswer(fmt.Appendf(nil, "%s%d\r\n", raw, times))
+		})
+		r := p.run(fault.Held, 7)
+		if m := r.Accounts[0].Messages; len(m) != 1 || !strings.Contains(m[0].Reason, "begins as the answers") {
+			t.Errorf("%+v", m)
+		}
+		p.left(mail[3])
+	})
+}
+
+// TestLineTooMany (I4): what came with a line more than the server says is not deleted,
+// whatever its TOP has, nor in a later run; unless nearly all have more.
+func TestLineTooMany(t *testing.T) {
+	mail := brief(8)
+	p := alters(t, mail, 3, 1, func(raw []byte) string { return "+OK\r\n" + string(raw) + "+OK 1 24\r\n.\r\n" })
+	p.run(fault.OK, 8)
+	r := p.run(fault.OK, 0)
+	if notes := strings.Join(r.Accounts[0].Notes, "\n"); !strings.Contains(notes, "shorter or longer than the server says") {
+		t.Errorf("notes %s", notes)
+	}
+	p.left(mail[3])
+
+	added := newPair(t, popd.Options{SizeOffset: -50}, imapd.Options{}, mail...)
+	added.account().Keep, added.o.ConfirmDelete = plan.Keep{Delete: true}, true
+	added.run(fault.OK, 8)
+	added.left()
+}

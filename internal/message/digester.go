@@ -35,6 +35,7 @@ func (d *digester) write(p []byte) {
 // deliver takes the next octets as delivered.
 func (d *digester) deliver(p []byte) {
 	d.sum.Size += int64(len(p))
+	d.sum.Lines += int64(bytes.Count(p, lineFeed))
 	text := d.canonical(p)
 	d.content.Write(text)
 	if !d.head.ended {
@@ -75,6 +76,8 @@ func (d *digester) finish() Summary {
 	s.Date, s.DateFrom = h.internalDate()
 	return d.sum
 }
+
+var lineFeed = []byte("\n")
 
 // has8Bit reports whether any octet of p has its high bit set.
 func has8Bit(p []byte) bool {

@@ -17,6 +17,9 @@ type Summary struct {
 	// has to change on delivery.
 	Raw int64
 
+	// Lines counts the line ends as delivered.
+	Lines int64
+
 	// Content is the digest of the canonical octets.
 	Content Digest
 	// Header is the digest of the header without what servers add or rewrite.
@@ -90,7 +93,7 @@ func Summarize(r io.Reader, now time.Time) (Summary, error) {
 // error is that of r, unchanged.
 func SummarizeHeader(r io.Reader, now time.Time) (Summary, error) {
 	s, err := Summarize(r, now)
-	s.Size, s.Raw, s.Content, s.Body = 0, 0, Digest{}, Digest{}
+	s.Size, s.Raw, s.Lines, s.Content, s.Body = 0, 0, 0, Digest{}, Digest{}
 	return s, err
 }
 
