@@ -11,10 +11,6 @@ import (
 	"github.com/popferry/popferry/internal/wire"
 )
 
-// errBadEnd is the cause when the server seems to have ended a message, but with
-// something else than a line with a single dot.
-var errBadEnd = errors.New("a dot that is not followed by CRLF ends no message")
-
 // body reads a multi-line reply after its status line and undoes the doubled
 // dots (RFC 1939 §3). Only CRLF ends a line and only CRLF "." CRLF ends the body;
 // a bare LF or a bare CR is data. A server whose status line ended in a bare LF
@@ -234,5 +230,5 @@ func (b *body) badEnd(got []byte, err error) error {
 	if !errors.Is(err, wire.ErrStalled) || len(got) < len(".\n") {
 		return err
 	}
-	return fmt.Errorf("%w: got %q, then: %w", errBadEnd, got, err)
+	return fmt.Errorf("%w: got %q, then: %w", ErrBadEnd, got, err)
 }

@@ -20,6 +20,9 @@ var (
 	// start with one (RFC 1939 §3). The message that was being read is truncated
 	// and its body never gives io.EOF.
 	ErrEndedEarly = errors.New("the server ended the message early")
+	// ErrBadEnd is the cause when the server seems to have ended a message, but with
+	// something else than a line with a single dot: only its silence told.
+	ErrBadEnd = errors.New("a dot that is not followed by CRLF ends no message")
 	// ErrNotRemoved is the cause when QUIT reports that some of the deleted
 	// messages were not removed (RFC 1939 §6).
 	ErrNotRemoved = errors.New("some deleted messages were not removed")

@@ -167,7 +167,7 @@ func (r reader) WriteTo(w io.Writer) (int64, error) {
 func (r reader) classify(err error) error {
 	address := r.conn.Address()
 	switch {
-	case errors.Is(err, errBadEnd):
+	case errors.Is(err, ErrBadEnd):
 		return fault.New(fault.Protocol, "%s did not end message %d: %w", address,
 			r.entry.Number, err).WithHint("the server's line ends are broken; ask its operator")
 	case errors.Is(err, errDots):

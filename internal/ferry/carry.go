@@ -194,6 +194,15 @@ func (p *pipeline) endedAt(l plan.Listed, alone bool, err error) error {
 	return errors.Join(t.holdUnread(p.hard, l, fmt.Errorf("the session ends when it is asked for: %w", err)), err)
 }
 
+// deadEnd counts a message that ended its session, and reports whether it is the server's
+// way: each costs all the time that a silent server is given.
+func (t *trip) deadEnd() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.deadEnds++
+	return t.deadEnds >= maxDeadEnds
+}
+
 func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body io.Reader) error {
 	load, err := p.take(l)
 	if err != nil {
@@ -214,6 +223,9 @@ func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body
 		// The server garbled this message and with it the session. It is held so
 		// that it blocks nobody; the others follow in the next round's session.
 		p.giveBack(load)
+		if errors.Is(err, pop.ErrBadEnd) && p.t.deadEnd() {
+			return err
+		}
 		return errors.Join(p.t.holdUnread(p.hard, l, err),
 			outOfStep(err))
 	case err != nil:

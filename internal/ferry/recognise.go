@@ -93,6 +93,9 @@ func (t *trip) worthAsking(ctx context.Context) ([]plan.Listed, error) {
 
 // topHeaders digests the headers of listed messages (RFC 1939 §7, TOP n 0).
 func (t *trip) topHeaders(ctx context.Context, want []plan.Listed) (map[string]message.Summary, error) {
+	if t.badTops >= maxDeadEnds {
+		return nil, pop.ErrNoTop // each one more costs all the time that a silent server is given
+	}
 	want = slices.DeleteFunc(slices.Clone(want), func(l plan.Listed) bool { return t.garbled[l.Key] })
 	t.session.topped = true
 	entries := entriesOf(want)
@@ -164,6 +167,9 @@ func (t *trip) spoiled(key string, err error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.garbled[key] = true
+	if errors.Is(err, pop.ErrBadEnd) {
+		t.badTops++
+	}
 	return outOfStep(err)
 }
 

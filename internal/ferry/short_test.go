@@ -3,8 +3,11 @@ package ferry_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
@@ -201,4 +204,45 @@ func TestLineTooMany(t *testing.T) {
 	added.account().Keep, added.o.ConfirmDelete = plan.Keep{Delete: true}, true
 	added.run(fault.OK, 8)
 	added.left()
+}
+
+// TestWrongEnds (I7): one message that the server ends wrongly keeps no other from arriving;
+// one after the other, each of which costs all the time that a silent server is given, end
+// the run.
+func TestWrongEnds(t *testing.T) {
+	mail := brief(8)
+	for name, c := range map[string]struct {
+		wrong           []int
+		want            fault.Code
+		delivered, most int // of how many RETR or TOP may end a session
+	}{
+		"one":                  {[]int{3}, fault.Held, 7, 1},
+		"two, and another one": {[]int{2, 3, 6}, fault.Held, 5, 3},
+		"all":                  {[]int{1, 2, 3, 4, 5, 6, 7, 8}, fault.Protocol, 0, 3},
+	} {
+		for _, top := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", TOP ", top), func(t *testing.T) {
+				t.Parallel()
+				var ended sync.Map
+				wrong := func(cmd string, n int) ([]byte, bool) {
+					if (cmd == "RETR" || cmd == "TOP") && slices.Contains(c.wrong, n) {
+						ended.Store(fmt.Sprint(cmd, n), true)
+						return fmt.Appendf(nil, "+OK\r\n%s.\n", mail[n-1]), true
+					}
+					return nil, false
+				}
+				p := newPair(t, popd.Options{Reply: wrong, NoPipelining: true}, imapd.Options{}, mail...)
+				p.account().Source.Limits.Idle = 100 * time.Millisecond
+				if top { // it is asked where there is mail that could be the same
+					p.imap.User("").Deliver("INBOX", ordinary(1, 40)[0], nil, time.Time{})
+				}
+				p.run(c.want, c.delivered)
+				n := map[string]int{}
+				ended.Range(func(k, _ any) bool { n[strings.TrimRight(k.(string), "12345678")]++; return true })
+				if n["RETR"] > c.most || n["TOP"] > c.most {
+					t.Errorf("%v", n)
+				}
+			})
+		}
+	}
 }

@@ -98,6 +98,7 @@ type trip struct {
 	altered        int                        // recognised in a copy that the destination altered
 	ended          map[string]bool            // a POP3 session ended while it was read, by listing key
 	deadEnds       int                        // messages in a row that ended their sessions
+	badTops        int                        // answers to TOP that did so because their end was none
 	unread         map[int64]bool             // sizes of messages that the source does not give: nobody knows what they are
 	grown          map[string]int64           // at least as large, whatever LIST said, by listing key
 	garbled        map[string]bool            // spoil the POP3 session when asked for, by listing key
