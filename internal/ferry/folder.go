@@ -27,7 +27,8 @@ type folder struct {
 	index   journal.Index
 	stale   bool     // box is what was true some time ago
 	copied  []uint32 // UIDs appended in this trip
-	end     uint32   // UIDNEXT when the index was brought up to date
+	end     uint32   // UIDNEXT when the index was brought up to date, as told in box
+	unused  uint32   // behind the last message there was then; 0: not known
 	refusal error    // why nothing can be delivered to it
 	hidden  bool     // nor can it be looked at
 }
@@ -45,7 +46,7 @@ func (f *folder) set(box imapdst.Folder) {
 	if box.UIDValidity != f.box.UIDValidity {
 		f.copied, f.end = nil, 0 // what has these UIDs now is nobody's copy (RFC 3501 §2.3.1.1)
 	}
-	f.box, f.stale = box, false
+	f.box, f.stale, f.unused = box, false, 0
 }
 
 // known is the journal's index of the folder.
@@ -101,11 +102,23 @@ func (f *folder) gained(uid uint32) {
 	f.copied = append(f.copied, uid)
 }
 
-// indexed notes that the index has all that is below a UIDNEXT.
-func (f *folder) indexed(end uint32) {
+// indexed notes that the index has all there is, and where that ends.
+func (f *folder) indexed(box imapdst.Folder, unused uint32) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.end = end
+	f.end, f.unused = box.UIDNext, unused
+}
+
+// toAppend is the folder with a UIDNEXT that is told no higher than is proven: what is
+// appended has no UID below, and one that is too high would hide it.
+func (f *folder) toAppend() imapdst.Folder {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	box := f.box
+	if f.unused != 0 {
+		box.UIDNext = min(box.UIDNext, f.unused)
+	}
+	return box
 }
 
 // spot is the place of one message: UIDs mean something only with their folder.

@@ -37,17 +37,18 @@ func (t *trip) extendIndex(ctx context.Context, f *folder) error {
 		next = 1
 	}
 	if box.Messages > 0 && (box.UIDNext == 0 || next < box.UIDNext) {
-		if err := t.readIndex(ctx, f, next); err != nil {
+		if next, err = t.readIndex(ctx, f, next); err != nil {
 			return err
 		}
 	}
-	f.indexed(box.UIDNext)
+	f.indexed(box, next)
 	return nil
 }
 
-// readIndex takes in what a folder has from a UID on. Of messages that the server leaves out
+// readIndex takes in what a folder has from a UID on, and returns the UID behind the last
+// message. Of messages that the server leaves out
 // it is asked twice; one that gives none of those that it counts is never believed.
-func (t *trip) readIndex(ctx context.Context, f *folder, next uint32) error {
+func (t *trip) readIndex(ctx context.Context, f *folder, next uint32) (uint32, error) {
 	code := fault.Temporary // what somebody removed a moment ago is no gap to a new session
 	left := func(g imapdst.Gap) error {
 		if again := code == fault.Protocol; again && g != (imapdst.Gap{}) {
@@ -61,7 +62,7 @@ func (t *trip) readIndex(ctx context.Context, f *folder, next uint32) error {
 		code = fault.Protocol
 		return err
 	}
-	return t.dest.do(ctx, f, func(c *imapdst.Conn, box imapdst.Folder) error {
+	err := t.dest.do(ctx, f, func(c *imapdst.Conn, box imapdst.Folder) error {
 		return c.IndexParts(ctx, box, next, func(part []imapdst.Entry, upTo uint32) error {
 			entries := make([]journal.IndexEntry, len(part))
 			for i, e := range part {
@@ -71,6 +72,7 @@ func (t *trip) readIndex(ctx context.Context, f *folder, next uint32) error {
 			return f.known().Extend(ctx, upTo, entries)
 		}, left)
 	})
+	return next, err
 }
 
 func (t *trip) sayLeftOut(f *folder) {

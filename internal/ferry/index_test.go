@@ -10,6 +10,7 @@ import (
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/plan"
 )
 
 // losesAnswers loses the answers to some APPENDs, which are carried out.
@@ -83,6 +84,24 @@ func TestUncountedFolder(t *testing.T) {
 	p.imap.Configure(func(o *imapd.Options) { o.Untagged = nil })
 	p.run(0, 0)
 	p.arrived(mail...)
+}
+
+// TestUIDNextNotProven: a UIDNEXT that is a little too high hides no append of this run: its
+// APPENDUID counts, and if the answer is lost it is found below.
+func TestUIDNextNotProven(t *testing.T) {
+	for name, lost := range map[string]int{"answered": 0, "answer lost": 1} {
+		t.Run(name, func(t *testing.T) {
+			mail := ordinary(8, 34)
+			p := newPair(t, popd.Options{}, imapd.Options{Reply: losesAnswers(lost), Untagged: func(_, text string) string {
+				return strings.Replace(text, "[UIDNEXT 1]", "[UIDNEXT 5]", 1)
+			}}, mail...)
+			p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
+			p.o.Config.Settle = 0
+			p.run(0, 8)
+			p.arrived(mail...)
+			p.left()
+		})
+	}
 }
 
 // TestIndexAhead: an index that goes on where the folder never was begins anew.

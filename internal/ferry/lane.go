@@ -111,7 +111,7 @@ func (l *lane) append(batch []*parcel) (shipment, error) {
 	if err != nil {
 		return shipment{}, err
 	}
-	pending, err := conn.Append(l.p.hard, batch[0].to.now(), l.items(batch))
+	pending, err := conn.Append(l.p.hard, batch[0].to.toAppend(), l.items(batch))
 	return shipment{batch, pending, done}, err
 }
 

@@ -255,7 +255,7 @@ func (c *parcel) mark(origin string) string {
 // intend records, durably, what is about to be appended to a folder and from which UID
 // on it would be found (I3).
 func (t *trip) intend(ctx context.Context, batch []*parcel) error {
-	box := batch[0].to.now()
+	box := batch[0].to.toAppend()
 	records := make([]journal.Record, len(batch))
 	for i, c := range batch {
 		if c.record.State == journal.Intent {
