@@ -1,6 +1,7 @@
 package ferry
 
 import (
+	"cmp"
 	"context"
 	"slices"
 
@@ -17,52 +18,113 @@ const factTakeOver = "take-over"
 // whose maildrop moved to another host or user: its mail is in the destination,
 // and must not be copied again. Records of a maildrop that moved lose their
 // names, since UIDLs mean nothing on another server; their content is what the
-// messages are known by.
+// messages are known by. Where nothing but the user's name before the @ speaks for it,
+// they come on trial.
 func (t *trip) inherit(ctx context.Context, scope journal.Scope) error {
-	begun, err := t.ledger.Fact(ctx, factTakeOver)
+	begun, err := t.began(ctx, scope)
 	if err != nil {
 		return err
 	}
 	counts, err := t.ledger.Counts(ctx)
-	if err != nil || begun == "" && !empty(counts) {
+	if err != nil || !begun && !empty(counts) {
 		return err
 	}
 	old, err := t.predecessors(ctx, scope)
 	if err != nil {
 		return err
 	}
+	taken := map[place]bool{}
 	for _, from := range old {
-		if err := t.takeOver(ctx, from, !sameSource(from, scope)); err != nil {
+		if err := t.takeOver(ctx, from, scope, taken); err != nil {
 			return err
 		}
-		t.note("takes over what is known of account %q (%s at %s, folder %s)", from.Account,
-			from.SourceUser, from.SourceHost, from.Folder)
 	}
-	if begun == "" && len(old) == 0 {
+	t.noteTrials(old)
+	if !begun && len(old) == 0 {
 		return nil
 	}
 	return t.ledger.SetFact(ctx, factTakeOver, "")
 }
 
-// predecessors lists the scopes to take over.
-func (t *trip) predecessors(ctx context.Context, now journal.Scope) (old []journal.Scope, err error) {
+// began reports whether the account began to take something over, or was part of a trial:
+// of what is known of it, all or some may be elsewhere by now.
+func (t *trip) began(ctx context.Context, now journal.Scope) (bool, error) {
+	begun := ""
+	for _, name := range []string{factTakeOver, factLent, factBorrowed} {
+		text, err := t.ledger.Fact(ctx, name)
+		if err != nil {
+			return false, err
+		}
+		begun = cmp.Or(begun, text)
+	}
+	if begun == "" {
+		return false, nil
+	}
+	if err := t.ledger.SetFact(ctx, factTakeOver, "yes"); err != nil {
+		return false, err
+	}
+	if err := t.disentangle(ctx, now); err != nil {
+		return false, err
+	}
+	return true, t.ledger.SetFact(ctx, factLent, "")
+}
+
+// predecessor is a scope to take over.
+type predecessor struct {
+	journal.Scope
+	trial bool // what is not recognised goes back
+}
+
+// order is that in which records speak for equal messages: its own come first.
+func (p predecessor) order() int {
+	if p.trial {
+		return 1
+	}
+	return 0
+}
+
+// predecessors lists the scopes to take over, and tells of others that may have to be.
+func (t *trip) predecessors(ctx context.Context, now journal.Scope) (old []predecessor, err error) {
 	scopes, err := t.engine.Journal.Scopes(ctx)
 	if err != nil {
 		return nil, err
 	}
+	var strangers []journal.Scope
 	for _, s := range scopes {
-		if !t.predecessor(s.Scope, now) || empty(s.Counts) {
+		p := predecessor{s.Scope, !t.precedes(s.Scope, now)}
+		if p.trial && !t.left(s.Scope, now) {
 			continue
 		}
-		here, err := t.deliveredHere(ctx, s.Scope)
-		if err != nil {
+		vouches, err := t.vouchesHere(ctx, s.Scope)
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if here {
-			old = append(old, s.Scope)
+		case vouches && p.trial && !alike(s.Scope, now):
+			strangers = append(strangers, s.Scope)
+		case vouches:
+			old = append(old, p)
 		}
 	}
+	t.noteStrangers(strangers)
+	slices.SortStableFunc(old, func(a, b predecessor) int { return a.order() - b.order() })
 	return old, nil
+}
+
+// vouchesHere reports whether a scope knows of mail in this account's folder, once it
+// has what is its own, and nothing else.
+func (t *trip) vouchesHere(ctx context.Context, from journal.Scope) (bool, error) {
+	if err := t.disentangle(ctx, from); err != nil {
+		return false, err
+	}
+	ledger, err := t.engine.Journal.Ledger(ctx, from)
+	if err != nil {
+		return false, err
+	}
+	counts, err := ledger.Counts(ctx)
+	if err != nil || empty(counts) {
+		return false, err
+	}
+	return t.deliveredHere(ctx, from)
 }
 
 // empty reports a scope that vouches for nothing: it is new, or was taken over.
@@ -75,14 +137,13 @@ func empty(counts map[journal.State]int) bool {
 	return true
 }
 
-// predecessor reports whether a scope may have been this account's before the
+// precedes reports whether a scope may have been this account's before the
 // configuration changed: it shares the destination, perhaps with another folder, and
 // the name or the maildrop, and no account of today has it. A name says less than a
 // maildrop: it may have been given to another one, while the old one goes under a new
 // name.
-func (t *trip) predecessor(old, now journal.Scope) bool {
-	sameDestination := old.DestHost == now.DestHost && old.DestUser == now.DestUser
-	if !sameDestination || old == now || old.Account != now.Account && !sameSource(old, now) {
+func (t *trip) precedes(old, now journal.Scope) bool {
+	if !sameDestination(old, now) || old == now || old.Account != now.Account && !sameSource(old, now) {
 		return false
 	}
 	for _, a := range t.engine.Config.Accounts {
@@ -122,6 +183,11 @@ func sameSource(a, b journal.Scope) bool {
 	return a.SourceHost == b.SourceHost && a.SourceUser == b.SourceUser
 }
 
+// sameDestination reports whether two scopes are about one user's folders.
+func sameDestination(a, b journal.Scope) bool {
+	return a.DestHost == b.DestHost && a.DestUser == b.DestUser
+}
+
 // scopeOf names what the journal keeps for an account.
 func scopeOf(a plan.Account) journal.Scope {
 	return journal.Scope{
@@ -130,33 +196,78 @@ func scopeOf(a plan.Account) journal.Scope {
 	}
 }
 
-// takeOver moves the records of a scope here, and forgets its last run. It may end at
-// any point and begin again.
-func (t *trip) takeOver(ctx context.Context, from journal.Scope, moved bool) error {
-	ledger, err := t.engine.Journal.Ledger(ctx, from)
+// place is where a record has its mail.
+type place struct {
+	folder        string
+	validity, uid uint32
+}
+
+// takenTwice reports whether a record was taken over from another scope, too, since a run died
+// when it was in both.
+func takenTwice(r journal.Record, taken map[place]bool) bool {
+	at := place{r.Folder, r.UIDValidity, r.UID}
+	was := taken[at] && r.UID != 0
+	taken[at] = true
+	return was
+}
+
+// takeOver moves the records of a scope here. It may end at any point and begin again.
+func (t *trip) takeOver(ctx context.Context, from predecessor, now journal.Scope, taken map[place]bool) error {
+	ledger, err := t.engine.Journal.Ledger(ctx, from.Scope)
 	if err != nil {
 		return err
 	}
-	if err := t.beginTakeOver(ctx, ledger); err != nil {
+	if err := t.beginTakeOver(ctx, ledger, from.trial); err != nil {
 		return err
 	}
+	prefix := ""
+	switch {
+	case from.trial:
+		prefix = markOf(from.Scope)
+	case !sameSource(from.Scope, now):
+		prefix = asidePrefix
+	}
 	err = inBatches(ctx, ledger, journal.Query{}, batchMessages, func(records []journal.Record) error {
-		return t.takeBatch(ctx, ledger, slices.DeleteFunc(records, isLeft), moved)
+		var here, twice []journal.Record
+		for _, r := range records {
+			switch {
+			case isLeft(r):
+			case takenTwice(r, taken):
+				twice = append(twice, leave(r))
+			default:
+				here = append(here, r)
+			}
+		}
+		if err := ledger.Put(ctx, twice); err != nil {
+			return err
+		}
+		return move(ctx, ledger, t.ledger, here, func(key string) string { return prefix + key })
 	})
 	if err != nil {
 		return err
 	}
-	return clearFacts(ctx, ledger, factRenumbered, factUnlocated, factUndo, factTakeOver)
+	if from.trial {
+		return nil
+	}
+	t.note("takes over what is known of account %q (%s at %s, folder %s)", from.Account,
+		from.SourceUser, from.SourceHost, from.Folder)
+	return clearFacts(ctx, ledger, factRenumbered, factUnlocated, factUndo, factCanary, factTakeOver)
 }
 
-// beginTakeOver takes over, before any record, what has to be known about them.
-func (t *trip) beginTakeOver(ctx context.Context, from journal.Ledger) error {
-	for _, l := range []journal.Ledger{from, t.ledger} {
-		if err := l.SetFact(ctx, factTakeOver, "yes"); err != nil {
-			return err
-		}
+// beginTakeOver takes over, before any record, what has to be known about them. A scope
+// that may get them back keeps it, and one that does not forgets its last run.
+func (t *trip) beginTakeOver(ctx context.Context, from journal.Ledger, trial bool) error {
+	if err := t.ledger.SetFact(ctx, factTakeOver, "yes"); err != nil {
+		return err
 	}
-	for _, name := range []string{factRenumbered, factUnlocated, factUndo} {
+	if err := t.copyUnlocated(ctx, from, t.ledger); err != nil {
+		return err
+	}
+	facts := []string{factRenumbered, factUndo}
+	if !trial {
+		facts = append(facts, factCanary)
+	}
+	for _, name := range facts {
 		value, err := from.Fact(ctx, name)
 		if err == nil && value != "" {
 			err = t.ledger.SetFact(ctx, name, value)
@@ -165,7 +276,28 @@ func (t *trip) beginTakeOver(ctx context.Context, from journal.Ledger) error {
 			return err
 		}
 	}
+	if trial {
+		return t.lend(ctx, from)
+	}
+	if err := from.SetFact(ctx, factTakeOver, "yes"); err != nil {
+		return err
+	}
 	return from.SetFact(ctx, factLastRun, "")
+}
+
+// copyUnlocated notes in which folders records of one ledger, which come to another, have
+// no place yet.
+func (t *trip) copyUnlocated(ctx context.Context, from, to journal.Ledger) error {
+	folders, err := unlocatedFolders(ctx, from)
+	if err != nil {
+		return err
+	}
+	for _, f := range folders {
+		if err := t.engine.unlocated(ctx, to, f, true); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func clearFacts(ctx context.Context, l journal.Ledger, names ...string) error {
@@ -177,15 +309,14 @@ func clearFacts(ctx context.Context, l journal.Ledger, names ...string) error {
 	return nil
 }
 
-func (t *trip) takeBatch(ctx context.Context, from journal.Ledger, records []journal.Record, moved bool) error {
+// move makes records those of another ledger, under new names.
+func move(ctx context.Context, from, to journal.Ledger, records []journal.Record, name func(string) string) error {
 	left := make([]journal.Record, len(records))
 	for i := range records {
 		left[i] = leave(records[i])
-		if moved {
-			records[i].Key = asidePrefix + records[i].Key
-		}
+		records[i].Key = name(records[i].Key)
 	}
-	if err := t.ledger.Put(ctx, records); err != nil {
+	if err := to.Put(ctx, records); err != nil {
 		return err
 	}
 	return from.Put(ctx, left)

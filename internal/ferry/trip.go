@@ -207,7 +207,10 @@ func (t *trip) pass(ctx context.Context) error {
 		}
 		switch {
 		case err == nil && len(t.parked) == 0 && (t.progress() == before || !t.looksLikePage()):
-			err := t.deletePass(ctx)
+			err := t.giveBack(ctx)
+			if err == nil {
+				err = t.deletePass(ctx)
+			}
 			if errors.Is(err, errUnnamed) {
 				t.rounds++
 				continue
