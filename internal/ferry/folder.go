@@ -25,12 +25,14 @@ type folder struct {
 	mu      sync.Mutex // guards what follows
 	box     imapdst.Folder
 	index   journal.Index
-	stale   bool     // box is what was true some time ago
-	copied  []uint32 // UIDs appended in this trip
-	end     uint32   // UIDNEXT when the index was brought up to date, as told in box
-	unused  uint32   // behind the last message there was then; 0: not known
-	refusal error    // why nothing can be delivered to it
-	hidden  bool     // nor can it be looked at
+	stale   bool      // box is what was true some time ago
+	copied  []uint32  // UIDs appended in this trip
+	end     uint32    // UIDNEXT when the index was brought up to date, as told in box
+	unused  uint32    // behind the last message there was then; 0: not known
+	refusal error     // why nothing can be delivered to it
+	took    bool      // it got mail in this trip
+	refused []refused // what it refused since, each alone and for the first time
+	hidden  bool      // nor can it be looked at
 }
 
 // now is the folder as it was seen last.
@@ -73,6 +75,34 @@ func (f *folder) close(refusal error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.refusal = cmp.Or(f.refusal, refusal)
+}
+
+// delivered notes that the folder got mail, so that what it refused was about that alone.
+func (f *folder) delivered() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.took, f.refused = true, nil
+}
+
+// refused is a message that a folder refused.
+type refused struct {
+	listed plan.Listed
+	record journal.Record
+}
+
+// refuses notes that a message was refused alone, in words that may be about the folder.
+// They are if it took nothing, and another one is refused as well; or if it takes no more.
+// Then it is closed, and what it refused had nothing else in its way.
+func (f *folder) refuses(r refused, refusal error) (because []refused) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refused = append(f.refused, r)
+	if n := len(f.refused); f.refusal == nil && (n < 2 || f.took && n < maxUnexplained) {
+		return nil
+	}
+	f.refusal = cmp.Or(f.refusal, refusal)
+	because, f.refused = f.refused, nil
+	return because
 }
 
 // hide says that it can't even be looked at.

@@ -59,6 +59,13 @@ func (t *trip) countHeld(l plan.Listed, reason string) {
 	t.emit(Event{Kind: Held, Messages: 1, Bytes: l.Size, Text: reason})
 }
 
+// heldFor corrects why a message is held.
+func (t *trip) heldFor(key, reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.report.Messages[t.heldRow[key]].Reason = reason
+}
+
 func (t *trip) isHeld(key string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

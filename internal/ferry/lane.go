@@ -223,7 +223,8 @@ func (l *lane) refused(batch []*parcel, together bool) error {
 	}
 	if together && len(batch) > 1 {
 		switch {
-		case fault.CodeOf(batch[0].refusal) == fault.Held:
+		case fault.CodeOf(batch[0].refusal) == fault.Held,
+			l.p.t.concernsFolder(batch[0]) && isForbidden(batch[0].refusal):
 			return l.inParts(batch, len(batch)/2)
 		case overQuota(batch[0].refusal) && l.p.soft.Err() == nil:
 			return l.fill(batch)
@@ -237,8 +238,8 @@ func (l *lane) refused(batch []*parcel, together bool) error {
 		}
 	}
 	for i, c := range batch {
-		if l.p.t.closes(c) {
-			errs = errors.Join(errs, l.p.t.holdAll(context.WithoutCancel(l.p.hard), l.p, batch[i:i+1]))
+		if l.p.t.concernsFolder(c) {
+			errs = errors.Join(errs, l.p.t.holdHere(context.WithoutCancel(l.p.hard), l.p, c))
 			continue
 		}
 		if fault.CodeOf(c.refusal) != fault.Held {
@@ -280,16 +281,19 @@ func (l *lane) fill(batch []*parcel) error {
 	return l.inParts(rest, len(rest)/2)
 }
 
-// closes reports whether a refusal is about the message's folder, of several, which then
-// is closed.
-func (t *trip) closes(c *parcel) bool {
+// concernsFolder reports whether a refusal may be about the message's folder, of several,
+// and nothing else of the account.
+func (t *trip) concernsFolder(c *parcel) bool {
 	var e *fault.Error
-	about := []string{"NOPERM", "READ-ONLY"} // RFC 5530 §3
-	if len(t.account.Routes) == 0 || !errors.As(c.refusal, &e) || !isGone(e) && !slices.Contains(about, e.Response) {
-		return false
-	}
-	c.to.close(c.refusal)
-	return true
+	return len(t.account.Routes) > 0 && errors.As(c.refusal, &e) &&
+		(isGone(e) || isForbidden(e) || e.Response == "READ-ONLY") // RFC 5530 §3, RFC 3501 §7.1
+}
+
+// isForbidden reports a refusal for want of a right (RFC 5530 §3). Content filters give it,
+// too, and mean one message.
+func isForbidden(refusal error) bool {
+	var e *fault.Error
+	return errors.As(refusal, &e) && e.Response == "NOPERM"
 }
 
 // giveUp leaves refused messages to the next round or run.
@@ -391,6 +395,9 @@ func explained(refusal error) bool {
 }
 
 func (l *lane) deliver(batch []*parcel) error {
+	if batch[0].to.closed() != nil {
+		return l.p.t.holdAll(context.WithoutCancel(l.p.hard), l.p, batch)
+	}
 	s, err := l.append(batch)
 	if s.pending == nil {
 		return errors.Join(err, l.giveUp(batch))
@@ -455,6 +462,7 @@ func (t *trip) countDelivered(done []*parcel, octets int64) {
 		t.report.Delivered++
 		t.own[c.record.Key] = true
 		t.gotLocked(c.record.Folder, c.msg.Size)
+		c.to.delivered()
 		if c.record.UID != 0 {
 			c.to.gained(c.record.UID)
 		}

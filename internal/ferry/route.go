@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/message"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
@@ -47,9 +49,36 @@ func byFolder(batch []*parcel) [][]*parcel {
 	return parts
 }
 
-// reasonFolder begins the reason of what is held because of its folder: it is tried
+// These begin the reasons of what is held because of its folder, or by it: it is tried
 // again by every run.
-const reasonFolder = "its folder can't be used"
+const (
+	reasonFolder = "its folder can't be used"
+	reasonAlone  = "its folder refuses it"
+)
+
+// holdHere holds a message that was refused alone, for a reason that may be its folder's.
+// One that was before says nothing of the folder.
+func (t *trip) holdHere(ctx context.Context, p *pipeline, c *parcel) error {
+	defer p.release(c)
+	t.resolved(c.session)
+	c.record.Attempts = max(c.record.Attempts, suspectAttempts) // next time the others come first
+	err := t.hold(ctx, c.listed, c.record, reasonAlone+": "+c.refusal.Error()+"; "+fault.HintOf(c.refusal))
+	if err != nil || isForbidden(c.refusal) && strings.HasPrefix(t.knownAs(c.listed.Key).Reason, reasonAlone) {
+		return err
+	}
+	if !isForbidden(c.refusal) {
+		c.to.close(c.refusal)
+	}
+	for _, r := range c.to.refuses(refused{c.listed, c.record}, c.refusal) {
+		reason := reasonFolder + ": " + c.to.closed().Error()
+		t.awaits(c.to, r.listed.Key)
+		if err := t.hold(ctx, r.listed, r.record, reason); err != nil {
+			return err
+		}
+		t.heldFor(r.listed.Key, reason)
+	}
+	return nil
+}
 
 // holdAll holds messages whose folder is closed to us, so that they are in the way of
 // no others (I7).

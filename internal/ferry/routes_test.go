@@ -1,6 +1,7 @@
 package ferry_test
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -168,6 +169,11 @@ func TestAFolderThatIsRefused(t *testing.T) {
 					!strings.Contains(e.Message, "NOPERM") || e.Hint == "" {
 					t.Errorf("%+v, %+v", r.Totals, e)
 				}
+				for _, m := range r.Accounts[0].Messages {
+					if !strings.Contains(m.Reason, "its folder can't be used") {
+						t.Errorf("held: %s", m.Reason)
+					}
+				}
 				p.run(fault.Refused, 0)
 				p.imap.Configure(func(o *imapd.Options) { o.Reply = nil })
 				p.run(0, 6)
@@ -175,6 +181,64 @@ func TestAFolderThatIsRefused(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestOneThatAFolderRefuses: a message that the server forbids, as a content filter does, is
+// held alone, wherever it is among others for its folder, and so are several.
+func TestOneThatAFolderRefuses(t *testing.T) {
+	for name, io := range servers {
+		io.Refuse = func(msg []byte) string {
+			if bytes.Contains(msg, []byte("poison")) {
+				return "NO [NOPERM] that is not allowed here"
+			}
+			return ""
+		}
+		for _, bad := range [][]int{{0}, {17}, {29}, {3, 4, 20}} {
+			t.Run(fmt.Sprint(name, bad), func(t *testing.T) {
+				p, byFolder := routed(t, popd.Options{}, io)
+				p.run(0, 30)
+				for n := range 30 {
+					m := from("go", 2002, n)
+					if slices.Contains(bad, n) {
+						m = append(m, "poison\r\n"...)
+					}
+					byFolder["Lists/Go"] = append(byFolder["Lists/Go"], m)
+					p.pop.Deliver(m)
+				}
+				r := p.run(fault.Held, 30-len(bad))
+				if m := r.Accounts[0].Messages; len(m) != len(bad) || !strings.Contains(m[0].Reason, "its folder refuses it") {
+					t.Errorf("%+v", m)
+				}
+				p.run(fault.Held, 0)
+				p.imap.Configure(func(o *imapd.Options) { o.Refuse = nil })
+				p.run(0, len(bad))
+				p.inFolders(named(io, byFolder))
+			})
+		}
+	}
+}
+
+// TestTheFirstThatAFolderRefuses: where what a server forbids comes first, it looks as if the
+// folder were forbidden, and only once.
+func TestTheFirstThatAFolderRefuses(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{Refuse: func(msg []byte) string {
+		if bytes.Contains(msg, []byte("poison")) {
+			return "NO [NOPERM] that is not allowed here"
+		}
+		return ""
+	}})
+	p.account().Routes = []plan.Route{route("go", "Lists/Go")}
+	for n := range 30 {
+		m := from("go", 2002, n)
+		if n < 2 {
+			m = append(m, "poison\r\n"...)
+		}
+		p.pop.Deliver(m)
+	}
+	p.run(fault.Refused, 0)
+	p.run(fault.Held, 28)
+	p.pop.Deliver(from("go", 2003, 1))
+	p.run(fault.Held, 1)
 }
 
 // TestDeleteAndUndoFollowTheFolder of each message, also of one that no route leads to any

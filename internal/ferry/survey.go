@@ -265,9 +265,11 @@ func retriable(r journal.Record, limit int64) bool {
 	return refused || tooLarge || strings.HasPrefix(r.Reason, reasonSilent)
 }
 
-// awaitsFolder reports held mail whose folder could not be used. Where nothing else is to
-// be done, that is no reason to read it again with every pass of a bridge.
-func awaitsFolder(r journal.Record) bool { return strings.HasPrefix(r.Reason, reasonFolder) }
+// awaitsFolder reports held mail whose folder could not be used, or refused it. Where nothing
+// else is to be done, that is no reason to read it again with every pass of a bridge.
+func awaitsFolder(r journal.Record) bool {
+	return strings.HasPrefix(r.Reason, reasonFolder) || strings.HasPrefix(r.Reason, reasonAlone)
+}
 
 // count takes the plan's totals into the report and announces the work.
 func (t *trip) count(p plan.Plan) {
