@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/popferry/popferry/imapdst"
@@ -84,9 +85,7 @@ func (v *verifyAccount) check(ctx context.Context, records []journal.Record) ([]
 			r.VerifiedAt = time.Now()
 			proven = append(proven, r)
 			v.proven[r.Folder] = append(v.proven[r.Folder], r.UID)
-			if onlyByHeader(r) {
-				v.seen.ByHeader++
-			}
+			v.tellWhy(r)
 			if s.Deleted {
 				v.seen.Marked++
 			}
@@ -99,6 +98,16 @@ func (v *verifyAccount) check(ctx context.Context, records []journal.Record) ([]
 	}
 	v.seen.Found += len(proven)
 	return lost, v.t.ledger.Put(ctx, proven)
+}
+
+// tellWhy counts what was found and is not known to be as it was sent.
+func (v *verifyAccount) tellWhy(r journal.Record) {
+	switch {
+	case strings.HasPrefix(r.Origin, originLoose):
+		v.seen.ByMessageID++
+	case onlyByHeader(r):
+		v.seen.ByHeader++
+	}
 }
 
 // akin reports whether a copy that is not the same mail as a record shares so much
@@ -263,6 +272,7 @@ func (v *verifyAccount) searchIn(ctx context.Context, conn *imapdst.Conn, box im
 func (v *verifyAccount) place(ctx context.Context, box imapdst.Folder, r journal.Record, uid uint32) error {
 	if box.Mailbox == r.Folder {
 		v.seen.Found++
+		v.tellWhy(r)
 		v.proven[r.Folder] = append(v.proven[r.Folder], uid)
 		r.UIDValidity, r.UID, r.VerifiedAt = box.UIDValidity, uid, time.Now()
 		return v.t.ledger.Put(ctx, []journal.Record{r})

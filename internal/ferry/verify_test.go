@@ -1,6 +1,7 @@
 package ferry_test
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"testing"
@@ -44,6 +45,24 @@ func TestVerifyTellsWhatLiesInItsPlace(t *testing.T) {
 	p.run(0, len(mail))
 	want := ferry.VerifyTotals{Delivered: len(mail), Altered: len(mail)}
 	if v := ferry.Verify(t.Context(), p.o); v.Totals != want || v.ExitCode != fault.Held {
+		t.Errorf("%+v", v)
+	}
+}
+
+// TestVerifyTellsWhatOnlyAMessageIDVouchesFor, whatever header and text are.
+func TestVerifyTellsWhatOnlyAMessageIDVouchesFor(t *testing.T) {
+	mail := short(7)
+	p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+	p.imap.User("").Deliver("INBOX", mail[0], nil, time.Time{})
+	for _, m := range mail[1:] {
+		other := bytes.Replace(m, []byte("Subject: "), []byte("X-New: 1\r\nSubject: another "), 1)
+		p.imap.User("").Deliver("INBOX", append(other, "More.\r\n"...), nil, time.Time{})
+	}
+	if r := ferry.Adopt(t.Context(), p.o, true); r.Totals.Duplicate != 7 {
+		t.Fatalf("%+v", r)
+	}
+	want := ferry.VerifyTotals{Delivered: 7, Found: 7, ByHeader: 1, ByMessageID: 6}
+	if v := ferry.Verify(t.Context(), p.o); v.Totals != want || v.ExitCode != fault.OK {
 		t.Errorf("%+v", v)
 	}
 }

@@ -24,6 +24,9 @@ type VerifyTotals struct {
 	// ByHeader are those of Found that an earlier run recognised by their headers and
 	// sizes, as it does without its journal: nobody compared their text with POP3's.
 	ByHeader int `json:"by_header"`
+	// ByMessageID are those of Found that adopt took for the same by their Message-ID:
+	// neither their header nor their text was compared with POP3's.
+	ByMessageID int `json:"by_message_id"`
 	// Marked are those of Found that somebody marked as deleted: the next EXPUNGE of that
 	// folder takes them.
 	Marked  int `json:"marked"`
@@ -79,6 +82,7 @@ func (v *verification) report(r Report) VerifyReport {
 		out.Totals.Missing += seen.Missing
 		out.Totals.ByHeader += seen.ByHeader
 		out.Totals.Marked += seen.Marked
+		out.Totals.ByMessageID += seen.ByMessageID
 		out.Totals.Open += seen.Open
 		out.ExitCode = fault.Worst(out.ExitCode, seen.ExitCode)
 	}

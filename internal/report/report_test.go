@@ -303,6 +303,8 @@ func TestVerifyTellsOfOpenAppends(t *testing.T) {
 			"their text was not compared with what POP3 has.",
 		{Delivered: 9, Found: 9, Marked: 3}: "Proven: the destination has all 9 delivered messages. " +
 			"Somebody marked 3 messages there as deleted: a mail program that expunges the folder removes that for good.",
+		{Delivered: 7, Found: 7, ByMessageID: 6}: "The destination has mail for all 7 delivered messages, but for 6 messages " +
+			"by the Message-ID only, as adopt --by message-id took them: neither header nor text was compared with what POP3 has.",
 		{Delivered: 2, Found: 2}: "Proven: the destination has all 2 delivered messages.",
 	} {
 		r := ferry.VerifyReport{Totals: totals, Accounts: []ferry.VerifyAccount{{Name: "alice", VerifyTotals: totals}}}
