@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"mime"
+	"regexp"
 	"strings"
 	"time"
 
@@ -74,21 +75,46 @@ func isOneOf(name []byte, names []string) bool {
 	return false
 }
 
-// decoded reads encoded words (RFC 2047); what can't be read stays as it is.
+// encodedWord is one of RFC 2047 §2, perhaps with a language (RFC 2231 §5) and, as some
+// write them, with blanks.
+var encodedWord = regexp.MustCompile(`=\?([^?*\s]+)(?:\*[^?\s]*)?\?([bBqQ])\?(.*?)\?=`)
+
+// decoded reads encoded words; each one that can't be read stays as it is.
 func decoded(value []byte) string {
-	text := fold(string(value))
-	if !strings.Contains(text, "=?") {
-		return text
+	// Not of the folded text: base64 tells upper case from lower.
+	rest := strings.Join(strings.Fields(string(value)), " ")
+	var text strings.Builder
+	read := false // the word before was
+	for {
+		at := encodedWord.FindStringSubmatchIndex(rest)
+		if at == nil {
+			text.WriteString(rest)
+			return fold(text.String())
+		}
+		word, ok := decodedWord(rest[at[2]:at[3]], rest[at[4]:at[5]], rest[at[6]:at[7]])
+		if !ok {
+			word = rest[at[0]:at[1]]
+		}
+		if between := rest[:at[0]]; !read || !ok || between != " " { // RFC 2047 §6.2
+			text.WriteString(between)
+		}
+		text.WriteString(word)
+		rest, read = rest[at[1]:], ok
+	}
+}
+
+// decodedWord reads one encoded word. Its padding does not count.
+func decodedWord(label, encoding, text string) (string, bool) {
+	if strings.EqualFold(encoding, "b") {
+		text = strings.TrimRight(text, "=")
+		text += strings.Repeat("=", (4-len(text)%4)%4)
 	}
 	words := mime.WordDecoder{CharsetReader: func(label string, in io.Reader) (io.Reader, error) {
 		return charset.NewReaderLabel(label, in)
 	}}
-	// Not of the folded text: base64 tells upper case from lower.
-	plain, err := words.DecodeHeader(strings.Join(strings.Fields(string(value)), " "))
-	if err != nil {
-		return text
-	}
-	return fold(plain)
+	word := "=?" + label + "?" + encoding + "?" + text + "?="
+	plain, err := words.DecodeHeader(word)
+	return plain, err == nil && plain != word
 }
 
 // identifiers lists what stands in angle brackets in a folded value, and what looks like
