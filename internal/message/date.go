@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"strings"
 	"time"
 )
@@ -67,7 +68,8 @@ func parseDate(value string) (time.Time, bool) {
 	return d.time()
 }
 
-// spaceOut puts blanks where a date's parts end, and drops its comments.
+// spaceOut puts blanks where a date's parts end, and drops its comments, and the blanks
+// beside a colon (RFC 5322 §4.3).
 func spaceOut(value string) string {
 	out := make([]byte, 0, len(value)+8)
 	depth, clock := 0, false // in comments so deep; amid a word with a colon
@@ -80,6 +82,9 @@ func spaceOut(value string) string {
 		case c == ')' && depth > 0:
 			depth--
 		case depth > 0:
+		case c == ':':
+			out, clock = append(bytes.TrimRight(out, " "), c), true
+		case (c == ' ' || c == '\t') && clock && out[len(out)-1] == ':':
 		case c == ',' || c == ' ' || c == '\t':
 			out, clock = append(out, ' '), false
 		case (c == '-' || c == '+') && clock: // a zone without a blank before it
@@ -87,7 +92,7 @@ func spaceOut(value string) string {
 		case c == '-' && len(out) > 0 && out[len(out)-1] != ' ':
 			out = append(out, ' ')
 		default:
-			out, clock = append(out, c), clock || c == ':'
+			out = append(out, c)
 		}
 	}
 	return string(out)

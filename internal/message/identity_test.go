@@ -307,6 +307,7 @@ func TestDateForms(t *testing.T) {
 		"3 Mar 2014 21:06:07 PST", "Tue, 04-Mar-2014 05:06:07 GMT", "Tue, 04 Mar 2014 06:06:07+0100",
 		"Tue Mar  4 05:06:07 UTC 2014", "Tue, 04 Mar 2014 06:06:07 +0100 MEZ",
 		"Tue, 4 Mar 2014 5:6:7 -0000",
+		"Tue, 04 Mar 2014 06(comment):   06  :  07 +0100", "Tue Mar 4 05 :06: 07 UTC 2014", // RFC 5322 Appendix A.5
 	} {
 		if got := summarize(t, "Date: "+date+"\r\n\r\n").Date; got != want {
 			t.Errorf("%s: %v", date, got)
