@@ -334,7 +334,7 @@ func sourceLines(s check.Source) (lines []string) {
 		lines = append(lines, fmt.Sprintf("%s waiting, %s; the largest has %s", Count(s.Waiting, "message"),
 			Size(s.WaitingBytes), Size(s.Largest)))
 	case mine > 0:
-		lines = append(lines, "nothing waiting: all "+Count(mine, "message")+" were delivered before")
+		lines = append(lines, "nothing waiting: "+All(mine, "message")+" "+were(mine)+" delivered before")
 	default:
 		lines = append(lines, "nothing waiting")
 	}

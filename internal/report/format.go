@@ -22,6 +22,22 @@ func Count(n int, noun string) string {
 	return humanize.Comma(int64(n)) + " " + noun + "s"
 }
 
+// All writes "the only message", "all 1,204 messages".
+func All(n int, noun string) string {
+	if n == 1 {
+		return "the only " + noun
+	}
+	return "all " + Count(n, noun)
+}
+
+// were is the verb that goes with a number.
+func were(n int) string {
+	if n == 1 {
+		return "was"
+	}
+	return "were"
+}
+
 // Duration writes a time span for people: "0.4s", "12s", "3m05s", "2h14m".
 func Duration(d time.Duration) string {
 	switch {

@@ -305,6 +305,7 @@ func TestVerifyTellsOfOpenAppends(t *testing.T) {
 			"Somebody marked 3 messages there as deleted: a mail program that expunges the folder removes that for good.",
 		{Delivered: 7, Found: 7, ByMessageID: 6}: "The destination has mail for all 7 delivered messages, but for 6 messages " +
 			"by the Message-ID only, as adopt --by message-id took them: neither header nor text was compared with what POP3 has.",
+		{Delivered: 1, Found: 1}: "Proven: the destination has the only delivered message.",
 		{Delivered: 2, Found: 2}: "Proven: the destination has all 2 delivered messages.",
 	} {
 		r := ferry.VerifyReport{Totals: totals, Accounts: []ferry.VerifyAccount{{Name: "alice", VerifyTotals: totals}}}
@@ -313,6 +314,20 @@ func TestVerifyTellsOfOpenAppends(t *testing.T) {
 		}
 		text := string(show(t, report.Verify(r), report.Options{}))
 		if !strings.HasSuffix(text, "\n"+want+"\n") {
+			t.Errorf("%+v gives\n%s", totals, text)
+		}
+	}
+}
+
+// One message is not all of them.
+func TestRunWithNothingNew(t *testing.T) {
+	for totals, want := range map[ferry.Totals]string{
+		{Listed: 1, Known: 1}:     "Nothing new: the only message was delivered before.",
+		{Listed: 2, Known: 2}:     "Nothing new: all 2 messages were delivered before.",
+		{Listed: 1, LeftAlone: 1}: "Nothing new: another program fetched the only message before (skip_uidls).",
+	} {
+		r := ferry.Report{Totals: totals, Accounts: []ferry.AccountReport{{Name: "alice", Totals: totals}}}
+		if text := string(show(t, report.Run(r, time.Second), report.Options{})); !strings.HasSuffix(text, "\n"+want+"\n") {
 			t.Errorf("%+v gives\n%s", totals, text)
 		}
 	}

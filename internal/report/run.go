@@ -124,12 +124,12 @@ func runVerdict(r ferry.Report) string {
 	case t.Listed == 0:
 		return "Nothing to do: no mail on POP3."
 	case t.Delivered == 0 && t.LeftAlone == t.Listed:
-		return "Nothing new: all " + Count(t.Listed, "message") + " are left alone, since another program fetched them (skip_uidls)."
+		return "Nothing new: another program fetched " + All(t.Listed, "message") + " before (skip_uidls)."
 	case t.Delivered == 0 && t.LeftAlone > 0:
 		return "Nothing new: of " + Count(t.Listed, "message") + " all were delivered before, but for " +
 			humanize.Comma(int64(t.LeftAlone)) + " left alone, which another program fetched (skip_uidls)."
 	case t.Delivered == 0:
-		return "Nothing new: all " + Count(t.Listed, "message") + " were delivered before."
+		return "Nothing new: " + All(t.Listed, "message") + " " + were(t.Listed) + " delivered before."
 	default:
 		return "Done: " + Count(t.Delivered, "message") + " delivered, " + Size(t.Bytes) + "."
 	}

@@ -87,9 +87,9 @@ func provenVerdict(t ferry.VerifyTotals) string {
 	if t.Delivered == 0 {
 		return "Nothing was delivered yet, so there is nothing to prove."
 	}
-	text := "Proven: the destination has " + "all " + Count(t.Delivered, "delivered message") + "."
+	text := "Proven: the destination has " + All(t.Delivered, "delivered message") + "."
 	if t.ByMessageID > 0 {
-		text = "The destination has mail for " + "all " + Count(t.Delivered, "delivered message") + ", but for " +
+		text = "The destination has mail for " + All(t.Delivered, "delivered message") + ", but for " +
 			Count(t.ByMessageID, "message") + " by the Message-ID only, as adopt --by message-id took them: " +
 			"neither header nor text was compared with what POP3 has."
 	}
