@@ -37,7 +37,7 @@ func number(t *testing.T, name string, usual uint64) uint64 {
 // TestHistories plays many histories.
 func TestHistories(t *testing.T) {
 	oneProcessor(t)
-	first, n := number(t, "POPFERRY_FIRST", 1), number(t, "POPFERRY_HISTORIES", 300)
+	first, n := number(t, "POPFERRY_FIRST", 1), number(t, "POPFERRY_HISTORIES", 500)
 	if verbose {
 		first, n = number(t, "POPFERRY_SEED", 0), 1
 	}
@@ -57,7 +57,7 @@ func TestHistories(t *testing.T) {
 			h.tellAll(t)
 		})
 	}
-	if first == 1 && n >= 300 {
+	if first == 1 && n >= 500 {
 		allKinds(t, figures)
 	}
 	figures["seeds"] = int(n)
