@@ -28,7 +28,10 @@ const (
 
 // Append writes messages to the end of a spool file, which is made if there is none.
 func Append(path string, q Quoting, messages ...[]byte) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if errors.Is(err, fs.ErrNotExist) { // O_CREATE on a file of another user's is refused: fs.protected_regular
+		file, err = os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	}
 	if err != nil {
 		return err
 	}
