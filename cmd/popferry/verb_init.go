@@ -15,8 +15,10 @@ import (
 	"github.com/popferry/popferry/internal/discover"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/provider"
 	"github.com/popferry/popferry/internal/report"
 	"github.com/popferry/popferry/internal/wire"
+	"github.com/popferry/popferry/plan"
 )
 
 const initHelp = `Find the servers of mail addresses and write an accounts.yaml to start with.
@@ -244,8 +246,13 @@ func (r written) Sheet() report.Sheet {
 			{Name: "result"}}}
 	for _, d := range r.drafts {
 		result := outcome("ok", fault.OK)
-		if len(d.Source.Server.Warnings)+len(d.Destination.Server.Warnings) > 0 {
+		same := isOneMailbox(d)
+		if same || len(d.Source.Server.Warnings)+len(d.Destination.Server.Warnings) > 0 {
 			result = outcome("see note", fault.Held)
+		}
+		if same {
+			s.Notes = append(s.Notes, report.Note{Account: d.Name, Text: "source and destination are the same mailbox, " +
+				"so that nothing is to be moved: --to names the new address"})
 		}
 		s.Rows = append(s.Rows,
 			[]report.Cell{cell(d.Name), address(d.Source), address(d.Destination), result})
@@ -258,6 +265,14 @@ func (r written) Sheet() report.Sheet {
 	s.Verdict = fmt.Sprintf("%s has %s: look it over, put the passwords in place, then popferry check.",
 		r.out, report.Count(len(r.drafts), "account"))
 	return s
+}
+
+// isOneMailbox reports an account that would bring mail to where it is.
+func isOneMailbox(d discover.Draft) bool {
+	side := func(s discover.Side) plan.Endpoint {
+		return plan.Endpoint{Endpoint: wire.Endpoint{Host: s.Server.Host}, Username: s.Username}
+	}
+	return provider.SameMailbox(plan.Account{Source: side(d.Source), Destination: side(d.Destination)})
 }
 
 // outcome is a cell of the last column, which the code colours.
