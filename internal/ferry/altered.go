@@ -3,7 +3,6 @@ package ferry
 import (
 	"cmp"
 	"context"
-	"slices"
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/journal"
@@ -116,24 +115,13 @@ func (m *matcher) altered(ctx context.Context, batch []*parcel) (map[string]jour
 }
 
 // kin lists unclaimed mail that shares its Message-ID, its header or its text with a
-// message of the batch, or that may be one without Message-ID and without its bare CRs:
-// what else shares none is not worth reading again.
+// message of the batch: what shares none of these is not worth reading again.
 func (m *matcher) kin(ctx context.Context, batch []*parcel) ([]candidate, error) {
 	sums := make(map[string]message.Summary, len(batch))
 	shared := map[message.Digest]bool{}
 	ids := map[string]bool{}
-	var smudged []smudge
 	for _, c := range batch {
 		s := c.msg.Summary
-		if s.MessageID == "" {
-			crs, err := c.msg.BareCRs()
-			if err != nil {
-				return nil, err
-			}
-			if crs > 0 {
-				smudged = append(smudged, smudge{s.Size - crs, s.Size})
-			}
-		}
 		sums[c.listed.Key] = s
 		shared[s.Header], shared[s.Body] = true, true
 		ids[s.MessageID] = s.MessageID != ""
@@ -144,23 +132,12 @@ func (m *matcher) kin(ctx context.Context, batch []*parcel) ([]candidate, error)
 	}
 	var kin []candidate
 	for _, c := range candidates {
-		nameless := c.MessageID == "" && slices.ContainsFunc(smudged, func(s smudge) bool { return s.fits(c.Size) })
-		sharing := c.Sum != nil && (ids[c.MessageID] || shared[c.Sum.Header] || shared[c.Sum.Body])
-		if !m.marked[c.at()] && (nameless || sharing) {
+		if c.Sum != nil && !m.marked[c.at()] && (ids[c.MessageID] || shared[c.Sum.Header] || shared[c.Sum.Body]) {
 			kin = append(kin, c)
 		}
 	}
 	return kin, nil
 }
-
-// smudge is a message without a name that has bare CRs: its size without and with them.
-type smudge struct{ least, most int64 }
-
-// fits reports whether a copy may have a size, give or take a field that the server adds.
-func (s smudge) fits(size int64) bool { return s.least <= size && size <= s.most+addedField }
-
-// addedField is about the size of a header field.
-const addedField = 80
 
 // likest gives the first mail that is like the message, or what stands for it where
 // the destination seems to do so to all mail: one that has grown, or one of the

@@ -103,34 +103,6 @@ func (p *pair) keeps(mail [][]byte) {
 	}
 }
 
-// TestNamelessWithoutItsCRs: mail without a Message-ID, of which the server takes a CR from
-// every line, shares no digest with its copy and is known again all the same, each as often
-// as it is there.
-func TestNamelessWithoutItsCRs(t *testing.T) {
-	var mail [][]byte
-	for n := range 12 {
-		raw := fmt.Appendf(nil, "From: joe%d@example.org\r\r\n\r\r\n", n)
-		raw = append(raw, strings.Repeat(fmt.Sprintf("line of %d\r\r\n", n), 20)...)
-		mail = append(mail, raw)
-		if n%3 == 0 {
-			mail = append(mail, raw)
-		}
-	}
-	for name, io := range map[string]imapd.Options{"UIDPLUS": {}, "no UIDPLUS": {NoUIDPlus: true}} {
-		t.Run(name, func(t *testing.T) {
-			io.Transform = imapd.DropCR
-			p := newPair(t, popd.Options{}, io, mail...)
-			p.run(0, len(mail))
-			p.pop.Deliver(mail[0])
-			p.run(0, 1)
-			p.forget()
-			p.run(0, 0)
-			p.pop.Deliver(mail[0])
-			p.run(0, 1)
-		})
-	}
-}
-
 // TestAlteredSpeaksLast: what is the exact copy of one message is not taken for the
 // altered copy of another that comes before it.
 func TestAlteredSpeaksLast(t *testing.T) {

@@ -58,23 +58,6 @@ func (m *Message) Head(n int) ([]byte, error) {
 	return head, err
 }
 
-// BareCRs counts the CRs that are part of no line end: a server that takes them away stores
-// so much less.
-func (m *Message) BareCRs() (n int64, err error) {
-	last := byte(0)
-	err = m.each(func(p []byte) error {
-		n += int64(bytes.Count(p, []byte("\r")) - bytes.Count(p, []byte("\r\n")))
-		if last == '\r' && bytes.HasPrefix(p, []byte("\n")) {
-			n--
-		}
-		if len(p) > 0 {
-			last = p[len(p)-1]
-		}
-		return nil
-	})
-	return n, err
-}
-
 // errEnough ends a reading early.
 var errEnough = errors.New("enough")
 

@@ -386,18 +386,3 @@ func TestSpoolWithoutItsFolder(t *testing.T) {
 		t.Errorf("error %v with hint %q", err, fault.HintOf(err))
 	}
 }
-
-// TestBareCRs counts them also where a piece ends amid a line end.
-func TestBareCRs(t *testing.T) {
-	for _, m := range mails() {
-		want := int64(bytes.Count(m.Raw, []byte("\r")) - bytes.Count(m.Raw, []byte("\r\n")))
-		for shift := range 3 {
-			const piece = 16 << 10
-			padded := append(bytes.Repeat([]byte("x"), max(0, piece-shift-bytes.IndexByte(m.Raw, '\r'))), m.Raw...)
-			n, err := receive(t, &message.Spool{Memory: 1 << 20}, bytes.NewReader(padded)).BareCRs()
-			if n != want || err != nil {
-				t.Fatalf("%s: %d, %v; want %d", m.Name, n, err, want)
-			}
-		}
-	}
-}
