@@ -24,6 +24,7 @@ const (
 	noise   lineKind = iota // belongs to no field
 	kept                    // belongs to a field that counts
 	skipped                 // belongs to a field that servers add or rewrite
+	tail                    // stands behind a CR amid a line of such a field
 )
 
 // header reads a header in canonical form, in pieces of any size. What it finds
@@ -34,7 +35,13 @@ type header struct {
 	fields, noise hash.Hash
 	noisy         bool
 	open          lineKind // of the field, or noise, that continuation lines extend
-	cr            bool     // a skipped field has come to a CR
+	counted       bool     // some field counts
+	cr            bool     // a CR has come, of a skipped field
+
+	tails  hash.Hash // of what is behind CRs in skipped fields
+	tailed bool
+	texts  int  // behind CRs in the open field
+	lines  bool // there were several
 
 	part []byte // the beginning of a line whose end has not come yet
 	long bool   // amid a line that was too long to wait for its end
@@ -46,7 +53,7 @@ type header struct {
 
 func newHeader(now time.Time) *header {
 	return &header{
-		fields: sha256.New(), noise: sha256.New(), lookup: lookup{now: now},
+		fields: sha256.New(), noise: sha256.New(), tails: sha256.New(), lookup: lookup{now: now},
 	}
 }
 
@@ -116,7 +123,7 @@ func (h *header) begin(line []byte) {
 		return
 	}
 	kind, f := classify(name)
-	h.open, h.cr = kind, false
+	h.open, h.cr, h.texts = kind, false, 0
 	if h.wants(f) {
 		h.look = f
 	}
@@ -132,42 +139,72 @@ func (h *header) add(p []byte) {
 		h.noisy = true
 	case skipped:
 		h.skip(p)
+	case tail:
+		h.follow(p)
 	}
 	if h.look != fieldOther {
 		h.value = append(h.value, p[:min(len(p), maxValue-len(h.value))]...)
 	}
 }
 
-// skip passes over a piece of a field that does not count. What stands behind a CR amid
-// its line does: where mail has its lines end with CRs alone, as on old Macs, the first
-// field has all the others in it, and the text.
+// skip passes over a piece of a field that does not count, up to text behind a CR amid its
+// line. That may count: where mail has its lines end with CRs alone, as on old Macs, the
+// first field has all the others in it, and the text.
 func (h *header) skip(p []byte) {
 	for i, c := range p {
 		if h.cr && c != '\r' && c != '\n' {
-			h.open = kept
-			h.keep(p[i:])
+			h.open, h.tailed = tail, true
+			h.follow(p[i:])
 			return
 		}
 		h.cr = c == '\r'
 	}
 }
 
+// follow takes what stands behind a CR.
+func (h *header) follow(p []byte) {
+	munge(h.tails, p)
+	for _, c := range p {
+		switch c {
+		case '\r':
+			h.cr = true
+		case '\n':
+			h.cr = false
+		default:
+			if h.cr {
+				h.texts++
+			}
+			h.cr = false
+		}
+	}
+	h.lines = h.lines || h.texts >= macLines
+}
+
+// macLines is from how many texts behind CRs on a field has lines of its own. A single CR is
+// just one that somebody mistyped.
+const macLines = 2
+
 // keep digests a piece of a field, with X for every octet that is not ASCII: that
 // is what Cyrus stores in place of one (its option munge8bit, on by default).
 func (h *header) keep(p []byte) {
+	h.counted = true
+	munge(h.fields, p)
+}
+
+func munge(digest hash.Hash, p []byte) {
 	for len(p) > 0 {
 		i := slices.IndexFunc(p, isHigh)
 		if i < 0 {
-			h.fields.Write(p)
+			digest.Write(p)
 			return
 		}
-		h.fields.Write(p[:i])
+		digest.Write(p[:i])
 		n := slices.IndexFunc(p[i:], isASCII)
 		if n < 0 {
 			n = len(p) - i
 		}
 		for run := n; run > 0; run -= min(run, len(munged)) {
-			_, _ = io.WriteString(h.fields, munged[:min(run, len(munged))]) // a hash never fails
+			_, _ = io.WriteString(digest, munged[:min(run, len(munged))]) // a hash never fails
 		}
 		p = p[i+n:]
 	}
@@ -191,6 +228,9 @@ func (h *header) endField() {
 // digest gives the header digest; the package comment says what noise is for.
 func (h *header) digest() Digest {
 	fields := Digest(h.fields.Sum(nil))
+	if h.tailed && (h.lines || !h.counted) {
+		fields = sha256.Sum256(h.tails.Sum(fields[:]))
+	}
 	if !h.noisy || h.ended && h.id != "" {
 		return fields
 	}

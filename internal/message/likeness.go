@@ -29,6 +29,7 @@ type Likeness struct {
 	Loose Digest
 
 	fields map[fieldMark]int // how often the header has each field that counts
+	spare  map[fieldMark]int // and each that does not, unless it has lines of its own
 	trace  []fieldMark       // its Received fields
 	count  int               // of fields
 	body   Digest
@@ -63,13 +64,16 @@ func (l Likeness) In(c Likeness) Resemblance {
 	if l.body != c.body || l.count == 0 && !l.text {
 		return Other
 	}
+	lent := 0 // fields that had lines of their own, by CRs, which the copy has lost
 	for mark, n := range l.fields {
-		if c.fields[mark] < n {
+		lack := max(0, n-c.fields[mark])
+		if lack > c.spare[mark] {
 			return Other
 		}
+		lent += lack
 	}
 	switch {
-	case l.count == c.count:
+	case l.count == c.count+lent:
 		return Alike
 	case l.count < fewFields:
 		return Other
@@ -113,12 +117,11 @@ type likener struct {
 	start bool // at the start of a line
 	ended bool // the header has
 
-	open  bool      // amid a field
-	name  []byte    // of the field, until its colon
-	named bool      // the colon has come
-	cr    bool      // a CR has come in this line
-	more  bool      // and something behind it
-	only  fieldMark // the last field that does not count
+	open  bool   // amid a field
+	name  []byte // of the field, until its colon
+	named bool   // the colon has come
+	cr    bool   // a CR has come in this line
+	texts int    // behind CRs in the field
 	field hash.Hash
 	value *bufio.Writer // into field
 
@@ -128,7 +131,7 @@ type likener struct {
 func newLikener() *likener {
 	field := sha256.New()
 	return &likener{
-		Likeness: Likeness{fields: map[fieldMark]int{}}, start: true,
+		Likeness: Likeness{fields: map[fieldMark]int{}, spare: map[fieldMark]int{}}, start: true,
 		head:  newHeader(time.Time{}),
 		field: field, value: bufio.NewWriterSize(field, 1<<10), rest: newQuoteless(),
 	}
@@ -213,7 +216,9 @@ func (w *likener) lineStarts(c byte) {
 
 // visible takes an octet of a field that is no blank.
 func (w *likener) visible(c byte) {
-	w.more = w.more || w.cr
+	if w.cr {
+		w.texts, w.cr = w.texts+1, false
+	}
 	if !w.named {
 		if 'A' <= c && c <= 'Z' {
 			c += 'a' - 'A'
@@ -237,17 +242,17 @@ func (w *likener) endField() {
 	}
 	var mark fieldMark
 	copy(mark[:], w.field.Sum(nil))
-	if kind == kept || w.more { // behind a CR it may be anything: see [header.skip]
+	if kind == kept || w.texts >= macLines { // behind CRs it may be anything: see [header.skip]
 		w.fields[mark]++
 		w.count++
 		if what == fieldReceived {
 			w.trace = append(w.trace, mark)
 		}
-	} else {
-		w.only = mark
+	} else if len(w.spare) < maxFields {
+		w.spare[mark]++
 	}
 	w.field.Reset()
-	w.open, w.named, w.more, w.name = false, false, false, w.name[:0]
+	w.open, w.named, w.texts, w.name = false, false, 0, w.name[:0]
 }
 
 func (w *likener) finish() Likeness {
@@ -256,8 +261,11 @@ func (w *likener) finish() Likeness {
 	w.head.endField()
 	w.Loose = w.head.loose()
 	w.body, w.text = w.rest.finish()
-	if w.count == 0 && !w.text && w.only != (fieldMark{}) {
-		w.fields[w.only], w.count = 1, 1 // one that had CRs for line ends, before they were dropped
+	if w.count == 0 && !w.text { // all there is, and maybe CRs that ended its lines were dropped
+		for mark, n := range w.spare {
+			w.fields[mark], w.count = n, w.count+n
+		}
+		w.spare = nil
 	}
 	return w.Likeness
 }
