@@ -125,16 +125,19 @@ func (t *trip) outlives(ctx context.Context, records []journal.Record) (sure boo
 	if err != nil || seen == validity(in) {
 		return err == nil, nil, err
 	}
-	candidates, err := t.proveAnywhere(ctx, smallest(records))
+	candidates, err := t.candidates(ctx, records)
 	if err != nil {
 		return false, nil, err
 	}
 	for _, r := range candidates {
 		gone, sure, err := t.sacrifice(ctx, in, r, records)
 		switch {
-		case fault.CodeOf(err) == fault.Held:
+		case fault.CodeOf(err) == fault.Held: // nothing was deleted
 			another = err
 			t.hangUp() // of what was read, not all is delivered (I2)
+			if err := t.ledger.SetFact(ctx, factCanary, ""); err != nil {
+				return false, nil, err
+			}
 		case err != nil || gone:
 			return sure, another, err
 		}
@@ -148,7 +151,21 @@ func (t *trip) outlives(ctx context.Context, records []journal.Record) (sure boo
 // validity is the UIDVALIDITY of a folder.
 func validity(f *folder) string { return strconv.FormatUint(uint64(f.now().UIDValidity), 10) }
 
-// smallest returns the records whose message is the easiest to keep and to tell from others.
+// candidates are some of the records whose copy is where it should be, the easiest to keep first.
+func (t *trip) candidates(ctx context.Context, records []journal.Record) (some []journal.Record, err error) {
+	for part := range slices.Chunk(smallest(records), verifyBatch) {
+		proven, err := t.proveAnywhere(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		if some = append(some, proven...); len(some) >= canaryTries {
+			return some[:canaryTries], nil
+		}
+	}
+	return some, nil
+}
+
+// smallest orders the records by how easily their message is kept and told from others.
 func smallest(records []journal.Record) []journal.Record {
 	size := func(r journal.Record) int64 { return max(r.Listed, r.Sum.Size) }
 	like := map[message.Digest]int{}
@@ -159,7 +176,7 @@ func smallest(records []journal.Record) []journal.Record {
 	slices.SortStableFunc(small, func(a, b journal.Record) int {
 		return cmp.Or(nameless(a)-nameless(b), like[a.Sum.Header]-like[b.Sum.Header], cmp.Compare(size(a), size(b)))
 	})
-	return small[:min(len(small), canaryTries)]
+	return small
 }
 
 // nameless is 1 for a message of which no listing tells that it is gone.
@@ -172,6 +189,9 @@ func nameless(r journal.Record) int {
 
 // sacrifice deletes one message and looks what becomes of its copy.
 func (t *trip) sacrifice(ctx context.Context, in *folder, r journal.Record, others []journal.Record) (gone, sure bool, err error) {
+	if pending, err := t.ledger.Fact(ctx, factCanary); err != nil || pending != "" {
+		return true, false, err // one at a time: its octets are nowhere else
+	}
 	if err := t.dest.refresh(ctx, in); err != nil {
 		return false, false, err
 	}
@@ -182,7 +202,7 @@ func (t *trip) sacrifice(ctx context.Context, in *folder, r journal.Record, othe
 	}
 	c := canary{Key: r.Key, Folder: r.Folder, UIDValidity: r.UIDValidity, UID: r.UID,
 		Messages: in.now().Messages, Mail: texts[at]}
-	if c.Twins, err = t.twins(ctx, in, r, others); err != nil {
+	if c.Twins, err = t.twins(ctx, in, r); err != nil {
 		return false, false, err
 	}
 	if err := t.keepCanary(ctx, c); err != nil {
@@ -194,13 +214,18 @@ func (t *trip) sacrifice(ctx context.Context, in *folder, r journal.Record, othe
 	return t.settleCanary(ctx)
 }
 
-// twins lists the UIDs, in its folder, of mail that looks like that of a record.
-func (t *trip) twins(ctx context.Context, in *folder, r journal.Record, others []journal.Record) (uids []uint32, err error) {
+// twins lists the UIDs, in its folder, of delivered mail that looks like that of a record.
+func (t *trip) twins(ctx context.Context, in *folder, r journal.Record) (uids []uint32, err error) {
 	var spots []spot
-	for _, o := range others {
-		if o.Key != r.Key && o.Sum.Header == r.Sum.Header && o.UIDValidity == r.UIDValidity && o.UID != 0 {
+	q := journal.Query{Headers: []message.Digest{r.Sum.Header}, States: []journal.State{journal.Delivered}}
+	err = t.ledger.Each(ctx, q, func(o journal.Record) error {
+		if o.Key != r.Key && o.Folder == r.Folder && o.UIDValidity == r.UIDValidity && o.UID != 0 {
 			spots = append(spots, spot{in, o.UID})
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	there, err := t.readHeaders(ctx, spots)
 	for at, s := range there {
@@ -223,21 +248,16 @@ func (t *trip) keepCanary(ctx context.Context, c canary) error {
 // puts it back if its copy went with it. Sure says that the copy is still there, in a folder
 // with no fewer messages than before.
 func (t *trip) settleCanary(ctx context.Context) (gone, sure bool, err error) {
-	fact, err := t.ledger.Fact(ctx, factCanary)
-	if err != nil || fact == "" {
+	c, err := t.canary(ctx)
+	if err != nil || c.Key == "" {
 		return false, false, err
-	}
-	var c canary
-	if err := json.Unmarshal([]byte(fact), &c); err != nil {
-		return false, false, fault.New(fault.State, "the journal has something unreadable about a deletion: %w", err).
-			WithHint("make another journal: move the state directory away")
 	}
 	if ok, err := t.deletionSession(ctx); err != nil || !ok {
 		return true, false, err
 	}
 	gone, err = t.isGone(ctx, c)
-	if err == nil && gone {
-		sure, err = t.survives(ctx, c)
+	if err == nil {
+		sure, err = t.survives(ctx, c, gone)
 	}
 	if err != nil {
 		return gone, false, err
@@ -245,21 +265,70 @@ func (t *trip) settleCanary(ctx context.Context) (gone, sure bool, err error) {
 	return gone, sure, t.ledger.SetFact(ctx, factCanary, "")
 }
 
-// isGone reports whether POP3 has lost the message.
+// resumeCanary puts back what an earlier run deleted first, if its copy is gone, before anything
+// else can fail, and before mail on POP3 is compared with what is put back.
+func (t *trip) resumeCanary(ctx context.Context) error {
+	c, err := t.canary(ctx)
+	if err != nil || c.Key == "" {
+		return err
+	}
+	t.match, t.pending = newMatcher(t), c.Key
+	if _, err = t.survives(ctx, c, false); fault.CodeOf(err) == fault.Config {
+		return nil // it was put back, which is said when more is to be deleted
+	}
+	return err
+}
+
+// canary returns the message that went first, as long as nobody knows what became of it.
+func (t *trip) canary(ctx context.Context) (c canary, err error) {
+	fact, err := t.ledger.Fact(ctx, factCanary)
+	if err != nil || fact == "" {
+		return canary{}, err
+	}
+	if err := json.Unmarshal([]byte(fact), &c); err != nil {
+		return canary{}, fault.New(fault.State, "the journal has something unreadable about a deletion: %w", err).
+			WithHint("make another journal: move the state directory away")
+	}
+	return c, nil
+}
+
+// takeCanary takes it over from another scope, where its record gets another key.
+func (t *trip) takeCanary(ctx context.Context, from journal.Ledger, prefix string) error {
+	fact, err := from.Fact(ctx, factCanary)
+	var c canary
+	if err != nil || fact == "" || json.Unmarshal([]byte(fact), &c) != nil {
+		return err
+	}
+	c.Key = prefix + c.Key
+	if err := t.keepCanary(ctx, c); err != nil {
+		return err
+	}
+	return from.SetFact(ctx, factCanary, "")
+}
+
+// isGone reports whether POP3 has certainly lost the message.
 func (t *trip) isGone(ctx context.Context, c canary) (bool, error) {
 	if _, listed := t.at(c.Key); listed {
 		return false, nil
 	}
-	if named(c.Key) && !t.unnamed {
-		return true, nil
-	}
 	records, err := t.ledger.Get(ctx, []string{c.Key})
-	return records[c.Key].Reason == quitOK, err
+	r := records[c.Key]
+	if r.Key == "" || c.Key == t.pending && (t.renumbered || t.unnamed) {
+		return false, err // names say nothing
+	}
+	return named(c.Key) || r.Reason == quitOK || r.State == journal.Gone, err
 }
 
-// survives looks for the copy of a message that is gone from POP3, and puts the message
+// survives looks for the copy of a message that may be gone from POP3, and puts the message
 // back where there is none.
-func (t *trip) survives(ctx context.Context, c canary) (sure bool, err error) {
+func (t *trip) survives(ctx context.Context, c canary, gone bool) (sure bool, err error) {
+	records, err := t.ledger.Get(ctx, []string{c.Key})
+	if err != nil {
+		return false, err
+	}
+	if r, known := records[c.Key]; known && r.State != journal.DeleteSent && r.State != journal.Gone {
+		return false, nil // its deletion was not asked for, or had no effect
+	}
 	in, err := t.folderOf(ctx, journal.Record{Folder: c.Folder})
 	if err != nil {
 		return false, err
@@ -275,10 +344,10 @@ func (t *trip) survives(ctx context.Context, c canary) (sure bool, err error) {
 	switch {
 	case err != nil:
 		return false, err
-	case there && in.now().Messages >= c.Messages:
+	case there && gone && in.now().Messages >= c.Messages:
 		return true, t.ledger.SetFact(ctx, factApart+c.Folder, validity(in))
 	case there:
-		return false, nil // mail goes from there: this one, or that of somebody else
+		return false, nil // not gone; or mail goes from there: this one, or that of somebody else
 	}
 	return false, t.putBack(ctx, in, c, sum)
 }
@@ -287,7 +356,10 @@ func (t *trip) survives(ctx context.Context, c canary) (sure bool, err error) {
 // marked as deleted is as good as gone.
 func (t *trip) isThere(ctx context.Context, in *folder, c canary, sum message.Summary) (bool, error) {
 	if in.now().UIDValidity != c.UIDValidity {
-		return false, nil
+		found, err := t.placeNow(ctx, in, &c)
+		if err != nil || !found {
+			return false, err
+		}
 	}
 	at := spot{in, c.UID}
 	read, err := t.readBack(ctx, []spot{at})
@@ -306,13 +378,28 @@ func (t *trip) isThere(ctx context.Context, in *folder, c canary, sum message.Su
 	return there && len(seen) == len(twins), err
 }
 
+// placeNow finds the place of the copy under a new UIDVALIDITY.
+func (t *trip) placeNow(ctx context.Context, in *folder, c *canary) (found bool, err error) {
+	if err := t.match.prepare(ctx); err != nil { // which gives each record its place
+		return false, err
+	}
+	records, err := t.ledger.Get(ctx, []string{c.Key})
+	r := records[c.Key]
+	c.UID, c.Twins = r.UID, nil
+	return r.UIDValidity == in.now().UIDValidity, err
+}
+
 // putBack appends the message again, unless it is there under another UID: an attempt of
 // which the answer was lost. That copies go with their originals is remembered.
 func (t *trip) putBack(ctx context.Context, in *folder, c canary, sum message.Summary) error {
 	if err := t.match.prepare(ctx); err != nil {
 		return err
 	}
-	found, err := t.match.inDestination(ctx, map[string]message.Summary{c.Key: sum}, []*folder{in}, 0)
+	var found map[string]journal.Record
+	var err error
+	if !c.Sent.IsZero() {
+		found, err = t.match.inDestination(ctx, map[string]message.Summary{c.Key: sum}, []*folder{in}, 0)
+	}
 	if err == nil && len(found) == 0 {
 		err = t.appendAgain(ctx, in, c, sum)
 	}

@@ -91,7 +91,7 @@ func (t *trip) allSettled(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for _, name := range []string{factRenumbered, factTakeOver, factUndo, factLent, factBorrowed} {
+	for _, name := range []string{factRenumbered, factTakeOver, factUndo, factCanary, factLent, factBorrowed} {
 		if fact, err := t.ledger.Fact(ctx, name); err != nil || fact != "" {
 			return false, err
 		}

@@ -217,15 +217,18 @@ func (t *trip) takeOver(ctx context.Context, from predecessor, now journal.Scope
 	if err != nil {
 		return err
 	}
-	if err := t.beginTakeOver(ctx, ledger, from.trial); err != nil {
-		return err
-	}
 	prefix := ""
 	switch {
 	case from.trial:
 		prefix = markOf(from.Scope)
 	case !sameSource(from.Scope, now):
 		prefix = asidePrefix
+	}
+	if err := t.beginTakeOver(ctx, ledger, from.trial); err != nil {
+		return err
+	}
+	if err := t.takeCanary(ctx, ledger, prefix); err != nil {
+		return err
 	}
 	err = inBatches(ctx, ledger, journal.Query{}, batchMessages, func(records []journal.Record) error {
 		var here, twice []journal.Record
@@ -251,7 +254,7 @@ func (t *trip) takeOver(ctx context.Context, from predecessor, now journal.Scope
 	}
 	t.note("takes over what is known of account %q (%s at %s, folder %s)", from.Account,
 		from.SourceUser, from.SourceHost, from.Folder)
-	return clearFacts(ctx, ledger, factRenumbered, factUnlocated, factUndo, factCanary, factTakeOver)
+	return clearFacts(ctx, ledger, factRenumbered, factUnlocated, factUndo, factTakeOver)
 }
 
 // beginTakeOver takes over, before any record, what has to be known about them. A scope
@@ -263,11 +266,7 @@ func (t *trip) beginTakeOver(ctx context.Context, from journal.Ledger, trial boo
 	if err := t.copyUnlocated(ctx, from, t.ledger); err != nil {
 		return err
 	}
-	facts := []string{factRenumbered, factUndo}
-	if !trial {
-		facts = append(facts, factCanary)
-	}
-	for _, name := range facts {
+	for _, name := range []string{factRenumbered, factUndo} {
 		value, err := from.Fact(ctx, name)
 		if err == nil && value != "" {
 			err = t.ledger.SetFact(ctx, name, value)

@@ -275,7 +275,7 @@ func (t *trip) renamed(r journal.Record) bool {
 // message has the record's name for itself: it never had one, several share it now, or
 // all of the names changed.
 func (t *trip) mayBeBack(r journal.Record) bool {
-	return t.undeleted || !named(r.Key) || t.repeats[r.UIDL]
+	return t.undeleted || r.Key == t.pending || !named(r.Key) || t.repeats[r.UIDL]
 }
 
 // named reports whether a key of the journal holds a lasting name.

@@ -165,7 +165,7 @@ func (t *trip) name(ctx context.Context, l plan.Listed, r *journal.Record, sum m
 	switch {
 	case trusted(l):
 		r.Key = l.Key
-	case r.Key == "", r.Key == uidlKey(l.UIDL), t.unnamed && named(r.Key):
+	case r.Key == "", strings.HasPrefix(r.Key, asidePrefix), r.Key == uidlKey(l.UIDL), t.unnamed && named(r.Key):
 		if sum.Content.IsZero() {
 			sum = r.Sum
 		}

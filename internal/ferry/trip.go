@@ -73,12 +73,13 @@ type trip struct {
 	rounds      int                       // rounds completed before this one
 	match       *matcher
 	roomAsked   bool
-	batch       int   // how many messages one has at most
-	oneByOne    bool  // the source lost count of its answers
-	undeletable int   // messages of which the source refused the deletion
-	refusal     error // of the first of them
-	ungiven     error // why the source gave a held message not to be exported
-	unkept      error // why it could not be kept
+	pending     string // key of the message that an earlier run deleted first, and did not settle
+	batch       int    // how many messages one has at most
+	oneByOne    bool   // the source lost count of its answers
+	undeletable int    // messages of which the source refused the deletion
+	refusal     error  // of the first of them
+	ungiven     error  // why the source gave a held message not to be exported
+	unkept      error  // why it could not be kept
 
 	mu             sync.Mutex // guards what follows
 	report         AccountReport
@@ -196,6 +197,9 @@ func (t *trip) pass(ctx context.Context) error {
 		return err
 	}
 	if err := t.resumeUndo(ctx, true); err != nil {
+		return err
+	}
+	if err := t.resumeCanary(ctx); err != nil {
 		return err
 	}
 	for failures := 0; ; {
