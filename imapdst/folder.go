@@ -196,7 +196,9 @@ func (c *Conn) listAll(q question, all ...wanted) (*layout, []*imap.ListData, er
 			continue
 		}
 		var more []*imap.ListData
-		_, more, err = c.list(q)
+		if _, more, err = c.list(q); fault.CodeOf(err) == fault.Refused {
+			err = nil // it shows nothing there: the folder counts as missing, and the others go on
+		}
 		listed = append(listed, more...)
 	}
 	return layout, listed, err
@@ -230,6 +232,9 @@ func (l *layout) resolve(w wanted, listed []*imap.ListData) (string, error) {
 		if among(listed, plain) != nil {
 			return plain, nil // a name that exists is not forbidden
 		}
+	}
+	if own := l.asOwn(w); among(listed, mailbox) == nil && own != mailbox && among(listed, own) != nil {
+		return own, nil // it was there before names of other namespaces had a meaning
 	}
 	if dotless, err := l.cautious(w); err == nil && among(listed, mailbox) == nil && among(listed, dotless) != nil {
 		return dotless, nil // the other was refused before

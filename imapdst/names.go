@@ -3,6 +3,7 @@ package imapdst
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -85,6 +86,17 @@ func (l *layout) mailbox(w wanted) (string, error) {
 		at += len(part + home.delimiter)
 	}
 	return l.within(w, strings.Join(levels, home.delimiter)), nil
+}
+
+// asOwn is the name of a folder of the user's own that is called so, or "".
+func (l *layout) asOwn(w wanted) string {
+	alone := *l
+	alone.spaces = slices.DeleteFunc(slices.Clone(l.spaces), func(s space) bool { return !s.own })
+	mailbox, err := alone.mailbox(w)
+	if err != nil {
+		return ""
+	}
+	return mailbox
 }
 
 // within puts the prefix before a name that lacks it.

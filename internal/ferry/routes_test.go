@@ -475,3 +475,40 @@ func TestFoldersOfAnotherSpelling(t *testing.T) {
 	p.pop.Deliver(from("go", 2001, 99))
 	p.run(0, 1)
 }
+
+// namespaces has a server tell of these.
+func namespaces(text string) func(string, string) string {
+	return func(_, response string) string {
+		if strings.HasPrefix(response, "NAMESPACE") {
+			return "NAMESPACE " + text
+		}
+		return response
+	}
+}
+
+// TestNamespaceThatIsNotListed: a LIST that is refused is in the way of no other folder.
+func TestNamespaceThatIsNotListed(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{Untagged: namespaces(`(("" "/")) NIL (("#shared/" "/"))`),
+		Reply: func(e imapd.Event) imapd.Action {
+			if e.Stage == imapd.AtCommand && e.Command == "LIST" && strings.Contains(e.Line, "#shared") {
+				return imapd.Action{Reply: "NO can't list that reference or name"}
+			}
+			return imapd.Action{}
+		}}, from("go", 2001, 1), from("a", 2001, 2))
+	p.account().Routes = []plan.Route{route("c", "#shared/x"), route("go", "Lists/Go")}
+	p.run(fault.OK, 2)
+	p.run(fault.OK, 0)
+}
+
+// TestOwnFolderLikeANamespace: a folder of the user's own that is there already stays the one
+// that is meant, although another namespace has a prefix like it.
+func TestOwnFolderLikeANamespace(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{Prefix: "INBOX.",
+		Untagged: namespaces(`(("INBOX." ".")) (("user." ".")) (("shared." "."))`)}, ordinary(3, 80)...)
+	p.imap.User("").Create("INBOX.shared.lists")
+	p.account().Folder = "shared/lists"
+	p.run(fault.OK, 3)
+	if n := len(p.imap.Mailbox("INBOX.shared.lists")); n != 3 {
+		t.Errorf("%d there; %q", n, p.imap.User("").Mailboxes())
+	}
+}
