@@ -139,3 +139,87 @@ func TestCopyThatSomebodyRemoved(t *testing.T) {
 	}
 	p.arrived(mail...)
 }
+
+// quitOnce answers the first QUIT behind a DELE otherwise; no octets: not at all.
+func quitOnce(p **pair, raw []byte) func(string, int) ([]byte, bool) {
+	done := false
+	return func(cmd string, _ int) ([]byte, bool) {
+		if cmd != "QUIT" || done || (*p).pop.Counters().Dele == 0 {
+			return nil, false
+		}
+		done = true
+		return raw, true
+	}
+}
+
+// TestOneMailboxAmidOtherTrouble: nothing is lost of one mailbox where a server wants a pause
+// before anybody can look, names are others or another's by then, or nobody knows whether the
+// message is gone.
+func TestOneMailboxAmidOtherTrouble(t *testing.T) {
+	delay := []string{"LOGIN-DELAY 600"}
+	renamed := func(p *pair) { p.account().Name, p.account().Source.Username = "other", "Alice@example.org" }
+	renumbered := func(p *pair) {
+		p.pop.Configure(func(o *popd.Options) { o.UIDL = func(n int, _ []byte) string { return fmt.Sprint("new-", n) } })
+	}
+	for name, c := range map[string]struct {
+		po     popd.Options
+		quit   *[]byte
+		change func(*pair)
+	}{
+		"a pause":                     {po: popd.Options{Capabilities: delay}},
+		"a pause, and another name":   {po: popd.Options{Capabilities: delay}, change: renamed},
+		"a pause, no UIDL, and so on": {po: popd.Options{Capabilities: delay, NoUIDL: true}, change: renamed},
+		"no deletion, other UIDLs":    {quit: &[]byte{'-', 'E', 'R', 'R', '\r', '\n'}, change: renumbered},
+		"numbers for UIDLs":           {po: popd.Options{UIDL: func(n int, _ []byte) string { return fmt.Sprint(n) }}},
+		"no answer, no UIDL":          {po: popd.Options{NoUIDL: true}, quit: new([]byte)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var p *pair
+			if c.quit != nil {
+				c.po.Reply = quitOnce(&p, *c.quit)
+			}
+			mail := ordinary(5, 1)
+			p = found(t, true, c.po, imapd.Options{}, mail...)
+			p.account().Source.Limits.Idle = 100 * time.Millisecond
+			runFerry(t, p.o)
+			if c.change != nil {
+				c.change(p)
+			}
+			p.o.ConfirmDelete = false
+			for range 4 {
+				time.Sleep(p.o.Config.Settle)
+				runFerry(t, p.o)
+			}
+			p.arrived(mail...)
+		})
+	}
+}
+
+// TestCopiesElsewhere: where the user moved the smallest of the mail that was found, another
+// one goes first.
+func TestCopiesElsewhere(t *testing.T) {
+	mail := ordinary(30, 1)
+	slices.SortFunc(mail, func(a, b []byte) int { return len(a) - len(b) })
+	p := found(t, false, popd.Options{}, imapd.Options{}, mail...)
+	p.account().Keep = plan.Keep{}
+	p.run(fault.OK, 0)
+	for i := range 12 {
+		if _, err := p.imap.User("").Move("INBOX", uint32(i+1), "Elsewhere"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.account().Keep = plan.Keep{Delete: true}
+	if r := p.run(fault.OK, 0); r.Totals.Deleted != 18 {
+		t.Errorf("%+v", r.Totals)
+	}
+}
+
+// TestNewUIDValidityBeforeTheCheck is no sign of one mailbox.
+func TestNewUIDValidityBeforeTheCheck(t *testing.T) {
+	mail := ordinary(5, 1)
+	p := found(t, false, popd.Options{Capabilities: []string{"LOGIN-DELAY 600"}}, imapd.Options{}, mail...)
+	p.run(fault.OK, 0)
+	p.imap.User("").SetUIDValidity("INBOX", 7777)
+	p.run(fault.OK, 0)
+	p.arrived(mail...)
+}

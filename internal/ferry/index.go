@@ -46,12 +46,12 @@ func (t *trip) extendIndex(ctx context.Context, f *folder) error {
 }
 
 // readIndex takes in what a folder has from a UID on, and returns the UID behind the last
-// message. Of messages that the server leaves out
-// it is asked twice; one that gives none of those that it counts is never believed.
+// message. For messages that the server leaves out it is asked twice; one that gives none of
+// all that it counts is never believed.
 func (t *trip) readIndex(ctx context.Context, f *folder, next uint32) (uint32, error) {
-	code := fault.Temporary // what somebody removed a moment ago is no gap to a new session
+	first, code := next, fault.Temporary // what somebody removed a moment ago is no gap to a new session
 	left := func(g imapdst.Gap) error {
-		if again := code == fault.Protocol; again && g != (imapdst.Gap{}) {
+		if again := code == fault.Protocol; again && (g != (imapdst.Gap{}) || first > 1) {
 			// What the server can't give shall not keep all mail from arriving (I7).
 			t.sayLeftOut(f)
 			return nil

@@ -279,3 +279,35 @@ func TestRemovedMeanwhile(t *testing.T) {
 		})
 	}
 }
+
+// TestNothingBehindTheLast: "n:*" has the last message even where its UID is less (RFC 9051
+// §6.4.8), but not on every server. That is in nobody's way.
+func TestNothingBehindTheLast(t *testing.T) {
+	mail := ordinary(4, 51)
+	p := newPair(t, popd.Options{}, imapd.Options{}, mail[:3]...)
+	p.run(fault.OK, 3)
+	for _, raw := range ordinary(2, 52) {
+		p.imap.User("").Deliver("INBOX", raw, nil, time.Time{})
+	}
+	p.imap.User("").Expunge("INBOX", 2, 3, 4, 5)
+	from := uint32(0)
+	p.imap.Configure(func(o *imapd.Options) {
+		o.Reply = func(e imapd.Event) imapd.Action {
+			if e.Stage == imapd.AtCommand {
+				from = 0
+				fmt.Sscanf(e.Line, "UID FETCH %d:*", &from)
+			}
+			return imapd.Action{}
+		}
+		o.Untagged = func(_, text string) string {
+			var number, uid uint32
+			if _, err := fmt.Sscanf(text, "%d FETCH (UID %d", &number, &uid); err == nil && uid < from {
+				return ""
+			}
+			return text
+		}
+	})
+	p.pop.Deliver(mail[3])
+	p.run(fault.OK, 1)
+	p.run(fault.OK, 0)
+}

@@ -48,6 +48,9 @@ func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 				r.Reason = notDeleted
 			}
 		}
+		if otherHeader(f) {
+			r.Sum.Header = f.sum.Header
+		}
 		r.Origin = f.origin()
 		r.Origin = markLong(markNUL(r.Origin, f.sum), f.listed, f.sum)
 		if err := t.name(ctx, f.listed, &r, f.sum); err != nil {
@@ -153,7 +156,13 @@ func follow(noted map[string]bool, moves map[string]journal.Record) {
 func changed(f foundAs) bool {
 	r := f.record
 	compared := onlyByHeader(r) && !f.sum.Content.IsZero()
-	return compared || r.Listed != f.listed.Size || r.UIDL != f.listed.UIDL || r.State != journal.Delivered
+	return compared || otherHeader(f) || r.Listed != f.listed.Size || r.UIDL != f.listed.UIDL || r.State != journal.Delivered
+}
+
+// otherHeader reports a record of an earlier version, which digested the header of the same
+// content in another way: TOP would never know it.
+func otherHeader(f foundAs) bool {
+	return !f.sum.Content.IsZero() && f.sum.Content == f.record.Sum.Content && f.sum.Header != f.record.Sum.Header
 }
 
 // name gives a record the key that its message has now. A record that keeps a
