@@ -99,7 +99,7 @@ func TestFoundMailIsDeleted(t *testing.T) {
 // back, at the latest by the next run, and once.
 func TestOneMailboxWithFaults(t *testing.T) {
 	for name, po := range map[string]popd.Options{"": {}, "no UIDL": {NoUIDL: true}} {
-		for at, struck := int64(1), true; struck; at += 3 {
+		for at, struck := int64(1), true; struck; at += 7 {
 			struck = false
 			var n atomic.Int64
 			mail := append(ordinary(4, 1), ordinary(1, 1)...)
