@@ -30,10 +30,7 @@ func (t *trip) exportHeld(ctx context.Context) error {
 	} else {
 		t.ungiven = err
 	}
-	if t.source != nil {
-		t.source.Close() // out of step, or dead
-		t.source = nil
-	}
+	t.hangUp() // out of step, or dead
 	return nil
 }
 

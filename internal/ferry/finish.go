@@ -68,9 +68,7 @@ func (t *trip) hangUp() {
 
 // close gives everything back, whatever state the trip is in.
 func (t *trip) close() {
-	if t.source != nil {
-		t.source.Close()
-	}
+	t.hangUp()
 	t.closePurses()
 	t.dest.close()
 	t.farewell.Wait()

@@ -370,10 +370,7 @@ func (t *trip) worthAnother(ctx context.Context, err error, failures int) bool {
 // reopen gets both connections for the next round after a wait, and the folder as
 // it is now.
 func (t *trip) reopen(ctx context.Context, wait time.Duration) error {
-	if t.source != nil {
-		t.source.Close() // nothing proves that all it gave is safe (I2)
-		t.source = nil
-	}
+	t.hangUp() // nothing proves that all it gave is safe (I2)
 	t.farewell.Wait()
 	if err := sleep(ctx, wait); err != nil {
 		return err
