@@ -161,16 +161,22 @@ func TestOneMailboxAmidOtherTrouble(t *testing.T) {
 	renumbered := func(p *pair) {
 		p.pop.Configure(func(o *popd.Options) { o.UIDL = func(n int, _ []byte) string { return fmt.Sprint("new-", n) } })
 	}
+	new1 := ordinary(1, 9)[0]
+	arrives := func(p *pair) {
+		p.pop.Deliver(new1)
+		p.imap.User("").Deliver("INBOX", new1, nil, time.Time{})
+	}
 	for name, c := range map[string]struct {
 		po     popd.Options
 		quit   *[]byte
 		change func(*pair)
+		twice  bool // may be: where the same names come again, what is put back may be taken for new
 	}{
-		"a pause":                     {po: popd.Options{Capabilities: delay}},
+		"a pause, and new mail":       {po: popd.Options{Capabilities: delay}, change: arrives},
 		"a pause, and another name":   {po: popd.Options{Capabilities: delay}, change: renamed},
 		"a pause, no UIDL, and so on": {po: popd.Options{Capabilities: delay, NoUIDL: true}, change: renamed},
 		"no deletion, other UIDLs":    {quit: &[]byte{'-', 'E', 'R', 'R', '\r', '\n'}, change: renumbered},
-		"numbers for UIDLs":           {po: popd.Options{UIDL: func(n int, _ []byte) string { return fmt.Sprint(n) }}},
+		"numbers for UIDLs":           {po: popd.Options{UIDL: func(n int, _ []byte) string { return fmt.Sprint(n) }}, twice: true},
 		"no answer, no UIDL":          {po: popd.Options{NoUIDL: true}, quit: new([]byte)},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -179,6 +185,9 @@ func TestOneMailboxAmidOtherTrouble(t *testing.T) {
 				c.po.Reply = quitOnce(&p, *c.quit)
 			}
 			mail := ordinary(5, 1)
+			if c.twice {
+				mail = ordinary(6, 1)
+			}
 			p = found(t, true, c.po, imapd.Options{}, mail...)
 			p.account().Source.Limits.Idle = 100 * time.Millisecond
 			runFerry(t, p.o)
@@ -190,8 +199,25 @@ func TestOneMailboxAmidOtherTrouble(t *testing.T) {
 				time.Sleep(p.o.Config.Settle)
 				runFerry(t, p.o)
 			}
+			if strings.Contains(name, "new mail") {
+				mail = append(mail, new1)
+			}
+			if c.twice {
+				p.arrivedAtLeast(mail...)
+				return
+			}
 			p.arrived(mail...)
 		})
+	}
+}
+
+// arrivedAtLeast looks for mail that is lost.
+func (p *pair) arrivedAtLeast(want ...[]byte) {
+	p.t.Helper()
+	for _, w := range want {
+		if !slices.ContainsFunc(p.imap.Mailbox("INBOX"), func(m imapd.Stored) bool { return bytes.Equal(m.Raw, w) }) {
+			p.t.Errorf("lost: %.100q", w)
+		}
 	}
 }
 
