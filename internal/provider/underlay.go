@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -56,8 +57,12 @@ func Refuse(c *plan.Config) error {
 	if len(names) == 0 {
 		return nil
 	}
-	return fault.New(fault.Config, "source and destination of %s are the same mailbox, so that each message would be deleted "+
-		"as its own copy; no connection was made", strings.Join(names[:min(len(names), shown)], ", ")).
+	more := ""
+	if n := len(names) - shown; n > 0 {
+		names, more = names[:shown], fmt.Sprintf(" and %d more", n)
+	}
+	return fault.New(fault.Config, "source and destination of %s%s are the same mailbox, so that each message would be deleted "+
+		"as its own copy; no connection was made", strings.Join(names, ", "), more).
 		WithHint("name another destination, or set keep: forever")
 }
 
