@@ -88,8 +88,8 @@ func unmarked(c *imapdst.Conn, ctx context.Context, f imapdst.Folder, uids []uin
 
 func (t *trip) noteResumed(seen resumed) {
 	if seen.there+seen.gone > 0 {
-		t.note("an undo ended too early: of what it was taking back, %d messages are still there and count as delivered, "+
-			"and %d are gone and count as new", seen.there, seen.gone)
+		t.note("an undo ended too early: of what it was taking back, %s still there, which counts as delivered, "+
+			"and %s gone, which counts as new", count(seen.there, "message"), count(seen.gone, "message"))
 	}
 	if seen.doubted > 0 {
 		t.noteOnce(fmt.Sprintf("%s still to be taken back since an undo ended too early: marked as deleted, "+
