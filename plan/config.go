@@ -130,7 +130,7 @@ func (a Account) FlagsFor(date, now time.Time) []string {
 // change does that. Case never counts.
 func (a Account) UserMismatch() bool {
 	return !a.DifferentUser &&
-		!strings.EqualFold(localPart(a.Source.Owner()), localPart(a.Destination.Owner()))
+		!strings.EqualFold(LocalPart(a.Source.Owner()), LocalPart(a.Destination.Owner()))
 }
 
 // userName is the user without Gmail's "recent:", which asks for the last 30 days and is
@@ -139,8 +139,9 @@ func userName(user string) string {
 	return strings.TrimPrefix(strings.ToLower(user), "recent:")
 }
 
-// localPart is what stands before the last "@".
-func localPart(user string) string {
+// LocalPart is what stands before the last "@" of a user name, in lower case and without what
+// Gmail takes in front of one ("recent:").
+func LocalPart(user string) string {
 	user = userName(user)
 	if at := strings.LastIndexByte(user, '@'); at > 0 {
 		return user[:at]

@@ -246,16 +246,11 @@ func (l *linter) take(a plan.Account) {
 // their own. Two names are two persons.
 func (l *linter) join(a plan.Account) {
 	mark, from, to := a.Source.Secret.Mark(), loginOf(a.Source), loginOf(a.Destination)
-	if a.Source.Secret.Empty() || mark != a.Destination.Secret.Mark() || localPart(from.user) != localPart(to.user) {
+	if a.Source.Secret.Empty() || mark != a.Destination.Secret.Mark() || plan.LocalPart(from.user) != plan.LocalPart(to.user) {
 		return
 	}
 	p := l.passwords[mark]
 	p[p.first(to)] = p.first(from)
-}
-
-func localPart(user string) string {
-	local, _, _ := strings.Cut(user, "@")
-	return local
 }
 
 func (l *linter) judge(found *Account) {

@@ -62,13 +62,8 @@ func (t *trip) left(old, now journal.Scope) bool {
 // alike reports whether two scopes may be about one maildrop after its host, or the form
 // of its user's name, changed.
 func alike(a, b journal.Scope) bool {
-	one, other := localPart(a.SourceUser), localPart(b.SourceUser)
-	return one != "" && strings.EqualFold(one, other)
-}
-
-func localPart(user string) string {
-	local, _, _ := strings.Cut(user, "@")
-	return local
+	one := plan.LocalPart(a.SourceUser)
+	return one != "" && one == plan.LocalPart(b.SourceUser)
 }
 
 // noteStrangers tells of accounts that this one may have been, although nothing speaks for
