@@ -20,7 +20,7 @@ build:
 # Two packages at a time, since the machine that this has to fit has two cores.
 test: servers
 	$(GO) test -race -p 2 -timeout 40m ./...
-	$(GO) test ./internal/ferry/sim
+	$(GO) test ./internal/ferry/sim ./internal/ferry/steps
 
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \

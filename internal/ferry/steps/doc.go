@@ -12,4 +12,8 @@
 // for malformed mail. Each puts one wrong answer in the place of a right one, looks
 // at the exit status and at how long the run took, and then has a healthy run put
 // everything right. TestCatalogue counts them.
+//
+// They are built without the race detector only: with it they take ten times as long for
+// what package ferry's own tests show it as well, and Go 1.26 may end them by itself
+// (golang/go#78156).
 package steps

@@ -1,3 +1,5 @@
+//go:build !race
+
 package steps_test
 
 import (
@@ -24,8 +26,8 @@ import (
 // one attempt takes long; patience is how long a recovery may take beside the
 // settling time.
 const (
-	usual    = 8
-	few      = 3
+	usual    = 16
+	few      = 6
 	patience = 3 * time.Minute
 )
 
