@@ -8,5 +8,6 @@
 // depend on one being there, and what a server says itself counts for more.
 //
 // An entry holds what was found in the provider's own pages, in Mozilla's database
-// of providers, or in the answers of the servers; what is uncertain is left out.
+// of providers, or in the answers of the servers; what is uncertain is left out. A page
+// is one that was read, or that a source names; of several, the one likelier to stay.
 package provider

@@ -32,7 +32,19 @@ func TestEveryEntry(t *testing.T) {
 			checkServers(t, p)
 			checkAccess(t, p)
 			checkWords(t, p)
+			checkHelp(t, p)
 		})
+	}
+}
+
+// pageless are the providers whose own page on mail programs nobody has named to us.
+var pageless = map[string]bool{"mailde": true}
+
+// checkHelp keeps a provider from being added without the page that check shows last of all.
+func checkHelp(t *testing.T, p Provider) {
+	t.Helper()
+	if (p.Help == "") != pageless[p.ID] {
+		t.Errorf("the page to open is %q; pageless names those that have none", p.Help)
 	}
 }
 
