@@ -1,6 +1,7 @@
 package check_test
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"slices"
@@ -54,6 +55,49 @@ func TestProviders(t *testing.T) {
 	}
 	a = run(t, s.account).Accounts[0]
 	wantProblem(t, a.Source.Side, a.Destination.Side, fault.Temporary, "unknown-host", "pop.gmail.com, port: 995")
+}
+
+// TestOwnWordings: what a provider's own servers say has its topic, and words of its own.
+func TestOwnWordings(t *testing.T) {
+	const unsafeLogin, passwordError = "Unsafe Login. Please contact kefu@188.com for help", "LOGIN Login error or password error"
+	for _, c := range []struct{ host, command, says, topic, words string }{
+		{"pop.163.com", "PASS", "Unable to log on", "login-refused", "POP3 is switched off"},
+		{"pop.126.com", "PASS", "Unable to log on", "login-refused", "POP3 is switched off"},
+		{"pop.yeah.net", "PASS", "Unable to log on", "login-refused", "POP3 is switched off"},
+		{"imap.163.com", "AUTHENTICATE", "LOGIN Login error password error", "login-refused", "only an authorization code"},
+		{"imap.126.com", "AUTHENTICATE", passwordError, "login-refused", "only an authorization code"},
+		{"imap.yeah.net", "AUTHENTICATE", passwordError, "login-refused", "only an authorization code"},
+		{"imap.163.com", "EXAMINE", "EXAMINE " + unsafeLogin, "folder-refused", "a client that it does not know"},
+		{"imap.126.com", "EXAMINE", "EXAMINE " + unsafeLogin, "folder-refused", "a client that it does not know"},
+		{"imap.yeah.net", "EXAMINE", "EXAMINE " + unsafeLogin, "folder-refused", "a client that it does not know"},
+		{"imap.1und1.de", "AUTHENTICATE", "authentication failed", "login-refused", "each address has one of its own"},
+		{"pop.secureserver.net", "PASS", "warning: auth_error: authorization failed (authorization failed wrong password)",
+			"login-refused", "by APOP"},
+	} {
+		p := refusing(t, c.host, c.command, c.says)
+		if p == nil || p.Topic != c.topic || !strings.Contains(p.Cause, c.words) || !strings.HasPrefix(p.Page, "https://") {
+			t.Errorf("%s, %q: %+v", c.host, c.says, p)
+		}
+	}
+}
+
+// refusing is what is found where a host says no to a command.
+func refusing(t *testing.T, host, command, says string) *check.Problem {
+	t.Helper()
+	from := popd.Options{NoSASL: true, Reply: replying(map[string]string{command: "-ERR " + says + "\r\n"})}
+	s := newStage(t, from, imapd.Options{Reply: func(e imapd.Event) imapd.Action {
+		if e.Stage == imapd.AtCommand && e.Command == command {
+			return imapd.Action{Reply: "NO " + says}
+		}
+		return imapd.Action{}
+	}})
+	side := &s.account.Source
+	if strings.HasPrefix(host, "imap.") {
+		side = &s.account.Destination
+	}
+	side.Host, side.AllowPlaintext = host, true
+	a := run(t, s.account).Accounts[0]
+	return cmp.Or(a.Source.Problem, a.Destination.Problem)
 }
 
 // TestPasswordIsAWord: what a server says is known also where the password is a word of it,
