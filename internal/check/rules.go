@@ -50,6 +50,11 @@ var rules = []rule{
 	{topic: "oauth-provider", codes: []fault.Code{fault.Temporary, fault.TLS, fault.Protocol, fault.Config},
 		texts: []string{oauthProvider}},
 	{topic: "not-signed-in", texts: []string{"no token for " + oauthProvider}},
+	// A token that nobody is asked for, as it can't be taken from where it is kept.
+	{topic: "open-to-others", codes: []fault.Code{fault.Credentials}, texts: []string{"is open to other users"}, hint: true},
+	{topic: "token-unreadable", codes: []fault.Code{fault.State, fault.Config}, texts: []string{"the token in ",
+		"read the token: ", "store the token: ", "lock the token: ", "a place for the token: ", "keyring cannot be used"},
+		hint: true},
 	// A number says more than the word that it comes with: invalid_grant stands before all.
 	{topic: "device-approval", numbers: []int{50097, 50129, 50131, 53000, 53001, 53003, 530003}},
 	{topic: "token-expired", numbers: []int{50173, 70000, 70008, 70043, 700082}},
