@@ -55,7 +55,7 @@ func (c checking) Sheet() Sheet {
 	if c.verbose || len(r.Accounts) <= fewAccounts {
 		s.Facts = accountFacts(r.Accounts)
 	} else {
-		s.Facts = serverFacts(r.Accounts)
+		s.Facts, s.Aside = serverFacts(r.Accounts), true
 	}
 	return s
 }
@@ -110,7 +110,7 @@ func checkRow(a check.Account) []Cell {
 	}
 	row = append(row, sideCells(a.Source.Side)...)
 	row = append(row, sideCells(a.Destination.Side)...)
-	return append(row, text(topicsOf(a.Warnings)), routedCell(a.Destination.Routed), checkEnding(a.ExitCode, len(a.Warnings)))
+	return append(row, text(topicsOf(a.Warnings)), routedCell(a.Destination), checkEnding(a.ExitCode, len(a.Warnings)))
 }
 
 func topicsOf(list []check.Finding) string {
@@ -134,17 +134,50 @@ func folderCell(f check.Folder) Cell {
 const someRouted = 3
 
 // routedCell names the folders of routes, for people the first of them.
-func routedCell(list []check.Folder) Cell {
+func routedCell(d check.Destination) Cell {
 	var names []string
-	for _, f := range list {
+	for _, f := range d.Routed {
 		names = append(names, f.Mailbox)
 	}
 	all := strings.Join(names, "; ")
-	c := Cell{Text: all, Value: all, None: len(list) == 0}
+	c := Cell{Text: all, Value: all, None: len(names) == 0, Lines: routeLines(d)}
 	if more := len(names) - someRouted; more > 0 {
-		c.Text = fmt.Sprintf("%s; %d more", strings.Join(names[:someRouted], "; "), more)
+		c.Text, c.Part = fmt.Sprintf("%s; %d more", strings.Join(names[:someRouted], "; "), more), true
 	}
 	return c
+}
+
+// routeLines say where each route leads; nothing of a destination that was not looked at.
+func routeLines(d check.Destination) (lines []string) {
+	for _, f := range d.Routed {
+		lines = append(lines, "route to "+routeName(f)+": "+routeState(f))
+	}
+	if lines == nil && d.OK {
+		return []string{"no routes"}
+	}
+	return lines
+}
+
+// routeName is how accounts.yaml calls a folder, and how the server does where that differs.
+func routeName(f check.Folder) string {
+	if f.Configured == "" || fault.Escape(f.Configured) == f.Mailbox {
+		return f.Mailbox
+	}
+	return fault.Escape(f.Configured) + " (" + f.Mailbox + ")"
+}
+
+// routeState is the same for all accounts that have the folder, so that they can be told of
+// together.
+func routeState(f check.Folder) string {
+	switch {
+	case f.Dated:
+		return "created as mail needs it"
+	case !f.Exists:
+		return "will be created"
+	case f.Subscribed != nil && !*f.Subscribed && f.Mailbox != "INBOX":
+		return "exists, not subscribed"
+	}
+	return "exists"
 }
 
 func yesNo(yes bool) string {
@@ -349,7 +382,7 @@ func destinationLines(d check.Destination) (lines []string) {
 		lines = append(lines, "folder "+f.Mailbox+folderState(*f))
 	}
 	for _, f := range d.Routed {
-		lines = append(lines, "folder "+f.Mailbox+folderState(f))
+		lines = append(lines, "route to "+routeName(f)+folderState(f))
 	}
 	var room []string
 	if d.QuotaBytes != nil {

@@ -113,6 +113,37 @@ func TestRoutedFolders(t *testing.T) {
 	}
 }
 
+// TestWhatTheTableHasNoRoomFor is told below it, of each account.
+func TestWhatTheTableHasNoRoomFor(t *testing.T) {
+	var r check.Report
+	few := checked().Accounts
+	for i := range 40 {
+		a := few[i%2]
+		a.Name = fmt.Sprintf("the.same.long.beginning.of.many.names.of.a.large.department-%d", i)
+		if i == 7 {
+			a.Name, a.Destination.Routed = "lucy", []check.Folder{{Configured: `\Archive`, Mailbox: "Archiv", Exists: true}}
+		}
+		r.Accounts = append(r.Accounts, a)
+	}
+	got := strings.ReplaceAll(string(at80(t, report.Check(r, false))), "\n    ", " ")
+	below := got[strings.Index(got, "What the table has no room for:"):]
+	for _, want := range []string{"\nthe other 20 accounts:\n  size 41 MB, room 2.1 GB, mailbox INBOX\n  no routes\n",
+		"-39:\n  size 0 B, room 2.1 GB, mailbox INBOX.Lists.Go\n  route to \\Archive/{year} (Archiv/{year}): created as mail needs it\n",
+		"\n  route to d: will be created\n",
+		"\nlucy:\n  size 0 B, room 2.1 GB, mailbox INBOX.Lists.Go\n  route to \\Archive (Archiv): exists\n"} {
+		if !strings.Contains(below, want) {
+			t.Errorf("%q is not in:\n%s", want, below)
+		}
+	}
+	if strings.Contains(below, "beginning.of.many.names.of.a.large.department-0") {
+		t.Errorf("the largest group is named:\n%s", below)
+	}
+	var wide bytes.Buffer
+	if err := report.Table(&wide, 400, report.Check(r, false)); err != nil || !strings.Contains(wide.String(), "route to d") {
+		t.Errorf("%v, or a folder is nowhere:\n%s", err, wide.String())
+	}
+}
+
 // TestOneAccount is described without being asked, as somebody's first check is.
 func TestOneAccount(t *testing.T) {
 	r := checked()
@@ -207,11 +238,13 @@ func TestThreeHundredAccounts(t *testing.T) {
 	}
 	r.ExitCode, r.Totals = fault.Credentials, check.Totals{Accounts: 300, OK: 297, Failed: 3, Warnings: 27, Messages: 300}
 	got := string(at80(t, report.Check(r, false)))
-	if n := strings.Count(got, "\n"); n < 300 || n > 345 {
+	if n := strings.Count(got, "\n"); n < 300 || n > 390 {
 		t.Errorf("%d lines", n)
 	}
 	for what, want := range map[string]int{
-		"firstname.lastname.7@department.oldisp.exam…  ok": 1, "POP3 server pop.oldisp.example:995 (297 accounts)": 1,
+		"firstname.lastname.7@departm…  ok      ok      1,204  41 MB  2.1 GB  ok": 1,
+		"the other 270 accounts:\n  mailbox INBOX\n  no routes\n":                 1,
+		"route to b: will be created":                                             1, "POP3 server pop.oldisp.example:995 (297 accounts)": 1,
 		"IMAP server imap.example.net:993 (300 accounts)": 1, "login refused": 1, "is not subscribed": 1,
 		"and 22 more accounts": 2, "the cause of it": 2,
 	} {

@@ -35,6 +35,8 @@ type Sheet struct {
 	Total   []Cell
 	// Facts stand above the table.
 	Facts []Facts
+	// Aside says that what is left out of the table is told below it.
+	Aside bool
 	// Errors, Warnings, Messages and Notes are what is below the table.
 	Errors   []Issue
 	Warnings []Issue
@@ -70,6 +72,11 @@ type Cell struct {
 	Code fault.Code
 	// None says that there is nothing to tell: zero, or no value.
 	None bool
+	// Lines are what people are told below the table where the column is left out of it, or
+	// Text is not all; else it is the name of the column and Text.
+	Lines []string
+	// Part says that Text is not all.
+	Part bool
 }
 
 // Issue is an error of an account, or a warning. Cause and Page may be empty.

@@ -70,11 +70,14 @@ func (f textFormat) facts(b *bytes.Buffer, facts []Facts) {
 
 // table writes the table. One that is too wide for the terminal loses in turn the
 // columns in which nothing happened, the long names, and what can be spared, of which
-// the last goes first; then names of accounts are cut.
+// the last goes first; then names of accounts are cut. Where all of it is wanted, names
+// are cut before something is spared, as long as they differ.
 func (f textFormat) table(b *bytes.Buffer, s Sheet) {
-	grid := s.grid(s.narrow(0))
-	for narrower := 1; f.width > 0 && gridWidth(grid) > f.width && narrower <= 2+s.spares(0); narrower++ {
-		grid = s.grid(s.narrow(narrower))
+	columns := s.narrow(0)
+	grid := s.grid(columns)
+	for narrower := 1; !f.fits(grid, s.Aside && narrower > 2) && narrower <= 2+s.spares(0); narrower++ {
+		columns = s.narrow(narrower)
+		grid = s.grid(columns)
 	}
 	if f.width > 0 {
 		cutNames(grid, gridWidth(grid)-f.width)
@@ -88,6 +91,15 @@ func (f textFormat) table(b *bytes.Buffer, s Sheet) {
 		fmt.Fprintln(table, strings.Join(line, "\t"))
 	}
 	table.Flush() // into memory, which never fails
+	if s.Aside {
+		f.aside(b, s.leftOut(columns))
+	}
+}
+
+// fits reports a table that is narrow enough, maybe once names are cut.
+func (f textFormat) fits(grid [][]string, cut bool) bool {
+	excess := gridWidth(grid) - f.width
+	return f.width == 0 || excess <= 0 || cut && excess <= sparedByNames(grid)
 }
 
 // leastName is how much is left of an account's name, in characters.
@@ -95,16 +107,48 @@ const leastName = 24
 
 // cutNames makes the first column narrower.
 func cutNames(grid [][]string, excess int) {
-	width := 0
+	most := max(nameWidth(grid)-excess, leastName)
+	for _, line := range grid {
+		line[0] = cutName(line[0], most)
+	}
+}
+
+func cutName(name string, most int) string {
+	if utf8.RuneCountInString(name) <= most {
+		return name
+	}
+	return name[:headLength(name, most-1)] + "…"
+}
+
+func nameWidth(grid [][]string) (width int) {
 	for _, line := range grid {
 		width = max(width, utf8.RuneCountInString(line[0]))
 	}
-	most := max(width-excess, leastName)
-	for _, line := range grid {
-		if utf8.RuneCountInString(line[0]) > most {
-			line[0] = line[0][:headLength(line[0], most-1)] + "…"
+	return width
+}
+
+// sparedByNames is how much narrower names get that still differ when they are cut.
+func sparedByNames(grid [][]string) int {
+	width := nameWidth(grid)
+	for most := leastName; most < width; most++ {
+		if differ(grid, most) {
+			return width - most
 		}
 	}
+	return 0
+}
+
+// differ reports names that cutting makes no two of alike.
+func differ(grid [][]string, most int) bool {
+	whose := map[string]string{}
+	for _, line := range grid {
+		short := cutName(line[0], most)
+		if other, taken := whose[short]; taken && other != line[0] {
+			return false
+		}
+		whose[short] = line[0]
+	}
+	return true
 }
 
 // narrow gives the columns for a narrow terminal; those without a name are left
