@@ -9,7 +9,7 @@ var topics = []Topic{
 		Cause: "a wrong password or user name, or the provider takes another kind of password from mail programs",
 		Check: "log in to the provider's web mail with the same user name and password; if that works, try the " +
 			"whole address as user name, and look there for app passwords and for a switch for POP3 and IMAP",
-		Words: "wrong password authentication failed invalid credentials denied", Fails: "login"},
+		Words: "wrong password authentication failed invalid credentials denied rejected asks prompts", Fails: "login password authenticate authentication authorization"},
 	{Name: "app-password", Symptom: "the right password is refused: an app password?",
 		Cause: "the account has two-step login, so the provider takes no ordinary password from mail programs",
 		Check: "make a password for this program in the provider's security settings (app password, on some " +
@@ -68,7 +68,7 @@ var topics = []Topic{
 			"holds back a login from a new place until its owner says yes",
 		Check: "look for a mail or a message of the provider on the owner's phone and approve it; else ask the " +
 			"administrator to register this machine or to exempt the program",
-		Words: "registration conditional access compliant managed new sign-in suspicious verify verified pending quarantine"},
+		Words: "approve approval registration conditional access compliant managed new sign-in suspicious verify verified pending quarantine"},
 	{Name: "not-signed-in", Symptom: "nobody signed in yet for an account with OAuth",
 		Cause: "the first token takes a person with a browser",
 		Check: "popferry login with the name of the account; where password: is the token, renew what gives it",
@@ -76,11 +76,11 @@ var topics = []Topic{
 	{Name: "open-to-others", Symptom: "a file with a secret is open to other users",
 		Cause: "its mode, or that of its folder, lets others on this machine read it, as copying or a backup may have left it",
 		Check: "chmod 600 for the file (chmod 700 for a folder); then a new password or popferry login, if others may have read it",
-		Words: "permissions mode readable world chmod 0644 0755 umask token stored"},
+		Words: "permissions readable world chmod 0644 0755 umask token stored"},
 	{Name: "token-unreadable", Symptom: "the stored OAuth token can't be read or written",
 		Cause: "its file is damaged, its folder is full or of another user, or the keyring is locked",
 		Check: "who owns the folder, and its room; for a damaged token: popferry login with the name of the account",
-		Words: "damaged corrupt keyring locked file state store"},
+		Words: "damaged corrupt keyring"},
 	{Name: "oauth-provider", Symptom: "no token from the OAuth provider",
 		Cause: "the server that gives tokens can't be reached, or is not set up as oauth: says",
 		Check: "check the addresses, client_id and scope in oauth:, and the network",
@@ -100,7 +100,7 @@ var topics = []Topic{
 			"the protocol is switched off for the mailbox",
 		Check: "where password: is the token, renew what gives it, for this user and with the scope for this protocol; " +
 			"with oauth: popferry login with the name of the account; then see that POP3 or IMAP is on for the mailbox",
-		Words: "oauth xoauth2 oauthbearer bearer scope user revoked invalid"},
+		Words: "oauth xoauth2 oauthbearer bearer scope user revoked invalid", Fails: "token"},
 	{Name: "not-connected", Symptom: "User is authenticated but not connected",
 		Cause: "Exchange accepts the login and can't open the mailbox: no licence, IMAP off for this mailbox, or a " +
 			"shared mailbox that the user has no rights on; some versions say so of a wrong password",
@@ -133,7 +133,7 @@ var topics = []Topic{
 		Cause: "a firewall drops the connection silently, or the host or port is wrong",
 		Check: "try the same host and port from another network; companies and hosters often block mail ports on " +
 			"the way out",
-		Words: "timed out unreachable firewall blocked hang slow"},
+		Words: "timed out unreachable firewall blocked hang slow", Fails: "connect"},
 	{Name: "unreachable", Symptom: "there is no way to the server's network",
 		Cause: "this machine has no route to that address: no network, a VPN that is down, or IPv6 that is half set up",
 		Check: "check that this machine reaches the internet, and the VPN if the server is inside one",
@@ -215,7 +215,7 @@ var topics = []Topic{
 	{Name: "certificate-name", Symptom: "the certificate is for another name",
 		Cause: "host: is an alias, an address, or the customer's own domain, and the certificate has the provider's name",
 		Check: "set host: to one of the names in the certificate, if that is your provider's",
-		Words: "hostname mismatch alias domain"},
+		Words: "hostname mismatch alias domain other different match"},
 	{Name: "certificate-unknown-ca", Symptom: "the certificate is signed by an unknown authority",
 		Cause: "the operator has an authority of its own, the server leaves out an intermediate certificate, or a " +
 			"scanner in between puts its own in place",
@@ -276,7 +276,7 @@ var topics = []Topic{
 	{Name: "not-subscribed", Symptom: "a mail program does not show the folder",
 		Cause: "the folder is not subscribed, and most programs show subscribed folders only",
 		Check: "subscribe to it in the mail program (folder list, \"subscribe\") or in web mail",
-		Words: "subscription invisible hidden folder show shown subscribed", Fails: "folder"},
+		Words: "subscription invisible hidden folder show shown subscribed unsubscribed unsubscribe", Fails: "folder"},
 	{Name: "quota", Symptom: "a mailbox is full, or too small for what comes",
 		Cause: "its quota is used up, or leaves less than the mail that is waiting",
 		Check: "make room there, or have the quota raised before the run; a run brings what fits and leaves the rest on POP3",
@@ -316,7 +316,7 @@ var topics = []Topic{
 	{Name: "password-reused", Symptom: "one password opens several mailboxes",
 		Cause: "whoever learns it at one of the servers has the others too",
 		Check: "give each account a password of its own; for the time of a move, app passwords are made quickly",
-		Words: "same password security reuse"},
+		Words: "same password security reuse all accounts"},
 	{Name: "password-in-file", Symptom: "a password is written in accounts.yaml",
 		Cause: "it goes where the file goes: into backups, mails, version control",
 		Check: "use {file: …}, {env: …} or {command: […]} in its place",
@@ -377,13 +377,13 @@ var topics = []Topic{
 		Cause: "new mail still goes to the old provider (the domain's MX record), or another program fetches it first " +
 			"and deletes it",
 		Check: "look in the old web mail for the new messages; then at the domain's MX record, forwards and filters",
-		Words: "incoming nothing arrives mx dns inbox new missing appear", Fails: "receive receiving arrive"},
+		Words: "incoming nothing arrives mx dns inbox new missing appear", Fails: "receive receiving arrive newmail"},
 	{Name: "one-device", Symptom: "mail is seen on one device only",
 		Cause: "that device fetched it by POP3 and deleted it from the server, shows what it has stored itself, or " +
 			"another one syncs a part only (one month, some folders)",
 		Check: "look in web mail: what is missing there is only on that device, and has to be uploaded from it to an " +
 			"IMAP folder; set POP3 programs to leave mail on the server before anything else",
-		Words: "phone laptop computer other devices missing sync cache local download outlook pst thunderbird " +
+		Words: "phone iphone ipad android tablet laptop computer other devices missing sync cache local download outlook pst thunderbird " +
 			"see appear shown"},
 	{Name: "sent-missing", Symptom: "sent mail and other folders did not come",
 		Cause: "POP3 has the inbox and nothing else; sent mail is on the device that sent it, or in web mail's folders",

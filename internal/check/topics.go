@@ -6,7 +6,9 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/oauth"
+	"github.com/popferry/popferry/internal/sasl"
 )
 
 // Topic is something that people meet, why it mostly happens, and what to look at
@@ -112,12 +114,15 @@ var (
 	denials = strings.Fields(`not no none never nothing cant cannot couldnt dont doesnt didnt wont unable
 		impossible fail fails failed failing missing`)
 	turns = strings.NewReplacer("'", "", "’", "", " but ", ".", " although ", ".", " while ", ".", ",", ".", ";", ".")
+	// pairs are two words that mean something else than each of them.
+	pairs = strings.NewReplacer("log in", "login", "log on", "login", "sign in", "login", "sign-in", "login", "new mail",
+		"newmail", "new email", "newmail", "new e-mail", "newmail", "new message", "newmail")
 )
 
 // denied finds the topics of what a text says does not work: "can send but not receive"
 // says so of receiving.
 func denied(text string) (names []string) {
-	for part := range strings.SplitSeq(turns.Replace(strings.ToLower(text)), ".") {
+	for part := range strings.SplitSeq(pairs.Replace(turns.Replace(strings.ToLower(text))), ".") {
 		words := strings.FieldsFunc(part, isNoLetter)
 		at := slices.IndexFunc(words, isDenial)
 		if at < 0 {
@@ -158,6 +163,40 @@ func pasted(text string) string {
 		}) || r.hasNumberOf(text) {
 			return r.topic
 		}
+	}
+	return said(text)
+}
+
+// sayings are what other programs say, and people of them, where our own errors have a type.
+var sayings = []struct {
+	topic string
+	texts []string
+}{
+	{"proxy", []string{"proxy does not connect", "through the proxy"}},
+	{"certificate-name", []string{"certificate does not match", "certificate doesn't match", "match the certificate",
+		"certificate mismatch", "certificate name mismatch", "certificate is for another", "certificate for another"}},
+	{"unknown-host", []string{"no such host", "host not found", "server not found", "find the server", "find server",
+		"name or service not known", "nodename nor servname"}},
+	{"dns", []string{"name server does not", "temporary failure in name resolution"}},
+	{"timeout", []string{"server does not answer", "server doesn't answer", "not respond", "no response"}},
+	{"login-refused", []string{"authentication fail", "authentication error", "authenticate failed", "authorization fail",
+		"authentication data", "logon fail", "login fail", "login error", "login denied", "unable to log on",
+		"password not accepted", "invalid username"}},
+}
+
+// said finds the topic of words that no rule is about: those of a refused login are read as
+// a server's are.
+func said(text string) string {
+	for _, s := range sayings {
+		if slices.ContainsFunc(s.texts, func(words string) bool { return strings.Contains(text, words) }) {
+			if s.topic == "login-refused" && sasl.Judge(text) == fault.Temporary {
+				return "server-trouble"
+			}
+			return s.topic
+		}
+	}
+	if sasl.BlamesLogin(text) {
+		return "login-refused"
 	}
 	return ""
 }

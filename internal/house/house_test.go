@@ -57,7 +57,8 @@ var allowed = map[string][]string{
 
 	// Level 4: those who look at it.
 	"internal/check": {
-		"imapdst", "internal/fault", "internal/ferry", "internal/oauth", "internal/provider", "internal/wire", "plan", "pop",
+		"imapdst", "internal/fault", "internal/ferry", "internal/oauth", "internal/provider", "internal/sasl", "internal/wire",
+		"plan", "pop",
 	},
 	"internal/report": {
 		"internal/check", "internal/fault", "internal/ferry", "internal/journal", "internal/message", "plan",

@@ -44,6 +44,9 @@ func Judge(text string) fault.Code {
 	return 0
 }
 
+// BlamesLogin reports words that say that what was given to log in with is wrong.
+func BlamesLogin(text string) bool { return phrasesIn(text)(refusedPhrases) }
+
 // phrasesIn finds phrases where words begin: "blocked" does not say "lock". Whatever
 // stands between words counts as one blank. Addresses are the user's words.
 func phrasesIn(text string) func(phrases []string) bool {
