@@ -154,7 +154,10 @@ var rules = []rule{
 	// Modern authentication, before the words that its texts share with others.
 	{topic: "device-approval", codes: signingIn, texts: []string{"conditional access", "unusual sign", "suspicious", "new device",
 		"unrecognized device", "unregistered device", "approve", "web login required", "log in via your web browser",
-		"please log in with your web browser", "verify it's you", "verify your identity", "verify your account"}},
+		"please log in with your web browser", "verify it's you", "verify your identity", "verify your account",
+		"confirm it's you", "confirm it was you", "confirm that it was you", "confirm your identity", "sign-in blocked",
+		"sign-in was blocked", "device is quarantined", "device is in quarantine", "device has been quarantined",
+		"device quarantined"}},
 	{topic: "token-expired", codes: signingIn, texts: []string{"invalid_grant", "invalid_rapt", "expired token",
 		"token expired", "token has expired"}},
 	{topic: "modern-auth", codes: signingIn, texts: []string{"aadsts", oauthProvider}},
@@ -177,6 +180,11 @@ var rules = []rule{
 	{topic: "login-disabled", codes: signingIn, texts: []string{"no login that suits the credentials"}},
 	{topic: "plaintext-refused", codes: signingIn, texts: []string{"plaintext auth", "cleartext", "clear text login",
 		"secure connection", "requires ssl", "requires tls", "encryption required", "must issue a starttls", "tls first"}},
+	// It is not the account that is off where a way to it is.
+	{topic: "switched-off", codes: signingIn, texts: []string{"access deactivated", "access is deactivated",
+		"access has been deactivated", "access was deactivated", "imap deactivated", "imap is deactivated",
+		"imap has been deactivated", "imap was deactivated", "pop3 deactivated", "pop3 is deactivated",
+		"pop3 has been deactivated", "pop3 was deactivated", "pop has been deactivated", "protocol is deactivated"}},
 	{topic: "account-disabled", codes: signingIn, texts: []string{"account is disabled", "account disabled",
 		"account has been disabled", "account was disabled", "account temporarily disabled", "account is temporarily disabled",
 		"account has been temporarily disabled", "account permanently disabled", "account is permanently disabled",
