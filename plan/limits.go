@@ -15,7 +15,8 @@ import (
 type Limits struct {
 	// Accounts is how many accounts are at work at once.
 	Accounts int
-	// PerHost is how many connections one host gets.
+	// PerHost is how many connections one server gets: POP3 and IMAP of a host are two, as
+	// an account holds one of each, and would else wait for itself.
 	PerHost int
 	// Rates bound how fast mail is carried.
 	Rates
@@ -37,7 +38,7 @@ type Rates struct {
 // HostLimits are the limits of one host, as a source and as a destination; 0 is no
 // bound of its own.
 type HostLimits struct {
-	// Connections takes the place of [Limits.PerHost].
+	// Connections takes the place of [Limits.PerHost], for each server of the host.
 	Connections int
 	Rates
 	// Hours are the times of day at which mail is carried from it or to it.
