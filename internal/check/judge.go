@@ -12,9 +12,11 @@ import (
 	"github.com/popferry/popferry/plan"
 )
 
-// warn adds a warning of a topic.
+// warn adds a warning of a topic. What is true of both sides in the same words is told once.
 func (a *Account) warn(name, format string, args ...any) {
-	a.Warnings = append(a.Warnings, finding(name, format, args...))
+	if f := finding(name, format, args...); !slices.Contains(a.Warnings, f) {
+		a.Warnings = append(a.Warnings, f)
+	}
 }
 
 func (a *Account) note(format string, args ...any) {

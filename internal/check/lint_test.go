@@ -75,6 +75,13 @@ func TestLint(t *testing.T) {
 				a[i].Source.AuthorizeAs, a[i].Source.Username, a[i].Source.Secret = a[i].Name, "admin", secret.New("one")
 			}
 		}, [3][]string{{"shared-login"}, {"shared-login"}, {"shared-login"}}, "behind one login, admin"},
+		"one login on both sides": {func(a []plan.Account) {
+			for i := range a {
+				a[i].Source.AuthorizeAs, a[i].Source.Username, a[i].Source.Secret = a[i].Name, "admin", secret.New("one")
+				a[i].Destination.AuthorizeAs, a[i].Destination.Username, a[i].Destination.Secret = a[i].Name, "admin", secret.New("one")
+			}
+		}, [3][]string{{"password-reused", "shared-login"}, {"password-reused", "shared-login"}, {"password-reused", "shared-login"}},
+			"behind one login, admin"},
 		"one name in several domains": {func(a []plan.Account) {
 			for i := range a {
 				a[i].Source.Username, a[i].Source.Secret = fmt.Sprintf("info@%c.example", 'a'+i), secret.New("one")

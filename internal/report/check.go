@@ -349,6 +349,10 @@ func capability(word string, delay float64, limit int64) string {
 	switch {
 	case name == "EXPIRE" && value == "NEVER":
 		return "keeps mail (EXPIRE NEVER)"
+	case name == "EXPIRE" && value == "0": // RFC 2449 §6.7
+		return "removes what was retrieved when a session ends with QUIT (EXPIRE 0)"
+	case name == "EXPIRE" && value == "1":
+		return "removes mail after 1 day (EXPIRE)"
 	case name == "EXPIRE":
 		return "removes mail after " + value + " days (EXPIRE)"
 	case name == "LOGIN-DELAY":

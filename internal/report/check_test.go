@@ -167,6 +167,21 @@ func TestOneAccount(t *testing.T) {
 	}
 }
 
+// TestExpire: no day at all is not a number of days (RFC 2449 §6.7).
+func TestExpire(t *testing.T) {
+	for value, want := range map[string]string{"0": "QUIT (EXPIRE 0)", "1": "removes mail after 1 day (EXPIRE)",
+		"NEVER": "keeps mail (EXPIRE NEVER)"} {
+		r := checked()
+		r.Accounts = r.Accounts[:1]
+		r.Accounts[0].Source.Capabilities = []string{"EXPIRE " + value}
+		var b bytes.Buffer
+		if err := report.Table(&b, 0, report.Check(r, false)); err != nil || !strings.Contains(b.String(), want) ||
+			strings.Contains(b.String(), "after 0 days") {
+			t.Errorf("%v, %q is not in:\n%s", err, want, b.String())
+		}
+	}
+}
+
 // TestWarningsOfTheFile are told as well.
 func TestWarningsOfTheFile(t *testing.T) {
 	r := checked()
