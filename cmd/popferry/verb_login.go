@@ -24,7 +24,8 @@ What a person has to do is shown: with flow: device a code to enter in any brows
 flow: browser an address to open in a browser on this machine. The refresh token that
 comes of it is kept in the state directory, or in the keyring, and never shown. Where
 flow is client-credentials or service-account nobody has to sign in; one token is
-fetched to prove that it works.
+fetched to prove that the provider gives them. Whether the mail server takes them, and
+opens the mailbox, popferry check tells.
 
 Named accounts sign in anew. Without a name, all accounts with OAuth do whose tokens do
 not work. Accounts can sign in while a run is at work.
@@ -93,8 +94,13 @@ func (a *app) login(ctx context.Context, o loginOptions, names []string) (report
 		return r, err
 	}
 	keeper := a.tokens()
+	var refused refusals
 	for _, s := range work {
-		state, err := a.signIn(ctx, keeper, s, o.forget, len(names) > 0)
+		state, err := "", refused.of(s)
+		if err == nil {
+			state, err = a.signIn(ctx, keeper, s, o.forget, len(names) > 0)
+			refused.add(s, err)
+		}
 		r.Add(report.LoginAccount{
 			Name: s.account, Side: s.side, Username: fault.Escape(s.endpoint.Username), Flow: s.endpoint.OAuth.Flow,
 			State: state, Error: ferry.NewErrorReport(err),
@@ -104,6 +110,29 @@ func (a *app) login(ctx context.Context, o loginOptions, names []string) (report
 		}
 	}
 	return r, nil
+}
+
+// refusals are sign-ins that came to nothing, so that nobody is asked for the same again.
+type refusals []refusal
+
+type refusal struct {
+	signIn
+	err error
+}
+
+func (r *refusals) add(s signIn, err error) {
+	if fault.CodeOf(err) == fault.Credentials {
+		*r = append(*r, refusal{s, err})
+	}
+}
+
+func (r refusals) of(s signIn) error {
+	for _, before := range r {
+		if oauth.SameToken(before.endpoint, s.endpoint) {
+			return before.err
+		}
+	}
+	return nil
 }
 
 // signIns lists the sides with OAuth.
@@ -143,7 +172,14 @@ func (a *app) signIn(ctx context.Context, keeper *oauth.Keeper, s signIn, forget
 			return report.Works, err
 		}
 	}
-	err := keeper.Login(ctx, s.account, s.endpoint, func(p oauth.Prompt) { a.prompt(s, p) })
+	prompted := false
+	err := keeper.Login(ctx, s.account, s.endpoint, func(p oauth.Prompt) {
+		prompted = true
+		a.prompt(s, p)
+	})
+	if err != nil && prompted { // the result is shown when all have been asked
+		fmt.Fprintf(a.stderr, "  failed: %s\n", ferry.NewErrorReport(err).Message)
+	}
 	return report.SignedIn, err
 }
 

@@ -104,6 +104,9 @@ func (k *Keeper) source(e plan.Endpoint) *source {
 	return k.sources[as]
 }
 
+// SameToken reports endpoints that one sign-in is for.
+func SameToken(a, b plan.Endpoint) bool { return setting(a) == setting(b) }
+
 func (k *Keeper) shelf(id, kind string) *shelf {
 	name := id + " " + kind
 	if k.shelves[name] == nil {
