@@ -14,7 +14,7 @@ import (
 // pages of its own.
 func (p *Problem) ask(e plan.Endpoint, err error) {
 	known, ok := provider.ByHost(e.Host)
-	if !ok {
+	if !ok || p.isHere() {
 		return
 	}
 	cause, explained := known.Diagnose(wordsFor(e, err), showsToken(e))
@@ -36,6 +36,9 @@ func (p *Problem) ask(e plan.Endpoint, err error) {
 		p.Page = known.Help
 	}
 }
+
+// isHere reports a problem with what is kept on this machine, of which no provider knows.
+func (p *Problem) isHere() bool { return p.Topic == "open-to-others" || p.Topic == "token-unreadable" }
 
 // askToken says what lets a token in, which depends on how it is come by.
 func (p *Problem) askToken(e plan.Endpoint) {

@@ -320,6 +320,7 @@ func TestOwnHints(t *testing.T) {
 	source := plan.Endpoint{Endpoint: wire.Endpoint{Host: "mail.example", Protocol: wire.POP3}}
 	destination := plan.Endpoint{Endpoint: wire.Endpoint{Host: "mail.example", Protocol: wire.IMAP}}
 	signedIn := destination
+	signedIn.Host = "outlook.office365.com" // whose pages are about other things
 	signedIn.OAuth = &plan.OAuth{}
 	for _, c := range []struct {
 		side plan.Endpoint
@@ -339,6 +340,8 @@ func TestOwnHints(t *testing.T) {
 	} {
 		if p := diagnose(c.side, c.err.WithHint("%s", c.hint)); p.Check != c.hint || p.Topic == "" {
 			t.Errorf("%v: %+v", c.err, p)
+		} else if strings.Contains(c.err.Message, "/t/ab") && p.Page != "" {
+			t.Errorf("%v: the provider's page is shown: %+v", c.err, p)
 		}
 	}
 }
