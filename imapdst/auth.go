@@ -104,7 +104,7 @@ func (l *login) withoutScram(ctx context.Context, ways []string, refused status)
 	case reply.kind != "OK":
 		return l.conn.Break(l.loginRefused(reply))
 	}
-	l.refusedScram = scram
+	l.refusedWay = scram
 	l.learn(reply)
 	return nil
 }
@@ -127,6 +127,9 @@ func (l *login) loginRefused(s status) *fault.Error {
 	}
 	if l.refused != "" {
 		err.Message += "; token: " + l.refused
+	}
+	if l.mechanism == sasl.External {
+		err.Err = sasl.ErrExternal
 	}
 	return err.WithHint("%s", sasl.Hint(l.mechanism, l.options.Auth == authAuto, err.Hint))
 }

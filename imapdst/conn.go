@@ -32,7 +32,7 @@ type Conn struct {
 	client *imapclient.Client
 	trips  atomic.Int64
 	// mechanism is how the session logged in.
-	mechanism, refusedScram string
+	mechanism, refusedWay string
 
 	// turn is held while a command is written, so that none starts in the middle
 	// of another. It is never held while waiting for an answer, other than "+".
@@ -70,7 +70,7 @@ type place struct {
 func newConn(conn *wire.Conn, l *login) *Conn {
 	c := &Conn{
 		wire: conn, guard: newGuard(conn, l), caps: l.caps, lastUID: map[place]uint32{},
-		mechanism: l.mechanism, refusedScram: l.refusedScram,
+		mechanism: l.mechanism, refusedWay: l.refusedWay,
 		turn: newLock(), mailbox: newLock(),
 	}
 	c.trips.Store(int64(l.trips))
@@ -91,9 +91,9 @@ func (c *Conn) Capabilities() Capabilities {
 // command".
 func (c *Conn) Mechanism() string { return c.mechanism }
 
-// RefusedScram is the SCRAM mechanism that the server offered and refused before another
-// one was good, or "".
-func (c *Conn) RefusedScram() string { return c.refusedScram }
+// RefusedWay is the mechanism, SCRAM or EXTERNAL, that the server offered and refused before
+// another one was good, or "".
+func (c *Conn) RefusedWay() string { return c.refusedWay }
 
 // RoundTrips is how often we waited for the server.
 func (c *Conn) RoundTrips() int { return int(c.trips.Load()) }

@@ -2,6 +2,7 @@ package imapdst
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -32,8 +33,9 @@ type Options struct {
 	// the name of a SASL mechanism in lower case. Auto takes the strongest that is
 	// offered and suits what is given, and LOGIN where there is none.
 	Auth string
-	// NoScram has auto leave out SCRAM; see [Conn.RefusedScram].
-	NoScram bool
+	// NoScram has auto leave out SCRAM, NoExternal the certificate where there is something
+	// else to log in with; see [Conn.RefusedWay].
+	NoScram, NoExternal bool
 
 	token secret.Value // what Token gave
 }
@@ -52,6 +54,32 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	if o.Endpoint.Limits.Idle == 0 {
 		o.Endpoint.Limits.Idle = idleLimit
 	}
+	beside := o.Auth == authAuto && o.credentials().BesideCertificate()
+	if o.NoExternal && beside {
+		o.Endpoint.Certificate = nil
+		c, err := dial(ctx, o)
+		return c, sasl.LeftOut(err)
+	}
+	c, err := dial(ctx, o)
+	if beside && errors.Is(err, sasl.ErrExternal) {
+		return o.afterExternal(ctx, err)
+	}
+	return c, err
+}
+
+// afterExternal logs in without the certificate, and without SCRAM, so that no more than two
+// refusals count against the user.
+func (o Options) afterExternal(ctx context.Context, refused error) (*Conn, error) {
+	o.Endpoint.Certificate, o.NoScram = nil, true
+	c, err := dial(ctx, o)
+	if err != nil {
+		return nil, sasl.AfterExternal(refused, err)
+	}
+	c.refusedWay = sasl.External
+	return c, nil
+}
+
+func dial(ctx context.Context, o Options) (*Conn, error) {
 	conn, err := o.Endpoint.Connect(ctx)
 	if err != nil {
 		return nil, err
@@ -105,7 +133,7 @@ type login struct {
 	// mechanism is how we log in, refused what it said about a refusal, and offered
 	// what there was to choose from.
 	mechanism, refused string
-	refusedScram       string // before another way was good
+	refusedWay         string // before another way was good
 	refusals           int    // of logins, before the last way
 	offered            []string
 }

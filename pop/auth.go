@@ -58,6 +58,9 @@ func (m *Maildrop) loginRefused(reply status) error {
 	if m.refused != "" {
 		err.Message += "; token: " + m.refused
 	}
+	if m.mechanism == sasl.External {
+		err.Err = sasl.ErrExternal
+	}
 	err.Hint = sasl.Hint(m.mechanism, m.options.Auth == authAuto, err.Hint)
 	if !m.conn.Secure() {
 		err.Hint += "; or the server wants TLS: set tls: implicit or starttls"
@@ -133,14 +136,14 @@ func (m *Maildrop) withoutScram(ctx context.Context, ways []string, refused stat
 		return refused, nil
 	}
 	if reply.ok {
-		m.refusedScram = scram
+		m.refusedWay = scram
 	}
 	return reply, nil
 }
 
-// RefusedScram is the SCRAM mechanism that the server offered and refused before another
-// one was good, or "".
-func (m *Maildrop) RefusedScram() string { return m.refusedScram }
+// RefusedWay is the mechanism, SCRAM or EXTERNAL, that the server offered and refused before
+// another one was good, or "".
+func (m *Maildrop) RefusedWay() string { return m.refusedWay }
 
 // unknown tells that the server does not know the command or its mechanism.
 func unknown(reply status) bool {

@@ -37,8 +37,9 @@ type Options struct {
 	// mechanism in lower case. The default is auto: the strongest that is offered
 	// and suits what is given, USER and PASS where there is none.
 	Auth string
-	// NoScram has auto leave out SCRAM; see [Maildrop.RefusedScram].
-	NoScram bool
+	// NoScram has auto leave out SCRAM, NoExternal the certificate where there is something
+	// else to log in with; see [Maildrop.RefusedWay].
+	NoScram, NoExternal bool
 	// Known spares the question what the server offers; nil has it asked each time.
 	Known *Known
 	// MaxMessages bounds a listing (5,000,000).
@@ -123,7 +124,7 @@ type Maildrop struct {
 	greeting string
 	// mechanism is how we log in, refused what it said about a refusal.
 	mechanism, refused string
-	refusedScram       string // before another way was good
+	refusedWay         string // before another way was good
 	refusals           int    // of logins, before the last way
 }
 
@@ -140,6 +141,32 @@ func Dial(ctx context.Context, o Options) (*Maildrop, error) {
 	if o, err = o.withToken(ctx); err != nil {
 		return nil, err
 	}
+	beside := o.Auth == authAuto && o.credentials().BesideCertificate()
+	if o.NoExternal && beside {
+		o.Endpoint.Certificate = nil
+		m, err := dial(ctx, o)
+		return m, sasl.LeftOut(err)
+	}
+	m, err := dial(ctx, o)
+	if beside && errors.Is(err, sasl.ErrExternal) {
+		return o.afterExternal(ctx, err)
+	}
+	return m, err
+}
+
+// afterExternal logs in without the certificate, and without SCRAM, so that no more than two
+// refusals count against the user.
+func (o Options) afterExternal(ctx context.Context, refused error) (*Maildrop, error) {
+	o.Endpoint.Certificate, o.NoScram = nil, true
+	m, err := dial(ctx, o)
+	if err != nil {
+		return nil, sasl.AfterExternal(refused, err)
+	}
+	m.refusedWay = sasl.External
+	return m, nil
+}
+
+func dial(ctx context.Context, o Options) (*Maildrop, error) {
 	// Some servers hang up on CAPA, or never answer it. Once may be an accident,
 	// and without CAPA we would not ask for UTF8, so it takes two.
 	for range 2 {

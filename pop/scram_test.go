@@ -30,8 +30,8 @@ func TestScramOfferedAndRefused(t *testing.T) {
 		if !noScram {
 			refused = "SCRAM-SHA-256"
 		}
-		if m.Mechanism() != "PLAIN" || m.RefusedScram() != refused {
-			t.Errorf("logged in by %s, refused %q", m.Mechanism(), m.RefusedScram())
+		if m.Mechanism() != "PLAIN" || m.RefusedWay() != refused {
+			t.Errorf("logged in by %s, refused %q", m.Mechanism(), m.RefusedWay())
 		}
 		if sent := strings.Join(d.received(), "\n"); strings.Contains(sent, "SCRAM") == noScram {
 			t.Errorf("sent %s", sent)

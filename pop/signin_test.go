@@ -130,7 +130,7 @@ func at(t testing.TB, address string, mode wire.TLSMode, ca string) wire.Endpoin
 }
 
 // TestDovecotExternal logs in with a certificate: as its holder, as another, and with
-// certificates that are no good.
+// certificates that are no good; a password beside it is tried when it is refused.
 func TestDovecotExternal(t *testing.T) {
 	if _, ok := dovecot.Found(); !ok {
 		t.Skip("dovecot is not installed")
@@ -149,46 +149,91 @@ func TestDovecotExternal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	const external, refused = "EXTERNAL", fault.Credentials
+	right := server.Password
 	for name, test := range map[string]struct {
-		user, auth, as string
-		strange        bool // signed by another authority
-		code           fault.Code
+		user, holder, auth, as, password string
+		strange                          bool // signed by another authority
+		code                             fault.Code
+		mechanism                        string
 	}{
-		"by name":           {"alice", "external", "", false, fault.OK},
-		"by itself":         {"alice", "auto", "", false, fault.OK},
-		"master":            {dovecot.Master, "external", "alice", false, fault.OK},
-		"of another":        {"bob", "external", "alice", false, fault.Credentials},
-		"of another server": {"alice", "external", "", true, fault.Credentials},
+		"by name":                 {"alice", "alice", "external", "", "", false, fault.OK, external},
+		"by itself":               {"alice", "alice", "auto", "", "", false, fault.OK, external},
+		"beside a wrong password": {"alice", "alice", "auto", "", "wrong", false, fault.OK, external},
+		"master":                  {dovecot.Master, dovecot.Master, "external", "alice", "", false, fault.OK, external},
+		"master's for a user":     {"alice", dovecot.Master, "external", "", "", false, fault.OK, external},
+		"of another":              {"bob", "bob", "external", "alice", "", false, refused, ""},
+		"of another server":       {"alice", "alice", "external", "", "", true, refused, ""},
+		"somebody else's":         {"bob", "alice", "external", "", "", false, refused, ""},
+		"somebody else's, auto":   {"bob", "alice", "auto", "", "", false, refused, ""},
+		"and the right password":  {"alice", "bob", "auto", "", right, false, fault.OK, "PLAIN"},
+		"and the master's":        {dovecot.Master, "bob", "auto", "alice", dovecot.MasterPassword, false, fault.OK, "PLAIN"},
+		"and a wrong password":    {"alice", "bob", "auto", "", "wrong", false, refused, ""},
+		"not with the password":   {"alice", "bob", "external", "", right, false, refused, ""},
 	} {
 		for mode, address := range map[wire.TLSMode]string{wire.Implicit: server.POP3S, wire.STARTTLS: server.POP3} {
 			t.Run(name+"/"+string(mode), func(t *testing.T) {
 				t.Parallel()
-				o := pop.Options{Endpoint: at(t, address, mode, server.Files.CA),
-					Username: test.user, Auth: test.auth, AuthorizeAs: test.as}
+				o := pop.Options{Endpoint: at(t, address, mode, server.Files.CA), Username: test.user,
+					Auth: test.auth, AuthorizeAs: test.as, Password: secret.New(test.password)}
 				pair := server.Certs
 				if test.strange {
 					pair = strangers
 				}
-				o.Endpoint.Certificate = certificateOf(t, pair, test.user)
+				o.Endpoint.Certificate = certificateOf(t, pair, test.holder)
 				conn, err := pop.Dial(t.Context(), o)
 				if fault.CodeOf(err) != test.code {
 					t.Fatalf("%v (%v)", err, fault.CodeOf(err))
 				}
 				if err != nil {
-					if !strings.Contains(fault.HintOf(err), "tls_cert") {
-						t.Errorf("the hint is %q", fault.HintOf(err))
+					if said := err.Error() + fault.HintOf(err); !strings.Contains(said, "tls_cert") {
+						t.Errorf("said %q", said)
+					}
+					both := test.auth == "auto" && test.password != ""
+					if n := fault.RefusalsOf(err); n != map[bool]int{false: 1, true: 2}[both] {
+						t.Errorf("%d logins were refused", n)
 					}
 					return
 				}
 				defer conn.Close()
-				if got := conn.Mechanism(); got != "EXTERNAL" {
-					t.Errorf("logged in by %s", got)
+				before := map[bool]string{true: "", false: external}[test.mechanism == external]
+				if got, was := conn.Mechanism(), conn.RefusedWay(); got != test.mechanism || was != before {
+					t.Errorf("logged in by %s after %q", got, was)
 				}
 				if entries := list(t, conn); len(entries) != 1 {
 					t.Errorf("%d messages, want alice's one", len(entries))
 				}
 			})
 		}
+	}
+}
+
+// TestDovecotNoExternal: without the certificate no login is refused for it, unless nothing else
+// is there to log in with.
+func TestDovecotNoExternal(t *testing.T) {
+	if _, ok := dovecot.Found(); !ok {
+		t.Skip("dovecot is not installed")
+	}
+	server, err := dovecot.Start(dovecot.Options{SignIn: &dovecot.SignIn{Introspection: "http://127.0.0.1:9/"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Stop() })
+	for password, want := range map[string]int{server.Password: 0, "wrong": 1, "": 1} {
+		o := pop.Options{Endpoint: at(t, server.POP3S, wire.Implicit, server.Files.CA), Username: "alice",
+			Auth: "auto", Password: secret.New(password), NoExternal: true, NoScram: true}
+		o.Endpoint.Certificate = certificateOf(t, server.Certs, "bob")
+		conn, err := pop.Dial(t.Context(), o)
+		if n := fault.RefusalsOf(err); n != want || (err == nil) != (want == 0) {
+			t.Errorf("%q: %d refusals, error %v", password, n, err)
+		}
+		if err != nil {
+			continue
+		}
+		if conn.Mechanism() != "PLAIN" || conn.RefusedWay() != "" {
+			t.Errorf("logged in by %s after %q", conn.Mechanism(), conn.RefusedWay())
+		}
+		conn.Close()
 	}
 }
 

@@ -1,13 +1,17 @@
 package ferry
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/sasl"
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
@@ -49,49 +53,67 @@ type Dial struct {
 	Learned *Learned
 }
 
-// Learned knows of which sides SCRAM was refused: it is not tried there again, since
-// each refused login counts against the user. And it knows what POP3 servers offer.
+// Learned knows at which sides SCRAM or a certificate was refused: it is not tried there again,
+// since each refused login counts against the user. And it knows what POP3 servers offer.
 type Learned struct {
 	// Load and Save keep a text by name, for the next process; nil keeps nothing.
 	Load func(name string) string
 	Save func(name, text string)
 
-	noScram sync.Map
+	refused sync.Map // when, by name
 	known   pop.Known
 	doors   doors
 }
 
-// learnedFor is how long it is known in later processes: a server may learn SCRAM, and by
-// then a refused one is no more than the first of a day.
+// learnedFor is how long it is known, also in later processes: a server may learn SCRAM, or to
+// know a certificate, and by then a refused one is no more than the first of a day.
 const learnedFor = 24 * time.Hour
 
-func nameOf(side plan.Endpoint) string { return side.Address() + "\x00" + side.Username }
+// scramOf is the name of SCRAM at a side.
+func scramOf(side plan.Endpoint) string { return side.Address() + "\x00" + side.Username }
 
-func (l *Learned) has(side plan.Endpoint) bool {
+// certificateOf is the name of a side's certificate there, for the mailbox that it is to open.
+// A new certificate is worth a try.
+func certificateOf(side plan.Endpoint) string {
+	var shown [][]byte
+	if side.Certificate != nil {
+		shown = side.Certificate.Certificate
+	}
+	digest := sha256.Sum256(bytes.Join(shown, nil))
+	return fmt.Sprintf("%s\x00%s\x00%x", scramOf(side), side.AuthorizeAs, digest)
+}
+
+func (l *Learned) has(name string) bool {
 	if l == nil {
 		return false
 	}
-	if _, found := l.noScram.Load(nameOf(side)); found || l.Load == nil {
-		return found
+	if at, found := l.refused.Load(name); found || l.Load == nil {
+		return found && time.Since(at.(time.Time)) < learnedFor
 	}
 	// What can't be read is not known; what a clock that was ahead wrote is.
-	at, err := time.Parse(time.RFC3339, l.Load(nameOf(side)))
-	if err != nil || time.Since(at) >= learnedFor {
-		return false
-	}
-	l.noScram.Store(nameOf(side), true)
-	return true
+	at, err := time.Parse(time.RFC3339, l.Load(name))
+	return err == nil && time.Since(at) < learnedFor
 }
 
-// learn takes in how a login ended. After a refusal of both SCRAM and another way, that
-// other one alone is worth another try.
-func (l *Learned) learn(side plan.Endpoint, refusedScram string, err error) {
-	if l == nil || refusedScram == "" && fault.RefusalsOf(err) == 0 {
+// learn takes in how a login ended, and which way was refused before another one was good.
+// After a refusal of two ways, the other one alone is worth another try.
+func (l *Learned) learn(side plan.Endpoint, refusedWay string, err error) {
+	if l == nil {
 		return
 	}
-	l.noScram.Store(nameOf(side), true)
+	if sasl.IsScram(refusedWay) || fault.RefusalsOf(err) > 0 {
+		l.note(scramOf(side))
+	}
+	// The certificate alone has to be tried again and again.
+	if refusedWay == sasl.External || errors.Is(err, sasl.ErrExternal) && fault.RefusalsOf(err) > 1 {
+		l.note(certificateOf(side))
+	}
+}
+
+func (l *Learned) note(name string) {
+	l.refused.Store(name, time.Now())
 	if l.Save != nil { // each time: what a process before this one knew gets old
-		l.Save(nameOf(side), time.Now().UTC().Format(time.RFC3339))
+		l.Save(name, time.Now().UTC().Format(time.RFC3339))
 	}
 }
 
@@ -121,14 +143,14 @@ func (d Dial) Source(ctx context.Context, a plan.Account) (m *pop.Maildrop, err 
 	return withToken(d.Tokens, a.Name, a.Source, func(token tokenFunc) (*pop.Maildrop, error) {
 		m, err := pop.Dial(ctx, pop.Options{
 			Endpoint: a.Source.Endpoint, Username: a.Source.Username, AuthorizeAs: a.Source.AuthorizeAs,
-			Password: a.Source.Secret, Token: token, Auth: a.Source.Auth, NoScram: d.Learned.has(a.Source),
-			Known: d.Learned.offers(),
+			Password: a.Source.Secret, Token: token, Auth: a.Source.Auth, NoScram: d.Learned.has(scramOf(a.Source)),
+			NoExternal: d.Learned.has(certificateOf(a.Source)), Known: d.Learned.offers(),
 		})
 		if err != nil {
 			d.Learned.learn(a.Source, "", err)
 			return nil, err
 		}
-		d.Learned.learn(a.Source, m.RefusedScram(), nil)
+		d.Learned.learn(a.Source, m.RefusedWay(), nil)
 		return m, nil
 	})
 }
@@ -143,13 +165,14 @@ func (d Dial) Destination(ctx context.Context, a plan.Account) (c *imapdst.Conn,
 	return withToken(d.Tokens, a.Name, a.Destination, func(token tokenFunc) (*imapdst.Conn, error) {
 		c, err := imapdst.Dial(ctx, imapdst.Options{
 			Endpoint: a.Destination.Endpoint, Username: a.Destination.Username, AuthorizeAs: a.Destination.AuthorizeAs,
-			Password: a.Destination.Secret, Token: token, Auth: a.Destination.Auth, NoScram: d.Learned.has(a.Destination),
+			Password: a.Destination.Secret, Token: token, Auth: a.Destination.Auth, NoScram: d.Learned.has(scramOf(a.Destination)),
+			NoExternal: d.Learned.has(certificateOf(a.Destination)),
 		})
 		if err != nil {
 			d.Learned.learn(a.Destination, "", err)
 			return nil, err
 		}
-		d.Learned.learn(a.Destination, c.RefusedScram(), nil)
+		d.Learned.learn(a.Destination, c.RefusedWay(), nil)
 		return c, nil
 	})
 }

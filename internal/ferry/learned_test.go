@@ -2,6 +2,8 @@ package ferry_test
 
 import (
 	"context"
+	"crypto/tls"
+	"strings"
 	"testing"
 	"time"
 
@@ -47,6 +49,55 @@ func TestRefusedScramIsRemembered(t *testing.T) {
 	if n := pass(later); n != 1 {
 		t.Errorf("%d after a restart", n)
 	}
+}
+
+// TestRefusedCertificateIsRemembered: where a certificate was refused for the user, the password
+// alone is tried from then on, until there is another certificate. Mail comes from the user's
+// maildrop and not from that of whoever the certificate is for.
+func TestRefusedCertificateIsRemembered(t *testing.T) {
+	server := startDovecot(t, dovecot.Options{SignIn: &dovecot.SignIn{Introspection: "http://127.0.0.1:9/"}})
+	if err := server.Deliver("bob", []byte("Subject: a\r\n\r\nb\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{}
+	o := ferry.Options{Journal: openJournal(t, t.TempDir()), Spool: t.TempDir(), Config: dovecotConfig(t, server)}
+	side := &o.Config.Accounts[0].Source
+	side.Certificate = certificateOf(t, server, "bob")
+	pass := func(password string, code fault.Code, refusals, notes int) {
+		t.Helper()
+		side.Secret, o.Learned = secret.New(password), learnedIn(texts)
+		fleet := ferry.NewFleet(o)
+		defer fleet.Close()
+		r := fleet.Pass(t.Context(), "alice", false)
+		if said := strings.Count(strings.Join(r.Notes, " "), "refuses the certificate"); r.ExitCode != code || r.Refusals != refusals ||
+			r.Delivered != 0 || said != notes {
+			t.Errorf("%+v", r)
+		}
+	}
+	pass("wrong", fault.Credentials, 2, 0)
+	pass("wrong", fault.Credentials, 1, 0)
+	clear(texts)
+	pass(server.Password, fault.OK, 0, 1)
+	pass(server.Password, fault.OK, 0, 0)
+	pass("wrong", fault.Credentials, 2, 0) // SCRAM and PLAIN
+	side.Certificate = certificateOf(t, server, "bob")
+	pass("wrong", fault.Credentials, 2, 0)
+	side.Certificate = certificateOf(t, server, "alice")
+	pass("wrong", fault.OK, 0, 0)
+}
+
+func certificateOf(t *testing.T, server *dovecot.Server, user string) *tls.Certificate {
+	t.Helper()
+	now := time.Now()
+	cert, key, err := server.Certs.ForUser(user, now.AddDate(0, 0, -1), now.AddDate(1, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &certificate
 }
 
 // TestGlanceRoundTripsWithScram: over TLS from the first octet, too, a pass that finds nothing

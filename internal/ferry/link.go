@@ -158,7 +158,7 @@ func (l *link) enter(ctx context.Context) error {
 
 // board looks at the folder and makes the connection the link's.
 func (l *link) board(ctx context.Context, conn *imapdst.Conn, opened time.Time) error {
-	l.trip.sayScram("IMAP server "+l.address(), "destination", conn.RefusedScram())
+	l.trip.sayRefused("IMAP server "+l.address(), "destination", conn.RefusedWay())
 	l.trip.sawCertificate("IMAP server", l.trip.account.Destination, conn.TLS)
 	l.trip.sawCredentials("destination", l.trip.account.Destination)
 	if old := l.get(); old != nil {

@@ -160,7 +160,7 @@ func (t *trip) openSource(ctx context.Context) error {
 	if t.oneByOne || t.slowEnough() {
 		source.OneByOne()
 	}
-	t.sayScram("POP3 server "+t.account.Source.Address(), "source", source.RefusedScram())
+	t.sayRefused("POP3 server "+t.account.Source.Address(), "source", source.RefusedWay())
 	t.sawCertificate("POP3 server", t.account.Source, source.TLS)
 	t.sawCredentials("source", t.account.Source)
 	loggedIn := time.Now()

@@ -14,6 +14,7 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
+	"github.com/popferry/popferry/internal/sasl"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
 )
@@ -450,9 +451,13 @@ func (t *trip) note(format string, args ...any) {
 	t.emit(Event{Kind: Note, Text: text})
 }
 
-// sayScram tells of a login that cost a refused one.
-func (t *trip) sayScram(server, side, mechanism string) {
-	if mechanism != "" {
+// sayRefused tells of a login that cost a refused one.
+func (t *trip) sayRefused(server, side, mechanism string) {
+	switch {
+	case mechanism == sasl.External:
+		t.noteOnce(fmt.Sprintf("%s refuses the certificate of tls_cert for this user, so that each run costs a refused login: "+
+			"leave tls_cert out for the %s, or have the server take the certificate for the user", server, side))
+	case mechanism != "":
 		t.noteOnce(fmt.Sprintf("%s offers %s and refuses it, so that each run costs a refused login: set auth: plain for the %s",
 			server, mechanism, side))
 	}

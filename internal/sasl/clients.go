@@ -34,7 +34,7 @@ func (c Credentials) client(mechanism string) (client, error) {
 	password := c.Password.Reveal()
 	switch mechanism {
 	case External:
-		return &once{library.NewExternalClient(c.AuthorizeAs)}, nil
+		return &once{library.NewExternalClient(c.mailbox())}, nil
 	case OAuthBearer, XOAuth2:
 		return &bearer{mechanism: mechanism, from: c}, nil
 	case ScramSHA256, ScramSHA1:
@@ -50,7 +50,8 @@ func (c Credentials) client(mechanism string) (client, error) {
 		WithHint("set auth: auto")
 }
 
-// once is a mechanism of one response (RFC 4616 §2, RFC 4422 appendix A).
+// once is a mechanism of one response (RFC 4616 §2, RFC 4422 appendix A). EXTERNAL's names
+// the mailbox: without it the server would open that of whoever the certificate is for.
 type once struct{ library library.Client }
 
 func (o *once) start() ([]byte, error) {

@@ -13,6 +13,10 @@
 // the dialogue says nothing more. With SCRAM (RFC 5802) the server has to prove
 // that it knows the password too.
 //
+// Where a certificate was shown, EXTERNAL names the mailbox, so that the server does not
+// choose it by the certificate. A password is for a connection without one, if EXTERNAL was
+// refused ([AfterExternal]).
+//
 // SCRAM is used without channel binding: a server that announces it does not say
 // which kind it understands, and a wrong guess looks like a wrong password.
 package sasl

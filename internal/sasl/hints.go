@@ -11,7 +11,8 @@ func Hint(mechanism string, chosen bool, general string) string {
 		return "the token may be expired or revoked, be for another user, or lack the scope for this " +
 			"protocol; check the user name, too"
 	case mechanism == External && chosen:
-		return certificateHint + "; to log in with a password beside the certificate, set auth: plain"
+		return certificateHint + "; to log in with a password in its place leave tls_cert out, or set auth: plain where " +
+			"the server wants it for TLS alone"
 	case mechanism == External:
 		return certificateHint
 	case chosen && strings.HasPrefix(mechanism, "SCRAM-"):
@@ -21,8 +22,8 @@ func Hint(mechanism string, chosen bool, general string) string {
 	return general
 }
 
-const certificateHint = "the server has to know the certificate of tls_cert, and whose it is; " +
-	"some want the user name in authorize_as"
+const certificateHint = "the server has to know the certificate of tls_cert, and to take it for the user name that " +
+	"is set here; check both"
 
 // NoWayHint says what to do where a server offers no login that suits the
 // credentials.

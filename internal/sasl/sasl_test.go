@@ -99,7 +99,7 @@ func TestResponses(t *testing.T) {
 		"XOAUTH2": {user, sasl.XOAuth2, [][2]string{{"", "user=user@example.com\x01" +
 			"auth=Bearer vF9dft4qmTc2Nvb3RlckBhbHRhdmlzdGEuY29tCg==\x01\x01"}}},
 		"XOAUTH2 of a shared mailbox": {shared, sasl.XOAuth2, [][2]string{{"", "user=a,b=c\x01auth=Bearer pw\x01\x01"}}},
-		"EXTERNAL":                    {tim, sasl.External, [][2]string{{"", ""}}},
+		"EXTERNAL":                    {tim, sasl.External, [][2]string{{"", "tim"}}},
 		"EXTERNAL as":                 {shared, sasl.External, [][2]string{{"", "a,b=c"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestHints(t *testing.T) {
 func TestInitial(t *testing.T) {
 	c := sasl.Credentials{Username: "tim", Password: secret.New("pw"), Certificate: true}
 	for mechanism, want := range map[string]string{
-		sasl.External: "=", sasl.Plain: encode("\x00tim\x00pw"), sasl.Login: "", sasl.CramMD5: "",
+		sasl.External: encode("tim"), sasl.Plain: encode("\x00tim\x00pw"), sasl.Login: "", sasl.CramMD5: "",
 	} {
 		d := begin(t, c, mechanism)
 		if got, ok := d.Initial(); got != want || ok != (want != "") {

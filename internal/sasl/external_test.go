@@ -1,0 +1,47 @@
+package sasl_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/sasl"
+)
+
+// TestAfterExternal: what became of the password counts, unless it could not be tried.
+func TestAfterExternal(t *testing.T) {
+	refused := fault.New(fault.Credentials, "no such certificate").WithHint("check it")
+	refused.Err = sasl.ErrExternal
+	for code, want := range map[fault.Code]struct {
+		code     fault.Code
+		refusals int
+		says     string
+	}{
+		fault.Credentials: {fault.Credentials, 2, "because; before it the certificate"},
+		fault.Temporary:   {fault.Temporary, 1, "because"},
+		fault.Protocol:    {fault.Protocol, 1, "because"},
+		fault.Config:      {fault.Credentials, 1, "no such certificate"}, // TLS wants one
+		fault.TLS:         {fault.Credentials, 1, "no such certificate"},
+		fault.Refused:     {fault.Credentials, 1, "no such certificate"}, // no way for a password
+	} {
+		err := sasl.AfterExternal(refused, fault.New(code, "because").WithHint("look").WithResponse("WHY"))
+		if fault.CodeOf(err) != want.code || fault.RefusalsOf(err) != want.refusals || !strings.HasPrefix(err.Error(), want.says) {
+			t.Errorf("%v: %v (%v), %d refusals", code, err, fault.CodeOf(err), fault.RefusalsOf(err))
+		}
+		if both := want.code == fault.Credentials; errors.Is(err, sasl.ErrExternal) != both || fault.HintOf(err) == "" {
+			t.Errorf("%v: %#v", code, err)
+		}
+	}
+	if sasl.AfterExternal(refused, nil) != nil || sasl.LeftOut(nil) != nil {
+		t.Error("an error after a login that was good")
+	}
+	err := sasl.LeftOut(fault.New(fault.Credentials, "wrong").WithHint("look").WithResponse("AUTH"))
+	var e *fault.Error
+	if !errors.As(err, &e) || e.Response != "AUTH" || e.Hint != "look" || !strings.Contains(e.Message, "left out") {
+		t.Errorf("%#v", err)
+	}
+	if err := sasl.LeftOut(fault.New(fault.Temporary, "busy")); err.Error() != "busy" {
+		t.Error(err)
+	}
+}
