@@ -71,6 +71,8 @@ func appendError(address, folder string, s status) *fault.Error {
 	case s.code == "OVERQUOTA", !known && strings.Contains(text, "quota"):
 		err.Code, err.Response = fault.Refused, "OVERQUOTA"
 		return err.WithHint("make room in the destination, or ask its operator for more")
+	case inUse(s):
+		return busy(err)
 	case !known && strings.Contains(text, "server unavailable"):
 		err.Code = fault.Temporary
 		return err.WithHint("this server says so when the mailbox is full, too; check its quota")
@@ -115,6 +117,8 @@ func loginError(address string, s status) *fault.Error {
 		return notConnected(err)
 	case throttled(s.text) && sasl.Judge(s.text) != fault.Credentials:
 		return throttle(err, s.text)
+	case code == fault.Temporary && inUse(s):
+		return busy(err)
 	case code == fault.Temporary && !explained(s.code), s.code == "LIMIT":
 		return err.WithHint("the server is busy or limits connections; try again later")
 	case code == fault.Credentials:
@@ -190,8 +194,21 @@ func (c *Conn) refusal(verb string, s status) error {
 		return throttle(err, s.text)
 	case sasl.NotConnected(s.text):
 		return notConnected(err)
+	case inUse(s):
+		return busy(err)
 	}
 	return err.WithHint("%s", refusalHint(code))
+}
+
+// inUse tells of a mailbox that another session has locked (RFC 5530 §3, INUSE): nothing is
+// wrong with a message or with rights.
+func inUse(s status) bool {
+	return s.code == "INUSE" || s.kind == "NO" && !explained(s.code) && sasl.InUse(s.text)
+}
+
+func busy(err *fault.Error) *fault.Error {
+	err.Code = fault.Temporary
+	return err.WithHint("%s", sasl.InUseHint)
 }
 
 // notConnected is what a person has to mend, though the kind of the answer is BAD.

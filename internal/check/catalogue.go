@@ -240,10 +240,10 @@ var topics = []Topic{
 		Words: "attack injection preauth man in the middle"},
 
 	// The maildrop.
-	{Name: "maildrop-locked", Symptom: "the maildrop is locked by another session (IN-USE)",
+	{Name: "maildrop-locked", Symptom: "the mailbox is locked by another session (IN-USE)",
 		Cause: "another mail program, or an earlier session that was cut, has it open; the password is right",
-		Check: "close other POP3 programs for this account (phones too), wait 10 minutes, check again",
-		Words: "in-use in use lock busy already open"},
+		Check: "close other mail programs for this account, POP3 ones first (phones too), wait 10 minutes, check again",
+		Words: "maildrop in-use in use lock busy already open"},
 	{Name: "login-delay", Symptom: "the server wants a pause between logins (LOGIN-DELAY)",
 		Cause: "somebody logged in a moment ago; the password is right",
 		Check: "wait as long as the server says, and check other programs for how often they look",

@@ -53,6 +53,8 @@ func TestRefusedLogins(t *testing.T) {
 		"IMAP, expired":     {imap: "NO [EXPIRED] old", code: fault.Credentials, topic: "password-expired"},
 		"IMAP, too many":    {imap: "NO [LIMIT] Too many simultaneous connections", code: fault.Temporary, topic: "too-many-connections"},
 		"IMAP, mechanism":   {imap: "BAD Unknown authentication mechanism", code: fault.Protocol, topic: "wrong-auth"},
+		"IMAP, locked":      {imap: "NO Mailbox is locked by POP server", code: fault.Temporary, topic: "maildrop-locked"},
+		"IMAP, in use":      {imap: "NO [INUSE] Mailbox in use", code: fault.Temporary, topic: "maildrop-locked"},
 		"IMAP, unavailable": {imap: "NO [UNAVAILABLE] backend down", code: fault.Temporary, topic: "server-trouble"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/oauth"
+	"github.com/popferry/popferry/internal/sasl"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
 )
@@ -203,6 +204,9 @@ var rules = []rule{
 	{topic: "quota", codes: signingIn, texts: []string{"over quota", "over-quota", "overquota", "quota exceeded",
 		"exceeded quota", "exceeds quota", "exceeded the quota", "exceeded its quota", "exceeded your quota", "out of quota",
 		"mailbox full", "mailbox is full"}},
+	{topic: "maildrop-locked", protocol: wire.IMAP, responses: []string{"INUSE"}},
+	{topic: "maildrop-locked", protocol: wire.IMAP, codes: []fault.Code{fault.Temporary},
+		is: func(err error) bool { return sasl.InUse(err.Error()) }},
 	{topic: "locked-out", codes: signingIn, texts: []string{"too many login", "too many failed", "too many attempts",
 		"too many bad", "too many invalid", "too many auth", "too many unsuccessful", "login limit", "rate limit", "locked",
 		"lockout", "temporarily blocked", "been blocked", "is blocked", "blacklist", "too frequent"}},
@@ -212,7 +216,7 @@ var rules = []rule{
 		texts: []string{"does not know a login by", "refused the login"}},
 	{topic: "no-rights", responses: []string{"AUTHORIZATIONFAILED"}},
 	{topic: "contact-admin", responses: []string{"CONTACTADMIN", "SYS/PERM", "CORRUPTION"}},
-	{topic: "server-trouble", responses: []string{"UNAVAILABLE", "SYS/TEMP", "SERVERBUG", "INUSE"}},
+	{topic: "server-trouble", responses: []string{"UNAVAILABLE", "SYS/TEMP", "SERVERBUG"}},
 	{topic: "token-refused", codes: []fault.Code{fault.Credentials}, login: showsToken},
 	{topic: "login-refused", codes: []fault.Code{fault.Credentials}},
 

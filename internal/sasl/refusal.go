@@ -30,11 +30,11 @@ func Judge(text string) fault.Code {
 	switch {
 	case NotConnected(text), says(refusedPhrases):
 		return fault.Credentials
-	case says(sessionPhrases), says([]string{"locked"}) && says(storePhrases) && !says(accountPhrases):
+	case inUse(says):
 		return fault.Temporary
 	case says(barredPhrases) && !says(untilPhrases):
 		return fault.Credentials
-	case says(passingPhrases):
+	case says(passingPhrases), says(lockPhrases):
 		return fault.Temporary
 	case says(fullPhrases):
 		return fault.Refused
@@ -46,6 +46,21 @@ func Judge(text string) fault.Code {
 
 // BlamesLogin reports words that say that what was given to log in with is wrong.
 func BlamesLogin(text string) bool { return phrasesIn(text)(refusedPhrases) }
+
+// InUseHint says what to check where a mailbox is [InUse].
+const InUseHint = "another session has the mailbox open, or an earlier one of ours that was cut: close other mail programs " +
+	"for it, POP3 ones too, and try again in 10 minutes"
+
+// InUse tells from the refusal of any command, which has no code to say why, that another
+// session has the mailbox locked: later it is not.
+func InUse(text string) bool {
+	says := phrasesIn(text)
+	return inUse(says) || says(lockPhrases)
+}
+
+func inUse(says func(phrases []string) bool) bool {
+	return says(sessionPhrases) || says([]string{"locked"}) && says(storePhrases) && !says(accountPhrases)
+}
 
 // phrasesIn finds phrases where words begin: "blocked" does not say "lock". Whatever
 // stands between words counts as one blank. Addresses are the user's words.
@@ -104,12 +119,16 @@ var (
 		"server is not available", "maintenance", "overload", "server error", "system error", "system problem",
 		"internal error", "internal server error", "internal failure", "internal login failure", "out of memory",
 		"child crashed", "unable to scan", "timed out", "timeout", "shutting down", "connection is closed",
-		"to lock", "cannot lock", "not lock", "t lock", "get lock", "lock busy", "lock on", "mailbox lock", "maildrop lock", "maillock",
 		"too many connection", "too many simultaneous", "too many concurrent", "too many open", "too many session",
 		"too many users", "too many clients", "maximum number of connection", "maximum number of session",
 		"maximum number of simultaneous", "maximum number of concurrent", "maximum connection", "maximum session",
 		"connection limit", "session limit", "throttl", "bandwidth", "rate limit", "login limit", "login interval",
 		"login frequency", "login delay", "minimum time", "too frequent", "too often",
+	}
+	// lockPhrases are about a lock that could not be had.
+	lockPhrases = []string{
+		"to lock", "cannot lock", "not lock", "t lock", "get lock", "for lock", "lock busy", "lock on", "mailbox lock",
+		"maildrop lock", "maillock", "exclusive access", "exclusive lock",
 	}
 	fullPhrases = []string{
 		"over quota", "overquota", "quota exceeded", "exceeded quota", "exceeds quota", "exceeded the quota",
