@@ -1,6 +1,7 @@
 package imapdst
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strconv"
@@ -115,12 +116,13 @@ func (l *login) loginRefused(s status) *fault.Error {
 	err := loginError(l.conn.Address(), s)
 	bare := s.kind == "BAD" && err.Code == fault.Protocol && l.mechanism != wayLogin
 	if (unknownWay(s) || bare) && !slices.Contains(l.offered, l.mechanism) {
+		advice := "set auth: auto"
 		err.Code = fault.Config
 		if l.options.Auth == authAuto {
 			err.Code = fault.Refused
+			advice = cmp.Or(sasl.OfferHint(l.options.credentials(), l.offered), "the provider may demand OAuth")
 		}
-		return err.WithHint("set auth: auto, if it is not; SASL mechanisms that the server offers: %s",
-			fault.Escape(orNone(l.offered)))
+		return err.WithHint("%s; SASL mechanisms that the server offers: %s", advice, fault.Escape(orNone(l.offered)))
 	}
 	if err.Code != fault.Credentials || sasl.NotConnected(s.text) {
 		return err
@@ -145,11 +147,12 @@ func (l *login) ways() ([]string, *fault.Error) {
 	}
 	err := fault.New(fault.Refused, "%s offers no login that suits the credentials; its SASL mechanisms: %s",
 		l.conn.Address(), fault.Escape(l.hide(orNone(l.caps.mechanisms()))))
-	if !l.conn.Secure() {
+	c, offered := l.options.credentials(), l.caps.mechanisms()
+	if !l.conn.Secure() && (sasl.OfferHint(c, offered) == "" || l.caps.has("STARTTLS")) {
 		err.Code = fault.TLS
 		return nil, err.WithHint("it wants TLS first; set tls: implicit or starttls")
 	}
-	return nil, err.WithHint("%s", sasl.NoWayHint(l.options.credentials()))
+	return nil, err.WithHint("%s", sasl.NoWayHint(c, offered))
 }
 
 // named is the way that Auth names. LOGIN is the command, and the mechanism of that

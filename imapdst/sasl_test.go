@@ -151,7 +151,11 @@ func TestAuthRefused(t *testing.T) {
 			fault.Protocol, "BAD unknown", 1},
 		"auto, nothing known": {"auto", "AUTH=NTLM", map[string]handler{"LOGIN": say("TAG BAD unknown command")},
 			fault.Refused, "BAD unknown command", 1},
-		"login for nobody": {"login", "LOGINDISABLED", nil, fault.TLS, "offers no login", 0},
+		"auto, LOGIN not known": {"auto", "AUTH=CRAM-MD5", map[string]handler{"LOGIN": say("TAG BAD unknown command")},
+			fault.Refused, "BAD unknown command", 1},
+		"auto, in clear text":          {"auto", "LOGINDISABLED AUTH=CRAM-MD5", nil, fault.Refused, "mechanisms: CRAM-MD5", 0},
+		"auto, in clear text with TLS": {"auto", "STARTTLS LOGINDISABLED AUTH=CRAM-MD5", nil, fault.TLS, "mechanisms: CRAM-MD5", 0},
+		"login for nobody":             {"login", "LOGINDISABLED", nil, fault.TLS, "offers no login", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := &fake{caps: "IMAP4rev1 " + test.caps, on: test.on}
@@ -160,6 +164,10 @@ func TestAuthRefused(t *testing.T) {
 			_, err := imapdst.Dial(t.Context(), o)
 			if fault.CodeOf(err) != test.code || !strings.Contains(err.Error(), test.text) || fault.HintOf(err) == "" {
 				t.Errorf("got %v (%v), want %v with %q", err, fault.CodeOf(err), test.code, test.text)
+			}
+			names := strings.Contains(fault.HintOf(err), "set auth: cram-md5")
+			if offered := strings.Contains(test.caps, "CRAM-MD5") && test.code == fault.Refused; names != offered {
+				t.Errorf("the hint is %q", fault.HintOf(err))
 			}
 			lines := logins(server)
 			if len(lines) != test.lines {

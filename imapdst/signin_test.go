@@ -91,6 +91,22 @@ func TestDovecotUnknownMechanism(t *testing.T) {
 	}
 }
 
+// TestDovecotOffersOther: where the server has only what auto does not take, that is named.
+func TestDovecotOffersOther(t *testing.T) {
+	for auth, hint := range map[string]string{"cram-md5": "set auth: cram-md5", "external": "set tls_cert", "xoauth2": "give oauth"} {
+		o := dovecot.Options{Extra: "auth_mechanisms = " + auth + "\n"}
+		if auth == "external" {
+			o.Extra += "auth_ssl_username_from_cert = yes\n"
+		}
+		server := startDovecot(t, o)
+		_, err := imapdst.Dial(t.Context(), imapdst.Options{Endpoint: endpoint(t, server.IMAPS, wire.Implicit, server.Files.CA),
+			Username: "alice", Password: secret.New(server.Password)})
+		if got := fault.HintOf(err); fault.CodeOf(err) != fault.Refused || !strings.Contains(got, hint) {
+			t.Errorf("%s: %v (%v, %s)", auth, err, fault.CodeOf(err), got)
+		}
+	}
+}
+
 // signIn gives a password, or a token.
 func signIn(o *imapdst.Options, text string) {
 	o.Password, o.Token = secret.New(text), nil

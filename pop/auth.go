@@ -1,6 +1,7 @@
 package pop
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5"
 	"fmt"
@@ -19,7 +20,7 @@ const (
 	authAPOP = "apop"
 
 	wayUser = "USER"
-	wayAPOP = "APOP"
+	wayAPOP = sasl.APOP
 )
 
 // maxInitial is how long a command line may be (RFC 2449 §4), and so an AUTH
@@ -72,7 +73,8 @@ func (m *Maildrop) loginRefused(reply status) error {
 func (m *Maildrop) notKnown(reply status) error {
 	code, advice := fault.Config, "set auth: auto"
 	if m.options.Auth == authAuto {
-		code, advice = fault.Refused, "it may want TLS first, or OAuth"
+		code = fault.Refused
+		advice = cmp.Or(sasl.OfferHint(m.options.credentials(), m.offered()), "it may want TLS first, or OAuth")
 	}
 	return fault.New(code, "%s does not know a login by %s: \"%s\"", m.conn.Address(), m.mechanism,
 		m.shown(reply.text)).
@@ -168,7 +170,15 @@ func (m *Maildrop) ways() ([]string, error) {
 	}
 	return nil, m.conn.Break(fault.New(fault.Refused, "%s offers no login that suits the credentials; its "+
 		"SASL mechanisms: %s", m.conn.Address(), m.shown(orNone(m.caps.SASL))).
-		WithHint("%s", sasl.NoWayHint(c)))
+		WithHint("%s", sasl.NoWayHint(c, m.offered())))
+}
+
+// offered are the mechanisms of SASL, and APOP where the greeting has what it needs.
+func (m *Maildrop) offered() []string {
+	if sasl.IsMessageID(m.stamp()) {
+		return append(slices.Clone(m.caps.SASL), sasl.APOP)
+	}
+	return m.caps.SASL
 }
 
 func orNone(words []string) string {
@@ -222,8 +232,7 @@ func (m *Maildrop) final(line string, last *status) call {
 // apopLogin proves the password by a digest over the timestamp in the greeting
 // (RFC 1939 §7).
 func (m *Maildrop) apopLogin(before []call) (last status, err error) {
-	stamp := m.greeting[max(0, strings.IndexByte(m.greeting, '<')):]
-	stamp = stamp[:strings.IndexByte(stamp, '>')+1]
+	stamp := m.stamp()
 	if !sasl.IsMessageID(stamp) {
 		return status{}, m.conn.Break(fault.New(fault.Refused,
 			"%s greets without a proper timestamp, which APOP needs: \"%s\"", m.conn.Address(),
@@ -233,6 +242,12 @@ func (m *Maildrop) apopLogin(before []call) (last status, err error) {
 	line := fmt.Sprintf("APOP %s %x", m.options.Username, digest)
 	err = m.exchange(append(before, m.final(line, &last))...)
 	return last, err
+}
+
+// stamp is the timestamp in the greeting, or what looks like one.
+func (m *Maildrop) stamp() string {
+	stamp := m.greeting[max(0, strings.IndexByte(m.greeting, '<')):]
+	return stamp[:strings.IndexByte(stamp, '>')+1]
 }
 
 // saslLogin runs AUTH (RFC 5034 §4). Exchange ends the connection, or says

@@ -108,6 +108,29 @@ func TestDovecotUnknownMechanism(t *testing.T) {
 	}
 }
 
+// TestDovecotOffersOther: where the server has only what auto does not take, that is named.
+func TestDovecotOffersOther(t *testing.T) {
+	if _, ok := dovecot.Found(); !ok {
+		t.Skip("dovecot is not installed")
+	}
+	for auth, hint := range map[string]string{"cram-md5": "set auth: cram-md5", "apop": "set auth: apop", "external": "set tls_cert", "xoauth2": "give oauth"} {
+		o := dovecot.Options{Extra: "auth_mechanisms = " + auth + "\n"}
+		if auth == "external" {
+			o.Extra += "auth_ssl_username_from_cert = yes\n"
+		}
+		server, err := dovecot.Start(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { server.Stop() })
+		_, err = pop.Dial(t.Context(), pop.Options{Endpoint: at(t, server.POP3S, wire.Implicit, server.Files.CA),
+			Username: "alice", Password: secret.New(server.Password)})
+		if got := fault.HintOf(err); fault.CodeOf(err) != fault.Refused || !strings.Contains(got, hint) {
+			t.Errorf("%s: %v (%v, %s)", auth, err, fault.CodeOf(err), got)
+		}
+	}
+}
+
 // signIn gives a password, or a token.
 func signIn(o *pop.Options, text string) {
 	o.Password, o.Token = secret.New(text), nil

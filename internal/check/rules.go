@@ -144,6 +144,8 @@ var rules = []rule{
 	// What the server has no login for.
 	{topic: "wrong-auth", protocol: wire.POP3, codes: []fault.Code{fault.Refused}, texts: []string{"which apop needs"},
 		hint: true},
+	{topic: "wrong-auth", codes: []fault.Code{fault.Refused}, hint: true,
+		is: func(err error) bool { return strings.HasPrefix(fault.HintOf(err), sasl.Offer) }},
 	{topic: "wrong-auth", codes: []fault.Code{fault.Refused}, login: showsMore,
 		texts: []string{"no login that suits the credentials"}, hint: true},
 	{topic: "authorize-as", codes: []fault.Code{fault.Refused}, login: authorizes,

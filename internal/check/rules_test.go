@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/sasl"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
 )
@@ -233,6 +234,8 @@ func TestRules(t *testing.T) {
 		{says("AUTH mechanism not supported"), "", "wrong-auth"},
 		{fault.New(fault.Config, "s does not know a login by CRAM-MD5: \"no\""), wire.POP3, "wrong-auth"},
 		{fault.New(fault.Refused, "s does not know a login by USER: \"no\""), wire.POP3, "wrong-auth"},
+		{fault.New(fault.Refused, "s offers no login that suits the credentials").WithHint("%sCRAM-MD5", sasl.Offer), wire.IMAP,
+			"wrong-auth"},
 		{fault.New(fault.Config, "s refused the login: NO unsupported"), wire.IMAP, "wrong-auth"},
 		{fault.New(fault.Protocol, "s refused the login: BAD Unknown command"), wire.IMAP, "wrong-auth"},
 		{fault.New(fault.Refused, "s greets without a proper timestamp, which APOP needs: \"+OK a suspicious one\""), wire.POP3,

@@ -142,8 +142,28 @@ func TestHints(t *testing.T) {
 	for want, c := range map[string]sasl.Credentials{
 		"OAuth here": {Token: secret.New("t")}, "EXTERNAL": {Certificate: true}, "authorize_as": {AuthorizeAs: "bob"}, "app password": {},
 	} {
-		if got := sasl.NoWayHint(c); !strings.Contains(got, want) {
+		if got := sasl.NoWayHint(c, []string{"NTLM"}); !strings.Contains(got, want) {
 			t.Errorf("%q lacks %q", got, want)
+		}
+	}
+}
+
+// TestOffers names what auto does not take, for whom it is no use to look for another reason.
+func TestOffers(t *testing.T) {
+	password := sasl.Credentials{Password: secret.New("pw")}
+	for _, c := range []struct {
+		c             sasl.Credentials
+		offered, want string
+	}{
+		{password, "EXTERNAL CRAM-MD5 APOP", "auth: cram-md5"}, {password, "EXTERNAL APOP", "auth: apop"},
+		{password, "EXTERNAL", "tls_cert"}, {password, "XOAUTH2", "oauth in place"}, {password, "NTLM", ""}, {password, "", ""},
+		{sasl.Credentials{Token: secret.New("t")}, "CRAM-MD5 XOAUTH2", ""},
+		{sasl.Credentials{Certificate: true}, "CRAM-MD5 EXTERNAL", ""},
+		{sasl.Credentials{Password: secret.New("pw"), AuthorizeAs: "bob"}, "CRAM-MD5", ""},
+	} {
+		got := sasl.OfferHint(c.c, strings.Fields(c.offered))
+		if !strings.Contains(got, c.want) || (got == "") != (c.want == "") || got != "" && !strings.HasPrefix(got, sasl.Offer) {
+			t.Errorf("%+v: %q", c, got)
 		}
 	}
 }
