@@ -133,7 +133,7 @@ func (l *login) loginRefused(s status) *fault.Error {
 	if l.mechanism == sasl.External {
 		err.Err = sasl.ErrExternal
 	}
-	return err.WithHint("%s", sasl.Hint(l.mechanism, l.options.Auth == authAuto, err.Hint))
+	return err.WithHint("%s", sasl.Hint(l.options.credentials(), l.mechanism, l.options.Auth == authAuto, err.Hint))
 }
 
 // ways are how to log in, in the order to try.

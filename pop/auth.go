@@ -62,7 +62,7 @@ func (m *Maildrop) loginRefused(reply status) error {
 	if m.mechanism == sasl.External {
 		err.Err = sasl.ErrExternal
 	}
-	err.Hint = sasl.Hint(m.mechanism, m.options.Auth == authAuto, err.Hint)
+	err.Hint = sasl.Hint(m.options.credentials(), m.mechanism, m.options.Auth == authAuto, err.Hint)
 	if !m.conn.Secure() {
 		err.Hint += "; or the server wants TLS: set tls: implicit or starttls"
 	}

@@ -96,16 +96,22 @@ var topics = []Topic{
 		Check: "popferry login with the name of the account; where password: is the token, renew what gives it",
 		Words: "refresh revoked invalid_grant oauth"},
 	{Name: "token-refused", Symptom: "the mail server refuses the OAuth token",
-		Cause: "the token is for another user than username, lacks the scope for this protocol, or was revoked; or " +
-			"the protocol is switched off for the mailbox",
+		Cause: "the token has expired or was revoked, is for another user than username, or lacks the scope for this " +
+			"protocol; or the protocol is switched off for the mailbox",
 		Check: "where password: is the token, renew what gives it, for this user and with the scope for this protocol; " +
 			"with oauth: popferry login with the name of the account; then see that POP3 or IMAP is on for the mailbox",
-		Words: "oauth xoauth2 oauthbearer bearer scope user revoked invalid", Fails: "token"},
+		Words: "oauth xoauth2 oauthbearer bearer scope user revoked expired invalid", Fails: "token"},
 	{Name: "not-connected", Symptom: "User is authenticated but not connected",
 		Cause: "Exchange accepts the login and can't open the mailbox: no licence, IMAP off for this mailbox, or a " +
 			"shared mailbox that the user has no rights on; some versions say so of a wrong password",
 		Check: "open the same mailbox in Outlook on the web as this user; if that works, have IMAP switched on for it",
 		Words: "exchange outlook shared mailbox licence"},
+	{Name: "may-not-act", Symptom: "the login for another's mailbox is refused",
+		Cause: "username may not open the mailbox of authorize_as, or its own password or token is wrong: servers say the " +
+			"same of both",
+		Check: "leave authorize_as out and check again: if that login works, have the administrator let it act for the " +
+			"other user; else mend username and what it logs in with",
+		Words: "authorize_as master administrator impersonate delegate proxy permission"},
 	{Name: "no-rights", Symptom: "the login is right, but may not open this mailbox",
 		Cause: "the user has no rights on the mailbox that was asked for, such as a shared one",
 		Check: "have the administrator give the user full access to it; the password needs no change",
@@ -200,7 +206,7 @@ var topics = []Topic{
 
 	// Trust.
 	{Name: "client-certificate", Symptom: "the server wants another client certificate, or one",
-		Cause: "it lets in only who shows a certificate that it knows",
+		Cause: "it lets in only who shows a certificate that it knows, and only as the user that the certificate is for",
 		Check: "set tls_cert and tls_key to a certificate that this server's operator has signed, and that is not over",
 		Words: "tls_cert tls_key mutual mtls external"},
 	{Name: "certificate-expired", Symptom: "the certificate has expired",

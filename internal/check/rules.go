@@ -70,6 +70,7 @@ var rules = []rule{
 	{topic: "oauth-provider", numbers: []int{50194, 70011, 90002, 500011, 500113, 700016, 900023, 7000112, 7000215,
 		7000218, 7000222, 7000229}},
 	{topic: "oauth-provider", texts: []string{"invalid_client", "unauthorized_client", "invalid_scope", "deleted_client"}},
+	{topic: "oauth-provider", texts: []string{"invalid_grant"}, login: nobodySignsIn, hint: true},
 
 	// The network and TLS, by type.
 	{topic: "unknown-host", is: func(err error) bool {
@@ -216,9 +217,11 @@ var rules = []rule{
 		"unknown command", "unrecognized command", "unusable challenge", "bad command", "does not know a login by"}},
 	{topic: "wrong-auth", codes: []fault.Code{fault.Config}, // auth: names what is not offered
 		texts: []string{"does not know a login by", "refused the login"}},
+	{topic: "client-certificate", codes: []fault.Code{fault.Credentials}, is: isCertificateRefused, hint: true},
 	{topic: "no-rights", responses: []string{"AUTHORIZATIONFAILED"}},
 	{topic: "contact-admin", responses: []string{"CONTACTADMIN", "SYS/PERM", "CORRUPTION"}},
 	{topic: "server-trouble", responses: []string{"UNAVAILABLE", "SYS/TEMP", "SERVERBUG"}},
+	{topic: "may-not-act", codes: []fault.Code{fault.Credentials}, login: authorizes},
 	{topic: "token-refused", codes: []fault.Code{fault.Credentials}, login: showsToken},
 	{topic: "login-refused", codes: []fault.Code{fault.Credentials}},
 
@@ -286,6 +289,15 @@ func showsPassword(e plan.Endpoint) bool { return !showsToken(e) }
 func showsMore(e plan.Endpoint) bool { return showsToken(e) || e.Certificate != nil }
 
 func authorizes(e plan.Endpoint) bool { return e.AuthorizeAs != "" }
+
+// nobodySignsIn reports a login with tokens that end with nobody's password or consent.
+func nobodySignsIn(e plan.Endpoint) bool { return e.OAuth != nil && !e.OAuth.Flow.Interactive() }
+
+// isCertificateRefused tells of EXTERNAL alone: where a password was refused after it, that
+// is what there is to look at.
+func isCertificateRefused(err error) bool {
+	return errors.Is(err, sasl.ErrExternal) && fault.RefusalsOf(err) == 1
+}
 
 func as[T error](err error) (found T, ok bool) {
 	ok = errors.As(err, &found)

@@ -34,6 +34,16 @@ type token struct{ error }
 
 func (t token) Unwrap() error { return t.error }
 
+// ofService is what a provider says to an application.
+type ofService struct{ error }
+
+func (o ofService) Unwrap() error { return o.error }
+
+// external is what is said to a certificate.
+type external struct{ error }
+
+func (e external) Unwrap() []error { return []error{e.error, sasl.ErrExternal} }
+
 // forAnother is what is said to a login with authorize_as.
 type forAnother struct{ error }
 
@@ -232,6 +242,9 @@ func TestRules(t *testing.T) {
 			"locked-out"},
 		{says("Too many failed logins, account is locked for 30 minutes"), "", "locked-out"},
 		{says("AUTH mechanism not supported"), "", "wrong-auth"},
+		{external{says("no")}, "", "client-certificate"},
+		{forAnother{says("no")}, "", "may-not-act"},
+		{ofService{refusedBy("invalid_grant (Invalid JWT Signature.)")}, "", "oauth-provider"},
 		{fault.New(fault.Config, "s does not know a login by CRAM-MD5: \"no\""), wire.POP3, "wrong-auth"},
 		{fault.New(fault.Refused, "s does not know a login by USER: \"no\""), wire.POP3, "wrong-auth"},
 		{fault.New(fault.Refused, "s offers no login that suits the credentials").WithHint("%sCRAM-MD5", sasl.Offer), wire.IMAP,
@@ -272,9 +285,11 @@ func TestRules(t *testing.T) {
 			e := plan.Endpoint{Endpoint: wire.Endpoint{Protocol: p}}
 			switch c.err.(type) {
 			case token:
-				e.OAuth = &plan.OAuth{}
+				e.OAuth = &plan.OAuth{Flow: plan.DeviceFlow}
 			case forAnother:
 				e.AuthorizeAs = "alice"
+			case ofService:
+				e.OAuth = &plan.OAuth{Flow: plan.ServiceAccount}
 			}
 			if got := topicOf(e, fmt.Errorf("account: %w", c.err)); got != c.want {
 				t.Errorf("%v, %s: %q, want %q", c.err, p, got, c.want)
@@ -318,6 +333,35 @@ func TestFullMaildrop(t *testing.T) {
 	}
 	if target.Topic != "quota" || !strings.Contains(target.Check, "a run brings what fits") {
 		t.Errorf("%+v", target)
+	}
+}
+
+// TestOtherLogins: a refused login is not always about a password.
+func TestOtherLogins(t *testing.T) {
+	service := plan.Endpoint{OAuth: &plan.OAuth{Flow: plan.ServiceAccount}}
+	person := plan.Endpoint{OAuth: &plan.OAuth{Flow: plan.DeviceFlow}}
+	another := plan.Endpoint{AuthorizeAs: "alice"}
+	external := fault.New(fault.Credentials, "s refused the login: NO no").WithHint("the certificate")
+	external.Err = sasl.ErrExternal
+	both := sasl.AfterExternal(external, fault.New(fault.Credentials, "s refused the login: NO no").WithHint("the password"))
+	grant := refusedBy("invalid_grant (Invalid JWT: Token must be a short-lived token)")
+	for _, c := range []struct {
+		side        plan.Endpoint
+		err         error
+		topic, says string
+	}{
+		{plan.Endpoint{}, external, "client-certificate", "the certificate"}, {plan.Endpoint{}, both, "login-refused", "user name"},
+		{another, external, "client-certificate", "the certificate"}, {another, says("no"), "may-not-act", "authorize_as"},
+		{another, coded(fault.Credentials, "AUTHORIZATIONFAILED", "no"), "no-rights", "full access"},
+		{service, fault.New(fault.Credentials, "%w", grant).WithHint("the clock"), "oauth-provider", "the clock"},
+		{person, grant, "token-expired", "popferry login"},
+	} {
+		if p := diagnose(c.side, c.err); p.Topic != c.topic || !strings.Contains(p.Check, c.says) {
+			t.Errorf("%v: %+v", c.err, p)
+		}
+	}
+	if p := diagnose(person, says("no")); !strings.Contains(p.Cause, "expired") {
+		t.Errorf("%+v", p)
 	}
 }
 

@@ -152,6 +152,9 @@ func (r *request) grantHint() string {
 	if r.oauth.Flow == plan.ServiceAccount {
 		return "check that username is a mailbox of your domain, and this machine's clock"
 	}
+	if r.oauth.Flow == plan.ClientCredentials {
+		return "check client_id and client_secret, and this machine's clock"
+	}
 	return "the token expired or was revoked, for example with a new password; sign in again: " + r.loginCommand()
 }
 

@@ -8,7 +8,15 @@ import (
 // Hint says what to check when a login by a mechanism was refused; general is what
 // there is to check where a password was. Chosen tells that nobody named the
 // mechanism.
-func Hint(mechanism string, chosen bool, general string) string {
+func Hint(c Credentials, mechanism string, chosen bool, general string) string {
+	hint := mechanismHint(mechanism, chosen, general)
+	if c.AuthorizeAs != "" {
+		hint += "; and the server has to let the user name act for the one in authorize_as"
+	}
+	return hint
+}
+
+func mechanismHint(mechanism string, chosen bool, general string) string {
 	switch {
 	case mechanism == XOAuth2 || mechanism == OAuthBearer:
 		return "the token may be expired or revoked, be for another user, or lack the scope for this " +

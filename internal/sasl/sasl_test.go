@@ -135,8 +135,12 @@ func TestHints(t *testing.T) {
 		{sasl.External, true, "auth: plain"}, {sasl.ScramSHA256, true, general + "; or the server"},
 		{sasl.ScramSHA1, false, general}, {sasl.Plain, true, general}, {"USER", true, general},
 	} {
-		if got := sasl.Hint(c.mechanism, c.chosen, general); !strings.Contains(got, c.want) {
+		if got := sasl.Hint(sasl.Credentials{}, c.mechanism, c.chosen, general); !strings.Contains(got, c.want) {
 			t.Errorf("%s: %q lacks %q", c.mechanism, got, c.want)
+		}
+		as := sasl.Credentials{AuthorizeAs: "bob"}
+		if got := sasl.Hint(as, c.mechanism, c.chosen, general); !strings.Contains(got, c.want) || !strings.Contains(got, "authorize_as") {
+			t.Errorf("%s for somebody else: %q", c.mechanism, got)
 		}
 	}
 	for want, c := range map[string]sasl.Credentials{
