@@ -86,6 +86,17 @@ type Endpoint struct {
 	Skip     UIDLs
 	// Connections is the most that may be used; 0 for a source.
 	Connections int
+	// Ways are what is known of its provider.
+	Ways Ways
+}
+
+// Ways are what is known of how a provider's servers go about mail, beside [Limits]. They
+// come from no file; nothing known is the zero value.
+type Ways struct {
+	// Provider is its name.
+	Provider string
+	// DropsCopies tells of IMAP that says OK to mail that it has, and throws the copy away.
+	DropsCopies bool
 }
 
 // Mailbox is the user whose mail it is, whoever logs in: one login may be for many

@@ -15,7 +15,7 @@ import (
 
 // Verify reads the destination again and proves that every delivered message is
 // there: each is found where the journal says, found there altered, found elsewhere
-// (moved), or missing. Mail that is altered or missing ends the account with
+// (moved), dropped by a provider that has the same octets already, or missing. Mail that is altered or missing ends the account with
 // [fault.Held]; appends that are open, since nobody knows whether they arrived, with
 // [fault.Temporary].
 func Verify(ctx context.Context, o Options) VerifyReport {
@@ -34,11 +34,13 @@ type verifyAccount struct {
 
 	proven map[string][]uint32        // UIDs of mail that is as it was sent, by mailbox
 	lying  map[string]message.Summary // what is at the place of a record and is not that, by its key
+	octets map[message.Digest]string  // where the destination has them, by content
 }
 
 func (t *trip) verify(ctx context.Context) (VerifyAccount, error) {
 	v := &verifyAccount{t: t, seen: VerifyAccount{Name: t.account.Name},
-		proven: map[string][]uint32{}, lying: map[string]message.Summary{}}
+		proven: map[string][]uint32{}, lying: map[string]message.Summary{},
+		octets: map[message.Digest]string{}}
 	t.silent = true
 	if err := t.openDestination(ctx); err != nil {
 		return v.seen, err
@@ -85,6 +87,7 @@ func (v *verifyAccount) check(ctx context.Context, records []journal.Record) ([]
 			r.VerifiedAt = time.Now()
 			proven = append(proven, r)
 			v.proven[r.Folder] = append(v.proven[r.Folder], r.UID)
+			v.atHand(r, r.Folder, r.UID)
 			v.tellWhy(r)
 			if s.Deleted {
 				v.seen.Marked++
@@ -184,7 +187,7 @@ func (v *verifyAccount) search(ctx context.Context, strays []journal.Record) err
 	if strays, err = v.searchOwn(ctx, conn, strays); err != nil {
 		return err
 	}
-	if strays = v.altered(strays); len(strays) == 0 {
+	if strays = v.dropped(v.altered(strays)); len(strays) == 0 {
 		return nil
 	}
 	folders, err := conn.Folders(ctx)
@@ -195,6 +198,7 @@ func (v *verifyAccount) search(ctx context.Context, strays []journal.Record) err
 		if strays, err = v.searchFolder(ctx, conn, name, strays); err != nil {
 			return err
 		}
+		strays = v.dropped(strays)
 	}
 	for _, r := range strays {
 		v.seen.Missing++
@@ -270,6 +274,7 @@ func (v *verifyAccount) searchIn(ctx context.Context, conn *imapdst.Conn, box im
 // place counts a stray that turned up: as found if it is in its folder after all
 // (no UID was known, or UIDVALIDITY changed), which the journal then learns.
 func (v *verifyAccount) place(ctx context.Context, box imapdst.Folder, r journal.Record, uid uint32) error {
+	v.atHand(r, box.Name, uid)
 	if box.Mailbox == r.Folder {
 		v.seen.Found++
 		v.tellWhy(r)

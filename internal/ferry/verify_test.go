@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/plan"
 )
 
 // TestVerifyTellsOfOpenAppends: mail whose append nobody answered is neither
@@ -101,3 +103,50 @@ func TestVerifyCountsCopies(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 }
+
+// TestVerifyTellsWhatTheProviderDropped: mail that the source has twice is there once, where
+// the provider keeps no second copy, and nothing of it is missing. What is there in no form is;
+// and so is a second copy at those that keep it.
+func TestVerifyTellsWhatTheProviderDropped(t *testing.T) {
+	same := ordinary(1, 9)[0]
+	mail := append(ordinary(3, 5), same, same, same)
+	for what, c := range map[string]struct {
+		ways   plan.Ways
+		remove string // of what is at the destination: a part of it
+		move   bool
+		want   ferry.VerifyTotals
+		code   fault.Code
+	}{
+		"a twin is there": {ways: dropping, want: ferry.VerifyTotals{Delivered: 6, Found: 4, Dropped: 2}},
+		"one moved":       {ways: dropping, move: true, want: ferry.VerifyTotals{Delivered: 6, Found: 3, Moved: 1, Dropped: 2}},
+		"no twin is there": {ways: dropping, remove: string(same),
+			want: ferry.VerifyTotals{Delivered: 6, Found: 3, Missing: 3}, code: fault.Held},
+		"another is gone": {ways: dropping, remove: string(mail[0]),
+			want: ferry.VerifyTotals{Delivered: 6, Found: 3, Missing: 1, Dropped: 2}, code: fault.Held},
+		"nobody knows of it": {want: ferry.VerifyTotals{Delivered: 6, Found: 4, Missing: 2}, code: fault.Held},
+	} {
+		p := newPair(t, popd.Options{}, imapd.Gmail(1<<30), mail...)
+		p.o.Config.Accounts[0].Destination.Ways = c.ways
+		p.run(0, len(mail))
+		for _, m := range p.imap.Mailbox("INBOX") {
+			if c.remove == string(m.Raw) || c.move && bytes.Equal(m.Raw, same) {
+				p.imap.User("").Expunge("INBOX", m.UID)
+			}
+		}
+		if c.move {
+			p.imap.User("").Deliver("Later", same, nil, time.Time{})
+		}
+		v := ferry.Verify(t.Context(), p.o)
+		if v.Totals != c.want || v.ExitCode != c.code {
+			t.Errorf("%s: exit %d, %+v", what, v.ExitCode, v.Totals)
+		}
+		for _, m := range v.Accounts[0].Messages {
+			if m.State == "dropped" && (!strings.HasPrefix(m.Reason, "Example Mail keeps no second copy") || !strings.Contains(m.Reason, " uid ")) {
+				t.Errorf("%s: %+v", what, m)
+			}
+		}
+	}
+}
+
+// dropping is a provider that keeps no second copy.
+var dropping = plan.Ways{Provider: "Example Mail", DropsCopies: true}

@@ -16,7 +16,7 @@ type VerifyReport struct {
 }
 
 // VerifyTotals counts delivered messages: each is found, altered (it is there, and
-// the destination changed it), moved or missing. Open ones come on top: a run will
+// the destination changed it), moved, dropped or missing. Open ones come on top: a run will
 // find out whether they were delivered.
 type VerifyTotals struct {
 	Delivered int `json:"delivered"`
@@ -33,6 +33,9 @@ type VerifyTotals struct {
 	Altered int `json:"altered"`
 	Moved   int `json:"moved"`
 	Missing int `json:"missing"`
+	// Dropped are those that the source has more than once, at a provider that says OK to mail
+	// that it has and keeps no second copy: their octets are there, as another message.
+	Dropped int `json:"dropped"`
 	Open    int `json:"open"`
 }
 
@@ -80,6 +83,7 @@ func (v *verification) report(r Report) VerifyReport {
 		out.Totals.Altered += seen.Altered
 		out.Totals.Moved += seen.Moved
 		out.Totals.Missing += seen.Missing
+		out.Totals.Dropped += seen.Dropped
 		out.Totals.ByHeader += seen.ByHeader
 		out.Totals.Marked += seen.Marked
 		out.Totals.ByMessageID += seen.ByMessageID

@@ -8,7 +8,8 @@ import (
 	"github.com/popferry/popferry/plan"
 )
 
-// Underlay lays what is known of the providers' limits under those of accounts.yaml.
+// Underlay lays what is known of the providers' limits under those of accounts.yaml, and
+// notes the providers' ways.
 // What a user has a word on stays as it is, but for connections beyond those that a
 // provider lets one of its accounts have: those would be refused.
 func Underlay(c *plan.Config) {
@@ -19,12 +20,18 @@ func Underlay(c *plan.Config) {
 		owners[ownerOf(a)]++
 	}
 	for i, a := range c.Accounts {
+		c.Accounts[i].Source.Ways, c.Accounts[i].Destination.Ways = waysOf(a.Source.Host), waysOf(a.Destination.Host)
 		if p, ok := ByHost(a.Destination.Host); ok && p.Limits.Connections > 0 {
 			// One connection for each is left; limits.per_host bounds those at once.
 			share := max(1, p.Limits.Connections/owners[ownerOf(a)])
 			c.Accounts[i].Destination.Connections = min(a.Destination.Connections, share)
 		}
 	}
+}
+
+func waysOf(host string) plan.Ways {
+	p, _ := ByHost(host)
+	return plan.Ways{Provider: p.Name, DropsCopies: p.Has("imap-drops-duplicates")}
 }
 
 // owner is an account of a provider, into which several of ours may carry.

@@ -46,6 +46,23 @@ func TestUnderlay(t *testing.T) {
 	}
 }
 
+// TestUnderlayWays: each side has what is known of its own provider.
+func TestUnderlayWays(t *testing.T) {
+	at := func(host string) plan.Endpoint { return plan.Endpoint{Endpoint: wire.Endpoint{Host: host}} }
+	config := &plan.Config{Accounts: []plan.Account{
+		{Source: at("pop.example.org"), Destination: at("imap.gmail.com")},
+		{Source: at("pop.gmail.com"), Destination: at("imap.gmx.net")},
+	}}
+	provider.Underlay(config)
+	gmail := plan.Ways{Provider: "Gmail and Google Workspace", DropsCopies: true}
+	gmx := plan.Ways{Provider: "GMX (German)"}
+	got := []plan.Ways{config.Accounts[0].Source.Ways, config.Accounts[0].Destination.Ways,
+		config.Accounts[1].Source.Ways, config.Accounts[1].Destination.Ways}
+	if diff := cmp.Diff([]plan.Ways{{}, gmail, gmail, gmx}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestUnderlayConnections: all accounts of ours together have no more of them at one user
 // of a provider than that lets a user have, as far as there is one for each.
 func TestUnderlayConnections(t *testing.T) {

@@ -305,6 +305,8 @@ func TestVerifyTellsOfOpenAppends(t *testing.T) {
 			"Somebody marked 3 messages there as deleted: a mail program that expunges the folder removes that for good.",
 		{Delivered: 7, Found: 7, ByMessageID: 6}: "The destination has mail for all 7 delivered messages, but for 6 messages " +
 			"by the Message-ID only, as adopt --by message-id took them: neither header nor text was compared with what POP3 has.",
+		{Delivered: 32, Found: 31, Dropped: 1}: "Proven: the destination has all 32 delivered messages. " +
+			"For 1 message only a twin is there: POP3 has the same octets more than once, and the provider keeps them once.",
 		{Delivered: 1, Found: 1}: "Proven: the destination has the only delivered message.",
 		{Delivered: 2, Found: 2}: "Proven: the destination has all 2 delivered messages.",
 	} {

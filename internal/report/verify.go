@@ -21,7 +21,7 @@ func (v verification) Sheet() Sheet {
 		Columns: []Column{
 			{Name: "account"}, {Name: "delivered", Number: true}, {Name: "found", Number: true},
 			{Name: "altered", Number: true}, {Name: "moved", Number: true}, {Name: "missing", Number: true},
-			{Name: "open", Number: true, Minor: true}, {Name: "result"},
+			{Name: "dropped", Number: true, Minor: true}, {Name: "open", Number: true, Minor: true}, {Name: "result"},
 		},
 	}
 	failed := 0
@@ -42,7 +42,7 @@ func (v verification) Sheet() Sheet {
 
 func verified(name string, t ferry.VerifyTotals) []Cell {
 	return []Cell{text(name), number(t.Delivered), number(t.Found), number(t.Altered),
-		number(t.Moved), number(t.Missing), number(t.Open)}
+		number(t.Moved), number(t.Missing), number(t.Dropped), number(t.Open)}
 }
 
 // proof is ending in the words of a proof: nothing is held back here.
@@ -56,6 +56,10 @@ func proof(code fault.Code) Cell {
 
 func verifyVerdict(r ferry.VerifyReport, failed int) string {
 	text := deliveredVerdict(r, failed)
+	if n := r.Totals.Dropped; n > 0 {
+		text += " For " + Count(n, "message") + " only a twin is there: POP3 has the same octets more than once, " +
+			"and the provider keeps them once."
+	}
 	if r.Totals.Marked > 0 {
 		text += " Somebody marked " + Count(r.Totals.Marked, "message") +
 			" there as deleted: a mail program that expunges the folder removes that for good."
