@@ -231,6 +231,10 @@ func (b *builder) warnings(p Plan) []string {
 		list = append(list, fmt.Sprintf("%s without a UIDL; each run reads such mail to know it",
 			messages(nameless)))
 	}
+	if from := b.in.Source; from.FullPage(len(p.Actions)) {
+		list = append(list, fmt.Sprintf("%s lists about %d messages at a time: more may be waiting than are listed, "+
+			"and a run brings those too", fault.Escape(from.Provider), from.Page))
+	}
 	return append(list, b.retention(p.Totals().Held.Messages)...)
 }
 

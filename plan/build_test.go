@@ -278,3 +278,23 @@ func TestRetentionIsWarnedOf(t *testing.T) {
 		}
 	}
 }
+
+// TestBuildWarnsOfAPage: what a provider lists may be a part of what is waiting.
+func TestBuildWarnsOfAPage(t *testing.T) {
+	const warning = "Example Mail lists about 250 messages at a time: more may be waiting than are listed, " +
+		"and a run brings those too"
+	pages := plan.Ways{Provider: "Example Mail", Page: 250}
+	for _, c := range []struct {
+		listed int
+		from   plan.Ways
+		warns  bool
+	}{{224, pages, false}, {225, pages, true}, {250, pages, true}, {250, plan.Ways{Provider: "Example Mail"}, false}, {250, plan.Ways{}, false}} {
+		in := plan.Input{Source: c.from, Listing: make([]plan.Listed, c.listed)}
+		for i := range in.Listing {
+			in.Listing[i] = plan.Listed{Number: i + 1, Size: 1, UIDL: fmt.Sprint(i)}
+		}
+		if got := strings.Join(plan.Build(in).Warnings, "\n"); (got == warning) != c.warns || !c.warns && got != "" {
+			t.Errorf("%d of %+v: %q", c.listed, c.from, got)
+		}
+	}
+}

@@ -97,7 +97,12 @@ type Ways struct {
 	Provider string
 	// DropsCopies tells of IMAP that says OK to mail that it has, and throws the copy away.
 	DropsCopies bool
+	// Page is how many messages POP3 lists at most at a time, about.
+	Page int
 }
+
+// FullPage reports whether a listing of so many messages may be one page of several.
+func (w Ways) FullPage(listed int) bool { return w.Page > 0 && listed*10 >= w.Page*9 }
 
 // Mailbox is the user whose mail it is, whoever logs in: one login may be for many
 // mailboxes, so this is the one to tell them apart by.

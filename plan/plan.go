@@ -141,6 +141,8 @@ type Input struct {
 	// Expire is the POP3 server's EXPIRE (RFC 2449 §6.7): after how many days it
 	// removes mail by itself, "NEVER", or "" where it does not say.
 	Expire string
+	// Source is what is known of the maildrop's provider.
+	Source Ways
 	// Keep says what stays on POP3.
 	Keep Keep
 	// HeldToo tries held messages again.

@@ -147,7 +147,7 @@ func (p *Problem) askServer(known provider.Provider, e plan.Endpoint) {
 func (a *Account) judgeProviders(configured plan.Account) {
 	if known, ok := provider.ByHost(configured.Source.Host); ok {
 		a.Source.know(known, "pop-")
-		if page := known.Limits.Page; page > 0 && a.Source.Messages*10 >= page*9 {
+		if page := known.Limits.Page; (plan.Ways{Page: page}).FullPage(a.Source.Messages) {
 			a.note("%s lists about %d messages at a time: more may be waiting", known.Name, page)
 		}
 	}

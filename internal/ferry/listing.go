@@ -51,7 +51,26 @@ func (t *trip) setListing(entries []pop.Entry) {
 	if !continues(before, t.listing) {
 		t.forgetSessionNames()
 	}
+	t.countPage(before)
 	t.keepUnchanged(before)
+}
+
+// countPage adds what a page has that the one before it had not. It is about some hundred
+// messages.
+func (t *trip) countPage(before []plan.Listed) {
+	if !t.turned {
+		return
+	}
+	t.turned = false
+	seen := make(map[string]bool, len(before))
+	for _, l := range before {
+		seen[l.Key] = true
+	}
+	for _, l := range t.listing {
+		if !seen[l.Key] {
+			t.report.Listed++
+		}
+	}
 }
 
 // changesNames reports whether what was listed before, and is now, goes by other names

@@ -105,6 +105,27 @@ func TestGmailPages(t *testing.T) {
 	})
 }
 
+// TestPagesAreListedTogether: a run's report counts what it listed on all pages, each message
+// once, and its notes and the plan tell that there are pages.
+func TestPagesAreListedTogether(t *testing.T) {
+	const told = "Example Mail lists about 250 messages at a time"
+	for n, po := range map[int]popd.Options{620: popd.Gmail(), 250: {}} {
+		between(t, po, imapd.Options{}, ordinary(n, 3), func(f *fleet) {
+			if po.Page > 0 {
+				f.o.Config.Accounts[0].Source.Ways = plan.Ways{Provider: "Example Mail", Page: po.Page}
+			}
+			plans, _ := ferry.Plans(f.t.Context(), f.o)
+			if text := plan.Plans(plans).String(); strings.Contains(text, told) != (po.Page > 0) {
+				f.t.Errorf("%d: the plan says\n%s", n, text)
+			}
+			r := f.ran(fault.OK, n)
+			if notes := strings.Join(r.Accounts[0].Notes, "\n"); r.Totals.Listed != n || strings.Contains(notes, told) != (po.Page > 0) {
+				f.t.Errorf("%d: %+v, %q", n, r.Totals, notes)
+			}
+		})
+	}
+}
+
 // TestGmailHidesOnlyWhatArrived (I2): a page of which not all arrived is not turned.
 func TestGmailHidesOnlyWhatArrived(t *testing.T) {
 	mail := ordinary(40, 4)

@@ -72,6 +72,7 @@ type trip struct {
 	nameless    bool                      // the listing has messages without a lasting name
 	inPlan      map[string]bool           // keys of the stored plan
 	rounds      int                       // rounds completed before this one
+	turned      bool                      // the next listing may be another page of the maildrop
 	match       *matcher
 	roomAsked   bool
 	pending     string // key of the message that an earlier run deleted first, and did not settle
@@ -223,7 +224,7 @@ func (t *trip) pass(ctx context.Context) error {
 			t.leave(ctx)
 			return err
 		case err == nil && len(t.parked) == 0:
-			failures = 0 // the next page
+			failures, t.turned = 0, true
 		case err == nil:
 			if err := t.waitToSettle(ctx); err != nil {
 				return err

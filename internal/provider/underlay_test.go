@@ -54,7 +54,7 @@ func TestUnderlayWays(t *testing.T) {
 		{Source: at("pop.gmail.com"), Destination: at("imap.gmx.net")},
 	}}
 	provider.Underlay(config)
-	gmail := plan.Ways{Provider: "Gmail and Google Workspace", DropsCopies: true}
+	gmail := plan.Ways{Provider: "Gmail and Google Workspace", DropsCopies: true, Page: 250}
 	gmx := plan.Ways{Provider: "GMX (German)"}
 	got := []plan.Ways{config.Accounts[0].Source.Ways, config.Accounts[0].Destination.Ways,
 		config.Accounts[1].Source.Ways, config.Accounts[1].Destination.Ways}
