@@ -460,8 +460,25 @@ func TestBadGuesses(t *testing.T) {
 	if s, ok := found.Server(pop3); ok {
 		t.Errorf("found %+v", s)
 	}
-	if fault.CodeOf(found.Missing(pop3)) != fault.Config {
-		t.Error(found.Missing(pop3))
+	err := found.Missing(pop3)
+	if text := err.Error(); fault.CodeOf(err) != fault.Config || !strings.Contains(text, "pop.example.org:995: certificate not trusted") ||
+		!strings.Contains(text, "valid for other.example") || !strings.Contains(err.Hint, "what the certificate is for") ||
+		!strings.Contains(err.Hint, "--source-host") {
+		t.Errorf("%v; %s", err, err.Hint)
+	}
+}
+
+// A server without TLS is told of, and its name is no use. What does not answer is nothing.
+func TestGuessesWithoutTLS(t *testing.T) {
+	w := newWorld(t, "mail.example.org")
+	w.pop("mail.example.org:110", popd.Plain)
+	found := w.find(w.finder(), "alice@example.org", pop3, imap)
+	err := found.Missing(pop3)
+	if !strings.Contains(err.Error(), "can't be trusted (POP3 server mail.example.org:110 does not upgrade to TLS)") || !strings.Contains(err.Hint, "help pages") {
+		t.Errorf("%v; %s", err, err.Hint)
+	}
+	if err := found.Missing(imap); !strings.HasSuffix(err.Error(), "and no answer at the usual names") {
+		t.Error(err)
 	}
 }
 

@@ -2,6 +2,7 @@ package discover
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -78,6 +79,7 @@ type Findings struct {
 
 	servers map[Protocol]Server
 	refused map[Protocol]string // why a server will not be found
+	shunned map[Protocol]error  // what is wrong with the TLS of one at a usual name
 	asked   bool                // the network was
 	trouble bool                // something that failed may work later
 }
@@ -98,13 +100,25 @@ func (f Findings) Missing(p Protocol) *fault.Error {
 	tried := []string{"it is not in the table of providers"}
 	if f.asked {
 		tried = append(tried, "no SRV record, no autoconfiguration, no MX record of a known provider "+
-			"and no answer at the usual names")
+			"and no answer at the usual names"+f.butFor(p))
+	}
+	var name x509.HostnameError
+	if errors.As(f.shunned[p], &name) {
+		hint = "if what the certificate is for is your provider's, name that host with " + hostFlag[p]
 	}
 	if f.trouble {
 		code, hint = fault.Temporary, "check the network and try again, or name its host with "+hostFlag[p]
 	}
 	return fault.New(code, "no %s server found for %s: %s", p, f.Domain,
 		strings.Join(append(tried, f.Notes...), "; ")).WithHint("%s", hint)
+}
+
+// butFor tells of an answer at a usual name that could not be taken.
+func (f Findings) butFor(p Protocol) string {
+	if f.shunned[p] == nil {
+		return ""
+	}
+	return fmt.Sprintf(" but for one that can't be trusted (%v)", f.shunned[p])
 }
 
 // hostFlag is how a person names a server on the command line.
@@ -146,7 +160,7 @@ func (f Finder) Find(ctx context.Context, address string, want ...Protocol) (Fin
 		return Findings{}, err
 	}
 	s := &search{Finder: f, address: address, want: want, Findings: Findings{
-		Domain: domain, servers: map[Protocol]Server{}, refused: map[Protocol]string{}}}
+		Domain: domain, servers: map[Protocol]Server{}, refused: map[Protocol]string{}, shunned: map[Protocol]error{}}}
 	s.table()
 	if f.Resolver == nil {
 		return s.Findings, nil

@@ -89,7 +89,7 @@ var candidates = map[Protocol][]string{
 }
 
 // guess tries likely names. Only one that answers, with a certificate for its name,
-// is taken.
+// is taken; small hosters often have one for another name only, which is worth telling.
 func (s *search) guess(ctx context.Context) {
 	for _, p := range s.open() {
 		tries := s.guesses(p)
@@ -103,6 +103,9 @@ func (s *search) guess(ctx context.Context) {
 			if err == nil {
 				s.servers[p] = tries[i]
 				break
+			}
+			if s.shunned[p] == nil && fault.CodeOf(err) == fault.TLS {
+				s.shunned[p] = err
 			}
 		}
 	}
