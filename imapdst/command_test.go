@@ -400,17 +400,27 @@ func TestUnusableFolderNames(t *testing.T) {
 	}
 }
 
-// TestThrottleTellsHowLong reads the pauses that servers ask for.
+// TestThrottleTellsHowLong reads the pauses that servers ask for, and does not put into their
+// mouths those that are ours.
 func TestThrottleTellsHowLong(t *testing.T) {
-	for text, want := range map[string]time.Duration{
-		"* BYE Account exceeded command or bandwidth limits":                      10 * time.Minute,
-		"* BYE Request is throttled. Suggested Backoff Time: 900000 milliseconds": 15 * time.Minute,
-		"* BYE bye": 0,
+	const asked = "the server wants such a pause"
+	for text, c := range map[string]struct {
+		want time.Duration
+		why  string
+	}{
+		"* BYE Account exceeded command or bandwidth limits":                      {10 * time.Minute, "up to 24 hours"},
+		"* BYE Request is throttled. Suggested Backoff Time: 900000 milliseconds": {15 * time.Minute, asked},
+		"* BYE Request is throttled. Suggested Backoff Time: 9000 milliseconds":   {10 * time.Minute, "limits the account"},
+		"* BYE Request is throttled.":                                             {10 * time.Minute, "limits the account"},
+		"* BYE bye":                                                               {0, asked},
+		"TAG NO Account exceeded command or bandwidth limits":                     {time.Hour, "up to 24 hours"},
+		"TAG NO Throttled. Suggested Backoff Time: 9000 milliseconds":             {9 * time.Second, asked},
 	} {
 		server := fake{on: map[string]handler{"LIST": say(text)}}
 		err := walk(server.dial(t))
-		if got := fault.AfterOf(err); got != want || fault.CodeOf(err) != fault.Temporary {
-			t.Errorf("%q: %v (%v)", text, got, err)
+		if got := fault.AfterOf(err); got != c.want || fault.CodeOf(err) != fault.Temporary ||
+			!strings.Contains(fault.BecauseOf(err), c.why) {
+			t.Errorf("%q: %v, %q (%v)", text, got, fault.BecauseOf(err), err)
 		}
 	}
 }

@@ -14,8 +14,12 @@ import (
 	"github.com/popferry/popferry/internal/sasl"
 )
 
-// bandwidthPause is how long an account rests whose daily traffic is used up.
-const bandwidthPause = time.Hour
+const (
+	// bandwidthPause is how long an account rests whose daily traffic is used up.
+	bandwidthPause = time.Hour
+	// throttledPause is how long one rests whose session was ended for what it did.
+	throttledPause = 10 * time.Minute
+)
 
 // What to check when the server breaks the protocol: it may be another server, or
 // somebody in between.
@@ -241,12 +245,24 @@ func containsAny(text string, words ...string) bool {
 
 func throttle(err *fault.Error, text string) *fault.Error {
 	err.Code = fault.Temporary
-	pause := backoff(text)
+	least := time.Duration(0)
 	if containsAny(text, "bandwidth") {
-		pause = max(pause, bandwidthPause)
+		least = bandwidthPause
 	}
-	return err.WithAfter(pause).
-		WithHint("the server limits the account; popferry waits and goes on")
+	return rest(err, text, least).WithHint("the server limits the account; popferry waits and goes on")
+}
+
+// rest sets how long a limited account is left alone: as long as the server wants, and no
+// less than is known to be of use.
+func rest(err *fault.Error, text string, least time.Duration) *fault.Error {
+	asked := backoff(text)
+	switch {
+	case asked >= least:
+		return err.WithAfter(asked)
+	case containsAny(text, "bandwidth"):
+		return err.WithRest(least, "the server limits the account's traffic, which can last up to 24 hours")
+	}
+	return err.WithRest(least, "the server limits the account")
 }
 
 // backoff reads "Suggested Backoff Time: 299961 milliseconds".

@@ -7,7 +7,6 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 )
@@ -169,7 +168,7 @@ func byeError(address string, s status) *fault.Error {
 	err := fault.New(fault.Temporary, "%s ended the session: %s", address,
 		fault.Escape(s.text)).WithResponse(s.code)
 	if throttled(s.text) {
-		return err.WithAfter(max(backoff(s.text), 10*time.Minute)).
+		return rest(err, s.text, throttledPause).
 			WithHint("the server limits the account; popferry waits and goes on")
 	}
 	return err.WithHint("try again later")

@@ -89,6 +89,8 @@ type Error struct {
 	Response string
 	// After is how long the server asked to be left alone; 0: not said.
 	After time.Duration
+	// Because is why After is so long where no server asked for that; else empty.
+	Because string
 	// Refusals is how many logins a server refused before it came to this; 0 leaves it to
 	// [RefusalsOf], and [NoRefusal] says that there was none.
 	Refusals int
@@ -123,6 +125,13 @@ func (e *Error) WithResponse(code string) *Error {
 // WithAfter sets how long the server asked to wait and returns the same error.
 func (e *Error) WithAfter(d time.Duration) *Error {
 	e.After = d
+	return e
+}
+
+// WithRest sets how long it is wise to wait, though no server asked for it, and why. It
+// returns the same error.
+func (e *Error) WithRest(d time.Duration, because string) *Error {
+	e.After, e.Because = d, because
 	return e
 }
 
@@ -184,11 +193,20 @@ func HintOf(err error) string {
 	return ""
 }
 
-// AfterOf returns how long the server asked to wait, or 0.
+// AfterOf returns how long the server asked to wait, or it is wise to, or 0.
 func AfterOf(err error) time.Duration {
 	var e *Error
 	if errors.As(err, &e) {
 		return e.After
 	}
 	return 0
+}
+
+// BecauseOf returns why the wait of [AfterOf] is so long.
+func BecauseOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) && e.Because != "" {
+		return e.Because
+	}
+	return "the server wants such a pause"
 }

@@ -15,7 +15,7 @@ func AfterRefusals(err error, n int) error {
 	after.Hint = HintOf(err)
 	var e *Error
 	if errors.As(err, &e) {
-		after.Response = e.Response
+		after.Response, after.Because = e.Response, e.Because
 	}
 	after.Refusals = n + RefusalsOf(err)
 	return after

@@ -33,6 +33,11 @@ func TestRefusals(t *testing.T) {
 	if err := fault.AfterRefusals(busy, 1); fault.CodeOf(err) != fault.Temporary || fault.AfterOf(err) != time.Minute || err.Error() != "busy" {
 		t.Errorf("%v", err)
 	}
+	rests := fault.New(fault.Temporary, "no").WithRest(time.Hour, "it is late")
+	if err := fault.AfterRefusals(rests, 1); fault.AfterOf(err) != time.Hour || fault.BecauseOf(err) != "it is late" ||
+		fault.BecauseOf(busy) != "the server wants such a pause" {
+		t.Errorf("%v", err)
+	}
 	var e *fault.Error
 	if err := fault.AfterRefusals(wrong, 1); !errors.As(err, &e) || e.Response != "AUTH" || fault.HintOf(err) != "check it" {
 		t.Errorf("%+v", e)

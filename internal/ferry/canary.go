@@ -425,7 +425,7 @@ func (t *trip) putBack(ctx context.Context, in *folder, c canary, sum message.Su
 func (t *trip) appendAgain(ctx context.Context, in *folder, c canary, sum message.Summary) error {
 	if wait := t.engine.Config.Settle - t.now().Sub(c.Sent); wait > 0 && wait <= t.engine.Config.Settle {
 		return fault.New(fault.Temporary, "a message that was deleted from POP3 is to be put back, and may still arrive").
-			WithHint("run again in %v", wait.Round(time.Second)).WithAfter(wait)
+			WithHint("run again in %v", wait.Round(time.Second)).WithRest(wait, "by then it has arrived, or never will")
 	}
 	c.Sent = t.now()
 	if err := t.keepCanary(ctx, c); err != nil {

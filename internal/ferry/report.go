@@ -138,7 +138,7 @@ func NewErrorReport(err error) *ErrorReport {
 	}
 	hint := fault.HintOf(err)
 	if pause := fault.AfterOf(err); pause > 0 && !errors.Is(err, errLater) { // nobody waits for it any more
-		hint = fmt.Sprintf("run again in %v: the server wants such a pause", pause.Round(time.Second))
+		hint = fmt.Sprintf("run again in %v: %s", pause.Round(time.Second), fault.BecauseOf(err))
 	}
 	return &ErrorReport{Code: fault.CodeOf(err), Message: message, Hint: hint}
 }

@@ -81,6 +81,9 @@ const maxObeyed = 5 * time.Minute
 // loginRest is how long a server is left alone that refuses a login which was good.
 const loginRest = 15 * time.Minute
 
+// doubtedHint says what to do about it.
+const doubtedHint = "the server may limit logins; if it stays so, check user name and password"
+
 // doubted is the error of a login that was good earlier in this run: Exchange says
 // "Logon failure" after some hundred logins, and means later. It is longer than
 // maxObeyed, since more logins would make it worse.
@@ -89,8 +92,7 @@ func doubted(err error) error {
 		return err
 	}
 	return fault.New(fault.Temporary, "%w; the same login was good earlier in this run", err).
-		WithAfter(loginRest).WithHint("the server may limit logins: run again later; if it stays so, check " +
-		"user name and password")
+		WithRest(loginRest, doubtedHint).WithHint("%s", doubtedHint)
 }
 
 // pause is the wait before a round that follows so many failures: about 1 s, 2 s,
