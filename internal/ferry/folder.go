@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -263,10 +264,12 @@ func (t *trip) makeAnew(ctx context.Context) (done bool, err error) {
 	})
 }
 
+// sayRenamed tells what a folder is called, once that is certain: what a run would make may
+// be refused, and be made under another name.
 func (t *trip) sayRenamed(box imapdst.Folder) {
-	if box.Renamed {
-		t.note("folder %s is called %s on the server, which forbids its name as it is",
-			fault.Escape(box.Name), fault.Escape(box.Mailbox))
+	if box.Renamed && (box.Exists || t.silent) {
+		t.noteOnce(fmt.Sprintf("folder %s is called %s on the server, which forbids its name as it is",
+			fault.Escape(box.Name), fault.Escape(box.Mailbox)))
 	}
 }
 
@@ -341,8 +344,8 @@ func (t *trip) provide(ctx context.Context, f *folder) error {
 	if err != nil {
 		return err
 	}
+	t.sayRenamed(box)
 	if box.Mailbox != f.now().Mailbox { // what it would have been called was refused
-		t.sayRenamed(box)
 		err = t.takeIndex(ctx, f, box.Mailbox)
 	}
 	f.set(box)

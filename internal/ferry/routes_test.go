@@ -326,6 +326,37 @@ func TestForbiddenNameIsTold(t *testing.T) {
 	}
 }
 
+// TestRenamedFolderIsToldOnce, by the name that it has in the end: the first one may be refused.
+// A plan, which makes none, tells the first of the account's own.
+func TestRenamedFolderIsToldOnce(t *testing.T) {
+	io := imapd.Options{Reply: func(e imapd.Event) imapd.Action {
+		if e.Stage == imapd.AtCommand && e.Command == "CREATE" && strings.Contains(e.Line, ".") {
+			return imapd.Action{Reply: "NO [CANNOT] no dots"}
+		}
+		return imapd.Action{}
+	}}
+	p := newPair(t, popd.Options{}, io, from("go", 2001, 1))
+	p.account().Folder = "Lists/go.org/a%b"
+	const said, only = "folder Lists/go.org/a%b is called ", " on the server, which forbids its name as it is"
+	told := func(r ferry.Report) (told []string) {
+		for _, note := range r.Accounts[0].Notes {
+			if strings.HasPrefix(note, said) {
+				told = append(told, strings.TrimSuffix(strings.TrimPrefix(note, said), only))
+			}
+		}
+		return told
+	}
+	_, planned := ferry.Plans(t.Context(), p.o)
+	if got := told(planned); !slices.Equal(got, []string{"Lists/go.org/a=25b"}) {
+		t.Errorf("the plan tells %q", got)
+	}
+	p.account().Folder, p.account().Routes = "INBOX", []plan.Route{route("go", "Lists/go.org/a%b")}
+	if got := told(p.run(0, 1)); !slices.Equal(got, []string{"Lists/go=2Eorg/a=25b"}) {
+		t.Errorf("the run tells %q", got)
+	}
+	p.inFolders(map[string][][]byte{"Lists/go=2Eorg/a=25b": {from("go", 2001, 1)}})
+}
+
 // TestAccountsThatShareFolders take turns without getting stuck, and neither takes the
 // other's mail for its own.
 func TestAccountsThatShareFolders(t *testing.T) {
