@@ -99,6 +99,9 @@ type Ways struct {
 	DropsCopies bool
 	// Page is how many messages POP3 lists at most at a time, about.
 	Page int
+	// Folders and FolderDepth are how many folders of its own the smallest account has, and
+	// how many levels.
+	Folders, FolderDepth int
 }
 
 // FullPage reports whether a listing of so many messages may be one page of several.
@@ -173,6 +176,7 @@ func (a Account) Warnings() []string {
 			fault.Escape(a.Destination.Mailbox())+
 			"; if that is right, set different_user: true under destination")
 	}
+	list = append(list, a.Crowded(a.Destination.Ways)...)
 	for _, e := range []Endpoint{a.Source, a.Destination} {
 		if e.TLS == wire.None && !e.StaysHere() {
 			list = append(list, "the password goes to "+fault.Escape(e.Address())+" in clear text")

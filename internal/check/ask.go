@@ -147,13 +147,16 @@ func (p *Problem) askServer(known provider.Provider, e plan.Endpoint) {
 func (a *Account) judgeProviders(configured plan.Account) {
 	if known, ok := provider.ByHost(configured.Source.Host); ok {
 		a.Source.know(known, "pop-")
-		if page := known.Limits.Page; (plan.Ways{Page: page}).FullPage(a.Source.Messages) {
-			a.note("%s lists about %d messages at a time: more may be waiting", known.Name, page)
+		if known.Ways().FullPage(a.Source.Messages) {
+			a.note("%s lists about %d messages at a time: more may be waiting", known.Name, known.Limits.Page)
 		}
 	}
 	if known, ok := provider.ByHost(configured.Destination.Host); ok {
 		a.Destination.know(known, "imap-")
 		a.judgeLimits(known.Name, known.Limits, configured.Destination.Connections)
+		for _, text := range configured.Crowded(known.Ways()) {
+			a.warn("too-many-folders", "%s", text)
+		}
 	}
 }
 

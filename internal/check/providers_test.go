@@ -3,6 +3,7 @@ package check_test
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -190,6 +191,17 @@ func TestLimitsOfProviders(t *testing.T) {
 		if !strings.Contains(notes, words) {
 			t.Errorf("%q is not in %q", words, notes)
 		}
+	}
+	s.account.Destination.Host, s.account.Destination.Connections = "imap.gmx.net", 4
+	for i := range 20 {
+		s.account.Routes = append(s.account.Routes, plan.Route{Folder: fmt.Sprintf("a/%d", i)})
+	}
+	s.account.Routes[7].Folder += "/b/c"
+	crowded := run(t, s.account).Accounts[0].Warnings
+	crowded = slices.DeleteFunc(crowded, func(f check.Finding) bool { return f.Topic != "too-many-folders" })
+	if len(crowded) != 2 || !strings.Contains(crowded[0].Symptom, "23 folders") || !strings.Contains(crowded[0].Symptom, "GMX (German) has 20") ||
+		!strings.Contains(crowded[1].Symptom, "folder a/7/b/c has 4 levels") {
+		t.Errorf("warnings %+v", crowded)
 	}
 	if a.Source.Provider == "" || len(a.Source.Quirks) == 0 || len(a.Destination.Quirks) == 0 {
 		t.Errorf("%+v", a.Source)

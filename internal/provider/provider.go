@@ -3,6 +3,8 @@ package provider
 import (
 	"slices"
 	"strings"
+
+	"github.com/popferry/popferry/plan"
 )
 
 // Provider is one provider. The table is shared: nothing in it may be changed.
@@ -168,6 +170,12 @@ func (p Provider) User(s Server, address string) string {
 // Has reports whether a provider has a quirk.
 func (p Provider) Has(flag string) bool {
 	return slices.ContainsFunc(p.Quirks, func(q Quirk) bool { return q.Flag == flag })
+}
+
+// Ways are what a plan and a run have to know of the provider.
+func (p Provider) Ways() plan.Ways {
+	return plan.Ways{Provider: p.Name, DropsCopies: p.Has("imap-drops-duplicates"), Page: p.Limits.Page,
+		Folders: p.Limits.Folders, FolderDepth: p.Limits.FolderDepth}
 }
 
 // maxText bounds what is looked at of a server's answer.

@@ -31,7 +31,7 @@ func Underlay(c *plan.Config) {
 
 func waysOf(host string) plan.Ways {
 	p, _ := ByHost(host)
-	return plan.Ways{Provider: p.Name, DropsCopies: p.Has("imap-drops-duplicates"), Page: p.Limits.Page}
+	return p.Ways()
 }
 
 // owner is an account of a provider, into which several of ours may carry.

@@ -55,7 +55,7 @@ func TestUnderlayWays(t *testing.T) {
 	}}
 	provider.Underlay(config)
 	gmail := plan.Ways{Provider: "Gmail and Google Workspace", DropsCopies: true, Page: 250}
-	gmx := plan.Ways{Provider: "GMX (German)"}
+	gmx := plan.Ways{Provider: "GMX (German)", Folders: 20, FolderDepth: 3}
 	got := []plan.Ways{config.Accounts[0].Source.Ways, config.Accounts[0].Destination.Ways,
 		config.Accounts[1].Source.Ways, config.Accounts[1].Destination.Ways}
 	if diff := cmp.Diff([]plan.Ways{{}, gmail, gmail, gmx}, got); diff != "" {
