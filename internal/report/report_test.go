@@ -459,3 +459,21 @@ func TestDuration(t *testing.T) {
 		}
 	}
 }
+
+// TestVerdictFitsTheTerminal, as what stands above it does; in a pipe it is one line.
+func TestVerdictFitsTheTerminal(t *testing.T) {
+	var b bytes.Buffer
+	if err := report.Table(&b, 80, report.Verify(verified())); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(b.String()) {
+		if n := len(strings.TrimSuffix(line, "\n")); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+	wide := string(show(t, report.Verify(verified()), report.Options{}))
+	if last := wide[strings.LastIndex(wide, "\n\n"):]; strings.Join(strings.Fields(b.String()[strings.LastIndex(b.String(), "\n\n"):]), " ") !=
+		strings.TrimSpace(last) {
+		t.Errorf("%q", last)
+	}
+}

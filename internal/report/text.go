@@ -44,7 +44,9 @@ func (f textFormat) write(w io.Writer, r Result) error {
 	f.notes(&b, s.Notes)
 	if s.Verdict != "" {
 		paragraph(&b)
-		fmt.Fprintln(&b, f.paint(s.ExitCode, Harmless(s.Verdict)))
+		var verdict bytes.Buffer
+		f.say(&verdict, Harmless(s.Verdict))
+		fmt.Fprintln(&b, f.paint(s.ExitCode, strings.TrimSuffix(verdict.String(), "\n")))
 	}
 	_, err := b.WriteTo(w)
 	return err
