@@ -6,11 +6,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 )
 
@@ -44,6 +47,35 @@ func TestManPages(t *testing.T) {
 		page, found := pages["popferry-"+verb.Name()+".1"]
 		if !found && verb.IsAvailableCommand() || found && !strings.Contains(page, verb.Short) {
 			t.Errorf("%s has no page that says what it does", verb.Name())
+		}
+	}
+}
+
+// TestHelpFitsATerminal of 80 columns, of whatever verb.
+func TestHelpFitsATerminal(t *testing.T) {
+	var verbs [][]string
+	var walk func(cmd *cobra.Command, path []string)
+	walk = func(cmd *cobra.Command, path []string) {
+		verbs = append(verbs, path)
+		for _, sub := range cmd.Commands() {
+			walk(sub, append(slices.Clone(path), sub.Name()))
+		}
+	}
+	root := (&app{stdout: io.Discard, stderr: io.Discard}).root()
+	root.InitDefaultHelpCmd()
+	walk(root, nil)
+	if len(verbs) < 18 {
+		t.Fatalf("%q only", verbs)
+	}
+	for _, verb := range verbs {
+		var out bytes.Buffer
+		if code := run(append(verb, "--help"), &out, io.Discard); code != 0 || out.Len() < 100 {
+			t.Errorf("%q: status %d, %q", verb, code, out.String())
+		}
+		for line := range strings.Lines(out.String()) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+				t.Errorf("%q: %d columns: %s", verb, n, line)
+			}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 
 	"github.com/spf13/cobra"
@@ -59,18 +60,18 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return int(a.code)
 }
 
-const rootHelp = `popferry carries mail from POP3 maildrops into IMAP folders, once, and proves it.
+const rootHelp = `popferry carries mail from POP3 into IMAP folders, once, and proves it.
 
-  popferry demo                    see it work, with no servers and no configuration
+  popferry demo      see it work, with no servers and no configuration
   popferry init alice@old.example --to alice@new.example
-                                   find the servers, and write accounts.yaml
-  popferry check                   does every login work, and what is wrong if not
-  popferry plan                    what a run would do; nothing is written anywhere
-  popferry run                     do it; run it again at any time, nothing comes twice
-  popferry verify                  prove that every delivered message is there
+                     find the servers, and write accounts.yaml
+  popferry check     does every login work, and what is wrong if not
+  popferry plan      what a run would do; nothing is written anywhere
+  popferry run       do it; run it again at any time, nothing comes twice
+  popferry verify    prove that every delivered message is there
 
-It reads accounts.yaml in the current folder, which says where the mail is and where
-it goes:
+It reads accounts.yaml in the current folder, which says where the mail is and
+where it goes:
 
   accounts:
     - source:
@@ -101,6 +102,7 @@ func (a *app) root() *cobra.Command {
 		},
 		PersistentPreRunE: a.prepare,
 	}
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 80 "))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fault.New(fault.Usage, "%w", err).WithHint("%s --help", cmd.CommandPath())
 	})

@@ -21,11 +21,13 @@ func (a *app) adoptCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "adopt [ACCOUNT...]",
 		Short: "take over what the destination already has; copies nothing",
-		Long: `Mark as delivered what the destination already has, so that a run copies only the rest.
+		Long: `Mark as delivered what the destination already has, so that a run copies only
+the rest.
 
-For mail that another program has moved before. Messages are the same if their content
-is. Where the destination has changed them so much that no content is equal,
---by message-id accepts an equal Message-ID; mail adopted so is never deleted from POP3.`,
+For mail that another program has moved before. Messages are the same if their
+content is. Where the destination has changed them so much that no content is
+equal, --by message-id accepts an equal Message-ID; mail adopted so is never
+deleted from POP3.`,
 		Example: `  popferry adopt alice
   popferry adopt alice --by message-id`,
 		RunE: func(cmd *cobra.Command, names []string) error {

@@ -29,18 +29,20 @@ import (
 
 const bridgeHelp = `Keep carrying the mail of the named accounts, or of all, until told to stop.
 
-Every account passes at its interval (bridge: {interval: 5m} in accounts.yaml): sooner
-while mail flows, later while something fails, and hardly at all while a server refuses
-its credentials. A pass that finds nothing new asks the POP3 server only. One account
-that stalls or fails delays no other.
+Every account passes at its interval (bridge: {interval: 5m} in accounts.yaml):
+sooner while mail flows, later while something fails, and hardly at all while a
+server refuses its credentials. A pass that finds nothing new asks the POP3
+server only. One account that stalls or fails delays no other.
 
-SIGTERM or SIGINT finishes what is in hand and ends with 0. SIGHUP reads accounts.yaml
-anew, and keeps the old one if the new one is wrong. While it is at work, run and the
-other verbs that write refuse the same state directory, and say who has it.
+SIGTERM or SIGINT finishes what is in hand and ends with 0. SIGHUP reads
+accounts.yaml anew, and keeps the old one if the new one is wrong. While it is
+at work, run and the other verbs that write refuse the same state directory, and
+say who has it.
 
 bridge: {listen: "127.0.0.1:8325"} in accounts.yaml shows all accounts at
-http://127.0.0.1:8325/, for people, and at /metrics, /healthz and /api/status.json for
-programs. Other machines see it only if a token is set there.`
+http://127.0.0.1:8325/, for people, and at /metrics, /healthz and
+/api/status.json for programs. Other machines see it only if a token is set
+there.`
 
 // aliveEvery is how often the log hears, with --verbose, what the process is made of.
 const aliveEvery = time.Minute

@@ -15,22 +15,23 @@ import (
 	"github.com/popferry/popferry/plan"
 )
 
-const checkHelp = `Log in to both sides of the named accounts, or of all, and say what each server can
-do, what waits there, where it would go, and whether there is room for it.
+const checkHelp = `Log in to both sides of the named accounts, or of all, and say what each server
+can do, what waits there, where it would go, and whether there is room for it.
 
-Nothing is written: no folder is made, no message is retrieved or marked, and the
-journal, if there is one, is only looked into for what was delivered before. A password
-that is refused is tried once, however many accounts have it. For each failure, and for
-what will go wrong soon or is not safe, it says what was seen, the likely cause, and the
-first thing to check. Warnings alone end it with 0.
+Nothing is written: no folder is made, no message is retrieved or marked, and
+the journal, if there is one, is only looked into for what was delivered before.
+A password that is refused is tried once, however many accounts have it. For
+each failure, and for what will go wrong soon or is not safe, it says what was
+seen, the likely cause, and the first thing to check. With warnings alone it
+ends with 0.
 
-What no server shows can be asked for: popferry check --explain "can receive but not
-send" needs no account. --symptoms lists what there is.
+What no server shows can be asked for: popferry check --explain "can receive but
+not send" needs no account. --symptoms lists what there is.
 
 Exit status (of several accounts, the most severe):
    0  both sides of all accounts work; there may be warnings
   75  try again later: network, busy, throttled, a maildrop in use
-  69  a server refuses until a person acts: permission, POP3 or IMAP switched off
+  69  a server refuses until a person acts: permission, protocol switched off
   76  a server breaks its protocol, or is no mail server
   77  credentials refused, or a secret that others can read
   80  no safe connection: TLS refused or not trusted

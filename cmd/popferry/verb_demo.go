@@ -25,11 +25,11 @@ func (a *app) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "see it work, with no servers and no configuration",
-		Long: `Start a POP3 and an IMAP server inside the process, bring sample mail from one to the
-other, bring it again, and compare what arrived with what was there.
+		Long: `Start a POP3 and an IMAP server inside the process, bring sample mail from one
+to the other, bring it again, and compare what arrived with what was there.
 
-Everything is real but the servers: TLS, logins, journal, accounts.yaml. All of it is on
-this machine, and nothing is left behind.`,
+Everything is real but the servers: TLS, logins, journal, accounts.yaml. All of
+it is on this machine, and nothing is left behind.`,
 		Example: `  popferry demo
   popferry demo --serve     then look at the mail with your own mail program`,
 		Args: cobra.NoArgs,

@@ -17,13 +17,14 @@ import (
 	"github.com/popferry/popferry/plan"
 )
 
-const handoverHelp = `Make a card for each account that tells its user how to set up the new mailbox: IMAP
-and SMTP server, port, encryption, user name, how one signs in, and what to do with the
-old POP3 account in Outlook, Thunderbird, Apple Mail and on phones, so that nothing is
-lost that only a computer has. No password is on a card, and none is read.
+const handoverHelp = `Make a card for each account that tells its user how to set up the new mailbox:
+IMAP and SMTP server, port, encryption, user name, how one signs in, and what to
+do with the old POP3 account in Outlook, Thunderbird, Apple Mail and on phones,
+so that nothing is lost that only a computer has. No password is on a card, and
+none is read.
 
-The SMTP server is that of the provider, if popferry knows whose IMAP server it is, or
-what the address's domain says; --smtp-host names it for all.`
+The SMTP server is that of the provider, if popferry knows whose IMAP server it
+is, or what the address's domain says; --smtp-host names it for all.`
 
 type handoverOptions struct {
 	out, format       string
@@ -37,8 +38,8 @@ func (a *app) handoverCommand() *cobra.Command {
 		Use:   "handover [ACCOUNT...]",
 		Short: "make a card with the new settings for each user",
 		Long:  handoverHelp,
-		Example: `  popferry handover alice                       on the standard output, as Markdown
-  popferry handover --format html --out cards   a page for each account, to mail or print
+		Example: `  popferry handover alice                      to standard output, as Markdown
+  popferry handover --format html --out cards  a page for each account
   popferry handover --smtp-host smtp.example.net --out cards`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return a.handover(cmd.Context(), names, o)

@@ -27,22 +27,25 @@ func (a *app) importCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import FILE...",
 		Short: "make an accounts.yaml of another program's list",
-		Long: `Make an accounts.yaml of a CSV table, of the configuration of fetchmail, getmail or mpop,
-or of an imapsync list. No server is asked anything.
+		Long: `Make an accounts.yaml of a CSV table, of the configuration of fetchmail, getmail
+or mpop, or of an imapsync list. No server is asked anything.
 
-The columns of a CSV table are named like the keys of accounts.yaml (name, source.host,
-source.username, source.password, destination.username), or as in Microsoft's migration
-lists (EmailAddress, UserName, Password). What a list does not say is given with --set,
-for all accounts alike, or with {local} and {source.username} in it for each. Where neither
-says the server of an address, it is taken from the table of large providers, with a comment.
---set source.host is not for addresses of the table, whose passwords are for nobody else.
+The columns of a CSV table are named like the keys of accounts.yaml (name,
+source.host, source.username, source.password, destination.username), or as in
+Microsoft's migration lists (EmailAddress, UserName, Password). What a list does
+not say is given with --set, for all accounts alike, or with {local} and
+{source.username} in it for each. Where neither says the server of an address,
+it is taken from the table of large providers, with a comment. --set source.host
+is not for addresses of the table, whose passwords are for nobody else.
 
---seen takes over what fetchmail (.fetchids), getmail (oldmail-*) or mpop (its uidls_file)
-remembers: such mail is left alone on POP3, so that changing over copies nothing again.
-Of getmail's files one --seen is enough for several.`,
-		Example: `  popferry import ~/.fetchmailrc --seen ~/.fetchids --set destination.host=imap.example.net
+--seen takes over what fetchmail (.fetchids), getmail (oldmail-*) or mpop (its
+uidls_file) remembers: such mail is left alone on POP3, so that changing over
+copies nothing again. Of getmail's files one --seen is enough for several.`,
+		Example: `  popferry import ~/.fetchmailrc --seen ~/.fetchids \
+      --set destination.host=imap.example.net
   popferry import users.csv --set source.host=pop.oldisp.example \
-      --set destination.host=imap.example.net --set 'destination.username={local}@example.net'`,
+      --set destination.host=imap.example.net \
+      --set 'destination.username={local}@example.net'`,
 		Args: func(cmd *cobra.Command, files []string) error {
 			if lists, _ := o.sort(files); len(lists) > 0 {
 				return nil

@@ -23,18 +23,20 @@ import (
 
 const initHelp = `Find the servers of mail addresses and write an accounts.yaml to start with.
 
-For each address popferry looks for its POP3 server, and for the IMAP server of where
-its mail goes: in a table of large providers, in the domain's SRV records, in the
-autoconfiguration that mail programs use, by its MX record, and last by guesses such as
-pop.example.org, of which only one that answers counts. No password and no user name
-is ever sent to a server. The domain's web server is told the address, and the
-database of --ispdb the domain; --no-network asks nobody but the table.
+For each address popferry looks for its POP3 server, and for the IMAP server of
+where its mail goes: in a table of large providers, in the domain's SRV records,
+in the autoconfiguration that mail programs use, by its MX record, and last by
+guesses such as pop.example.org, of which only one that answers counts. No
+password and no user name is ever sent to a server. The domain's web server is
+told the address, and the database of --ispdb the domain; --no-network asks
+nobody but the table.
 
-The file says beside each setting where it comes from, what the provider wants first
-(an app password, say), and where its passwords are to be. It never holds a password,
-and an existing file is left alone unless --force is given. At a terminal, popferry
-asks for what is missing. Where an address stays without a server nothing is written, or
-with --skip-bad the others, and those that are left out are named.
+The file says beside each setting where it comes from, what the provider wants
+first (an app password, say), and where its passwords are to be. It never holds
+a password, and an existing file is left alone unless --force is given. At a
+terminal, popferry asks for what is missing. Where an address stays without a
+server nothing is written, or with --skip-bad the others, and those that are
+left out are named.
 
 For a table with passwords see popferry import.`
 
@@ -55,8 +57,9 @@ func (a *app) initCommand() *cobra.Command {
 		Short: "find the servers of mail addresses, and write accounts.yaml",
 		Long:  initHelp,
 		Example: `  popferry init alice@old.example --to alice@new.example
-  popferry init alice@old.example bob@old.example --to new.example    the names stay
-  popferry init alice@my.example --source-host pop.old.example --dest-host imap.new.example`,
+  popferry init alice@old.example bob@old.example --to new.example
+  popferry init alice@my.example --source-host pop.old.example \
+      --dest-host imap.new.example`,
 		RunE: func(cmd *cobra.Command, addresses []string) error {
 			return a.init(cmd.Context(), addresses, o)
 		},

@@ -20,18 +20,19 @@ import (
 
 const loginHelp = `Get the tokens of accounts that sign in with OAuth, and keep them for all runs.
 
-What a person has to do is shown: with flow: device a code to enter in any browser, with
-flow: browser an address to open in a browser on this machine. The refresh token that
-comes of it is kept in the state directory, or in the keyring, and never shown. Where
-flow is client-credentials or service-account nobody has to sign in; one token is
-fetched to prove that the provider gives them. Whether the mail server takes them, and
-opens the mailbox, popferry check tells.
+What a person has to do is shown: with flow: device a code to enter in any
+browser, with flow: browser an address to open in a browser on this machine. The
+refresh token that comes of it is kept in the state directory, or in the
+keyring, and never shown. Where flow is client-credentials or service-account
+nobody has to sign in; one token is fetched to prove that the provider gives
+them. Whether the mail server takes them, and opens the mailbox, popferry check
+tells.
 
-Named accounts sign in anew. Without a name, all accounts with OAuth do whose tokens do
-not work. Accounts can sign in while a run is at work.
+Named accounts sign in anew. Without a name, all accounts with OAuth do whose
+tokens do not work. Accounts can sign in while a run is at work.
 
---forget removes what is kept here. It does not tell the provider: there, the access of
-the application is withdrawn in the settings of the mail account.`
+--forget removes what is kept here. It does not tell the provider: there, the
+access of the application is withdrawn in the settings of the mail account.`
 
 type loginOptions struct {
 	side   string

@@ -21,11 +21,13 @@ func (a *app) planCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "plan [ACCOUNT...]",
 		Short: "say what a run would do; writes nothing on either server",
-		Long: `Say what a run would do for the named accounts, or for all, in messages and octets.
+		Long: `Say what a run would do for the named accounts, or for all, in messages and
+octets.
 
-Nothing is written on either server, and no message is read: what only reading could
-tell is called a possible duplicate. A stored plan can be reviewed and carried out later
-with run --plan, which refuses to if anything that matters has changed.`,
+Nothing is written on either server, and no message is read: what only reading
+could tell is called a possible duplicate. A stored plan can be reviewed and
+carried out later with run --plan, which refuses to if anything that matters has
+changed.`,
 		Example: `  popferry plan                     one line for each account
   popferry plan --explain alice     one line for each message, with the reason
   popferry plan --out plan.json     store it for popferry run --plan plan.json`,

@@ -22,9 +22,10 @@ func (a *app) reportCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report [ACCOUNT...]",
 		Short: "what was done, and what failed, in the last days",
-		Long: `Sum up the passes of run and bridge in a span of time, for the named accounts or for all.
-It asks no server. --report FILE.html has pictures of each day. While a bridge is at work,
-passes of the last two hours that found nothing may be missing: it writes them once an hour.`,
+		Long: `Sum up the passes of run and bridge in a span of time, for the named accounts or
+for all. It asks no server. --report FILE.html has pictures of each day. While a
+bridge is at work, passes of the last two hours that found nothing may be
+missing: it writes them once an hour.`,
 		Example: `  popferry report
   popferry report --since 30d --report month.html
   popferry report --since 2026-11-01 --json`,

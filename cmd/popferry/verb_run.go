@@ -14,15 +14,15 @@ import (
 
 const runHelp = `Bring the mail of the named accounts, or of all, from POP3 to IMAP.
 
-A run can be repeated and interrupted at any time: what was delivered is remembered
-and never comes twice. Messages that can't be delivered are held: they stay on POP3,
-are listed with the reason, and block nothing else. --export-held keeps a copy of
-each in a file, byte for byte; the report says in which. One account that fails does not
-stop the others.
+A run can be repeated and interrupted at any time: what was delivered is
+remembered and never comes twice. Messages that can't be delivered are held:
+they stay on POP3, are listed with the reason, and block nothing else.
+--export-held keeps a copy of each in a file, byte for byte; the report says in
+which. One account that fails does not stop the others.
 
-Nothing is deleted from POP3 unless the account says keep: delivered or keep: 30d.
-Even then the copy is read back from IMAP first, and the first deletion of an account
-waits for --confirm-delete.`
+Nothing is deleted from POP3 unless the account says keep: delivered or
+keep: 30d. Even then the copy is read back from IMAP first, and the first
+deletion of an account waits for --confirm-delete.`
 
 const exitHelp = `
 Exit status (of several accounts, the most severe):
@@ -35,7 +35,7 @@ Exit status (of several accounts, the most severe):
   80  no safe connection: TLS refused or not trusted
   78  the configuration is wrong, or a plan no longer fits; nothing was done
   64  the command line is wrong
-  74  the state directory, the report or the --export-held folder can't be written
+  74  the state directory, report or --export-held folder can't be written
   70  a bug of popferry`
 
 type runOptions struct {
@@ -52,12 +52,12 @@ func (a *app) runCommand() *cobra.Command {
 		Use:   "run [ACCOUNT...]",
 		Short: "bring the mail over; repeat it as often as you like",
 		Long:  runHelp + "\n" + exitHelp,
-		Example: `  popferry run                              all accounts of accounts.yaml
-  popferry run alice bob                    these two
-  popferry run --only-failed                those whose last run failed, or never ran
-  popferry run --export-held held           keep what can't be delivered, to import it by hand
-  popferry run --plan plan.json             what was reviewed, if nothing has changed since
-  popferry run --quiet --report run.html    from cron: silence, or what went wrong`,
+		Example: `  popferry run                            all accounts of accounts.yaml
+  popferry run alice bob                  these two
+  popferry run --only-failed              those that failed, or never ran
+  popferry run --export-held held         keep what can't be delivered
+  popferry run --plan plan.json           what was reviewed, if it still fits
+  popferry run --quiet --report run.html  from cron: silence, or what is wrong`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			return a.run(cmd.Context(), o, names)
 		},

@@ -10,9 +10,9 @@ func (a *app) schemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "print a JSON schema of accounts.yaml, for editors",
-		Long: `Print a JSON schema of accounts.yaml, with which an editor knows its keys and says what
-they are for. Editors that speak the YAML language server take it from a comment in the
-first line of accounts.yaml:
+		Long: `Print a JSON schema of accounts.yaml, with which an editor knows its keys and
+says what they are for. Editors that speak the YAML language server take it from
+a comment in the first line of accounts.yaml:
 
   # yaml-language-server: $schema=accounts.schema.json`,
 		Example: "  popferry schema > accounts.schema.json",

@@ -22,12 +22,14 @@ func (a *app) statusCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status [ACCOUNT...]",
 		Short: "what the journal knows, with no network",
-		Long: `Show for each account what was delivered, what is held and why, and how its last run
-ended. It asks no server, needs no accounts.yaml, and works while a run is going on. The last
-run of an account that a bridge keeps may be an hour old: passes that find nothing are
-written once an hour. What it is doing now is on its status page.`,
+		Long: `Show for each account what was delivered, what is held and why, and how its last
+run ended. It asks no server, needs no accounts.yaml, and works while a run is
+going on. The last run of an account that a bridge keeps may be an hour old:
+passes that find nothing are written once an hour. What it is doing now is on
+its status page.`,
 		Example: `  popferry status
-  popferry status --json | jq '.accounts[] | select(.last_run.exit_code != 0) | .name'`,
+  popferry status --json |
+      jq '.accounts[] | select(.last_run.exit_code != 0) | .name'`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			r, err := a.status(cmd.Context(), names)
 			if err != nil {

@@ -14,15 +14,17 @@ func (a *app) undoCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "undo ACCOUNT...",
 		Short: "take back from the destination what popferry put there",
-		Long: `Remove from the destination exactly what popferry appended for the named accounts.
+		Long: `Remove from the destination exactly what popferry appended for the named
+accounts.
 
-Each message is read again before it is removed; what was moved, changed, or there
-before popferry came is left alone, and a later run does not bring it again. Appends
-whose answer was lost are waited for and taken back, too. What POP3 no longer has is
-left, since the copy may be the only one; and for an account from which popferry
-deleted something on POP3, nothing is done. An undo that was interrupted goes on when it
-is started again; a run instead keeps what is still there and brings again what is not.
-Accounts have to be named here: no name does not mean all.`,
+Each message is read again before it is removed; what was moved, changed, or
+there before popferry came is left alone, and a later run does not bring it
+again. Appends whose answer was lost are waited for and taken back, too. What
+POP3 no longer has is left, since the copy may be the only one; and for an
+account from which popferry deleted something on POP3, nothing is done. An undo
+that was interrupted goes on when it is started again; a run instead keeps what
+is still there and brings again what is not. Accounts have to be named here: no
+name does not mean all.`,
 		Example: `  popferry undo alice`,
 		Args: func(_ *cobra.Command, names []string) error {
 			if len(names) == 0 {
