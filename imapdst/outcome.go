@@ -51,6 +51,11 @@ type Outcome struct {
 	// Batch is set when the item was refused together with others, and which one
 	// is to blame is not known: append them one by one, or in halves.
 	Batch bool
+	// Plain is set when the item was appended again without flags and date.
+	Plain bool
+	// Cut is set where the connection ended: in the announcement or the octets of the item, or
+	// between it and the next one of its command.
+	Cut bool
 }
 
 // Pending is a batch whose answers are still to come.
@@ -191,6 +196,21 @@ func (p *Pending) unanswered(cmd *appendCommand) {
 	for _, n := range cmd.items {
 		p.outcomes[n] = Outcome{State: state, Err: cmd.waiter.failure}
 	}
+	if state == NotSent {
+		p.cut(cmd)
+	}
+}
+
+// cut marks the items of a command between which, or in which, the connection ended.
+func (p *Pending) cut(cmd *appendCommand) {
+	left := 0 // items that may have left whole
+	for left < len(cmd.ends) && p.conn.stream.mayHaveLeft(cmd.ends[left]) {
+		left++
+	}
+	p.outcomes[cmd.items[left]].Cut = true
+	if left > 0 && left == len(cmd.ends) { // nothing of the next one left
+		p.outcomes[cmd.items[left-1]].Cut = true
+	}
 }
 
 func (p *Pending) delivered(cmd *appendCommand) {
@@ -232,7 +252,7 @@ func (c *appendCommand) blamed() int {
 }
 
 // retryPlain appends a single item again without flags and date, since BAD may
-// be about those.
+// be about those. Where the session ended before that, the refusal stands.
 func (p *Pending) retryPlain(ctx context.Context, cmd *appendCommand) bool {
 	if len(cmd.items) > 1 {
 		return false
@@ -245,6 +265,11 @@ func (p *Pending) retryPlain(ctx context.Context, cmd *appendCommand) bool {
 	item.Flags, item.Date = nil, time.Time{}
 	// The error of a dead connection is in the outcome, too.
 	again, _ := p.conn.Append(ctx, p.folder, []Item{item})
-	p.outcomes[n] = again.Wait(ctx)[0]
+	outcome := again.Wait(ctx)[0]
+	if outcome.State == NotSent {
+		return false
+	}
+	outcome.Plain = true
+	p.outcomes[n] = outcome
 	return true
 }

@@ -20,6 +20,7 @@ type lane struct {
 	p     *pipeline
 	link  *link
 	depth int
+	ended bool // the connection, with a batch under way
 }
 
 // shipment is a batch that was written and not yet answered.
@@ -176,6 +177,7 @@ func (l *lane) record(batch []*parcel, outcomes []imapdst.Outcome) error {
 	var behind []*parcel // not sent because the server refused one before them
 	together := false
 	var lost error
+	var cut []*parcel
 	for i, o := range outcomes {
 		c := batch[i]
 		if o.State == imapdst.NotSent && fault.CodeOf(o.Err) == fault.Held {
@@ -189,13 +191,21 @@ func (l *lane) record(batch []*parcel, outcomes []imapdst.Outcome) error {
 				c.record.UIDValidity, c.record.UID = o.UIDValidity, o.UID
 			}
 		case imapdst.Refused:
-			c.refusal, together = o.Err, o.Batch
+			c.refusal, together, c.bare = o.Err, o.Batch, c.bare || o.Plain
 			l.p.t.noteRefusal(o.Err)
 		default:
+			if o.Cut && len(by[imapdst.Unknown]) == 0 {
+				cut = append(cut, c)
+			}
 			lost = o.Err
 		}
 	}
 	t, ctx := l.p.t, context.WithoutCancel(l.p.hard)
+	if len(cut) > 0 && l.blame(cut, lost) && len(batch) == 1 && t.hopeless(cut[0].record) {
+		by[imapdst.NotSent] = nil
+		lost = errors.Join(lost, l.holdCut(ctx, cut[0], lost))
+	}
+	l.ended = l.ended || lost != nil
 	err := errors.Join(t.commit(ctx, by[imapdst.Delivered]),
 		t.doubt(ctx, by[imapdst.Unknown]), t.unsent(ctx, by[imapdst.NotSent]))
 	l.p.releaseAll(by[imapdst.Delivered])

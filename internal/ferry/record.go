@@ -283,6 +283,9 @@ func (t *trip) intend(ctx context.Context, batch []*parcel) error {
 		if !trusted(c.listed) {
 			r.Key = c.record.Key // of an earlier attempt, or none
 		}
+		if wasSilent(c.record) {
+			r.Reason = c.record.Reason
+		}
 		if err := t.name(ctx, c.listed, &r, c.msg.Summary); err != nil {
 			return err
 		}

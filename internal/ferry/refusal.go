@@ -29,7 +29,7 @@ func (l *lane) refused(batch []*parcel, together bool) error {
 	for _, c := range batch {
 		// Should the connection end first, over too many refusals: these come last then.
 		if fault.CodeOf(c.refusal) == fault.Held {
-			c.record.Attempts = max(c.record.Attempts, suspectAttempts)
+			l.p.t.accuse(c)
 		}
 	}
 	for i, c := range batch {
@@ -46,6 +46,18 @@ func (l *lane) refused(batch []*parcel, together bool) error {
 		}
 	}
 	return errs
+}
+
+// accuse makes a message a suspect, which is progress: a server that ends the session over so
+// many refusals does so over others next time.
+func (t *trip) accuse(c *parcel) {
+	if suspect(c) {
+		return
+	}
+	c.record.Attempts = suspectAttempts
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.accused++
 }
 
 // inParts delivers the first n of a batch, and then the others.

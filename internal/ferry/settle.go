@@ -80,8 +80,7 @@ func (t *trip) settle(ctx context.Context, open []journal.Record) error {
 		case look.Sub(t.doubtOf(r, now, look).since) < t.engine.Config.Settle:
 			t.park(r)
 			continue
-		case r.Attempts >= maxAttempts && t.doubts[r.Key].own && t.anyDelivered():
-			// Tried in this run, in which others arrived: an outage explains nothing.
+		case t.doubts[r.Key].own && t.hopeless(r): // tried in this run
 			r.State, r.Changed = journal.Held, now
 			r.Reason = reasonSilent + ", and it is not there"
 		default:

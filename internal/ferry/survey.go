@@ -251,8 +251,8 @@ func (t *trip) knownToPlan(limit int64) map[string]plan.Known {
 }
 
 // retriable reports held mail whose obstacle may be gone: the source refused to
-// give it, though not often enough to be hopeless, or it was too large for a
-// limit that has grown.
+// give it, or the destination ended its connection over it, though not often
+// enough to be hopeless, or it was too large for a limit that has grown.
 func retriable(r journal.Record, limit int64) bool {
 	if r.State != journal.Held {
 		return false
@@ -262,7 +262,7 @@ func retriable(r journal.Record, limit int64) bool {
 		return true
 	}
 	refused := strings.HasPrefix(r.Reason, reasonSource) && r.Attempts < maxAttempts
-	return refused || tooLarge || strings.HasPrefix(r.Reason, reasonSilent)
+	return refused || tooLarge || wasSilent(r) && r.Attempts < 2*maxAttempts
 }
 
 // awaitsFolder reports held mail whose folder could not be used, or refused it. Where nothing

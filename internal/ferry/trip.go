@@ -106,9 +106,11 @@ type trip struct {
 	grown          map[string]int64           // at least as large, whatever LIST said, by listing key
 	garbled        map[string]bool            // spoil the POP3 session when asked for, by listing key
 	refusing       bool                       // messages were refused in this round
+	accused        int                        // messages that became suspects by a refusal
 	gone           bool                       // the destination says that the account's folder is not there
 	madeAnew       bool                       // and it was looked for since, and made
 	paused         bool                       // the destination wanted a pause in this round
+	choked         bool                       // it ended the connection amid a message in this round
 	unsure         bool                       // a message may be there that the journal has as held, or as not sent
 	unexplained    int                        // messages in a row refused without a reason
 	turnedUp       int                        // folders that were missing had mail when they were made
@@ -153,15 +155,15 @@ func newTrip(e *engine, r request, given *slot) *trip {
 	return t
 }
 
-// adapt begins a round. A destination that wanted a pause in the one before gets less at
-// once: all that it refuses in one go was sent in vain.
+// adapt begins a round. A destination that wanted a pause in the one before, or ended its
+// connection amid a message, gets less at once: all that it refuses in one go was sent in vain.
 func (t *trip) adapt() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.paused {
+	if t.paused || t.choked {
 		t.batch = max(leastBatch, t.batch/4)
 	}
-	t.refusing, t.paused = false, false
+	t.refusing, t.paused, t.choked = false, false, false
 	if t.voided {
 		t.recountLocked()
 	}
@@ -403,12 +405,12 @@ func (t *trip) lookAgain(ctx context.Context) error {
 }
 
 // progress grows with every message that is done with, or known to be garbled, or
-// to be larger than announced, with every folder that proved to have mail, and when it
-// is learned that one at a time is safer.
+// to be larger than announced, with every folder that proved to have mail, with every one
+// that is a suspect from now on, and when it is learned that one at a time is safer.
 func (t *trip) progress() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := t.report.Delivered + t.report.Held + t.report.Duplicate + len(t.garbled) + len(t.grown) + t.turnedUp
+	n := t.report.Delivered + t.report.Held + t.report.Duplicate + len(t.garbled) + len(t.grown) + t.turnedUp + t.accused
 	if t.oneByOne {
 		n++
 	}

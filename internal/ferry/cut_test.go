@@ -1,0 +1,63 @@
+package ferry_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+)
+
+// TestConnectionEndsOverOne: a destination that ends the connection over a message, as soon as
+// it hears of it or when all of it is there, gets all others, and that one is held by name. Later
+// runs end with 65, too, and soon leave it alone.
+func TestConnectionEndsOverOne(t *testing.T) {
+	for name, o := range map[string]imapd.Options{
+		"pushed": {NoMultiAppend: true}, "asked for": {NoMultiAppend: true, Literals: imapd.LiteralSync},
+		"many pushed": {}, "many asked for": {Literals: imapd.LiteralSync},
+	} {
+		t.Run(name+", behind it", func(t *testing.T) { endsOverOne(t, imapd.AtLiteral, o) })
+		if o.NoMultiAppend { // else only the first of many is announced to the test
+			t.Run(name+", at its announcement", func(t *testing.T) { endsOverOne(t, imapd.AtCommand, o) })
+		}
+	}
+}
+
+func endsOverOne(t *testing.T, stage imapd.Stage, o imapd.Options) {
+	t.Parallel()
+	attempts := 0
+	o.Reply = func(e imapd.Event) imapd.Action {
+		if e.Stage != stage || e.Command != "APPEND" || !strings.HasSuffix(strings.TrimRight(e.Line, "\x00 "), `13-Jun-2020 10:00:00 +0000"`) {
+			return imapd.Action{}
+		}
+		attempts++
+		return imapd.Action{Bye: "message too large"}
+	}
+	p := newPair(t, popd.Options{}, o, dated(21, 12)...)
+	if r := p.run(fault.Held, 20); r.Totals.Held != 1 || !strings.Contains(r.Accounts[0].Messages[0].Reason, "never answered") {
+		t.Errorf("%+v", r.Accounts[0])
+	}
+	for range 5 {
+		p.run(fault.Held, 0)
+	}
+	before := attempts
+	p.pop.Deliver(dated(22, 12)[21])
+	p.run(fault.Held, 1)
+	if attempts != before || before > 2*3 {
+		t.Errorf("tried %d times, and then %d times", before, attempts-before)
+	}
+}
+
+// dated is mail of one day in June each, from the 1st on, and of May behind that day.
+func dated(n, last int) (mail [][]byte) {
+	for i := range n {
+		day := fmt.Sprintf("%d Jun", i+1)
+		if i > last {
+			day = fmt.Sprintf("%d May", i+1)
+		}
+		mail = append(mail, fmt.Appendf(nil, "Date: %s 2020 10:00:00 +0000\r\nMessage-ID: <%d@example.org>\r\n\r\n%d\r\n", day, i, i))
+	}
+	return mail
+}

@@ -1,0 +1,67 @@
+package ferry_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"testing"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+)
+
+// disliked is mail of which Exchange refuses n in a row, and a pair over TCP, where many a
+// command is under way when the first is refused.
+func disliked(t *testing.T, n int) (p *pair, good int) {
+	t.Helper()
+	var mail [][]byte
+	for i := range 24 + n {
+		field := "X-Good: yes"
+		if i >= 20 && i < 20+n {
+			field = "X-Poison: yes"
+		}
+		mail = append(mail, fmt.Appendf(nil, "Date: Mon, 01 Jun 2020 10:00:00 +0000\r\n"+
+			"Message-ID: <%d@example.org>\r\n%s\r\n\r\n%d\r\n", i, field, i))
+	}
+	io := imapd.Exchange(100_000, func(msg []byte) bool {
+		header, _, _ := bytes.Cut(msg, []byte("\r\n\r\n"))
+		return bytes.Contains(header, []byte("X-Poison: "))
+	})
+	p = newPair(t, popd.Options{}, io, mail...)
+	address, err := p.imap.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.account().Destination.Endpoint.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", address.String())
+	}
+	return p, 24
+}
+
+// TestDislikedInARow: as many refusals in a row as end a session at Exchange stop nobody, and
+// are told by name in the end.
+func TestDislikedInARow(t *testing.T) {
+	for _, n := range []int{10, 25} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			p, good := disliked(t, n)
+			if r := p.run(fault.Held, good); r.Totals.Held != n {
+				t.Errorf("%d held", r.Totals.Held)
+			}
+			p.run(fault.Held, 0)
+			if got := len(p.imap.Mailbox("INBOX")); got != good {
+				t.Errorf("%d messages arrived", got)
+			}
+		})
+	}
+}
+
+// TestDislikedInARowIsWrapped: what Exchange takes as an attachment only arrives so.
+func TestDislikedInARowIsWrapped(t *testing.T) {
+	p, good := disliked(t, 10)
+	p.account().Repair = "wrap"
+	p.run(fault.OK, good+10)
+	p.run(fault.OK, 0)
+}
