@@ -49,6 +49,24 @@ type HostLimits struct {
 	// KnownOf names the provider that BytesPerDay is known of; empty where it is the
 	// user's own.
 	KnownOf string
+	// PerUser bounds the connections to each of its users, over all accounts that carry
+	// there. It is known of the provider: accounts.yaml can't have it.
+	PerUser UserLimit
+}
+
+// UserLimit is how many connections a provider lets each of its users have; 0 is not known.
+type UserLimit struct {
+	Connections int
+	Provider    string // a user is the same one at all of its hosts
+}
+
+// Of names the user whom connections to a destination count to; nobody where there is no
+// limit. Case means nothing: whoever takes two users for one only waits.
+func (u UserLimit) Of(destination Endpoint) string {
+	if u.Connections <= 0 {
+		return ""
+	}
+	return u.Provider + "\x00" + strings.ToLower(destination.Mailbox())
 }
 
 // Unlimited is no bound, and also none that is known of a provider.
@@ -74,6 +92,7 @@ func (h HostLimits) Over(others HostLimits) HostLimits {
 		Hours:       hours,
 		BytesPerDay: cmp.Or(h.BytesPerDay, others.BytesPerDay),
 		KnownOf:     knownOf,
+		PerUser:     cmp.Or(h.PerUser, others.PerUser),
 	}
 }
 

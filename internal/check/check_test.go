@@ -1,6 +1,7 @@
 package check_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -334,8 +335,11 @@ func TestPanic(t *testing.T) {
 // TestLimits: no more accounts at once, and connections to a server, than allowed.
 func TestLimits(t *testing.T) {
 	for _, limits := range []plan.Limits{{Accounts: 10, PerHost: 1}, {Accounts: 10, PerHost: 3},
-		{Accounts: 10, PerHost: 9, Hosts: map[string]plan.HostLimits{"127.0.0.1": {Connections: 2}}}} {
+		{Accounts: 10, PerHost: 9, Hosts: map[string]plan.HostLimits{"127.0.0.1": {Connections: 2}}},
+		{Accounts: 40, PerHost: 40, Hosts: map[string]plan.HostLimits{"127.0.0.1": {
+			PerUser: plan.UserLimit{Connections: 2, Provider: "Example Mail"}}}}} {
 		perHost := limits.Host("127.0.0.1").Connections
+		perUser := cmp.Or(limits.Host("127.0.0.1").PerUser.Connections, perHost)
 		s := newStage(t, popd.Options{}, imapd.Options{})
 		var pop, imap counted
 		s.account.Source.Dial, s.account.Destination.Dial = pop.dial(s.pop.Dial), imap.dial(s.imap.Dial)
@@ -355,7 +359,7 @@ func TestLimits(t *testing.T) {
 		if err != nil || r.ExitCode != fault.OK || steps != 40 {
 			t.Fatalf("%v %+v", err, r.Totals)
 		}
-		if pop.most > perHost || imap.most > perHost || pop.open+imap.open > 0 {
+		if pop.most > perHost || imap.most > min(perHost, 4*perUser) || pop.open+imap.open > 0 {
 			t.Errorf("%d and %d connections at once, %d allowed", pop.most, imap.most, perHost)
 		}
 	}

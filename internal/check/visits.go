@@ -15,13 +15,13 @@ import (
 	"github.com/popferry/popferry/plan"
 )
 
-// visits lets connections to a server in, limits.per_host at a time, and none that
-// is known to fail: a password that was refused, or a server that can't be reached,
+// visits lets connections to a server in, limits.per_host at a time, as many to a user
+// as its provider lets it have, and none that is known to fail: a password that was refused, or a server that can't be reached,
 // is tried once, however many accounts have it.
 type visits struct {
 	limits plan.Limits
 	mu     sync.Mutex
-	places map[string]*semaphore.Weighted // by address
+	places map[string]*semaphore.Weighted // by address, or user
 	logins map[login]*gate
 	failed map[server]error
 }
@@ -76,12 +76,12 @@ func (v *visits) visit(ctx context.Context, e plan.Endpoint, dial, work func() e
 	if err != nil {
 		return err
 	}
-	place := v.place(e)
-	if err := place.Acquire(ctx, 1); err != nil {
+	leave, err := v.enter(ctx, e)
+	if err != nil {
 		settle(err)
 		return err
 	}
-	defer place.Release(1)
+	defer leave()
 	err = v.dial(e, dial)
 	settle(err)
 	if err != nil {
@@ -122,14 +122,33 @@ func lasting(e plan.Endpoint, err error) bool {
 	}, name)
 }
 
-func (v *visits) place(e plan.Endpoint) *semaphore.Weighted {
+// enter takes a place at the user, if its connections are bounded, and then one at the
+// server: whoever has that waits for nothing more.
+func (v *visits) enter(ctx context.Context, e plan.Endpoint) (leave func(), err error) {
+	limits := v.limits.Host(e.Host)
+	server := v.place(e.Address(), limits.Connections)
+	user := limits.PerUser.Of(e)
+	if e.Protocol != wire.IMAP || user == "" {
+		return func() { server.Release(1) }, server.Acquire(ctx, 1)
+	}
+	atUser := v.place(user, limits.PerUser.Connections)
+	if err := atUser.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	if err := server.Acquire(ctx, 1); err != nil {
+		atUser.Release(1)
+		return nil, err
+	}
+	return func() { server.Release(1); atUser.Release(1) }, nil
+}
+
+func (v *visits) place(name string, size int) *semaphore.Weighted {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	address := e.Address()
-	if v.places[address] == nil {
-		v.places[address] = semaphore.NewWeighted(int64(max(1, v.limits.Host(e.Host).Connections)))
+	if v.places[name] == nil {
+		v.places[name] = semaphore.NewWeighted(int64(max(1, size)))
 	}
-	return v.places[address]
+	return v.places[name]
 }
 
 func (v *visits) gate(e plan.Endpoint) *gate {

@@ -1,7 +1,9 @@
 package ferry
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"net"
 	"slices"
 	"strings"
@@ -12,37 +14,46 @@ import (
 )
 
 // hosts counts the connections to each server over all accounts, so that
-// limits.per_host holds however many accounts run at once.
+// limits.per_host holds however many accounts run at once, and those to each user whose
+// provider bounds them. Both are places: who needs several takes all or none.
 type hosts struct {
 	mu    sync.Mutex
-	limit func(address string) int
+	limit func(place string) int
 	inUse map[string]int
 	// queue holds the demands of accounts that gave a place away and need one again;
 	// they come before those that have not begun.
 	queue []*demand
-	// wanted counts the accounts that would begin if an address had a place.
+	// wanted counts the accounts that would begin if a place were free.
 	wanted map[string]int
-	links  []*link // that have a place, for those who may ask them for it
+	links  []*link // that have places, for those who may ask them for one
 	kept   []*keptConn
 }
 
-// demand is a place that somebody waits for.
+// demand is the places that somebody waits for.
 type demand struct {
-	address string
+	places  []string
 	granted chan struct{}
 }
 
-func newHosts(limit func(address string) int) *hosts {
+func newHosts(limit func(place string) int) *hosts {
 	return &hosts{limit: limit, inUse: map[string]int{}}
 }
 
-// connections says how many connections an address may have, as sourcePlace and
-// destinations name it.
-func connections(l plan.Limits) func(address string) int {
-	return func(address string) int {
-		host, _, err := net.SplitHostPort(strings.TrimPrefix(address, sourcePrefix))
+// connections says how many connections a place may have, as sourcePlace and
+// destinationPlaces name it.
+func connections(l plan.Limits) func(place string) int {
+	users := map[string]int{}
+	for _, h := range l.Hosts {
+		users[h.PerUser.Provider] = h.PerUser.Connections
+	}
+	return func(place string) int {
+		if user, isUser := strings.CutPrefix(place, userPrefix); isUser {
+			provider, _, _ := strings.Cut(user, "\x00")
+			return cmp.Or(users[provider], math.MaxInt) // one of a configuration before
+		}
+		host, _, err := net.SplitHostPort(strings.TrimPrefix(place, sourcePrefix))
 		if err != nil {
-			host = address
+			host = place
 		}
 		return l.Host(host).Connections
 	}
@@ -58,32 +69,43 @@ func (h *hosts) resize(limit func(address string) int) {
 	h.grantLocked()
 }
 
-// take takes a place at every one of the addresses if all of them have one: taking
-// them one by one could deadlock accounts that run in opposite directions between
-// the same two servers.
-func (h *hosts) take(addresses ...string) bool {
+// take takes every one of the places if all of them are free: taking them one by one
+// could deadlock accounts that run in opposite directions between the same two servers.
+func (h *hosts) take(places ...string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if slices.ContainsFunc(addresses, h.fullLocked) {
+	return h.takeLocked(places)
+}
+
+func (h *hosts) takeLocked(places []string) bool {
+	if slices.ContainsFunc(places, h.fullLocked) {
 		return false
 	}
-	for _, a := range addresses {
-		h.inUse[a]++
+	for _, p := range places {
+		h.inUse[p]++
 	}
 	return true
 }
 
-func (h *hosts) full(address string) bool {
+func (h *hosts) full(place string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.fullLocked(address)
+	return h.fullLocked(place)
 }
 
-func (h *hosts) fullLocked(address string) bool { return h.inUse[address] >= h.limit(address) }
+func (h *hosts) fullLocked(place string) bool { return h.inUse[place] >= h.limit(place) }
 
-// await waits until an address has a place and takes it.
-func (h *hosts) await(ctx context.Context, address string) error {
-	d := h.demand(address)
+// lacking returns the place for want of which somebody waits. Others who have it are
+// those to ask: at a user that is full, nobody helps who carries to another one.
+func (h *hosts) lacking(places ...string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return places[max(0, slices.IndexFunc(places, h.fullLocked))]
+}
+
+// await waits until places are free and takes them.
+func (h *hosts) await(ctx context.Context, places ...string) error {
+	d := h.demand(places)
 	turn := time.NewTicker(beat)
 	defer turn.Stop()
 	for {
@@ -91,7 +113,7 @@ func (h *hosts) await(ctx context.Context, address string) error {
 		case <-d.granted:
 			return nil
 		case <-turn.C:
-			h.ask(address, 1, false)
+			h.ask(h.lacking(places...), 1, false)
 		case <-ctx.Done():
 			h.withdraw(d)
 			return ctx.Err()
@@ -101,36 +123,33 @@ func (h *hosts) await(ctx context.Context, address string) error {
 
 // awaitLast is await for those that let all others pass, also those that have not
 // begun.
-func (h *hosts) awaitLast(ctx context.Context, address string) error {
+func (h *hosts) awaitLast(ctx context.Context, places ...string) error {
 	for {
 		if err := sleep(ctx, beat); err != nil {
 			return err
 		}
-		if h.takeUnwanted(address) {
+		if h.takeUnwanted(places) {
 			return nil
 		}
 	}
 }
 
-func (h *hosts) takeUnwanted(address string) bool {
+func (h *hosts) takeUnwanted(places []string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.wanted[address] > 0 || h.fullLocked(address) {
-		return false
-	}
-	h.inUse[address]++
-	return true
+	wanted := func(place string) bool { return h.wanted[place] > 0 }
+	return !slices.ContainsFunc(places, wanted) && h.takeLocked(places)
 }
 
-// want says how many accounts would begin if an address had a place.
+// want says how many accounts would begin if a place were free.
 func (h *hosts) want(wanted map[string]int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.wanted = wanted
 }
 
-func (h *hosts) demand(address string) *demand {
-	d := &demand{address: address, granted: make(chan struct{})}
+func (h *hosts) demand(places []string) *demand {
+	d := &demand{places: places, granted: make(chan struct{})}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.queue = append(h.queue, d)
@@ -140,16 +159,15 @@ func (h *hosts) demand(address string) *demand {
 
 func (h *hosts) grantLocked() {
 	h.queue = slices.DeleteFunc(h.queue, func(d *demand) bool {
-		if h.fullLocked(d.address) {
-			return false
+		granted := h.takeLocked(d.places)
+		if granted {
+			close(d.granted)
 		}
-		h.inUse[d.address]++
-		close(d.granted)
-		return true
+		return granted
 	})
 }
 
-// withdraw takes a demand back, or the place that it was granted just now.
+// withdraw takes a demand back, or the places that it was granted just now.
 func (h *hosts) withdraw(d *demand) {
 	h.mu.Lock()
 	i := slices.Index(h.queue, d)
@@ -158,15 +176,19 @@ func (h *hosts) withdraw(d *demand) {
 	}
 	h.mu.Unlock()
 	if i < 0 {
-		h.release(d.address)
+		h.release(d.places...)
 	}
 }
 
-func (h *hosts) release(addresses ...string) {
+func (h *hosts) release(places ...string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, a := range addresses {
-		h.inUse[a]--
+	h.releaseLocked(places)
+}
+
+func (h *hosts) releaseLocked(places []string) {
+	for _, p := range places {
+		h.inUse[p]--
 	}
 	h.grantLocked()
 }
@@ -184,10 +206,10 @@ func (h *hosts) strike(l *link) {
 	h.links = slices.DeleteFunc(h.links, func(other *link) bool { return other == l })
 }
 
-// ask makes up to n of those that have a place at an address and no use for it give
-// it back; fresh says that it is wanted for accounts that have not begun.
-func (h *hosts) ask(address string, n int, fresh bool) {
-	for _, l := range h.holders(address) {
+// ask makes up to n of those that have a place and no use for it give it back; fresh
+// says that it is wanted for accounts that have not begun.
+func (h *hosts) ask(place string, n int, fresh bool) {
+	for _, l := range h.holders(place) {
 		if n == 0 {
 			return
 		}
@@ -197,12 +219,12 @@ func (h *hosts) ask(address string, n int, fresh bool) {
 	}
 }
 
-func (h *hosts) holders(address string) []*link {
+func (h *hosts) holders(place string) []*link {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var there []*link
 	for _, l := range h.links {
-		if l.address() == address {
+		if slices.Contains(l.places, place) {
 			there = append(there, l)
 		}
 	}

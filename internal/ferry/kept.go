@@ -26,7 +26,7 @@ const (
 type keptConn struct {
 	fleet   *engine // whose configuration it was opened by
 	account string
-	address string
+	places  []string
 	conn    *imapdst.Conn
 	opened  time.Time
 	expiry  *time.Timer
@@ -40,8 +40,7 @@ func (h *hosts) keep(k *keptConn) {
 		closeAll(h.drop(func(other *keptConn) bool { return other == k }))
 	})
 	h.kept = append(h.kept, k)
-	h.inUse[k.address]--
-	h.grantLocked()
+	h.releaseLocked(k.places)
 }
 
 // resume returns what an account kept, for the place that it took, or nil.
@@ -53,16 +52,18 @@ func (h *hosts) resume(fleet *engine, account string) *keptConn {
 	return own[0]
 }
 
-// makeRoom closes kept connections for one that has a place.
-func (h *hosts) makeRoom(address string) {
-	closeAll(h.surplus(address))
+// makeRoom closes kept connections for one that has its places.
+func (h *hosts) makeRoom(places []string) {
+	for _, p := range places {
+		closeAll(h.surplus(p))
+	}
 }
 
-func (h *hosts) surplus(address string) []*keptConn {
+func (h *hosts) surplus(place string) []*keptConn {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	there := func(k *keptConn) bool { return k.address == address }
-	over := h.inUse[address] - h.limit(address)
+	there := func(k *keptConn) bool { return slices.Contains(k.places, place) }
+	over := h.inUse[place] - h.limit(place)
 	for _, k := range h.kept {
 		if there(k) {
 			over++
@@ -130,7 +131,7 @@ func (l *link) keep() bool {
 	l.passOn(conn)
 	l.placed = false
 	t.engine.hosts.strike(l)
-	t.engine.hosts.keep(&keptConn{fleet: t.engine, account: t.account.Name, address: l.address(),
+	t.engine.hosts.keep(&keptConn{fleet: t.engine, account: t.account.Name, places: l.places,
 		conn: conn, opened: l.opened})
 	return true
 }

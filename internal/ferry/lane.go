@@ -38,7 +38,7 @@ const messagesPerLane = 10
 
 // startLanes opens as many connections as help. One is enough where literals
 // need no permission; elsewhere each message costs a round trip, which more
-// connections share, within limits.per_host.
+// connections share, within limits.per_host and those of the user.
 func (p *pipeline) startLanes(messages int) {
 	conn := p.t.dest.get()
 	first := &lane{p: p, link: p.t.dest, depth: lanesDepth}
@@ -53,7 +53,7 @@ func (p *pipeline) startLanes(messages int) {
 // servers allow only a few, so that one which can't be opened is no error.
 func (p *pipeline) startMore(n int) {
 	for range n {
-		if !p.t.engine.hosts.take(p.t.account.Destination.Address()) {
+		if !p.t.engine.hosts.take(p.t.dest.places...) {
 			return
 		}
 		extra := p.t.newLink(true)

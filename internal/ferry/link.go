@@ -20,6 +20,7 @@ type link struct {
 	home   *folder
 	create bool // make the folder if it is missing
 	bonus  bool // do without it once its place is given away
+	places []string
 
 	giveWay atomic.Pointer[context.CancelCauseFunc] // ends the login that is under way
 	busy    atomic.Int32                            // questions and batches under way
@@ -42,7 +43,8 @@ var errGaveWay = errors.New("gave way")
 
 // newLink returns a link that has a place already, or none yet.
 func (t *trip) newLink(placed bool) *link {
-	l := &link{trip: t, home: &folder{name: t.account.Folder}, placed: placed, turn: make(chan struct{}, 1)}
+	l := &link{trip: t, home: &folder{name: t.account.Folder}, places: t.engine.destinationPlaces(t.account),
+		placed: placed, turn: make(chan struct{}, 1)}
 	if placed {
 		t.engine.hosts.enlist(l)
 	}
@@ -111,11 +113,11 @@ func (l *link) dial(ctx context.Context) error {
 	}
 }
 
-func (l *link) place(ctx context.Context, await func(context.Context, string) error) error {
+func (l *link) place(ctx context.Context, await func(context.Context, ...string) error) error {
 	if l.placed {
 		return nil
 	}
-	if err := await(ctx, l.address()); err != nil {
+	if err := await(ctx, l.places...); err != nil {
 		return err
 	}
 	l.placed = true
@@ -127,7 +129,7 @@ func (l *link) unplace() {
 	if l.placed {
 		l.placed = false
 		l.trip.engine.hosts.strike(l)
-		l.trip.engine.hosts.release(l.address())
+		l.trip.engine.hosts.release(l.places...)
 	}
 }
 
@@ -148,7 +150,7 @@ func (l *link) enter(ctx context.Context) error {
 	if l.resume(ctx) {
 		return nil
 	}
-	l.trip.engine.hosts.makeRoom(l.address())
+	l.trip.engine.hosts.makeRoom(l.places)
 	conn, err := l.trip.engine.DialDestination(ctx, l.trip.account)
 	if err != nil {
 		return err

@@ -105,8 +105,8 @@ func (e *engine) next(waiting []request) (n int, t *trip) {
 		}
 	}
 	e.slots.end(given)
-	for address, n := range wanted {
-		e.hosts.ask(address, min(n, e.slots.free()), true)
+	for place, n := range wanted {
+		e.hosts.ask(place, min(n, e.slots.free()), true)
 	}
 	return 0, nil
 }
@@ -114,15 +114,15 @@ func (e *engine) next(waiting []request) (n int, t *trip) {
 // reserve takes the folders and places at both servers for an account. If all that
 // is missing is a place at the destination, it is counted as wanted.
 func (e *engine) reserve(a plan.Account, wanted map[string]int) bool {
-	source, destination := sourcePlace(a), a.Destination.Address()
+	source, destination := sourcePlace(a), e.destinationPlaces(a)
 	switch {
 	case e.hosts.full(source) || !e.folders.take(e.turns(a)...):
 		return false
-	case e.hosts.take(source, destination):
+	case e.hosts.take(append(destination, source)...):
 		return true
 	}
 	e.folders.release(e.turns(a)...)
-	wanted[destination]++
+	wanted[e.hosts.lacking(destination...)]++
 	return false
 }
 
@@ -131,7 +131,20 @@ func (e *engine) reserve(a plan.Account, wanted map[string]int) bool {
 // somebody who never waits for a source.
 func sourcePlace(a plan.Account) string { return sourcePrefix + a.Source.Address() }
 
-const sourcePrefix = "POP3 "
+// destinationPlaces is what a connection to the destination counts under: its user, where
+// the provider bounds those, and the server.
+func (e *engine) destinationPlaces(a plan.Account) []string {
+	address := a.Destination.Address()
+	if user := e.Config.Limits.Host(a.Destination.Host).PerUser.Of(a.Destination); user != "" {
+		return []string{userPrefix + user, address}
+	}
+	return []string{address}
+}
+
+const (
+	sourcePrefix = "POP3 "
+	userPrefix   = "user "
+)
 
 // owner is a user at a host, whose folders accounts fill.
 type owner struct {

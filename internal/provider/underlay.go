@@ -2,6 +2,7 @@ package provider
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -15,14 +16,22 @@ import (
 func Underlay(c *plan.Config) {
 	owners := map[owner]int{}
 	for _, a := range c.Accounts {
-		underlay(&c.Limits, a.Source.Host, func(l Limits) int64 { return l.DownloadDay })
-		underlay(&c.Limits, a.Destination.Host, func(l Limits) int64 { return l.UploadDay })
+		underlay(&c.Limits, a.Source.Host, func(p Provider) plan.HostLimits {
+			return daily(p, p.Limits.DownloadDay)
+		})
+		underlay(&c.Limits, a.Destination.Host, func(p Provider) plan.HostLimits {
+			known := daily(p, p.Limits.UploadDay)
+			if n := p.Limits.Connections; n > 0 {
+				known.PerUser = plan.UserLimit{Connections: n, Provider: p.Name}
+			}
+			return known
+		})
 		owners[ownerOf(a)]++
 	}
 	for i, a := range c.Accounts {
 		c.Accounts[i].Source.Ways, c.Accounts[i].Destination.Ways = waysOf(a.Source.Host), waysOf(a.Destination.Host)
 		if p, ok := ByHost(a.Destination.Host); ok && p.Limits.Connections > 0 {
-			// One connection for each is left; limits.per_host bounds those at once.
+			// One connection for each is left; PerUser bounds those at once.
 			share := max(1, p.Limits.Connections/owners[ownerOf(a)])
 			c.Accounts[i].Destination.Connections = min(a.Destination.Connections, share)
 		}
@@ -76,13 +85,21 @@ func Refuse(c *plan.Config) error {
 // shown is how many accounts a message names.
 const shown = 10
 
-func underlay(l *plan.Limits, host string, day func(Limits) int64) {
-	p, ok := ByHost(host)
-	if !ok || day(p.Limits) == 0 {
+func underlay(l *plan.Limits, host string, known func(Provider) plan.HostLimits) {
+	p, _ := ByHost(host)
+	under := l.Hosts[host].Over(known(p))
+	if reflect.DeepEqual(under, l.Hosts[host]) {
 		return
 	}
 	if l.Hosts == nil {
 		l.Hosts = map[string]plan.HostLimits{}
 	}
-	l.Hosts[host] = l.Hosts[host].Over(plan.HostLimits{BytesPerDay: day(p.Limits), KnownOf: p.Name})
+	l.Hosts[host] = under
+}
+
+func daily(p Provider, octets int64) (known plan.HostLimits) {
+	if octets > 0 {
+		known.BytesPerDay, known.KnownOf = octets, p.Name
+	}
+	return known
 }

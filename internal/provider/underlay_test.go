@@ -14,7 +14,8 @@ import (
 
 func TestUnderlay(t *testing.T) {
 	const name = "Gmail and Google Workspace"
-	up := plan.HostLimits{BytesPerDay: 524288000, KnownOf: name}
+	perUser := plan.UserLimit{Connections: 15, Provider: name}
+	up := plan.HostLimits{BytesPerDay: 524288000, KnownOf: name, PerUser: perUser}
 	down := plan.HostLimits{BytesPerDay: 1310720000, KnownOf: name}
 	for what, c := range map[string]struct {
 		source, destination string
@@ -26,13 +27,13 @@ func TestUnderlay(t *testing.T) {
 			map[string]plan.HostLimits{"pop.gmail.com": down, "imap.gmail.com": up}},
 		"the user's own number": {"pop.example.org", "imap.gmail.com",
 			map[string]plan.HostLimits{"imap.gmail.com": {Connections: 2, BytesPerDay: 5 << 30}},
-			map[string]plan.HostLimits{"imap.gmail.com": {Connections: 2, BytesPerDay: 5 << 30}}},
+			map[string]plan.HostLimits{"imap.gmail.com": {Connections: 2, BytesPerDay: 5 << 30, PerUser: perUser}}},
 		"switched off": {"pop.example.org", "imap.gmail.com",
 			map[string]plan.HostLimits{"imap.gmail.com": {BytesPerDay: plan.Unlimited}},
-			map[string]plan.HostLimits{"imap.gmail.com": {BytesPerDay: plan.Unlimited}}},
+			map[string]plan.HostLimits{"imap.gmail.com": {BytesPerDay: plan.Unlimited, PerUser: perUser}}},
 		"other limits": {"pop.example.org", "imap.gmail.com",
 			map[string]plan.HostLimits{"imap.gmail.com": {Connections: 2}, "imap.example.net": {Connections: 3}},
-			map[string]plan.HostLimits{"imap.gmail.com": {Connections: 2, BytesPerDay: up.BytesPerDay, KnownOf: name},
+			map[string]plan.HostLimits{"imap.gmail.com": {Connections: 2, BytesPerDay: up.BytesPerDay, KnownOf: name, PerUser: perUser},
 				"imap.example.net": {Connections: 3}}},
 	} {
 		at := func(host string) plan.Endpoint { return plan.Endpoint{Endpoint: wire.Endpoint{Host: host}} }
