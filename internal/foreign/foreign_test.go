@@ -796,9 +796,23 @@ func TestFetchmailNamesUsersAsTheyAre(t *testing.T) {
 	}
 }
 
+// TestUsersWithBlanks: fetchmail, mpop and getmail write them as they are.
+func TestUsersWithBlanks(t *testing.T) {
+	for name, in := range map[string]string{
+		"fetchids":                       "al ice@pop.example x@1\nbob@pop.example 2\nal ice@pop.example 3\n",
+		"uidls":                          " 2 pop.example al ice\nx@1\n3\n 1 pop.example bob\n2\n",
+		"oldmail-pop.example-995-al ice": "x@1\x001\n3\x001\n",
+	} {
+		seen, err := foreign.ReadSeen(name, strings.NewReader(in))
+		if err != nil || seen[0].User != "al ice" || seen[0].Host != "pop.example" || !slices.Equal(seen[0].UIDLs, []string{"x@1", "3"}) {
+			t.Errorf("%s: %+v, %v", name, seen, err)
+		}
+	}
+}
+
 func TestBadSeen(t *testing.T) {
 	for name, in := range map[string]string{
-		"fetchids": "hello\n", "fetchids ": "@host uid\n", "oldmail-host": "x\x00y\n", "oldmail-h-110-u": "no time\n",
+		"fetchids": "hello\n", "fetchids ": "@host uid\n", "no host": "alice@ uid\n", "no UIDL": "alice@host \n", "no user": "alice host\n", "oldmail-host": "x\x00y\n", "oldmail-h-110-u": "no time\n",
 		"uidls": " 1 host\n", "long": "a@b " + strings.Repeat("x", 5000),
 	} {
 		_, err := foreign.ReadSeen(name, strings.NewReader(in))

@@ -134,21 +134,32 @@ func mpopUIDLs(data []byte) (all []Seen, err error) {
 func fetchids(data []byte) (all []Seen, err error) {
 	places := map[string]int{}
 	err = eachLine(data, func(line string) error {
-		mailbox, uidl, found := strings.Cut(line, " ")
-		at := strings.LastIndexByte(mailbox, '@')
-		if !found || at < 1 || at == len(mailbox)-1 || uidl == "" {
+		user, host, uidl := fetchid(line)
+		if user == "" || host == "" || uidl == "" {
 			return fmt.Errorf("is neither USER@HOST UIDL, as in .fetchids, nor a line of mpop's or getmail's")
 		}
+		mailbox := user + "@" + host
 		i, known := places[mailbox]
 		if !known {
 			i = len(all)
 			places[mailbox] = i
-			all = append(all, Seen{User: mailbox[:at], Host: mailbox[at+1:]})
+			all = append(all, Seen{User: user, Host: host})
 		}
 		all[i].UIDLs = append(all[i].UIDLs, uidl)
 		return nil
 	})
 	return all, err
+}
+
+// fetchid takes a line apart. A user name may have blanks, and a UIDL an "@", but no blank
+// (RFC 1939 §7).
+func fetchid(line string) (user, host, uidl string) {
+	at := strings.LastIndexByte(line[:max(0, strings.LastIndexByte(line, ' '))], '@')
+	if at < 0 {
+		return "", "", ""
+	}
+	host, uidl, _ = strings.Cut(line[at+1:], " ")
+	return line[:at], host, uidl
 }
 
 // eachLine calls fn with every line that is not empty.
