@@ -42,6 +42,8 @@ type Conn struct {
 	mailbox lock
 	stream  *stream // what Append writes to
 
+	forbidden Forbidden
+
 	mu       sync.Mutex // guards what follows
 	caps     Capabilities
 	selected string           // mailbox of the last EXAMINE or SELECT
@@ -71,7 +73,7 @@ func newConn(conn *wire.Conn, l *login) *Conn {
 	c := &Conn{
 		wire: conn, guard: newGuard(conn, l), caps: l.caps, lastUID: map[place]uint32{},
 		mechanism: l.mechanism, refusedWay: l.refusedWay,
-		turn: newLock(), mailbox: newLock(),
+		turn: newLock(), mailbox: newLock(), forbidden: l.options.Forbidden,
 	}
 	c.trips.Store(int64(l.trips))
 	c.stream = newStream(c.guard)

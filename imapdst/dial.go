@@ -36,6 +36,8 @@ type Options struct {
 	// NoScram has auto leave out SCRAM, NoExternal the certificate where there is something
 	// else to log in with; see [Conn.RefusedWay].
 	NoScram, NoExternal bool
+	// Forbidden is what the server is known to refuse in the names of folders.
+	Forbidden Forbidden
 
 	token secret.Value // what Token gave
 }

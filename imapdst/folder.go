@@ -247,13 +247,7 @@ func (l *layout) resolve(w wanted, listed []*imap.ListData) (string, error) {
 // digits. It takes one LIST, whatever the number of names, unless it is about namespaces
 // that the server hides.
 func (c *Conn) Existing(ctx context.Context, names []string) ([]Folder, error) {
-	end, err := c.begin(ctx, quietLimit)
-	if err != nil {
-		return nil, err
-	}
-	defer end()
-	all := wantedOf(names)
-	layout, listed, err := c.listAll(question{pattern: "*", uses: true}, all...)
+	all, layout, listed, err := c.listFor(ctx, names)
 	if err != nil {
 		return nil, err
 	}
@@ -273,6 +267,35 @@ func (c *Conn) Existing(ctx context.Context, names []string) ([]Folder, error) {
 		}
 	}
 	return found, nil
+}
+
+// Called tells what the server calls some folders, or would call them, and opens none. It
+// takes one LIST, as [Conn.Existing] does.
+func (c *Conn) Called(ctx context.Context, names []string) ([]Folder, error) {
+	all, layout, listed, err := c.listFor(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	var called []Folder
+	for _, w := range all {
+		if mailbox, err := layout.resolve(w, listed); err == nil {
+			called = append(called, Folder{Name: w.name, Mailbox: mailbox, Renamed: layout.renamed(w, mailbox),
+				Exists: among(listed, mailbox) != nil})
+		}
+	}
+	return called, nil
+}
+
+// listFor lists all folders, for those that some names stand for.
+func (c *Conn) listFor(ctx context.Context, names []string) ([]wanted, *layout, []*imap.ListData, error) {
+	end, err := c.begin(ctx, quietLimit)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer end()
+	all := wantedOf(names)
+	layout, listed, err := c.listAll(question{pattern: "*", uses: true}, all...)
+	return all, layout, listed, err
 }
 
 // Open opens a mailbox by the name that the server has for it. If there is none of
@@ -410,11 +433,20 @@ func (c *Conn) createError(mailbox string, refusal error) error {
 	return err
 }
 
-// renamed reports whether a mailbox is called otherwise than its name demands.
+// renamed is that of the layout, which is known.
 func (c *Conn) renamed(w wanted, mailbox string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return w.use == "" && c.layout.literal(w) != mailbox
+	return c.layout.renamed(w, mailbox)
+}
+
+// renamed reports whether a mailbox is called otherwise than its name demands.
+func (l *layout) renamed(w wanted, mailbox string) bool {
+	if w.use != "" { // how the first level is called is the server's to say
+		home, _ := l.home(w)
+		return !strings.HasSuffix(mailbox, strings.Join(w.parts[1:], home.delimiter))
+	}
+	return l.literal(w) != mailbox
 }
 
 // createOptions has the server mark a folder of special use (RFC 6154 §3).

@@ -16,6 +16,7 @@ type layout struct {
 	delimiter string // empty: names are flat
 	spaces    []space
 	shunned   string // more characters that the server does not take
+	forbidden Forbidden
 }
 
 // space is a namespace: the user's own, or one of other users or of everybody.
@@ -75,7 +76,7 @@ func (s *spacesCommand) wait(c *Conn) (*layout, error) {
 // spaces makes a layout of the answer to NAMESPACE. A server that offers it and refuses it
 // has none.
 func (s *spacesCommand) spaces(c *Conn) (*layout, error) {
-	l := &layout{}
+	l := &layout{forbidden: c.forbidden}
 	if s.namespace == nil {
 		return l, nil
 	}

@@ -55,6 +55,7 @@ func (c *Conn) Look(ctx context.Context, name string) (Sight, error) {
 	if s.Mailbox, err = layout.resolve(wanted, listed); err != nil {
 		return s, err
 	}
+	s.Renamed = layout.renamed(wanted, s.Mailbox)
 	entry := among(listed, s.Mailbox)
 	switch {
 	case entry != nil:

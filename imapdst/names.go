@@ -13,13 +13,41 @@ import (
 // most keep each in a file or a directory of that name.
 const maxLevel = 255
 
+// Forbidden is what a server is known to refuse in the levels of a folder's name. No
+// command of IMAP asks for it. It has no letters and digits but in Names.
+type Forbidden struct {
+	// Characters are refused wherever they are.
+	Characters string
+	// Blanks are refused at either end, and one behind the other.
+	Blanks bool
+	// Names are refused as a whole, in any case.
+	Names []string
+}
+
+// reserves reports whether a level is refused as a whole.
+func (f Forbidden) reserves(level string) bool {
+	return slices.ContainsFunc(f.Names, func(name string) bool { return strings.EqualFold(name, level) })
+}
+
+// blank reports whether a place in a level is that of a blank that is refused.
+func (f Forbidden) blank(level string, i int) bool {
+	return f.Blanks && level[i] == ' ' && (i == 0 || i == len(level)-1 || level[i-1] == ' ')
+}
+
 // usable writes a level of a folder's name such that servers take it. What they
 // refuse or understand in another way is written as "=" and its number in
 // hexadecimal, and so is a "=" that could be mistaken for one of these: two names
-// never become one. The first level may be one with more to it (RFC 3501 §5.1.1, §5.1.2).
+// never become one. One that is refused as a whole gets a "=" before it, so that LIST finds
+// it by the same pattern. The first level may be one with more to it (RFC 3501 §5.1.1, §5.1.2).
 func (l *layout) usable(level, delimiter string, first bool) string {
-	forbidden := "%*" + delimiter + l.shunned // wildcards of LIST, RFC 3501 §6.3.8
+	if l.forbidden.reserves(level) {
+		return "=" + level
+	}
+	forbidden := "%*" + delimiter + l.shunned + l.forbidden.Characters // wildcards of LIST, RFC 3501 §6.3.8
 	escapes := forbidden + "=.~#"
+	if l.forbidden.Blanks {
+		escapes += " "
+	}
 	var b strings.Builder
 	for i := range len(level) {
 		c := level[i]
@@ -27,6 +55,8 @@ func (l *layout) usable(level, delimiter string, first bool) string {
 		case strings.IndexByte(forbidden, c) >= 0,
 			i == 0 && first && (c == '~' || c == '#'),
 			i == 0 && (level == "." || level == ".."),
+			i == 0 && c == '=' && l.forbidden.reserves(level[1:]),
+			l.forbidden.blank(level, i),
 			c == '=' && isEscape(level[i:], escapes):
 			fmt.Fprintf(&b, "=%02X", c)
 		default:
@@ -138,8 +168,23 @@ var placeholders = strings.NewReplacer(`\{year\}`, `\d{4}`, `\{month\}`, `\d\d`)
 // family matches the mailboxes that a name with placeholders may stand for.
 func (l *layout) family(w wanted, mailbox string) *regexp.Regexp {
 	names := placeholders.Replace(regexp.QuoteMeta(mailbox))
-	if dotless, err := l.cautious(w); err == nil && w.use == "" {
-		names += "|" + placeholders.Replace(regexp.QuoteMeta(dotless))
+	for _, other := range l.others(w) {
+		names += "|" + placeholders.Replace(regexp.QuoteMeta(other))
 	}
 	return regexp.MustCompile("^(" + names + ")$")
+}
+
+// others are the forms that a folder may have as well, because it was there before, or
+// because the first was refused.
+func (l *layout) others(w wanted) (forms []string) {
+	if w.use != "" {
+		return nil
+	}
+	if dotless, err := l.cautious(w); err == nil {
+		forms = append(forms, dotless)
+	}
+	if plain := l.plain(w); plain != "" {
+		forms = append(forms, plain)
+	}
+	return forms
 }

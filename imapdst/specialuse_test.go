@@ -176,6 +176,41 @@ func TestNamesThatServersForbid(t *testing.T) {
 	}
 }
 
+// TestNamesThatAProviderForbids: what no command tells is mapped by the same rules.
+func TestNamesThatAProviderForbids(t *testing.T) {
+	server := listing("", `() "/" INBOX`, `() "/" "old^"`, `() "/" "x=5Ey/2024"`, `() "/" "x^y/2023"`, `() "/" "=Files/2024"`)
+	o := server.start(t)
+	o.Forbidden = imapdst.Forbidden{Characters: `"\^`, Blanks: true, Names: []string{"Files"}}
+	c := dial(t, o)
+	seen := map[string]string{}
+	for name, want := range map[string]string{
+		"a^b": "a=5Eb", "a=5Eb": "a=3D5Eb", `c\d`: "c=5Cd", `q"r`: "q=22r", "a=22b": "a=3D22b", "a b": "a b", "old^": "old^",
+		" a": "=20a", "a ": "a=20", "a  b": "a =20b", "=20a": "=3D20a", " ": "=20", "   ": "=20=20=20", "x/ y /z": "x/=20y=20/z",
+		"Files": "=Files", "=Files": "=3DFiles", "==Files": "==Files", "=3DFiles": "=3D3DFiles", "files": "=files",
+		"Lists/Files/2024": "Lists/=Files/2024", "Profiles": "Profiles", "Files2": "Files2", "50%": "50=25",
+	} {
+		f, err := c.Folder(context.Background(), name, false)
+		if err != nil || f.Mailbox != want || f.Renamed != (name != want) {
+			t.Errorf("%q: %+v, want %q, %v", name, f, want, err)
+		}
+		if seen[f.Mailbox] != "" {
+			t.Errorf("%q and %q are both %q", name, seen[f.Mailbox], f.Mailbox)
+		}
+		seen[f.Mailbox] = name
+	}
+	f, err := c.Folder(context.Background(), "Files/2024", false)
+	if err != nil || f.Mailbox != "=Files/2024" || !f.Exists || !strings.Contains(server.received(), `LIST "" "*Files*2024"`) {
+		t.Errorf("%+v, %v", f, err)
+	}
+	found, err := c.Existing(context.Background(), []string{"x^y/{year}", "Files/{year}"})
+	if err != nil || len(found) != 3 {
+		t.Errorf("what is there in either form: %+v, %v", found, err)
+	}
+	if f, err := c.Folder(context.Background(), `\Archive/a^b`, false); err != nil || f.Mailbox != "Archive/a=5Eb" || !f.Renamed {
+		t.Errorf("below a folder of special use: %+v, %v", f, err)
+	}
+}
+
 // TestExisting finds all years of an archive, and opens nothing.
 func TestExisting(t *testing.T) {
 	server := listing("", `() "." INBOX`, `() "." INBOX.Archiv`, `() "." INBOX.Archiv.2024`, `(\Noselect) "." INBOX.Archiv.2023`,

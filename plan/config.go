@@ -90,6 +90,16 @@ type Endpoint struct {
 	Ways Ways
 }
 
+// Forbidden is what a server refuses in the names of folders.
+type Forbidden struct {
+	// Characters are refused wherever they are.
+	Characters string
+	// Blanks are refused at either end of a level, and one behind the other.
+	Blanks bool
+	// Names are refused as a level, in any case.
+	Names []string
+}
+
 // Ways are what is known of how a provider's servers go about mail, beside [Limits]. They
 // come from no file; nothing known is the zero value.
 type Ways struct {
@@ -102,6 +112,8 @@ type Ways struct {
 	// Folders and FolderDepth are how many folders of its own the smallest account has, and
 	// how many levels.
 	Folders, FolderDepth int
+	// Forbidden is what IMAP refuses in the names of folders.
+	Forbidden Forbidden
 }
 
 // FullPage reports whether a listing of so many messages may be one page of several.

@@ -84,7 +84,7 @@ func folderOf(seen imapdst.Sight) *Folder {
 	return &Folder{
 		Configured: seen.Name, Mailbox: fault.Escape(seen.Mailbox), Exists: seen.Exists,
 		Messages: int(seen.Messages), Subscribed: seen.Subscribed, ReadOnly: seen.ReadOnly,
-		namesake: seen.Namesake, prefix: seen.Prefix, delimiter: seen.Delimiter,
+		renamed: seen.Renamed, namesake: seen.Namesake, prefix: seen.Prefix, delimiter: seen.Delimiter,
 	}
 }
 

@@ -369,6 +369,21 @@ func TestNamespace(t *testing.T) {
 	}
 }
 
+// TestNamesAProviderForbids: check says what a run will call such folders, though their
+// names have a "=" already.
+func TestNamesAProviderForbids(t *testing.T) {
+	s := newStage(t, popd.Options{}, imapd.Options{})
+	s.account.Destination.Secret = secret.New("another")
+	s.account.Destination.Ways.Forbidden = plan.Forbidden{Characters: "^", Names: []string{"Files"}}
+	s.account.Folder, s.account.Routes = "Files", []plan.Route{{Folder: "a=b^c"}}
+	a := run(t, s.account).Accounts[0]
+	if got := topics(a.Warnings); !slices.Equal(got, []string{"namespace", "namespace"}) ||
+		!strings.Contains(a.Warnings[0].Symptom, "folder Files is called =Files on this server, which forbids") ||
+		!strings.Contains(a.Warnings[1].Symptom, "folder a=b^c is called a=b=5Ec on this server, which forbids") {
+		t.Errorf("%+v", a.Warnings)
+	}
+}
+
 // TestRoutes: every folder that mail may go to is looked at, each once.
 func TestRoutes(t *testing.T) {
 	s := newStage(t, popd.Options{}, imapd.Options{})

@@ -83,13 +83,13 @@ func (a *Account) judgeName(f Folder) {
 	case f.prefix != "":
 		a.warn("namespace", "folder %s would be called %s on this server, where the user's folders begin with %s: "+
 			"a run is likely to be refused", fault.Escape(f.Configured), f.Mailbox, fault.Escape(f.prefix))
-	case !strings.Contains(f.Configured, "=") && strings.Contains(f.Mailbox, "="):
-		a.warn("namespace", "folder %s is called %s on this server, which takes a character of it for something else",
+	case f.renamed:
+		a.warn("namespace", "folder %s is called %s on this server, which forbids its name as it is",
 			fault.Escape(f.Configured), f.Mailbox)
 		if strings.Contains(f.Configured, "/") || !strings.Contains(f.Configured, f.delimiter) {
 			// It is not about levels that are written in the server's way.
 			a.Warnings[len(a.Warnings)-1].Check = "nothing, if that name will do: it is the same in every run; " +
-				"else choose a name without the character"
+				"else choose another one"
 		}
 	case !f.Exists && f.delimiter == "/" && hasPrefixFold(f.Configured, "INBOX."):
 		a.warn("namespace", "folder %s has the prefix of another server: on this one, with \"/\" between the levels, "+

@@ -127,6 +127,7 @@ type Folder struct {
 	// as mail needs: whether they exist is not told.
 	Dated bool `json:"dated,omitempty"`
 
+	renamed   bool   // since the server forbids the name as it is
 	namesake  string // of it in another case
 	prefix    string // of the user's folders, where it is in no namespace
 	delimiter string // between the levels of the server's names

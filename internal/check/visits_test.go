@@ -12,7 +12,8 @@ func TestServersOfAHost(t *testing.T) {
 	const host = "mail.example.org"
 	v := newVisits(plan.Limits{PerHost: 9, Hosts: map[string]plan.HostLimits{host: {Connections: 2}}})
 	for protocol, port := range map[wire.Protocol]int{wire.POP3: 995, wire.IMAP: 993} {
-		place := v.place(plan.Endpoint{Endpoint: wire.Endpoint{Host: host, Port: port, Protocol: protocol}})
+		server := wire.Endpoint{Host: host, Port: port, Protocol: protocol}
+		place := v.place(server.Address(), v.limits.Host(host).Connections)
 		for n, want := range []bool{true, true, false} {
 			if got := place.TryAcquire(1); got != want {
 				t.Errorf("%s, connection %d: %v", protocol, n+1, got)

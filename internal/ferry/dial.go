@@ -167,6 +167,7 @@ func (d Dial) Destination(ctx context.Context, a plan.Account) (c *imapdst.Conn,
 			Endpoint: a.Destination.Endpoint, Username: a.Destination.Username, AuthorizeAs: a.Destination.AuthorizeAs,
 			Password: a.Destination.Secret, Token: token, Auth: a.Destination.Auth, NoScram: d.Learned.has(scramOf(a.Destination)),
 			NoExternal: d.Learned.has(certificateOf(a.Destination)),
+			Forbidden:  imapdst.Forbidden(a.Destination.Ways.Forbidden),
 		})
 		if err != nil {
 			d.Learned.learn(a.Destination, "", err)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/popferry/popferry/imapdst"
@@ -267,10 +268,46 @@ func (t *trip) makeAnew(ctx context.Context) (done bool, err error) {
 // sayRenamed tells what a folder is called, once that is certain: what a run would make may
 // be refused, and be made under another name.
 func (t *trip) sayRenamed(box imapdst.Folder) {
-	if box.Renamed && (box.Exists || t.silent) {
-		t.noteOnce(fmt.Sprintf("folder %s is called %s on the server, which forbids its name as it is",
-			fault.Escape(box.Name), fault.Escape(box.Mailbox)))
+	if box.Renamed && box.Exists {
+		t.noteOnce(renamedAs(box))
 	}
+}
+
+func renamedAs(box imapdst.Folder) string {
+	return fmt.Sprintf("folder %s is called %s on the server, which forbids its name as it is",
+		fault.Escape(box.Name), fault.Escape(box.Mailbox))
+}
+
+// foreseeNames adds to a plan which folders that its mail goes to have another name on the
+// server.
+func (t *trip) foreseeNames(ctx context.Context, p *plan.Plan) error {
+	called := []imapdst.Folder{t.home.now()}
+	if names := targetsOf(*p, t.home.name); len(names) > 0 {
+		err := t.dest.do(ctx, t.home, func(c *imapdst.Conn, _ imapdst.Folder) error {
+			others, err := c.Called(ctx, names)
+			called = append(called, others...)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, box := range called {
+		if box.Renamed {
+			p.Warnings = append(p.Warnings, renamedAs(box))
+		}
+	}
+	return nil
+}
+
+// targetsOf are the folders that mail of a plan goes to, but for one.
+func targetsOf(p plan.Plan, home string) (names []string) {
+	for _, a := range p.Actions {
+		if a.Target != nil && a.Target.Folder != home && !slices.Contains(names, a.Target.Folder) {
+			names = append(names, a.Target.Folder)
+		}
+	}
+	return names
 }
 
 // folderOf is the folder in which a record has its message, or was to have it; that may
@@ -419,13 +456,28 @@ func (t *trip) leastShared(folders []*folder) []*folder {
 	})
 }
 
-// refusals is the error for mail that could not be delivered because of its folder.
+// shownShut is how many folders an error names; each message has its own in the report.
+const shownShut = 10
+
+// refusals is the error for mail that could not be delivered because of its folders.
 func (t *trip) refusals() error {
-	var errs []error
+	if len(t.shut) == 0 {
+		return nil
+	}
+	code := fault.OK
+	var texts, hints []string
 	for _, f := range t.shut {
 		refusal := f.closed()
-		errs = append(errs, fault.New(fault.CodeOf(refusal), "%s for folder %s not delivered: %w",
-			count(len(f.waiting), "message"), fault.Escape(f.name), refusal).WithHint("%s", fault.HintOf(refusal)))
+		code = fault.Worst(code, fault.CodeOf(refusal))
+		texts = append(texts, fmt.Sprintf("%s for folder %s not delivered: %v", count(len(f.waiting), "message"),
+			fault.Escape(f.name), refusal))
+		hints = append(hints, fault.HintOf(refusal))
 	}
-	return errors.Join(errs...)
+	if more := len(texts) - shownShut; more > 0 {
+		texts = append(texts[:shownShut], fmt.Sprintf("and %d more folders", more))
+	}
+	slices.Sort(hints)
+	err := fault.New(code, "%s", strings.Join(texts, "; ")).WithHint("%s", strings.Join(slices.Compact(hints), "; "))
+	err.Err = t.shut[0].closed() // as if it were alone
+	return err
 }

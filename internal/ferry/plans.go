@@ -47,6 +47,9 @@ func (t *trip) foresee(ctx context.Context) (plan.Plan, error) {
 	if t.report.Estimate, err = t.estimate(ctx, p); err != nil {
 		return p, err
 	}
+	if err := t.foreseeNames(ctx, &p); err != nil {
+		return p, err
+	}
 	t.leave(ctx)
 	return p, nil
 }

@@ -338,23 +338,73 @@ func TestRenamedFolderIsToldOnce(t *testing.T) {
 	p := newPair(t, popd.Options{}, io, from("go", 2001, 1))
 	p.account().Folder = "Lists/go.org/a%b"
 	const said, only = "folder Lists/go.org/a%b is called ", " on the server, which forbids its name as it is"
-	told := func(r ferry.Report) (told []string) {
-		for _, note := range r.Accounts[0].Notes {
+	told := func(notes []string) (told []string) {
+		for _, note := range notes {
 			if strings.HasPrefix(note, said) {
 				told = append(told, strings.TrimSuffix(strings.TrimPrefix(note, said), only))
 			}
 		}
 		return told
 	}
-	_, planned := ferry.Plans(t.Context(), p.o)
-	if got := told(planned); !slices.Equal(got, []string{"Lists/go.org/a=25b"}) {
+	plans, _ := ferry.Plans(t.Context(), p.o)
+	if got := told(plans[0].Warnings); !slices.Equal(got, []string{"Lists/go.org/a=25b"}) {
 		t.Errorf("the plan tells %q", got)
 	}
 	p.account().Folder, p.account().Routes = "INBOX", []plan.Route{route("go", "Lists/go.org/a%b")}
-	if got := told(p.run(0, 1)); !slices.Equal(got, []string{"Lists/go=2Eorg/a=25b"}) {
+	if got := told(p.run(0, 1).Accounts[0].Notes); !slices.Equal(got, []string{"Lists/go=2Eorg/a=25b"}) {
 		t.Errorf("the run tells %q", got)
 	}
 	p.inFolders(map[string][][]byte{"Lists/go=2Eorg/a=25b": {from("go", 2001, 1)}})
+}
+
+// TestNamesAProviderForbids are mapped before the server refuses them; plan says so too.
+func TestNamesAProviderForbids(t *testing.T) {
+	refusing := imapd.Options{Reply: func(e imapd.Event) imapd.Action {
+		if e.Stage == imapd.AtCommand && e.Command == "CREATE" && strings.ContainsAny(e.Line, "^ä") {
+			return imapd.Action{Reply: "NO [CANNOT] Invalid folder name"}
+		}
+		return imapd.Action{}
+	}}
+	p := newPair(t, popd.Options{}, refusing, from("go", 2001, 1))
+	p.account().Destination.Ways.Forbidden = plan.Forbidden{Characters: "^"}
+	p.account().Folder = "Home^"
+	if plans, _ := ferry.Plans(t.Context(), p.o); len(plans) != 1 || len(plans[0].Warnings) != 1 ||
+		!strings.Contains(plans[0].Warnings[0], "Home=5E") {
+		t.Errorf("%+v", plans)
+	}
+	p.account().Routes = []plan.Route{route("go", "Lists/a^b")}
+	want := "folder Lists/a^b is called Lists/a=5Eb on the server, which forbids its name as it is"
+	if plans, r := ferry.Plans(t.Context(), p.o); len(plans) != 1 || !slices.Contains(plans[0].Warnings, want) {
+		t.Errorf("%+v, %+v", plans, r.Accounts[0].Error)
+	}
+	r := p.run(0, 1)
+	p.inFolders(map[string][][]byte{"Lists/a=5Eb": {from("go", 2001, 1)}})
+	if !slices.Contains(r.Accounts[0].Notes, want) {
+		t.Errorf("notes %q", r.Accounts[0].Notes)
+	}
+	p.run(0, 0)
+	p.forget()
+	p.run(0, 0)
+}
+
+// TestAllFoldersThatAreRefused are in the error, also where there are many.
+func TestAllFoldersThatAreRefused(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{Reply: func(e imapd.Event) imapd.Action {
+		if e.Stage == imapd.AtCommand && e.Command == "CREATE" {
+			return imapd.Action{Reply: "NO [CANNOT] Invalid folder name"}
+		}
+		return imapd.Action{}
+	}})
+	for n := range 25 {
+		sender := fmt.Sprintf("list%d", n)
+		p.account().Routes = append(p.account().Routes, route(sender, "Lists/"+sender))
+		p.pop.Deliver(from(sender, 2001, n))
+	}
+	e := p.run(fault.Refused, 0).Accounts[0].Error
+	if n := strings.Count(e.Message, "1 message for folder Lists/list"); n != 10 || !strings.HasSuffix(e.Message, "; and 15 more folders") ||
+		strings.Count(e.Message, "CANNOT") != 10 || strings.Count(e.Hint, "check") != 1 {
+		t.Errorf("%d folders: %+v", n, e)
+	}
 }
 
 // TestAccountsThatShareFolders take turns without getting stuck, and neither takes the

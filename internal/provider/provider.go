@@ -33,6 +33,8 @@ type Provider struct {
 	Help string `json:"help"`
 	// Limits are those that are known.
 	Limits Limits `json:"limits"`
+	// Forbidden is what IMAP refuses in the names of folders.
+	Forbidden plan.Forbidden `json:"forbidden"`
 	// Quirks are what its servers do in their own way.
 	Quirks []Quirk `json:"quirks"`
 	// Refusals are what its servers say, and what that means; the first that
@@ -175,7 +177,7 @@ func (p Provider) Has(flag string) bool {
 // Ways are what a plan and a run have to know of the provider.
 func (p Provider) Ways() plan.Ways {
 	return plan.Ways{Provider: p.Name, DropsCopies: p.Has("imap-drops-duplicates"), Page: p.Limits.Page,
-		Folders: p.Limits.Folders, FolderDepth: p.Limits.FolderDepth}
+		Folders: p.Limits.Folders, FolderDepth: p.Limits.FolderDepth, Forbidden: p.Forbidden}
 }
 
 // maxText bounds what is looked at of a server's answer.

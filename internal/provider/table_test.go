@@ -33,7 +33,24 @@ func TestEveryEntry(t *testing.T) {
 			checkAccess(t, p)
 			checkWords(t, p)
 			checkHelp(t, p)
+			checkForbidden(t, p)
 		})
+	}
+}
+
+// checkForbidden keeps to what names of folders can be mapped by: a character that is no
+// letter, digit or separator, and a name without such characters.
+func checkForbidden(t *testing.T, p Provider) {
+	t.Helper()
+	for _, c := range p.Forbidden.Characters {
+		if c <= ' ' || c >= 0x7f || c == '/' || c == '=' || regexp.MustCompile(`[0-9A-Za-z]`).MatchString(string(c)) {
+			t.Errorf("%q can't be mapped", c)
+		}
+	}
+	for _, name := range p.Forbidden.Names {
+		if name == "" || strings.ContainsAny(name, "/="+p.Forbidden.Characters) || strings.TrimSpace(name) != name {
+			t.Errorf("%q can't be mapped", name)
+		}
 	}
 }
 

@@ -55,7 +55,8 @@ func TestUnderlayWays(t *testing.T) {
 		{Source: at("pop.gmail.com"), Destination: at("imap.gmx.net")},
 	}}
 	provider.Underlay(config)
-	gmail := plan.Ways{Provider: "Gmail and Google Workspace", DropsCopies: true, Page: 250}
+	gmail := plan.Ways{Provider: "Gmail and Google Workspace", DropsCopies: true, Page: 250,
+		Forbidden: plan.Forbidden{Characters: `"\^`, Blanks: true}}
 	gmx := plan.Ways{Provider: "GMX (German)", Folders: 20, FolderDepth: 3}
 	got := []plan.Ways{config.Accounts[0].Source.Ways, config.Accounts[0].Destination.Ways,
 		config.Accounts[1].Source.Ways, config.Accounts[1].Destination.Ways}
@@ -90,6 +91,22 @@ func TestUnderlayConnections(t *testing.T) {
 	want := map[string]int{"alice@gmail.com": 4, "bob@gmail.com": 15, "carol@gmail.com": 15, "dave@gmail.com": 20, "frank@gmail.com": 14, "erin": 500}
 	if diff := cmp.Diff(want, most); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestUnderlayForbidden: destinations learn what is forbidden in the names of their folders.
+func TestUnderlayForbidden(t *testing.T) {
+	for host, want := range map[string]plan.Forbidden{
+		"imap.gmail.com":        {Characters: `"\^`, Blanks: true},
+		"outlook.office365.com": {Names: []string{"Files"}},
+		"imap.example.net":      {},
+	} {
+		side := plan.Endpoint{Endpoint: wire.Endpoint{Host: host}}
+		config := &plan.Config{Accounts: []plan.Account{{Destination: side}}}
+		provider.Underlay(config)
+		if diff := cmp.Diff(want, config.Accounts[0].Destination.Ways.Forbidden); diff != "" {
+			t.Errorf("%s: %s", host, diff)
+		}
 	}
 }
 
