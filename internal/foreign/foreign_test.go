@@ -439,6 +439,31 @@ func TestBlanksAroundNames(t *testing.T) {
 	}
 }
 
+// TestRowWithoutEmailAddress: Microsoft's lists say by it whose mailbox a row goes to, so
+// that one without it goes to nobody, unless a setting says so.
+func TestRowWithoutEmailAddress(t *testing.T) {
+	read := func(settings ...foreign.Setting) *foreign.List {
+		list, err := foreign.Read("users.csv", "", strings.NewReader("EmailAddress,UserName,Password,source.host\n"+
+			"a@example.net,a,p,pop.example\n,g,p,pop.example\n \u00a0,h,p,pop.example\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := list.Settle(settings); err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	list := read()
+	if len(list.Accounts) != 1 || len(list.Bad) != 2 || list.Bad[0].Line != 3 || list.Bad[1].Line != 4 ||
+		!strings.Contains(list.Bad[0].Error(), "no EmailAddress") {
+		t.Errorf("%+v, %v", list.Accounts, list.Bad)
+	}
+	list = read(foreign.Setting{Key: "destination.username", Value: "{local}@example.net"})
+	if len(list.Accounts) != 3 || len(list.Bad) != 0 || list.Accounts[1].Get("destination.username") != "g@example.net" {
+		t.Errorf("%+v, %v", list.Accounts, list.Bad)
+	}
+}
+
 // TestGuess: what a file is shows in its name, else in what is in it.
 func TestGuess(t *testing.T) {
 	for name, c := range map[string]struct{ file, in, user string }{

@@ -34,14 +34,19 @@ func (l *List) Settle(settings []Setting) error {
 		return err
 	}
 	taken, files := map[string]bool{}, map[string]bool{}
+	var bad []Bad
 	for _, a := range l.Accounts {
+		sets := func(key string) bool {
+			return a.has(key) || slices.ContainsFunc(settings, func(s Setting) bool { return below(s.Key, key) })
+		}
+		if a.microsoft && !sets("destination.username") { // the old mailbox's may be another person's here
+			bad = append(bad, a.bad("has no EmailAddress, which says whose mailbox it goes to"))
+			continue
+		}
 		a.nameIt(taken)
 		file := fileName(a.Get("name"), files)
 		if len(a.Seen) > 0 {
 			a.set("source.skip_uidls", "seen/"+file)
-		}
-		sets := func(key string) bool {
-			return a.has(key) || slices.ContainsFunc(settings, func(s Setting) bool { return below(s.Key, key) })
 		}
 		if !sets("destination.username") {
 			a.set("destination.username", a.Get("source.username"))
@@ -53,6 +58,7 @@ func (l *List) Settle(settings []Setting) error {
 			}
 		}
 	}
+	l.Drop(bad)
 	return nil
 }
 
