@@ -89,6 +89,10 @@ func (a *app) importLists(o importOptions, files []string) error {
 		return fault.New(fault.Usage, "--format must be one of: %s", strings.Join(foreign.Formats, ", ")).
 			WithHint("leave it out to have it found out")
 	}
+	if o.out == "-" && a.json {
+		return fault.New(fault.Usage, "--json and --out - would both write to standard output").
+			WithHint("name the new file with --out, or keep the report with --report FILE.json")
+	}
 	if o.out == "-" && len(o.seen) > 0 {
 		return fault.New(fault.Usage, "--seen makes files beside accounts.yaml, which needs a name then").
 			WithHint("name it with --out")
@@ -110,9 +114,12 @@ func (a *app) importLists(o importOptions, files []string) error {
 	if err := a.remember(list, o.seen, settings); err != nil {
 		return err
 	}
-	text, err := a.settle(list, o, strings.Join(files, ", "), settings)
+	text, bad, err := settle(list, o, strings.Join(files, ", "), settings)
 	if err != nil {
 		return err
+	}
+	if err := a.judge(list, bad, o.skipBad); err != nil {
+		return errors.Join(err, a.show(nothingImported(list, bad), fault.CodeOf(err)))
 	}
 	if err := noneSeen(list, o); err != nil {
 		return err
@@ -121,7 +128,7 @@ func (a *app) importLists(o importOptions, files []string) error {
 		return err
 	}
 	a.sayImported(o.out, list)
-	return nil
+	return a.show(asImported(o.out, list, settings), fault.OK)
 }
 
 func settingsOf(texts []string) ([]foreign.Setting, error) {
@@ -217,10 +224,10 @@ func badSetting(err error) error {
 	return fault.New(fault.Config, "--set: %w", err).WithHint("nothing was made")
 }
 
-// settle completes the accounts and makes sure that the new file can be used.
-func (a *app) settle(list *foreign.List, o importOptions, from string, settings []foreign.Setting) (foreign.Text, error) {
+// settle completes the accounts, and says what keeps the new file from being used.
+func settle(list *foreign.List, o importOptions, from string, settings []foreign.Setting) (foreign.Text, []foreign.Bad, error) {
 	if err := list.Settle(settings); err != nil {
-		return foreign.Text{}, badSetting(err)
+		return foreign.Text{}, nil, badSetting(err)
 	}
 	text := list.Write(from, settings)
 	bad := list.Check(text)
@@ -228,7 +235,7 @@ func (a *app) settle(list *foreign.List, o importOptions, from string, settings 
 		text = list.Write(from, settings)
 		bad = list.Check(text)
 	}
-	return text, a.judge(list, bad, o.skipBad)
+	return text, bad, nil
 }
 
 // judge tells the mistakes, and whether they leave something to make; bad are those of

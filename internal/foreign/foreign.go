@@ -14,6 +14,7 @@ package foreign
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -75,6 +76,11 @@ func (a *Account) Get(key string) string {
 		return ""
 	}
 	return a.Values[i].Text
+}
+
+// Said returns the text of a key, or what settings say for all accounts, or "".
+func (a *Account) Said(key string, settings []Setting) string {
+	return cmp.Or(a.Get(key), defaultsOf(settings).Get(key))
 }
 
 // has reports whether a key, or one below it, has a value.
