@@ -30,8 +30,10 @@ type body struct {
 	start bool
 	// tail holds the last octets that were given out, oldest first.
 	tail [3]byte
-	// size counts the octets that were given out.
-	size int64
+	// size counts the octets that were given out, and lines the line ends among them.
+	size, lines int64
+	// header is where the first empty line ended; it is looked for where most is set.
+	header int64
 	// owed are octets that were taken out of the buffer and have to be given out.
 	owed []byte
 	// first is what became of a dot at the very start.
@@ -53,6 +55,7 @@ type body struct {
 
 func newBody(r *bufio.Reader, bareLF bool, finish func() (early bool, err error)) *body {
 	b := &body{r: r, dotted: []byte("\r\n."), start: true, finish: finish}
+	copy(b.tail[1:], "\r\n") // a line starts
 	if bareLF {
 		b.dotted = []byte("\n.")
 	}
@@ -128,6 +131,9 @@ func (b *body) run(window []byte) []byte {
 
 // consume takes a non-empty chunk from where next found it and notes its end.
 func (b *body) consume(chunk []byte) {
+	if b.most > 0 && b.header == 0 {
+		b.seekHeaderEnd(chunk)
+	}
 	if n := len(chunk); n >= len(b.tail) {
 		copy(b.tail[:], chunk[n-len(b.tail):])
 	} else {
@@ -136,6 +142,7 @@ func (b *body) consume(chunk []byte) {
 	}
 	b.start = bytes.HasSuffix(b.tail[:], b.dotted[:len(b.dotted)-1])
 	b.size += int64(len(chunk))
+	b.lines += int64(bytes.Count(chunk, []byte("\n")))
 	if b.sum != nil {
 		_, _ = b.sum.Write(chunk)
 	}
@@ -144,6 +151,15 @@ func (b *body) consume(chunk []byte) {
 		return
 	}
 	_, _ = b.r.Discard(len(chunk)) // it is buffered
+}
+
+// seekHeaderEnd looks for an empty line, which may begin in what was given out before.
+func (b *body) seekHeaderEnd(chunk []byte) {
+	lineEnd := b.dotted[:len(b.dotted)-1]
+	empty := bytes.Repeat(lineEnd, 2)
+	if i := bytes.Index(append(b.tail[:], chunk...), empty); i >= 0 {
+		b.header = b.size + int64(i+len(empty)-len(b.tail))
+	}
 }
 
 // dot decides what a dot at the start of a line is: one that was put there to be
@@ -194,6 +210,21 @@ func (b *body) terminator() (int, error) {
 }
 
 func (b *body) bareLF() bool { return b.dotted[0] == '\n' }
+
+// vouchedBy tells whether the size that was announced is that of what was read: nothing is
+// missing then. Some servers count a line end as one octet, and a last one that was
+// missing and that they add not at all.
+func (b *body) vouchedBy(announced int64) bool {
+	if announced <= 0 {
+		return false // LIST did not say
+	}
+	switch over := b.size - announced; {
+	case b.bareLF():
+		return over == 0 || over == -b.lines
+	default:
+		return over == 0 || over == int64(len("\r\n")) || over == b.lines || over == b.lines+1
+	}
+}
 
 // end keeps io.EOF back until the server is seen to be at the end as well.
 func (b *body) end(terminator []byte) {

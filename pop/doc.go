@@ -19,7 +19,8 @@
 // undone and nothing else touched: no line end is changed or added. A body ends
 // in io.EOF only after its terminator, and, as far as something else was asked
 // for, after the server was seen to go on with a reply: a server that forgets to
-// double its dots ends a message early and is found out, see [ErrEndedEarly]. And
+// double its dots ends a message early and is found out, see [ErrEndedEarly]. A
+// message whose size is not the one that was announced is asked about first. And
 // where several commands are on their way that reply names the message, so that a
 // server which leaves out an answer or gives one twice is too, see [ErrOutOfStep].
 //

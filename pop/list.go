@@ -48,7 +48,10 @@ func (m *Maildrop) List(ctx context.Context) ([]Entry, error) {
 		calls = append(calls, call{line: "CAPA", multiline: true, reply: reply})
 	}
 	calls = append(calls,
-		call{line: "STAT", reply: l.stat},
+		call{line: "STAT", reply: func(reply status) error {
+			m.stat = reply
+			return l.stat(reply)
+		}},
 		call{line: "LIST", multiline: true, reply: func(reply status) error {
 			return m.readSizes(reply, &l)
 		}},

@@ -118,6 +118,8 @@ type Maildrop struct {
 	// a message; see dots.go.
 	plainFirst bool
 	turns      int
+	// stat is what the last listing had for STAT.
+	stat status
 	// named is the message that the last answer to LIST was about.
 	named int
 	// greeting is what the server said first; APOP needs it.

@@ -23,11 +23,10 @@ type queue struct {
 	command func(Entry) (line string, size int64)
 	window  int
 	// named has a LIST of the same message behind each command; see step.go.
-	named   bool
-	probing bool // a NOOP is on its way
-	sent    int
-	open    int   // commands whose reply was not read to its end
-	octets  int64 // announced for those
+	named  bool
+	sent   int
+	open   int   // commands whose reply was not read to its end
+	octets int64 // announced for those
 }
 
 func newQueue(m *Maildrop, entries []Entry, command func(Entry) (string, int64)) *queue {
@@ -38,21 +37,13 @@ func newQueue(m *Maildrop, entries []Entry, command func(Entry) (string, int64))
 	return &queue{m: m, entries: entries, command: command, window: window}
 }
 
-// onTheirWay is how many replies are still to come.
-func (q *queue) onTheirWay() int {
-	if q.probing {
-		return q.open + 1
-	}
-	return q.open
-}
-
 // refill sends the next packet when it is time for one.
 func (q *queue) refill() error {
 	if q.open > 0 && (q.open > q.window/2 || q.octets > windowBytes/2) {
 		return nil
 	}
 	var packet strings.Builder
-	before := q.onTheirWay()
+	before := q.open
 	for q.sent < len(q.entries) && q.add(&packet) {
 	}
 	if packet.Len() == 0 {
@@ -85,20 +76,4 @@ func (q *queue) answered(e Entry) {
 	_, size := q.command(e)
 	q.open--
 	q.octets -= size
-}
-
-// sendProbe sends a NOOP alone.
-func (q *queue) sendProbe() error {
-	q.probing = true
-	return q.m.send("NOOP\r\n", q.open)
-}
-
-// finish reads the answer to the NOOP, if one was sent.
-func (q *queue) finish() error {
-	if !q.probing {
-		return nil
-	}
-	q.probing = false
-	_, err := q.m.answer()
-	return err
 }

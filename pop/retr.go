@@ -45,9 +45,10 @@ type fetch struct {
 	what  string
 	// whole tells that bodies should be as long as LIST said.
 	whole bool
-	// body is the message being read; settled tells that it left the queue.
-	body    *body
-	settled bool
+	// body is the message being read; settled tells that it left the queue, and asked that
+	// a LIST of it is on its way behind it.
+	body           *body
+	settled, asked bool
 	// lastBody is what was read of the message before, if it was. Seed is for comparing
 	// two bodies.
 	lastBody *body
@@ -63,8 +64,7 @@ func (f *fetch) run(ctx context.Context) error {
 		}
 		f.lastBody = f.body
 	}
-	defer f.m.conn.Begin(ctx)()
-	return f.queue.finish()
+	return nil
 }
 
 // one hands over one message. Each has its own allowance of time, so that what
@@ -84,7 +84,7 @@ func (f *fetch) one(ctx context.Context, e Entry) error {
 	if !reply.ok {
 		return f.refused(e, reply)
 	}
-	f.settled = false
+	f.settled, f.asked = false, false
 	f.body = newBody(f.m.conn.Reader(), reply.bare, func() (bool, error) { return f.atEnd(e) })
 	f.body.keepFirst = f.m.plainFirst
 	if !f.whole {
@@ -112,7 +112,7 @@ func (f *fetch) refused(e Entry, reply status) error {
 	err := f.m.refusal(fmt.Sprintf("%s %d", f.what, e.Number), reply, fault.Held)
 	if f.what == "TOP" && containsAny(reply.text, unsupportedWords) {
 		err.Err = ErrNoTop
-		if f.queue.onTheirWay() == 0 && !f.queue.named {
+		if f.queue.open == 0 && !f.queue.named {
 			return err
 		}
 	}
@@ -202,7 +202,7 @@ func (f *fetch) atEnd(e Entry) (early bool, err error) {
 	}
 	switch {
 	case err != nil:
-		return false, f.unlessShort(e, err)
+		return false, f.unlessVouched(e, err)
 	case early:
 		return true, nil
 	case f.whole && !f.body.dotsFit(e.Size):
@@ -230,46 +230,68 @@ func (f *fetch) atNamedEnd(e Entry) (early bool, err error) {
 	return early, err
 }
 
-// atPlainEnd expects nothing before the next command. Without one only a message that
-// came out short is worth a NOOP.
+// atPlainEnd expects nothing before the next command. What the size does not vouch for
+// is asked about first: the reply to that command may be the rest of the message, too.
 func (f *fetch) atPlainEnd(e Entry) (early bool, err error) {
 	if !f.settled {
 		f.settled = true
 		f.queue.answered(e)
 	}
-	if f.m.conn.Buffered() > 0 {
-		if early, err := f.noReply(); early || err != nil {
-			return early, err
-		}
-		return false, f.m.expectSilence()
+	switch {
+	case !f.asked && f.m.conn.Buffered() > 0:
+		return f.unasked(e)
+	case f.sameAgain():
+		err = f.askName(e)
+	case f.asked || !f.vouched(e):
+		early, err = f.askInStep(e)
 	}
-	if f.sameAgain() {
-		if err := f.askName(e); err != nil {
-			return false, err
-		}
+	if early || err != nil {
+		return early, err
 	}
-	if err := f.askMore(e); err != nil || f.queue.onTheirWay() == 0 {
+	if err := f.queue.refill(); err != nil || f.queue.open == 0 {
 		return false, err
 	}
 	return f.noReply()
 }
 
-// askMore sends the next command, or a NOOP behind the last message when that is
-// suspiciously short.
-func (f *fetch) askMore(e Entry) error {
-	if err := f.queue.refill(); err != nil {
-		return err
+// vouched tells whether the message can be seen to be whole. Of TOP nothing more than
+// the header was asked for, or else the name tells.
+func (f *fetch) vouched(e Entry) bool {
+	if f.whole {
+		return f.body.vouchedBy(e.Size)
 	}
-	if f.queue.onTheirWay() == 0 && f.short(e) {
-		return f.queue.sendProbe()
-	}
-	return nil
+	return f.body.size > 0 && f.body.header == f.body.size
 }
 
-// short tells a message that has less than LIST said. TOP has to, unless it has
-// nothing at all.
-func (f *fetch) short(e Entry) bool {
-	return f.body.size < e.Size && (f.whole || f.body.size == 0)
+// unasked judges what the server says behind the terminator of itself. It may be the
+// farewell of one that gave up waiting (RFC 1939 §3), with nothing behind it. Else it is
+// the rest of a message in which a dot stood alone, such as somebody's POP3 session.
+func (f *fetch) unasked(e Entry) (early bool, err error) {
+	if early, err = f.noReply(); early || err != nil {
+		return early, err
+	}
+	if start, _ := f.m.conn.Reader().Peek(1); start[0] == '+' {
+		return false, f.m.expectSilence()
+	}
+	said, err := f.m.answer()
+	if err != nil {
+		return false, err
+	}
+	return false, f.farewell(e, f.m.refusal("session", said, fault.Temporary))
+}
+
+// farewell is what ends the session, unless there is more to come.
+func (f *fetch) farewell(e Entry, refusal *fault.Error) error {
+	if f.m.conn.Buffered() > 0 {
+		return ErrEndedEarly
+	}
+	if f.vouched(e) {
+		return f.m.conn.Break(refusal)
+	}
+	if _, err := f.m.conn.Reader().Peek(1); err == nil {
+		return ErrEndedEarly
+	}
+	return refusal
 }
 
 // noReply waits for what is to be a reply, leaves it in the buffer, and tells if
@@ -288,13 +310,13 @@ func (f *fetch) noReply() (bool, error) {
 	return !isOK && !isErr, nil
 }
 
-// unlessShort believes the terminator of a message that is as long as announced
+// unlessVouched believes the terminator of a message that is as long as announced
 // when the connection ends behind it, so that a server that hangs up after each
 // message still hands over one a session. Not so where it may be the answer to
 // something else that was asked.
-func (f *fetch) unlessShort(e Entry, err error) error {
+func (f *fetch) unlessVouched(e Entry, err error) error {
 	unnamed := f.queue.named && f.queue.open > 1 || errors.Is(err, ErrOutOfStep)
-	if f.short(e) || unnamed {
+	if !f.vouched(e) || unnamed || errors.Is(err, ErrEndedEarly) {
 		return err
 	}
 	return nil

@@ -2,6 +2,7 @@ package pop
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -55,6 +56,59 @@ func (f *fetch) named(e Entry, refused bool) error {
 func (f *fetch) sameAgain() bool {
 	return f.lastBody != nil && f.lastBody.size == f.body.size &&
 		f.lastBody.sum.Sum64() == f.body.sum.Sum64()
+}
+
+// askInStep asks for the name of a message whose size does not vouch for it. What comes
+// first may be the rest of a message that seemed to end, and a line of that may look like
+// any reply: a name is one that it can't know. A server that has no such LIST says the
+// same to STAT as it did when it listed.
+func (f *fetch) askInStep(e Entry) (early bool, err error) {
+	if !f.asked {
+		f.asked = true
+		if err := f.m.send(fmt.Sprintf("LIST %d\r\n", e.Number), 0); err != nil {
+			return false, err
+		}
+	}
+	if early, err := f.noReply(); early || err != nil {
+		return early, err
+	}
+	f.asked = false
+	reply, err := f.m.answer()
+	if err != nil {
+		return false, err
+	}
+	switch number, _ := whose(reply); {
+	case number == e.Number && f.asListed(e, reply):
+		return false, f.m.expectSilence()
+	case number == e.Number || number == 0:
+		return false, f.sameStat()
+	}
+	return false, f.outOfStep(e, fmt.Sprintf("LIST %d", e.Number), reply)
+}
+
+// asListed tells whether the answer to a LIST has the size that the listing had, which a
+// message that only looks like that answer does not know.
+func (f *fetch) asListed(e Entry, reply status) bool {
+	_, rest, err := parseNumber([]byte(reply.text))
+	return err == nil && parseSize(rest) == e.Size
+}
+
+// sameStat asks what nobody who wrote a message knows the answer to.
+func (f *fetch) sameStat() error {
+	if f.m.conn.Buffered() > 0 {
+		return ErrEndedEarly
+	}
+	if err := f.m.send("STAT\r\n", 0); err != nil {
+		return err
+	}
+	early, err := f.noReply()
+	if err != nil || early {
+		return cmp.Or(err, ErrEndedEarly)
+	}
+	if reply, err := f.m.answer(); err != nil || reply != f.m.stat {
+		return cmp.Or(err, ErrEndedEarly)
+	}
+	return f.m.expectSilence()
 }
 
 // askName asks for nothing but the name of the message that was just read.
