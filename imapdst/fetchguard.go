@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -26,15 +27,21 @@ const (
 // go-imap finds the command that a response belongs to by the UID, and expects
 // that before any literal, so the UID is moved to the front. It takes the first
 // response with a UID for the answer, so a change of flags that a server reports
-// in the meantime, with a UID and nothing else, must not reach it.
+// in the meantime, with a UID and nothing else, must not reach it. And where a server gives
+// the items of a message in several responses, they wait for the one with the body section,
+// which is always asked for.
 type fetchReply struct {
 	sequence uint32
 	uid      uint32
 	size     int64        // RFC822.SIZE, or -1
 	items    bytes.Buffer // not yet handed on
 	wanted   bool         // there is something in it that was asked for
+	section  bool         // a body section is
 	begun    bool         // its head was handed on
 }
+
+// maxParts bounds the responses that wait for the rest of what is said of their message.
+const maxParts = 10_000
 
 func (g *guard) startFetch(sequence uint32) error {
 	if err := g.scan.expect('('); err != nil {
@@ -132,6 +139,8 @@ func (g *guard) itemName() (string, error) {
 // fetchBody reads the nstring of a body section (RFC 3501 §7.4.2). We ask for
 // one section at a time, so that its name need not be handed on.
 func (g *guard) fetchBody() (streams bool, err error) {
+	g.fetch.section = true
+	g.joinParts()
 	b, err := g.scan.peek()
 	if err != nil {
 		return false, err
@@ -188,13 +197,43 @@ func (g *guard) checkLiteral(n int64) error {
 
 // endFetch hands the rest on, or drops a response that nobody asked for.
 func (g *guard) endFetch() error {
+	g.joinParts()
 	f := g.fetch
 	g.fetch = nil
-	if f.begun || f.uid != 0 && f.wanted {
-		g.out = append(f.take(), ")\r\n"...)
+	switch {
+	case !f.begun && f.uid == 0:
+	case !f.begun && !f.section && f.items.Len() > 0 && len(g.parts) < maxParts:
+		g.parts[f.uid] = f
+	case f.begun || f.wanted:
+		g.out = f.end()
 	}
 	return g.scan.endLine()
 }
+
+// joinParts adds what earlier responses said of the same message.
+func (g *guard) joinParts() {
+	f := g.fetch
+	part, found := g.parts[f.uid]
+	if !found || f.begun || f.size >= 0 && part.size >= 0 {
+		return
+	}
+	delete(g.parts, f.uid)
+	f.items.Write(part.items.Bytes())
+	f.size, f.wanted = max(f.size, part.size), f.wanted || part.wanted
+}
+
+// restOfParts hands on what waited in vain.
+func (g *guard) restOfParts() (out []byte) {
+	for _, uid := range slices.Sorted(maps.Keys(g.parts)) {
+		if part := g.parts[uid]; part.wanted {
+			out = append(out, part.end()...)
+		}
+	}
+	clear(g.parts)
+	return out
+}
+
+func (f *fetchReply) end() []byte { return append(f.take(), ")\r\n"...) }
 
 func (f *fetchReply) add(format string, args ...any) {
 	f.wanted = true

@@ -50,14 +50,15 @@ type guard struct {
 
 	// Owned by the reader goroutine.
 	scan     scanner
-	out      []byte      // written by us, for go-imap to read
-	literal  int64       // octets of a literal to pass through behind out
-	fetch    *fetchReply // FETCH response that goes on behind the literal
-	untagged int         // since the last tagged response
-	said     int         // octets of them that are not FETCH
-	fetched  int         // those of them that were FETCH
-	unwanted int         // "+" that nobody waited for, since then
-	exists   int         // messages in the mailbox (RFC 3501 §7.3.1)
+	out      []byte                 // written by us, for go-imap to read
+	literal  int64                  // octets of a literal to pass through behind out
+	fetch    *fetchReply            // FETCH response that goes on behind the literal
+	parts    map[uint32]*fetchReply // FETCH responses without a body section, by UID
+	untagged int                    // since the last tagged response
+	said     int                    // octets of them that are not FETCH
+	fetched  int                    // those of them that were FETCH
+	unwanted int                    // "+" that nobody waited for, since then
+	exists   int                    // messages in the mailbox (RFC 3501 §7.3.1)
 
 	// Owned by the writer.
 	within bool // in the middle of a command line
@@ -88,8 +89,8 @@ func newGuard(conn *wire.Conn, l *login) *guard {
 	g := &guard{
 		Conn: conn, conn: conn, router: newRouter(l.tags),
 		scan: scanner{r: conn.Reader()}, start: time.Now(), notices: &l.heard, hide: l.hide,
-		marks: map[string][]imap.MailboxAttr{},
-		out:   []byte("* PREAUTH [CAPABILITY IMAP4rev1] ready\r\n"),
+		marks: map[string][]imap.MailboxAttr{}, parts: map[uint32]*fetchReply{},
+		out: []byte("* PREAUTH [CAPABILITY IMAP4rev1] ready\r\n"),
 	}
 	g.touch()
 	return g
@@ -232,7 +233,7 @@ func (g *guard) taggedResponse() error {
 	switch kind, number := g.router.answer(tag, s); kind {
 	case forControl:
 		g.noteOpening(s)
-		g.out = []byte(s.line(number))
+		g.out = append(g.restOfParts(), s.line(number)...)
 	case tooEarly:
 		return fault.New(fault.Protocol, "%s answered OK to an APPEND before it had the message",
 			g.conn.Address()).WithHint("%s", brokenHint)

@@ -1,0 +1,56 @@
+package imapdst_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/popferry/popferry/imapdst"
+)
+
+// A server may give the items of a message in as many responses as it likes, in any order
+// (RFC 3501 §7.4.2).
+func TestFetchInParts(t *testing.T) {
+	body := "BODY[] {5}\r\nx\r\n\r\n"
+	for name, lines := range map[string][]string{
+		"in one":            {"* 1 FETCH (UID 5 RFC822.SIZE 4 FLAGS (\\Deleted) " + body + ")"},
+		"one for each item": {"* 1 FETCH (UID 5 RFC822.SIZE 4)", "* 1 FETCH (UID 5 FLAGS (\\Deleted))", "* 1 FETCH (UID 5 " + body + ")"},
+		"flags first":       {"* 1 FETCH (FLAGS (\\Deleted) UID 5)", "* 1 FETCH (RFC822.SIZE 4 UID 5)", "* 1 FETCH (UID 5 " + body + ")"},
+		"UID behind":        {"* 1 FETCH (UID 5 FLAGS (\\Deleted))", "* 1 FETCH (RFC822.SIZE 4 UID 5)", "* 1 FETCH (" + body + " UID 5)"},
+		"others in between": {"* 1 FETCH (UID 5 RFC822.SIZE 4 FLAGS (\\Deleted))", "* 2 FETCH (UID 6 FLAGS (\\Seen))", "* 1 FETCH (UID 5 " + body + ")"},
+		"size said twice":   {"* 1 FETCH (UID 5 FLAGS (\\Deleted))", "* 1 FETCH (UID 5 RFC822.SIZE 4 " + body + ")", "* 1 FETCH (UID 5 RFC822.SIZE 4)"},
+		"quoted":            {"* 1 FETCH (UID 5 FLAGS (\\Deleted))", "* 1 FETCH (UID 5 BODY[] \"x\")"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := fake{on: map[string]handler{"UID FETCH": say(append(lines, "TAG OK done")...)}}
+			conn := server.dial(t)
+			var got []string
+			err := conn.Digests(context.Background(), folder(t, conn, "INBOX"), []uint32{5},
+				func(uid uint32, c imapdst.Copy) error {
+					got = append(got, fmt.Sprint(uid, c.Size > 0, c.Deleted))
+					return nil
+				})
+			if diff := cmp.Diff([]string{"5 true true"}, got); diff != "" || err != nil {
+				t.Errorf("%s %v", diff, err)
+			}
+		})
+	}
+}
+
+// In an index a message of which nothing but the size came counts.
+func TestFetchWithoutSection(t *testing.T) {
+	server := fake{on: map[string]handler{"UID FETCH": say("* 1 FETCH (UID 5 RFC822.SIZE 4)",
+		"* 2 FETCH (UID 6 RFC822.SIZE 7)", "* 2 FETCH (UID 6 BODY[HEADER.FIELDS (MESSAGE-ID)] {21}\r\nMessage-ID: <a@b>\r\n\r\n)",
+		"* 3 FETCH (UID 7 RFC822.SIZE 9)", "TAG OK done")}}
+	conn := server.dial(t)
+	got := map[uint32]int64{}
+	err := conn.Index(context.Background(), folder(t, conn, "INBOX"), 1, func(e imapdst.Entry) error {
+		got[e.UID] = e.Size
+		return nil
+	})
+	if diff := cmp.Diff(map[uint32]int64{5: 4, 6: 7, 7: 9}, got); diff != "" || err != nil {
+		t.Errorf("%s %v", diff, err)
+	}
+}
