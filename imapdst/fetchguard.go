@@ -141,11 +141,15 @@ func (g *guard) itemName() (string, error) {
 func (g *guard) fetchBody() (streams bool, err error) {
 	g.fetch.section = true
 	g.joinParts()
+	eight, err := g.scan.take('~') // literal8 (RFC 3516 §4.3), which some give unasked
+	if err != nil {
+		return false, err
+	}
 	b, err := g.scan.peek()
 	if err != nil {
 		return false, err
 	}
-	if b == '{' {
+	if eight || b == '{' {
 		return g.fetchLiteral()
 	}
 	value, err := g.scan.value()

@@ -21,6 +21,7 @@ func TestFetchInParts(t *testing.T) {
 		"UID behind":        {"* 1 FETCH (UID 5 FLAGS (\\Deleted))", "* 1 FETCH (RFC822.SIZE 4 UID 5)", "* 1 FETCH (" + body + " UID 5)"},
 		"others in between": {"* 1 FETCH (UID 5 RFC822.SIZE 4 FLAGS (\\Deleted))", "* 2 FETCH (UID 6 FLAGS (\\Seen))", "* 1 FETCH (UID 5 " + body + ")"},
 		"size said twice":   {"* 1 FETCH (UID 5 FLAGS (\\Deleted))", "* 1 FETCH (UID 5 RFC822.SIZE 4 " + body + ")", "* 1 FETCH (UID 5 RFC822.SIZE 4)"},
+		"literal8":          {"* 1 FETCH (UID 5 FLAGS (\\Deleted) BODY[] ~{5}\r\nx\r\n\r\n)"},
 		"quoted":            {"* 1 FETCH (UID 5 FLAGS (\\Deleted))", "* 1 FETCH (UID 5 BODY[] \"x\")"},
 	} {
 		t.Run(name, func(t *testing.T) {
