@@ -100,7 +100,7 @@ func readEach[T any](
 			return nil
 		}
 		err := c.fetch(ctx, f, fetchPlan{
-			sets: slices.Values(uidSets(uids)), section: section, largest: largest, flags: true,
+			sets: slices.Values(uidSets(uids, c.atOnce())), section: section, largest: largest, flags: true,
 			each: func(_ imap.UIDSet, m *imapclient.FetchMessageData) error {
 				r, err := readMessage(m, read)
 				if err != nil || r.made == nil {
@@ -249,26 +249,23 @@ type literal struct{ imap.LiteralReader }
 
 func (l literal) Len() int { return int(min(l.Size(), math.MaxInt32)) }
 
-// uidSets packs UIDs into sets that fit a command line.
-func uidSets(uids []uint32) []imap.UIDSet {
-	sorted := slices.Compact(slices.Sorted(slices.Values(uids)))
+// uidSets packs UIDs into sets that fit a command line, of so many messages at most.
+func uidSets(uids []uint32, most uint64) []imap.UIDSet {
+	rest := slices.Compact(slices.Sorted(slices.Values(uids)))
+	if len(rest) > 0 && rest[0] == 0 { // not a UID, and "*" to go-imap
+		rest = rest[1:]
+	}
 	var sets []imap.UIDSet
 	var set imap.UIDSet
-	length := 0
-	for i := 0; i < len(sorted); {
-		first := i
-		for i++; i < len(sorted) && sorted[i] == sorted[i-1]+1; i++ {
-		}
-		low, high := sorted[first], sorted[i-1]
-		if low == 0 { // not a UID, and "*" to go-imap
-			low = 1
-		}
-		if high == 0 {
-			continue
-		}
+	length, count := 0, uint64(0)
+	for len(rest) > 0 {
+		n := run(rest, most)
+		low, high := rest[0], rest[n-1]
+		rest = rest[n:]
 		text := strconv.Itoa(int(low)) + ":" + strconv.Itoa(int(high)) + ","
-		if length += len(text); length > maxSet {
-			sets, set, length = append(sets, set), nil, len(text)
+		length, count = length+len(text), count+uint64(n)
+		if length > maxSet || count > most {
+			sets, set, length, count = append(sets, set), nil, len(text), uint64(n)
 		}
 		set.AddRange(imap.UID(low), imap.UID(high))
 	}
@@ -276,4 +273,13 @@ func uidSets(uids []uint32) []imap.UIDSet {
 		sets = append(sets, set)
 	}
 	return sets
+}
+
+// run is how many of the first UIDs, and so many at most, follow one another.
+func run(uids []uint32, most uint64) int {
+	n := 1
+	for n < len(uids) && uint64(n) < most && uids[n] == uids[n-1]+1 {
+		n++
+	}
+	return n
 }

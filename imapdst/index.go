@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"iter"
+	"math"
 	"slices"
 
 	"github.com/emersion/go-imap/v2"
@@ -179,16 +180,22 @@ func (p *indexPart) octets() (n int) {
 // minimalLimit keeps a server from making us ask for messages one by one.
 const minimalLimit = 100
 
+// atOnce is how many messages a command may be about (RFC 9738 §3).
+func (c *Conn) atOnce() uint64 {
+	if limit := c.Capabilities().number("MESSAGELIMIT="); limit > 0 {
+		return max(limit, minimalLimit)
+	}
+	return math.MaxUint32
+}
+
 // indexSets cuts from:* into ranges of UIDs that hold about indexChunk messages
-// each, and never more than the server gives at once (RFC 9738 §3).
+// each, and never more than the server gives at once.
 func (c *Conn) indexSets(f Folder, from uint32) iter.Seq[imap.UIDSet] {
 	step, next := uint64(indexChunk), uint64(f.UIDNext)
 	if f.Messages > 0 {
 		step *= max(1, next/uint64(f.Messages))
 	}
-	if limit := c.Capabilities().number("MESSAGELIMIT="); limit > 0 {
-		step = min(step, max(limit, minimalLimit))
-	}
+	step = min(step, c.atOnce())
 	return func(yield func(imap.UIDSet) bool) {
 		low := uint64(from)
 		for ; low+step < next; low += step {

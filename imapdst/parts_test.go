@@ -3,6 +3,7 @@ package imapdst_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -53,5 +54,37 @@ func TestFetchWithoutSection(t *testing.T) {
 	})
 	if diff := cmp.Diff(map[uint32]int64{5: 4, 6: 7, 7: 9}, got); diff != "" || err != nil {
 		t.Errorf("%s %v", diff, err)
+	}
+}
+
+// RFC 9738 §3: no command is about more messages than the server said.
+func TestMessageLimit(t *testing.T) {
+	var uids []uint32
+	for n := range uint32(600) {
+		uids = append(uids, 2+n+n/250) // runs of 250
+	}
+	asked := 0
+	f := &fake{caps: allCaps + " MESSAGELIMIT=100", on: map[string]handler{"UID FETCH": func(f *fake, tag, args string) {
+		set, _, _ := strings.Cut(args, " ")
+		count := 0
+		for part := range strings.SplitSeq(set, ",") {
+			low, high := 0, 0
+			if n, _ := fmt.Sscanf(part, "%d:%d", &low, &high); n == 1 {
+				high = low
+			}
+			count += high - low + 1
+			for uid := low; uid <= high; uid++ {
+				f.send(fmt.Sprintf("* 1 FETCH (UID %d RFC822.SIZE 9 BODY[HEADER] NIL)", uid))
+			}
+		}
+		if asked += count; count > 100 {
+			t.Errorf("%d messages at once: %s", count, set)
+		}
+		f.send(tag + " OK done")
+	}}}
+	c := f.dial(t)
+	err := c.Headers(t.Context(), folder(t, c, "INBOX"), uids, func(uint32, imapdst.Copy) error { return nil })
+	if err != nil || asked < len(uids) {
+		t.Errorf("%d of %d messages were asked for: %v", asked, len(uids), err)
 	}
 }

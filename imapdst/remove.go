@@ -43,7 +43,7 @@ func (c *Conn) change(ctx context.Context, f Folder, uids []uint32, do func(imap
 		return fault.New(fault.Refused, "%q on %s is read-only or has no lasting UIDs",
 			f.Name, c.wire.Address()).WithHint("delete the messages with a mail program")
 	}
-	for _, set := range uidSets(uids) {
+	for _, set := range uidSets(uids, c.atOnce()) {
 		if err := do(set); err != nil {
 			return err
 		}
