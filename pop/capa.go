@@ -69,9 +69,14 @@ func (m *Maildrop) askCAPA(ctx context.Context) error {
 		answered = true
 		return m.readCAPA(reply)
 	}})
-	unanswered := !answered && fault.CodeOf(err) == fault.Temporary
-	if unanswered && ctx.Err() == nil {
+	switch {
+	case ctx.Err() != nil:
+		return err
+	case !answered && fault.CodeOf(err) == fault.Temporary:
 		return fmt.Errorf("%w: %w", errCAPAUnanswered, err)
+	case err != nil && limited.Err() != nil:
+		return fault.New(fault.Temporary, "%s did not end its answer to CAPA within %v",
+			m.conn.Address(), capaLimit).WithHint("the server or the link is too slow; try again later")
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/wire"
@@ -26,6 +27,8 @@ type bare struct {
 	// pieces is how what stands behind the first dot that is alone in its line is sent:
 	// with the dot, with the reply to the next command, or a line with each reply.
 	pieces string
+	// drips makes the answer to CAPA go on and on.
+	drips bool
 	// leaves ends the connection behind each message, with a farewell or without.
 	leaves   bool
 	farewell string
@@ -66,6 +69,10 @@ func (b *bare) serve(conn net.Conn) {
 	lines := bufio.NewScanner(conn)
 	for lines.Scan() {
 		verb, argument, _ := strings.Cut(lines.Text(), " ")
+		if verb == "CAPA" && b.drips {
+			drip(conn)
+			return
+		}
 		now := len(owed) + 1
 		if b.pieces == lineByLine {
 			now = 1
@@ -241,6 +248,29 @@ func TestM13Top(t *testing.T) {
 					}
 				})
 			})
+		}
+	}
+}
+
+// An answer to CAPA that drips is ended here, and told from a stop by the user.
+func TestEndlessCAPA(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bare{drips: true}
+		_, err := pop.Dial(t.Context(), b.options(t))
+		wantFault(t, err, fault.Temporary, "did not end its answer to CAPA within 30s")
+		if errors.Is(err, context.Canceled) {
+			t.Errorf("%v is a stop", err)
+		}
+		time.Sleep(2 * time.Second) // in the bubble: the server notices
+	})
+}
+
+func drip(conn net.Conn) {
+	fmt.Fprint(conn, "+OK\r\n")
+	for {
+		time.Sleep(time.Second)
+		if _, err := fmt.Fprint(conn, "X\r\n"); err != nil {
+			return
 		}
 	}
 }
