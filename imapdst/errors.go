@@ -65,14 +65,14 @@ func appendError(address, folder string, s status) *fault.Error {
 		WithResponse(s.code)
 	text := strings.ToLower(s.text)
 	switch {
-	case throttled(s.text):
+	case throttled(s.code + " " + s.text):
 		return throttle(err, s.text)
 	case sasl.NotConnected(s.text):
 		return notConnected(err)
 	case s.code == "" && noFolder.MatchString(text):
 		err.Code, err.Response = fault.Refused, "NONEXISTENT"
 		return err.WithHint(goneHint)
-	case s.code == "OVERQUOTA", !known && strings.Contains(text, "quota"):
+	case s.code == "OVERQUOTA", vague(s) && (strings.Contains(text, "quota") || sasl.Full(s.text)):
 		err.Code, err.Response = fault.Refused, "OVERQUOTA"
 		return err.WithHint("make room in the destination, or ask its operator for more")
 	case inUse(s):
@@ -80,9 +80,16 @@ func appendError(address, folder string, s status) *fault.Error {
 	case !known && strings.Contains(text, "server unavailable"):
 		err.Code = fault.Temporary
 		return err.WithHint("this server says so when the mailbox is full, too; check its quota")
+	case s.kind == "NO" && vague(s) && sasl.Busy(s.text):
+		err.Code = fault.Temporary
+		return err.WithHint("%s", refusalHint(fault.Temporary))
 	}
 	return err.WithHint("%s", appendHint(s))
 }
+
+// vague tells of a refusal whose words say more than its code: LIMIT is about any limit
+// (RFC 5530 §3).
+func vague(s status) bool { return s.code == "LIMIT" || !explained(s.code) }
 
 // goneHint is for a folder that somebody removed.
 const goneHint = "the folder is gone; the next run makes it again"

@@ -34,7 +34,7 @@ func Judge(text string) fault.Code {
 		return fault.Temporary
 	case says(barredPhrases) && !says(untilPhrases):
 		return fault.Credentials
-	case says(passingPhrases), says(lockPhrases):
+	case says(passingPhrases), says(troublePhrases), says(lockPhrases):
 		return fault.Temporary
 	case says(fullPhrases):
 		return fault.Refused
@@ -42,6 +42,16 @@ func Judge(text string) fault.Code {
 		return fault.Temporary
 	}
 	return 0
+}
+
+// Full reports words that say that the mailbox has no room left, or the server.
+func Full(text string) bool { return phrasesIn(text)(fullPhrases) }
+
+// Busy reports words about a server that has no time now, whatever it was asked. Trouble of
+// its own is none of these: it may have that with one message, each time.
+func Busy(text string) bool {
+	says := phrasesIn(text)
+	return says(passingPhrases) || says([]string{"try again", "again later"})
 }
 
 // BlamesLogin reports words that say that what was given to log in with is wrong.
@@ -116,23 +126,36 @@ var (
 	// passingPhrases are about the server, or how often or how many at a time.
 	passingPhrases = []string{
 		"temporar", "busy", "unavailable", "service not available", "service is not available",
-		"server is not available", "maintenance", "overload", "server error", "system error", "system problem",
-		"internal error", "internal server error", "internal failure", "internal login failure", "out of memory",
-		"child crashed", "unable to scan", "timed out", "timeout", "shutting down", "connection is closed",
+		"server is not available", "maintenance", "overload", "timed out", "timeout", "shutting down",
+		"connection is closed",
 		"too many connection", "too many simultaneous", "too many concurrent", "too many open", "too many session",
 		"too many users", "too many clients", "maximum number of connection", "maximum number of session",
 		"maximum number of simultaneous", "maximum number of concurrent", "maximum connection", "maximum session",
 		"connection limit", "session limit", "throttl", "bandwidth", "rate limit", "login limit", "login interval",
 		"login frequency", "login delay", "minimum time", "too frequent", "too often",
 	}
+	// troublePhrases are about what went wrong inside the server.
+	troublePhrases = []string{
+		"server error", "system error", "system problem", "internal error", "internal server error",
+		"internal failure", "internal login failure", "out of memory", "child crashed", "unable to scan",
+	}
 	// lockPhrases are about a lock that could not be had.
 	lockPhrases = []string{
 		"to lock", "cannot lock", "not lock", "t lock", "get lock", "for lock", "lock busy", "lock on", "mailbox lock",
 		"maildrop lock", "maillock", "exclusive access", "exclusive lock",
 	}
+	// fullPhrases are about room that is lacking, in some languages. Chinese has no blanks.
 	fullPhrases = []string{
 		"over quota", "overquota", "quota exceeded", "exceeded quota", "exceeds quota", "exceeded the quota",
 		"exceeded its quota", "exceeded your quota", "out of quota", "mailbox full", "mailbox is full",
+		"no space left", "insufficient disk", "insufficient space", "insufficient storage", "not enough space",
+		"not enough disk", "not enough storage", "out of disk", "out of space", "disk full", "disk is full",
+		"storage full", "storage is full",
+		"postfach voll", "postfach ist voll", "speicherplatz", "postbus vol",
+		"espace disque insuffisant", "espace insuffisant", "boîte pleine", "boite pleine",
+		"buzón lleno", "espacio insuficiente", "casella piena", "spazio insufficiente",
+		"превышена квота", "квота превышена", "ящик переполнен", "недостаточно места",
+		"空间不足", "邮箱空间不足", "存储空间不足", "邮箱已满", "邮箱空间已满",
 	}
 	// againPhrases ask to come again, which doubtPhrases make mere politeness.
 	againPhrases = []string{
