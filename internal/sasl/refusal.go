@@ -34,7 +34,7 @@ func Judge(text string) fault.Code {
 		return fault.Temporary
 	case says(barredPhrases) && !says(untilPhrases):
 		return fault.Credentials
-	case says(passingPhrases), says(troublePhrases), says(lockPhrases):
+	case says(passingPhrases), says(troublePhrases), says(lockPhrases), says(attemptPhrases) && says(waitPhrases):
 		return fault.Temporary
 	case says(fullPhrases):
 		return fault.Refused
@@ -110,6 +110,7 @@ var (
 	// sessionPhrases are about another session and a locked mailbox, not a locked account.
 	sessionPhrases = []string{
 		"another session", "other session", "another pop", "another process", "another client", "another connection",
+		"andere sitzung", "anderen sitzung", "andere verbindung", "bereits verwendet", "bereits in benutzung",
 		"active session", "session active", "already logged", "already locked", "in use",
 		"mailbox locked", "mailbox is locked", "mailbox currently locked", "mailbox is currently locked",
 		"maildrop locked", "maildrop is locked", "maildrop is currently locked",
@@ -126,14 +127,18 @@ var (
 	// passingPhrases are about the server, or how often or how many at a time.
 	passingPhrases = []string{
 		"temporar", "busy", "unavailable", "service not available", "service is not available",
-		"server is not available", "maintenance", "overload", "timed out", "timeout", "shutting down",
+		"server is not available", "maintenance", "overload", "server not available", "timed out", "timeout", "shutting down",
 		"connection is closed",
 		"too many connection", "too many simultaneous", "too many concurrent", "too many open", "too many session",
 		"too many users", "too many clients", "maximum number of connection", "maximum number of session",
 		"maximum number of simultaneous", "maximum number of concurrent", "maximum connection", "maximum session",
 		"connection limit", "session limit", "throttl", "bandwidth", "rate limit", "login limit", "login interval",
 		"login frequency", "login delay", "minimum time", "too frequent", "too often",
+		"zu viele verbindung", "zu viele gleichzeitig", "zu viele sitzung", "vorübergehend",
 	}
+	// attemptPhrases are about logins that came too fast, where waitPhrases say when to come again.
+	attemptPhrases = []string{"too many login attempt", "too many logon attempt"}
+	waitPhrases    = []string{"wait", "again in", "again after"}
 	// troublePhrases are about what went wrong inside the server.
 	troublePhrases = []string{
 		"server error", "system error", "system problem", "internal error", "internal server error",

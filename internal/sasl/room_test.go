@@ -28,3 +28,21 @@ func TestFullAndBusy(t *testing.T) {
 		t.Errorf("a login that meets an internal error is %d", got)
 	}
 }
+
+// TestLater: refusals of a login that would have met the right password, too.
+func TestLater(t *testing.T) {
+	for text, want := range map[string]fault.Code{
+		"backend server not available":                            fault.Temporary,
+		"Too many login attempts, please wait 15 minutes":         fault.Temporary,
+		"Too many login attempts":                                 0,
+		"Too many login attempts with a wrong password, wait":     fault.Credentials,
+		"Postfach ist durch eine andere Sitzung gesperrt":         fault.Temporary,
+		"Das Postfach wird bereits verwendet":                     fault.Temporary,
+		"Zu viele gleichzeitige Verbindungen":                     fault.Temporary,
+		"Anmeldung fehlgeschlagen, bitte später erneut versuchen": 0,
+	} {
+		if got := sasl.Judge(text); got != want {
+			t.Errorf("%q: %d", text, got)
+		}
+	}
+}
