@@ -164,5 +164,28 @@ func (c *Conn) isReadOnly(mailbox string) (bool, error) {
 	return err == nil && len(data.Rights) > 0 && !slices.Contains(data.Rights, imap.RightInsert), nil
 }
 
+// MayInsert reports whether the user may put mail into a folder: by the rights that the server
+// tells (RFC 4314 §4, APPEND), and by how it opens the folder to somebody who wants to change
+// it (RFC 3501 §7.1, READ-ONLY). It is left open to read, as all others.
+func (c *Conn) MayInsert(ctx context.Context, f Folder) (bool, error) {
+	end, err := c.begin(ctx, quietLimit)
+	if err != nil {
+		return false, err
+	}
+	defer end()
+	c.mailbox.Lock()
+	defer c.mailbox.Unlock()
+	readOnly, err := c.isReadOnly(f.Mailbox)
+	if err != nil || readOnly {
+		return false, err
+	}
+	if _, err := c.reopen(f, toChange); err != nil {
+		return false, err
+	}
+	writable := c.isWritable()
+	_, err = c.reopen(f, toRead)
+	return writable, err
+}
+
 // TLS returns what the handshake agreed on; ok is false in clear text.
 func (c *Conn) TLS() (state tls.ConnectionState, ok bool) { return c.wire.TLSState() }

@@ -134,3 +134,39 @@ func TestLookAtDovecot(t *testing.T) {
 		t.Errorf("TLS %v, mechanism %q", ok, c.Mechanism())
 	}
 }
+
+// TestMayInsert: mail can be put into a folder unless the rights say otherwise (RFC 4314 §4), or
+// SELECT does (RFC 3501 §7.1). The folder is left open to read.
+func TestMayInsert(t *testing.T) {
+	selected := func(lines ...string) handler {
+		return func(f *fake, tag, _ string) {
+			f.selectLines()
+			say(lines...)(f, tag, "")
+		}
+	}
+	writable := selected("TAG OK [READ-WRITE] done")
+	for name, c := range map[string]struct {
+		caps string
+		on   map[string]handler
+		want bool
+	}{
+		"all":          {allCaps, map[string]handler{"SELECT": writable}, true},
+		"read-only":    {allCaps, map[string]handler{"SELECT": selected("TAG OK [READ-ONLY] done")}, false},
+		"no insertion": {allCaps + " ACL", map[string]handler{"MYRIGHTS": say("* MYRIGHTS INBOX lrste", "TAG OK done")}, false},
+		"insertion": {allCaps + " ACL", map[string]handler{"SELECT": writable,
+			"MYRIGHTS": say("* MYRIGHTS INBOX lrsite", "TAG OK done")}, true},
+		"rights not told": {allCaps + " ACL", map[string]handler{"SELECT": writable, "MYRIGHTS": say("TAG NO no")}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{caps: c.caps, on: c.on}
+			got, err := f.dial(t).MayInsert(context.Background(), inboxFolder)
+			if got != c.want || err != nil {
+				t.Errorf("%v, %v", got, err)
+			}
+			wire := f.received()
+			if strings.LastIndex(wire, "SELECT") > strings.LastIndex(wire, "EXAMINE") {
+				t.Errorf("it is left open to change:\n%s", wire)
+			}
+		})
+	}
+}
