@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -21,19 +21,35 @@ import (
 // proves nothing. So of the mail that popferry did not bring itself one message is deleted
 // first, its octets in the journal, and the others only when its copy was seen to outlive it.
 
-// canary is the message that goes first, and where its copy is.
+// canary is the message that goes first, and where its copy is. From its deletion on, until
+// its copy was seen again, what the journal has of it may be all that is left: see putback.go.
 type canary struct {
 	Key, Folder      string
 	UIDValidity, UID uint32
-	Twins            []uint32  // of what looks alike: which of them is whose copy, nobody can tell
-	Messages         uint32    // in the folder before
-	Mail             []byte    // all of it
-	Sent             time.Time // when it was last appended anew
+	Twins            []uint32 // of what looks alike: which of them is whose copy, nobody can tell
+	Messages         uint32   // in the folder before
+	Mail             []byte   // all of it
+
+	Asked   bool      // its deletion was asked for, whatever its record says by now
+	Missing bool      // its copy was looked for, and is not there
+	From    spotFrom  // where it would be found, once put back
+	Sent    time.Time // when it was last appended anew, unless that was refused
+	Tries   int       // of appending it
+
+	scope  journal.Scope  // whose it is
+	ledger journal.Ledger // of that, which has it
+	sum    message.Summary
+}
+
+// spotFrom is where mail is found that comes from now on.
+type spotFrom struct {
+	Mailbox              string
+	UIDValidity, NextUID uint32
 }
 
 // Facts that the journal remembers of this.
 const (
-	factCanary     = "canary"      // it as JSON, as long as nobody knows what became of it
+	factCanary     = "canary"      // it as JSON, as long as nobody has seen its copy since
 	factApart      = "apart "      // and a folder: the UIDVALIDITY under which a copy outlived its original
 	factOneMailbox = "one-mailbox" // a folder in which none does
 )
@@ -125,7 +141,11 @@ func (t *trip) outlives(ctx context.Context, records []journal.Record) (sure boo
 	if err != nil || seen == validity(in) {
 		return err == nil, nil, err
 	}
-	candidates, err := t.candidates(ctx, records)
+	may, err := t.mayInsert(ctx, in)
+	if err != nil || !may {
+		return false, nil, err
+	}
+	candidates, err := t.candidates(ctx, in, records)
 	if err != nil {
 		return false, nil, err
 	}
@@ -135,25 +155,40 @@ func (t *trip) outlives(ctx context.Context, records []journal.Record) (sure boo
 		case fault.CodeOf(err) == fault.Held: // nothing was deleted
 			another = err
 			t.hangUp() // of what was read, not all is delivered (I2)
-			if err := t.ledger.SetFact(ctx, factCanary, ""); err != nil {
-				return false, nil, err
-			}
 		case err != nil || gone:
 			return sure, another, err
 		}
 	}
 	t.triedInVain()
 	t.note("%s kept on POP3: popferry did not bring them itself, and found none whose deletion would show "+
-		"that the copies stay (popferry verify tells where they are)", count(len(records), "message"))
+		"that the copies stay, and that could be put back (popferry verify tells where they are)", count(len(records), "message"))
 	return false, another, nil
+}
+
+// mayInsert reports whether a message that is deleted from POP3 could be put back into a
+// folder, should its copy go with it.
+func (t *trip) mayInsert(ctx context.Context, in *folder) (may bool, err error) {
+	err = t.dest.do(ctx, in, func(c *imapdst.Conn, box imapdst.Folder) (err error) {
+		may, err = c.MayInsert(ctx, box)
+		return err
+	})
+	if isRefusal(err) {
+		may, err = false, nil
+	}
+	if err == nil && !may {
+		t.triedInVain()
+		t.note("mail is kept on POP3 that popferry did not bring itself: this user may put nothing into folder %s, so that "+
+			"no message could be put back if its copy went with it", fault.Escape(in.now().Name))
+	}
+	return may, err
 }
 
 // validity is the UIDVALIDITY of a folder.
 func validity(f *folder) string { return strconv.FormatUint(uint64(f.now().UIDValidity), 10) }
 
 // candidates are some of the records whose copy is where it should be, the easiest to keep first.
-func (t *trip) candidates(ctx context.Context, records []journal.Record) (some []journal.Record, err error) {
-	for part := range slices.Chunk(smallest(records), verifyBatch) {
+func (t *trip) candidates(ctx context.Context, in *folder, records []journal.Record) (some []journal.Record, err error) {
+	for part := range slices.Chunk(smallest(records, in.now().AppendLimit), verifyBatch) {
 		proven, err := t.proveAnywhere(ctx, part)
 		if err != nil {
 			return nil, err
@@ -165,14 +200,17 @@ func (t *trip) candidates(ctx context.Context, records []journal.Record) (some [
 	return some, nil
 }
 
-// smallest orders the records by how easily their message is kept and told from others.
-func smallest(records []journal.Record) []journal.Record {
+// smallest orders the records by how easily their message is kept and told from others. What
+// the destination would not take back is none of them.
+func smallest(records []journal.Record, limit int64) []journal.Record {
 	size := func(r journal.Record) int64 { return max(r.Listed, r.Sum.Size) }
 	like := map[message.Digest]int{}
 	for _, r := range records {
 		like[r.Sum.Header]++
 	}
-	small := slices.DeleteFunc(slices.Clone(records), func(r journal.Record) bool { return size(r) > largestCanary })
+	small := slices.DeleteFunc(slices.Clone(records), func(r journal.Record) bool {
+		return size(r) > largestCanary || unsendable(size(r), limit) != ""
+	})
 	slices.SortStableFunc(small, func(a, b journal.Record) int {
 		return cmp.Or(nameless(a)-nameless(b), like[a.Sum.Header]-like[b.Sum.Header], cmp.Compare(size(a), size(b)))
 	})
@@ -189,29 +227,47 @@ func nameless(r journal.Record) int {
 
 // sacrifice deletes one message and looks what becomes of its copy.
 func (t *trip) sacrifice(ctx context.Context, in *folder, r journal.Record, others []journal.Record) (gone, sure bool, err error) {
-	if pending, err := t.ledger.Fact(ctx, factCanary); err != nil || pending != "" {
+	if pending, err := t.canaries(ctx); err != nil || len(pending) > 0 {
 		return true, false, err // one at a time: its octets are nowhere else
 	}
-	if err := t.dest.refresh(ctx, in); err != nil {
+	c, err := t.prepareCanary(ctx, in, r)
+	if err != nil || c.Key == "" {
 		return false, false, err
+	}
+	goOn, err := t.deleteProven(ctx, []journal.Record{r}, headerOnly(others))
+	asked, errAsked := t.wasAsked(ctx, &c)
+	switch {
+	case errAsked != nil:
+		return false, false, errors.Join(err, errAsked)
+	case !asked:
+		return err == nil && !goOn, false, errors.Join(err, dropCanary(ctx, c))
+	case err != nil:
+		return false, false, err // what became of it is found out next time
+	}
+	return t.settleCanary(ctx, c)
+}
+
+// prepareCanary has the journal keep the message of a record, and all that tells what
+// becomes of its copy. There is none if that can't be read, or could not be put back.
+func (t *trip) prepareCanary(ctx context.Context, in *folder, r journal.Record) (c canary, err error) {
+	if err := t.dest.refresh(ctx, in); err != nil {
+		return canary{}, err
 	}
 	at := spot{in, r.UID}
 	texts, err := ask(ctx, t, []spot{at}, (*imapdst.Conn).Texts)
 	if err != nil || texts[at] == nil {
-		return false, false, err
+		return canary{}, err
 	}
-	c := canary{Key: r.Key, Folder: r.Folder, UIDValidity: r.UIDValidity, UID: r.UID,
-		Messages: in.now().Messages, Mail: texts[at]}
+	c = canary{Key: r.Key, Folder: r.Folder, UIDValidity: r.UIDValidity, UID: r.UID,
+		Messages: in.now().Messages, Mail: texts[at], scope: scopeOf(t.account), ledger: t.ledger}
+	if c.sum, err = message.Summarize(bytes.NewReader(c.Mail), t.now()); err != nil ||
+		unsendable(c.sum.Size, in.now().AppendLimit) != "" {
+		return canary{}, err
+	}
 	if c.Twins, err = t.twins(ctx, in, r); err != nil {
-		return false, false, err
+		return canary{}, err
 	}
-	if err := t.keepCanary(ctx, c); err != nil {
-		return false, false, err
-	}
-	if _, err := t.deleteProven(ctx, []journal.Record{r}, headerOnly(others)); err != nil {
-		return false, false, err // what became of it is found out next time
-	}
-	return t.settleCanary(ctx)
+	return c, keepCanary(ctx, c)
 }
 
 // twins lists the UIDs, in its folder, of delivered mail that looks like that of a record.
@@ -236,78 +292,11 @@ func (t *trip) twins(ctx context.Context, in *folder, r journal.Record) (uids []
 	return uids, err
 }
 
-func (t *trip) keepCanary(ctx context.Context, c canary) error {
-	fact, err := json.Marshal(c)
-	if err != nil {
-		return err
-	}
-	return t.ledger.SetFact(ctx, factCanary, string(fact))
-}
-
-// settleCanary finds out what became of the message that went first, if there is one, and
-// puts it back if its copy went with it. Sure says that the copy is still there, in a folder
-// with no fewer messages than before.
-func (t *trip) settleCanary(ctx context.Context) (gone, sure bool, err error) {
-	c, err := t.canary(ctx)
-	if err != nil || c.Key == "" {
-		return false, false, err
-	}
-	if ok, err := t.deletionSession(ctx); err != nil || !ok {
-		return true, false, err
-	}
-	gone, err = t.isGone(ctx, c)
-	if err == nil {
-		sure, err = t.survives(ctx, c, gone)
-	}
-	if err != nil {
-		return gone, false, err
-	}
-	return gone, sure, t.ledger.SetFact(ctx, factCanary, "")
-}
-
-// resumeCanary puts back what an earlier run deleted first, if its copy is gone, before anything
-// else can fail, and before mail on POP3 is compared with what is put back.
-func (t *trip) resumeCanary(ctx context.Context) error {
-	c, err := t.canary(ctx)
-	if err != nil || c.Key == "" {
-		return err
-	}
-	t.match, t.pending = newMatcher(t), c.Key
-	if _, err = t.survives(ctx, c, false); fault.CodeOf(err) == fault.Config {
-		return nil // it was put back, which is said when more is to be deleted
-	}
-	return err
-}
-
-// canary returns the message that went first, as long as nobody knows what became of it.
-func (t *trip) canary(ctx context.Context) (c canary, err error) {
-	fact, err := t.ledger.Fact(ctx, factCanary)
-	if err != nil || fact == "" {
-		return canary{}, err
-	}
-	if err := json.Unmarshal([]byte(fact), &c); err != nil {
-		return canary{}, fault.New(fault.State, "the journal has something unreadable about a deletion: %w", err).
-			WithHint("make another journal: move the state directory away")
-	}
-	return c, nil
-}
-
-// takeCanary takes it over from another scope, where its record gets another key.
-func (t *trip) takeCanary(ctx context.Context, from journal.Ledger, prefix string) error {
-	fact, err := from.Fact(ctx, factCanary)
-	var c canary
-	if err != nil || fact == "" || json.Unmarshal([]byte(fact), &c) != nil {
-		return err
-	}
-	c.Key = prefix + c.Key
-	if err := t.keepCanary(ctx, c); err != nil {
-		return err
-	}
-	return from.SetFact(ctx, factCanary, "")
-}
-
 // isGone reports whether POP3 has certainly lost the message.
 func (t *trip) isGone(ctx context.Context, c canary) (bool, error) {
+	if c.scope != scopeOf(t.account) {
+		return false, nil // its name says nothing here
+	}
 	if _, listed := t.at(c.Key); listed {
 		return false, nil
 	}
@@ -319,43 +308,13 @@ func (t *trip) isGone(ctx context.Context, c canary) (bool, error) {
 	return named(c.Key) || r.Reason == quitOK || r.State == journal.Gone, err
 }
 
-// survives looks for the copy of a message that may be gone from POP3, and puts the message
-// back where there is none.
-func (t *trip) survives(ctx context.Context, c canary, gone bool) (sure bool, err error) {
-	records, err := t.ledger.Get(ctx, []string{c.Key})
-	if err != nil {
-		return false, err
-	}
-	if r, known := records[c.Key]; known && r.State != journal.DeleteSent && r.State != journal.Gone {
-		return false, nil // its deletion was not asked for, or had no effect
-	}
-	in, err := t.folderOf(ctx, journal.Record{Folder: c.Folder})
-	if err != nil {
-		return false, err
-	}
-	if err := t.dest.refresh(ctx, in); err != nil {
-		return false, err
-	}
-	sum, err := message.Summarize(bytes.NewReader(c.Mail), t.now())
-	if err != nil {
-		return false, err
-	}
-	there, err := t.isThere(ctx, in, c, sum)
-	switch {
-	case err != nil:
-		return false, err
-	case there && gone && in.now().Messages >= c.Messages:
-		return true, t.ledger.SetFact(ctx, factApart+c.Folder, validity(in))
-	case there:
-		return false, nil // not gone; or mail goes from there: this one, or that of somebody else
-	}
-	return false, t.putBack(ctx, in, c, sum)
-}
-
 // isThere reports whether the copy is where it was, and what looks like it too. What is
 // marked as deleted is as good as gone.
-func (t *trip) isThere(ctx context.Context, in *folder, c canary, sum message.Summary) (bool, error) {
-	if in.now().UIDValidity != c.UIDValidity {
+func (t *trip) isThere(ctx context.Context, in *folder, c canary) (bool, error) {
+	switch {
+	case !t.wasIn(in, c):
+		return false, nil
+	case in.now().UIDValidity != c.UIDValidity:
 		found, err := t.placeNow(ctx, in, &c)
 		if err != nil || !found {
 			return false, err
@@ -364,7 +323,7 @@ func (t *trip) isThere(ctx context.Context, in *folder, c canary, sum message.Su
 	at := spot{in, c.UID}
 	read, err := t.readBack(ctx, []spot{at})
 	s, there := read[at]
-	if _, same := sum.Same(s.Summary); err != nil || !there || !same || s.Deleted {
+	if _, same := c.sum.Same(s.Summary); err != nil || !there || !same || s.Deleted {
 		return false, err
 	}
 	twins := make([]spot, len(c.Twins))
@@ -383,73 +342,7 @@ func (t *trip) placeNow(ctx context.Context, in *folder, c *canary) (found bool,
 	if err := t.match.prepare(ctx); err != nil { // which gives each record its place
 		return false, err
 	}
-	records, err := t.ledger.Get(ctx, []string{c.Key})
-	r := records[c.Key]
+	_, r, err := t.recordOf(ctx, *c)
 	c.UID, c.Twins = r.UID, nil
-	return r.UIDValidity == in.now().UIDValidity, err
-}
-
-// putBack appends the message again, unless it is there under another UID: an attempt of
-// which the answer was lost. That copies go with their originals is remembered.
-func (t *trip) putBack(ctx context.Context, in *folder, c canary, sum message.Summary) error {
-	if err := t.match.prepare(ctx); err != nil {
-		return err
-	}
-	var found map[string]journal.Record
-	var err error
-	if !c.Sent.IsZero() {
-		found, err = t.match.inDestination(ctx, map[string]message.Summary{c.Key: sum}, []*folder{in}, 0)
-	}
-	if err == nil && len(found) == 0 {
-		err = t.appendAgain(ctx, in, c, sum)
-	}
-	if err == nil {
-		err = t.ledger.SetFact(ctx, factOneMailbox, in.now().Name)
-	}
-	if err == nil {
-		err = t.unclaim(ctx, c.Key)
-	}
-	if err == nil {
-		err = t.ledger.SetFact(ctx, factCanary, "")
-	}
-	if err != nil {
-		return err
-	}
-	t.mu.Lock()
-	t.report.Deleted = max(t.report.Deleted-1, 0)
-	t.mu.Unlock()
-	return oneMailbox(in.now().Name)
-}
-
-// appendAgain appends the message, but not while an earlier attempt may still arrive (I4).
-func (t *trip) appendAgain(ctx context.Context, in *folder, c canary, sum message.Summary) error {
-	if wait := t.engine.Config.Settle - t.now().Sub(c.Sent); wait > 0 && wait <= t.engine.Config.Settle {
-		return fault.New(fault.Temporary, "a message that was deleted from POP3 is to be put back, and may still arrive").
-			WithHint("run again in %v", wait.Round(time.Second)).WithRest(wait, "by then it has arrived, or never will")
-	}
-	c.Sent = t.now()
-	if err := t.keepCanary(ctx, c); err != nil {
-		return err
-	}
-	_, err := t.dest.ask(ctx, in, func(conn *imapdst.Conn, box imapdst.Folder) error {
-		pending, err := conn.Append(ctx, box, []imapdst.Item{{Size: int64(len(c.Mail)), Body: bytes.NewReader(c.Mail),
-			Flags: t.account.FlagsFor(sum.Date, t.now()), Date: sum.Date}})
-		return cmp.Or(pending.Wait(ctx)[0].Err, err)
-	})
-	if err == nil {
-		return nil
-	}
-	return fault.New(fault.CodeOf(err), "a message was deleted from POP3, its copy in %s is gone as well, and it can't be put back: %w",
-		fault.Escape(in.now().Name), err).WithHint("its octets are in the journal: keep the state directory, and run again")
-}
-
-// unclaim says that nothing is known of a message.
-func (t *trip) unclaim(ctx context.Context, key string) error {
-	records, err := t.ledger.Get(ctx, []string{key})
-	if err != nil || len(records) == 0 {
-		return err
-	}
-	r := records[key]
-	r.State, r.UID, r.Reason, r.Changed = journal.Listed, 0, "", t.now()
-	return t.ledger.Put(ctx, []journal.Record{r})
+	return r.Folder == c.Folder && r.UIDValidity == in.now().UIDValidity, err
 }

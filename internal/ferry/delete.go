@@ -20,7 +20,10 @@ import (
 // delivered, was read back from IMAP, and is still the same message in a session
 // of its own (I1).
 func (t *trip) deletePass(ctx context.Context) error {
-	if _, _, err := t.settleCanary(ctx); err != nil || !t.account.Keep.Delete {
+	if t.unreturned != nil {
+		return nil // what the last deletion did is not made good
+	}
+	if err := t.settleCanaries(ctx); err != nil || !t.account.Keep.Delete {
 		return err
 	}
 	t.noteUndone()

@@ -19,7 +19,8 @@
 //	         made when the first message goes to it
 //	export   held messages are retrieved once more, for [Options.KeepHeld]
 //	delete   in a POP3 session of its own, what was read back from IMAP; of mail that was
-//	         found there one message goes first, see canary
+//	         found there one message goes first, see canary. What went so, and its copy with
+//	         it, is put back before anything else, by whatever run comes next
 //
 // UIDLs that are others in the next session of the run name nothing: the round begins
 // again, in that session, as with a server that has none.

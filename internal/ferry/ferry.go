@@ -89,6 +89,11 @@ type engine struct {
 	*common
 	owners map[string]owner // by mailboxUser
 	keeps  bool             // connections are kept between passes
+	// left are the scopes that no account of the list has, and that have a message to be put
+	// back; as they are when somebody asks first.
+	leftMu    sync.Mutex
+	leftKnown bool
+	left      []journal.Scope
 	// sharing says how many accounts need what may expire.
 	sharing map[string]int
 	// brakes keep the rates of limits, by host.

@@ -91,10 +91,13 @@ func (t *trip) allSettled(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	for _, name := range []string{factRenumbered, factTakeOver, factUndo, factCanary, factLent, factBorrowed} {
+	for _, name := range []string{factRenumbered, factTakeOver, factUndo, factLent, factBorrowed} {
 		if fact, err := t.ledger.Fact(ctx, name); err != nil || fact != "" {
 			return false, err
 		}
+	}
+	if pending, err := t.canaries(ctx); err != nil || len(pending) > 0 {
+		return false, err
 	}
 	return t.baseline && counts[journal.Intent]+counts[journal.DeleteSent] == 0, nil
 }

@@ -227,9 +227,6 @@ func (t *trip) takeOver(ctx context.Context, from predecessor, now journal.Scope
 	if err := t.beginTakeOver(ctx, ledger, from.trial); err != nil {
 		return err
 	}
-	if err := t.takeCanary(ctx, ledger, prefix); err != nil {
-		return err
-	}
 	err = inBatches(ctx, ledger, journal.Query{}, batchMessages, func(records []journal.Record) error {
 		var here, twice []journal.Record
 		for _, r := range records {

@@ -76,6 +76,7 @@ type trip struct {
 	match       *matcher
 	roomAsked   bool
 	pending     string // key of the message that an earlier run deleted first, and did not settle
+	unreturned  error  // why it could not be put back
 	batch       int    // how many messages one has at most
 	oneByOne    bool   // the source lost count of its answers
 	undeletable int    // messages of which the source refused the deletion
@@ -182,7 +183,7 @@ func (t *trip) recountLocked() {
 func (t *trip) run(ctx context.Context) error {
 	err := t.pass(ctx)
 	t.sayCutOff()
-	return errors.Join(t.concludeExport(err), err, t.refusals())
+	return errors.Join(t.concludeExport(err), err, t.unreturned, t.refusals())
 }
 
 // pass carries and deletes. It goes in rounds: a lost connection, or an append whose
@@ -203,7 +204,7 @@ func (t *trip) pass(ctx context.Context) error {
 	if err := t.resumeUndo(ctx, true); err != nil {
 		return err
 	}
-	if err := t.resumeCanary(ctx); err != nil {
+	if err := t.resumeCanaries(ctx); err != nil {
 		return err
 	}
 	for failures := 0; ; {
