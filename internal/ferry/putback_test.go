@@ -1,12 +1,14 @@
 package ferry_test
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 )
@@ -92,6 +94,49 @@ func TestPutBackElsewhere(t *testing.T) {
 			p.arrived(mail...)
 		})
 	}
+}
+
+// TestPutBackOfARunThatEnded: the one that deleted the message did not even look any more what
+// became of its copy.
+func TestPutBackOfARunThatEnded(t *testing.T) {
+	for name, change := range map[string]func(*pair){
+		"nothing else": func(*pair) {},
+		"folder":       func(p *pair) { p.account().Folder = "Archive" },
+		"name":         func(p *pair) { p.account().Name = "other" },
+		"user":         func(p *pair) { p.account().Source.Username = "Alice@example.org" },
+		"UIDVALIDITY":  func(p *pair) { p.imap.User("").SetUIDValidity("INBOX", 7777) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			mail := ordinary(5, 1)
+			p := found(t, true, popd.Options{}, imapd.Options{}, mail...)
+			ctx, end := context.WithCancel(context.Background())
+			p.pop.Configure(func(o *popd.Options) {
+				expunge := o.Removed
+				o.Removed = func(raw []byte) { expunge(raw); end() }
+			})
+			ferry.Run(ctx, p.o)
+			p.lacks(1, mail)
+			change(p)
+			p.account().Keep.Delete = false
+			runFerry(t, p.o)
+			runFerry(t, p.o)
+			p.arrived(mail...)
+		})
+	}
+}
+
+// TestPutBackUnderANewUIDValidity: what was put back, and of which the answer was lost, is found
+// again, and is not taken for the copy that is gone.
+func TestPutBackUnderANewUIDValidity(t *testing.T) {
+	mail := ordinary(5, 1)
+	p := found(t, true, popd.Options{}, imapd.Options{Reply: firstAppend(imapd.AtReply, func() imapd.Action {
+		return imapd.Action{Cut: imapd.RST}
+	})}, mail...)
+	p.run(fault.Temporary, 0)
+	p.imap.User("").SetUIDValidity("INBOX", 7777)
+	p.account().Keep.Delete = false
+	runFerry(t, p.o)
+	p.arrived(mail...)
 }
 
 // TestPutBackToAnotherDestination: where an account goes to another one meanwhile, its message
