@@ -169,6 +169,39 @@ func (t *trip) resumeCanaries(ctx context.Context) error {
 	return nil
 }
 
+// rescue is resumeCanaries where the account could not be opened: to put something back takes
+// no maildrop, and to keep it as a file not even the destination.
+func (t *trip) rescue(ctx context.Context) error {
+	if t.ledger == nil {
+		return nil
+	}
+	pending, err := t.canaries(ctx)
+	if err != nil || len(pending) == 0 {
+		return err
+	}
+	if t.dest.get() == nil {
+		return t.tellAll(ctx, pending)
+	}
+	if err := t.admitHome(ctx); err != nil {
+		return err
+	}
+	return t.resumeCanaries(ctx)
+}
+
+// tellAll says where messages are that went first, since their copies may have gone, too.
+func (t *trip) tellAll(ctx context.Context, pending []canary) error {
+	for _, c := range pending {
+		asked, err := t.wasAsked(ctx, &c)
+		if err != nil {
+			return err
+		}
+		if asked {
+			t.tellUnreturned(c, nil)
+		}
+	}
+	return nil
+}
+
 // settleCanaries finds out for good what became of the messages that went first.
 func (t *trip) settleCanaries(ctx context.Context) error {
 	pending, err := t.canaries(ctx)

@@ -239,6 +239,32 @@ func TestPutBackByHand(t *testing.T) {
 	p.arrived(mail...)
 }
 
+// TestPutBackWithoutPOP3: a maildrop that can't be opened any more keeps nothing from being put
+// back, and a destination that can't nothing from being kept as a file.
+func TestPutBackWithoutPOP3(t *testing.T) {
+	mail := ordinary(5, 1)
+	p := unreturned(t, always("NO [CANNOT] no"), mail...)
+	p.pop.Configure(func(o *popd.Options) {
+		o.Reply = func(cmd string, _ int) ([]byte, bool) {
+			return []byte("-ERR [AUTH] no\r\n"), cmd == "AUTH" || cmd == "PASS"
+		}
+	})
+	p.run(fault.Credentials, 0)
+	p.lacks(1, mail)
+	p.relent()
+	p.run(fault.Credentials, 0)
+	p.arrived(mail...)
+
+	p = unreturned(t, always("NO [CANNOT] no"), mail...)
+	p.imap.Configure(func(o *imapd.Options) { o.Username, o.Password = "alice", "another" })
+	var s shelf
+	p.o.KeepHeld = s.keep
+	p.run(fault.Credentials, 0)
+	if len(s.mail) != 1 {
+		t.Errorf("%d files", len(s.mail))
+	}
+}
+
 // TestPutBackBeforeThePause: a server that wants a pause between logins keeps nobody from
 // looking what became of the copy.
 func TestPutBackBeforeThePause(t *testing.T) {

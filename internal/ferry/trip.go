@@ -199,12 +199,12 @@ func (t *trip) pass(ctx context.Context) error {
 		}
 	}
 	if err := t.open(ctx, true); err != nil {
+		return errors.Join(err, t.rescue(ctx))
+	}
+	if err := t.resumeCanaries(ctx); err != nil {
 		return err
 	}
 	if err := t.resumeUndo(ctx, true); err != nil {
-		return err
-	}
-	if err := t.resumeCanaries(ctx); err != nil {
 		return err
 	}
 	for failures := 0; ; {
