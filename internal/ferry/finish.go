@@ -90,6 +90,14 @@ type LastRun struct {
 	Sizes sizes `json:"sizes,omitzero"`
 }
 
+// saysAs reports whether two runs differ only in when they were.
+func (l LastRun) saysAs(other LastRun) bool {
+	l.At, l.Seconds = other.At, other.Seconds
+	one, _ := json.Marshal(l)
+	two, _ := json.Marshal(other)
+	return string(one) == string(two)
+}
+
 // finish completes the report and lets the journal remember how it ended.
 func (t *trip) finish(err error, took time.Duration) AccountReport {
 	t.mu.Lock()
@@ -112,15 +120,15 @@ func (t *trip) finish(err error, took time.Duration) AccountReport {
 	if r.Asked = r.NotBefore; r.Resting {
 		r.Asked = t.loginAgain
 	}
-	if t.ledger == nil || t.silent || t.idle && !t.worthSaying(r.ExitCode) {
+	last := LastRun{t.now().UTC(), r.Seconds, r.ExitCode, r.Totals, r.Error, t.sizes}
+	if t.ledger == nil || t.silent || !t.worthSaying(last) {
 		return *r
 	}
 	_ = t.learnClock(context.Background(), t.clock.Next(t.opened, t.now())) // as below
-	last, encodeErr := json.Marshal(LastRun{t.now().UTC(), r.Seconds, r.ExitCode, r.Totals, r.Error, t.sizes})
-	if encodeErr == nil {
+	if text, err := json.Marshal(last); err == nil {
 		// The run is over and its context may be too; the fact is a courtesy to
 		// `status`, so that its loss changes no exit status.
-		_ = t.ledger.SetFact(context.Background(), factLastRun, string(last))
+		_ = t.ledger.SetFact(context.Background(), factLastRun, string(text))
 	}
 	return *r
 }

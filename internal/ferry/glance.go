@@ -2,8 +2,6 @@ package ferry
 
 import (
 	"context"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -102,47 +100,20 @@ func (t *trip) allSettled(ctx context.Context) (bool, error) {
 	return t.baseline && counts[journal.Intent]+counts[journal.DeleteSent] == 0, nil
 }
 
-// nothingNew reports whether the journal knows all that is listed, by a name that can be
-// trusted, and nothing of it is due for anything.
+// nothingNew reports whether the journal knows all that is listed, and nothing of it is due
+// for anything.
 func (t *trip) nothingNew(ctx context.Context) (bool, error) {
-	deletes, unsaid, err := t.mayDelete(ctx)
-	if err != nil {
+	g := &glimpse{t: t, held: map[int]string{}}
+	var err error
+	if g.deletes, g.unsaid, err = t.mayDelete(ctx); err != nil {
 		return false, err
 	}
-	held := map[int]string{} // places in the listing, and reasons
-	first, leftAlone, due := 0, 0, 0
-	for part := range slices.Chunk(t.listing, deleteBatch) {
-		keys := keysOf(part)
-		if len(keys) < len(part) {
-			return false, nil
-		}
-		if t.known, err = t.ledger.Get(ctx, keys); err != nil {
+	for _, takes := range []func(context.Context) (bool, error){g.takesNamed, g.takesNameless} {
+		if all, err := takes(ctx); err != nil || !all {
 			return false, err
 		}
-		for i, l := range part {
-			r := t.known[l.Key]
-			switch {
-			case r.State == journal.Held && r.Listed == l.Size && !t.heldToo && (!retriable(r, unasked) || awaitsFolder(r)):
-				held[first+i] = r.Reason
-			case r.State == journal.Delivered && r.Listed == l.Size && !(deletes && t.isDue(r)):
-				if unsaid && t.isDue(r) {
-					due++
-				}
-			case t.skips(l):
-				leftAlone++
-			default:
-				return false, nil
-			}
-		}
-		first += len(part)
 	}
-	t.report.Listed, t.report.Known, t.report.LeftAlone = len(t.listing), len(t.listing)-len(held), leftAlone
-	for _, at := range slices.Sorted(maps.Keys(held)) {
-		t.countHeld(t.listing[at], held[at])
-	}
-	if due > 0 {
-		_ = t.awaitsWord(due) // the pass goes well without it
-	}
+	g.report()
 	return true, nil
 }
 
@@ -164,11 +135,19 @@ func (t *trip) isDue(r journal.Record) bool {
 	return t.erasable(r) && t.account.Keep.Due(t.clock.Counted(r.DeliveredAt), t.lastRun.At, t.now())
 }
 
-// worthSaying reports whether the journal should hear how an idle pass ended: it says
-// something else than the one before, or was silent for long, or the clock was set back.
-func (t *trip) worthSaying(code fault.Code) bool {
+// worthSaying reports whether the journal should hear how a pass ended. One that a bridge
+// took over an account where nothing was to be done says no more than the one before, until
+// that one is long ago, or the clock was set back.
+func (t *trip) worthSaying(now LastRun) bool {
 	silent := t.now().Sub(t.lastRun.At)
-	return t.lastRun.ExitCode != code || silent >= heartbeat || silent < 0
+	if silent >= heartbeat || silent < 0 {
+		return true
+	}
+	if t.idle {
+		return t.lastRun.ExitCode != now.ExitCode
+	}
+	did := now.Totals.Delivered + now.Totals.Deleted
+	return !t.engine.keeps || did > 0 || now.Error != nil || !now.saysAs(t.lastRun)
 }
 
 // notBefore is when the servers permit another pass, as far as they said.

@@ -33,7 +33,7 @@ func (t *trip) recognise(ctx context.Context, act bool) (map[string]plan.Match, 
 	if err != nil || len(worth) == 0 {
 		return nil, err
 	}
-	headers, err := t.topHeaders(ctx, worth)
+	headers, err := t.headersOf(ctx, worth)
 	if errors.Is(err, pop.ErrNoTop) {
 		return nil, t.judgeDeletions(ctx, t.sizeListed()) // RETR will tell the rest
 	}
@@ -223,7 +223,7 @@ func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 			k := look{s.Header, l.Size}
 			groups[k] = append(groups[k], l)
 			vague.see(k)
-			vague[k.header].plain = s.MessageID == "" && s.DateFrom == ""
+			vague[k.header].plain = isPlain(s)
 		}
 	}
 	awaited, err := t.awaited(ctx)

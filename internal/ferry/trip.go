@@ -134,6 +134,10 @@ type trip struct {
 type session struct {
 	retrieved, resolved int
 	topped              bool // a TOP was sent
+	// tops has the headers that the glance asked for, by listing key; noTop says that there
+	// are none to be had.
+	tops  map[string]message.Summary
+	noTop bool
 }
 
 // newTrip makes a trip that has a slot and a place at its source, and unless it glances
