@@ -23,10 +23,12 @@ type played struct {
 	answer func(n int) ferry.AccountReport
 	takes  time.Duration
 	stuck  bool
+	// fastest, if it is more than a minute.
+	fastest time.Duration
 }
 
 func (p *played) account(name string) bridge.Account {
-	return bridge.Account{Name: name, Interval: 5 * time.Minute, Fastest: time.Minute, Hash: "1", Pass: p.pass}
+	return bridge.Account{Name: name, Interval: 5 * time.Minute, Fastest: max(p.fastest, time.Minute), Hash: "1", Pass: p.pass}
 }
 
 func (p *played) pass(ctx context.Context, held bool) ferry.AccountReport {
@@ -88,6 +90,15 @@ func failing(code fault.Code, times int) func(int) ferry.AccountReport {
 	}
 }
 
+// flowing has two passes bring mail.
+func flowing(n int) ferry.AccountReport {
+	r := ferry.AccountReport{}
+	if n <= 2 {
+		r.Delivered = 1
+	}
+	return r
+}
+
 const minute = time.Minute
 
 func TestPace(t *testing.T) {
@@ -98,13 +109,9 @@ func TestPace(t *testing.T) {
 	}{
 		"nothing new":     {nil, 0, []time.Duration{5 * minute, 5 * minute, 5 * minute}},
 		"jitter is early": {nil, 0.999999, []time.Duration{4*minute + 30*time.Second}},
-		"mail flows": {func(n int) ferry.AccountReport {
-			r := ferry.AccountReport{}
-			if n <= 2 {
-				r.Delivered = 1
-			}
-			return r
-		}, 0, []time.Duration{minute, minute, 2 * minute, 4 * minute, 5 * minute, 5 * minute}},
+		"mail flows":      {flowing, 0, []time.Duration{minute, minute, 2 * minute, 4 * minute, 5 * minute, 5 * minute}},
+		"mail flows, and no jitter is below the fastest": {flowing, 0.999999,
+			[]time.Duration{66 * time.Second, 66 * time.Second, 108 * time.Second, 216 * time.Second}},
 		"held mail is no failure": {func(int) ferry.AccountReport {
 			return ferry.AccountReport{ExitCode: fault.Held}
 		}, 0, []time.Duration{5 * minute, 5 * minute}},
@@ -141,6 +148,23 @@ func TestPace(t *testing.T) {
 					}
 				}
 			})
+		})
+	}
+}
+
+// TestPaceAtItsBounds: where fastest and interval are the same there is no other wait, and
+// none that is shorter after a failure.
+func TestPaceAtItsBounds(t *testing.T) {
+	for _, random := range []float64{0, 0.999999} {
+		synctest.Test(t, func(t *testing.T) {
+			well, fails := &played{fastest: 5 * minute}, &played{fastest: 5 * minute, answer: failing(fault.Temporary, 1)}
+			runs(t, time.Hour, random, nil, well, fails)
+			if got := well.gaps(); slices.Min(got) != 5*minute || slices.Max(got) != 5*minute {
+				t.Errorf("%v", got)
+			}
+			if got := fails.gaps(); slices.Min(got) < 5*minute {
+				t.Errorf("after a failure: %v", got)
+			}
 		})
 	}
 }

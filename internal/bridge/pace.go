@@ -70,11 +70,11 @@ func (p *pace) next(o outcome, random float64) time.Duration {
 	default:
 		wait = p.afterFailure(o.code, random)
 	}
-	return max(wait, min(o.notBefore, longestPause))
+	return max(wait, p.fastest, min(o.notBefore, longestPause))
 }
 
 // afterSuccess is the interval at most: mail that arrives has to be there within it. It
-// is less while mail flows. Jitter spreads accounts that began together.
+// is less while mail flows. Jitter spreads accounts that began together, within the bounds.
 func (p *pace) afterSuccess(delivered bool, random float64) time.Duration {
 	p.failures, p.refusals = 0, 0
 	switch {
@@ -85,7 +85,11 @@ func (p *pace) afterSuccess(delivered bool, random float64) time.Duration {
 	default:
 		p.current = min(2*p.current, p.interval)
 	}
-	return p.current - time.Duration(random*float64(p.current)/10)
+	jitter := time.Duration(random * float64(p.current) / 10)
+	if p.current == p.fastest {
+		return min(p.current+jitter, p.interval)
+	}
+	return p.current - jitter
 }
 
 func (p *pace) afterRefusal(random float64) time.Duration {
