@@ -111,9 +111,9 @@ type Newsroom struct {
 	Save func(account, text string)
 	// Forget drops the texts of all accounts but some, unless it is nil.
 	Forget func(but []string)
-	// Beat is called while all accounts are known to work, unless it is nil: see
+	// Beat is told whether all accounts are known to work, unless it is nil: see
 	// [Newsroom.Heartbeat].
-	Beat func()
+	Beat func(works bool)
 	// Publish brings news to whom it concerns, unless it is nil. Only then it counts as told.
 	Publish func([]News)
 
@@ -153,11 +153,12 @@ func (n *Newsroom) From(p Pass) []News {
 	})
 }
 
-// Heartbeat has the heart beat if nothing fails and all accounts are known to work. It is
-// called after each pass, and by Watch while none passes since all rest.
+// Heartbeat has the heart beat if nothing fails and all accounts are known to work, and else
+// not even if it was about to. It is called after each pass, and by Watch while none passes
+// since all rest.
 func (n *Newsroom) Heartbeat(s Snapshot) {
-	if n.Beat != nil && s.Worst() == fault.OK && n.Works(s) {
-		n.Beat()
+	if n.Beat != nil {
+		n.Beat(s.Worst() == fault.OK && n.Works(s))
 	}
 }
 

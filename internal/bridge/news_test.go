@@ -358,7 +358,11 @@ func TestHeartBeatsWhileAllRest(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRoom()
 			beats := 0
-			r.Beat = func() { beats++ }
+			r.Beat = func(works bool) {
+				if works {
+					beats++
+				}
+			}
 			b := bridge.New(bridge.Options{Random: func() float64 { return 0.5 }, Finished: func(p bridge.Pass) { r.From(p) }})
 			ctx, cancel := context.WithCancel(context.Background())
 			first, second := &played{answer: worksThenRests}, &played{answer: c.second}

@@ -28,8 +28,8 @@ func TestHeartbeatOnceAMinute(t *testing.T) {
 			want int32
 		}{{0, 1}, {30 * time.Second, 1}, {29 * time.Second, 1}, {2 * time.Second, 2}, {50 * time.Second, 2}} {
 			time.Sleep(after.wait)
-			o.Beat()
-			o.Beat()
+			o.Beat(true)
+			o.Beat(true)
 			synctest.Wait()
 			if n.Load() != after.want {
 				t.Errorf("step %d: %d beats, want %d", i+1, n.Load(), after.want)
@@ -39,6 +39,33 @@ func TestHeartbeatOnceAMinute(t *testing.T) {
 		o.Close()
 		if took := time.Since(start); took > 0 || n.Load() != 2 || said.Len() > 0 {
 			t.Errorf("it took %v, %d beats: %s", took, n.Load(), &said)
+		}
+	})
+}
+
+// TestHeartbeatTakenBack: what waits for its minute is not called once something fails.
+func TestHeartbeatTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, err := Open(plan.Bridge{}, Shelf{}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer o.Close()
+		var n atomic.Int32
+		o.heart = func(context.Context) error { n.Add(1); return nil }
+		for _, well := range []bool{true, true, false} {
+			o.Beat(well)
+			synctest.Wait()
+		}
+		time.Sleep(2 * beats)
+		synctest.Wait()
+		if n.Load() != 1 {
+			t.Errorf("%d beats, one of them after the failure", n.Load())
+		}
+		o.Beat(true)
+		synctest.Wait()
+		if n.Load() != 2 {
+			t.Errorf("%d beats once it works again", n.Load())
 		}
 	})
 }

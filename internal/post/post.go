@@ -207,8 +207,15 @@ func (o *Office) Send(n bridge.News) {
 	}
 }
 
-// Beat calls the heartbeat, soon.
-func (o *Office) Beat() {
+// Beat calls the heartbeat, soon, if all is well, and else takes back what is to be called.
+func (o *Office) Beat(well bool) {
+	if !well {
+		select {
+		case <-o.beat:
+		default:
+		}
+		return
+	}
 	select {
 	case o.beat <- struct{}{}:
 	default: // is about to

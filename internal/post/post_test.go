@@ -158,7 +158,7 @@ func TestAdopt(t *testing.T) {
 	adopt("alerts: {webhook: '"+server.URL+"/two'}", "heartbeat: '"+server.URL+"/beat'")
 	o.Send(news)
 	await("/two alice")
-	o.Beat()
+	o.Beat(true)
 	await("/beat ")
 }
 
@@ -317,7 +317,7 @@ func TestHurry(t *testing.T) {
 		}
 	}
 	o.Send(news) // as a pass does that ends late
-	o.Beat()
+	o.Beat(true)
 	o.Close()
 }
 
@@ -351,7 +351,7 @@ func TestHeartbeat(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { beats <- r.Method + r.URL.Path }))
 	defer server.Close()
 	o, _ := open(t, config(t, "heartbeat: '"+server.URL+"/ping'"))
-	o.Beat()
+	o.Beat(true)
 	if got := <-beats; got != "GET/ping" {
 		t.Errorf("%q", got)
 	}
