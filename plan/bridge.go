@@ -51,6 +51,15 @@ type Pace struct {
 	AlertAfter time.Duration
 }
 
+// TooRare reports whether mail may come and be gone between two passes, where the POP3 server
+// removes it after some days by itself (EXPIRE, RFC 2449 §6.7).
+func (p Pace) TooRare(days int) bool {
+	return days > 0 && p.Interval >= time.Duration(days)*day
+}
+
+// Every is the interval in people's words.
+func (p Pace) Every() string { return formatDays(p.Interval) }
+
 // String says it in one line, which changes with it.
 func (p Pace) String() string { return fmt.Sprintf("%v %v %v", p.Interval, p.Fastest, p.AlertAfter) }
 

@@ -254,6 +254,9 @@ func (b *builder) retention(held int) []string {
 	if b.in.Keep.For > time.Duration(days)*day {
 		list = append(list, fmt.Sprintf("keep: %s is longer than mail stays: %s", b.in.Keep, rule))
 	}
+	if b.in.Pace.TooRare(int(days)) {
+		list = append(list, fmt.Sprintf("interval: %s is no less than mail stays, and a bridge may find it gone: %s", b.in.Pace.Every(), rule))
+	}
 	if held > 0 {
 		list = append(list, fmt.Sprintf("%s held, and %s; run --export-held keeps what is held, while no bridge is at work", messages(held), rule))
 	}

@@ -257,6 +257,7 @@ func TestOnePlanAsJSON(t *testing.T) {
 func TestRetentionIsWarnedOf(t *testing.T) {
 	const rule = "the POP3 server removes mail after 14 days by itself (EXPIRE 14)"
 	held := plan.Input{Now: now, Listing: []plan.Listed{{Number: 1, Size: 1000, UIDL: "a"}}, Limit: 10}
+	const rare = "interval: 15d is no less than mail stays, and a bridge may find it gone: " + rule
 	for _, c := range []struct {
 		in     plan.Input
 		expire string
@@ -269,6 +270,8 @@ func TestRetentionIsWarnedOf(t *testing.T) {
 		{plan.Input{}, "14", plan.Keep{Delete: true, For: 14 * day}, nil},
 		{plan.Input{}, "14", plan.Keep{Delete: true, For: 15 * day}, []string{"keep: 15d is longer than mail stays: " + rule}},
 		{held, "14", plan.Keep{Delete: true}, []string{"1 message held, and " + rule + "; run --export-held keeps what is held, while no bridge is at work"}},
+		{plan.Input{Pace: plan.Pace{Interval: 15 * day}}, "14", plan.Keep{}, []string{rare}},
+		{plan.Input{Pace: plan.Pace{Interval: 15 * day}}, "16", plan.Keep{}, nil},
 		{held, "0", plan.Keep{Delete: true, For: day}, []string{"the POP3 server removes what was retrieved when the " +
 			"session ends with QUIT (EXPIRE 0); such sessions end without it, and nothing goes before its time"}},
 	} {

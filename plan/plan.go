@@ -145,6 +145,8 @@ type Input struct {
 	Source Ways
 	// Keep says what stays on POP3.
 	Keep Keep
+	// Pace is how often a bridge passes.
+	Pace Pace
 	// HeldToo tries held messages again.
 	HeldToo bool
 	// Warnings are passed on to the plan.

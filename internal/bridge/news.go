@@ -88,7 +88,8 @@ func NewWay(by string, waiting int, since time.Time, err error) Way {
 
 // told is what somebody knows of an account already, so that no news comes twice.
 type told struct {
-	Works   bool                 `json:"works,omitempty"` // when it was last tried
+	Works   bool                 `json:"works,omitempty"`  // when it was last tried
+	Worked  bool                 `json:"worked,omitempty"` // some time
 	Failing bool                 `json:"failing,omitempty"`
 	Since   time.Time            `json:"since,omitzero"`
 	Held    []string             `json:"held,omitempty"`
@@ -136,7 +137,7 @@ func (n *Newsroom) From(p Pass) []News {
 			t.Works = false
 			add(t.fails(r.Error, p.Started, ended, n.After(r.Name)))
 		case o.proves():
-			t.Works = true
+			t.Works, t.Worked = true, true
 			add(t.recovered(ended))
 		}
 		if o.ok() && !o.resting { // else it did not see all
@@ -269,6 +270,7 @@ func (n *Newsroom) toldOf(account string) *told {
 		t := &told{}
 		// What can't be read is not known: news may come twice.
 		_ = json.Unmarshal([]byte(n.Load(account)), t)
+		t.Worked = t.Worked || t.Works
 		n.known[account] = t
 	}
 	return n.known[account]
@@ -414,11 +416,13 @@ func (t *told) vanishes(now time.Time) *News {
 const (
 	vanishesHeld    = "held"
 	vanishesUntaken = "untaken"
+	vanishesBetween = "between"
 	vanishesEarly   = "early"
 )
 
 // dangers are those there are, the most urgent first. What comes while the account fails is
-// none as long as there is much time.
+// none as long as there is much time; but of one that never worked, what is there already
+// may be of any age.
 func (t *told) dangers(now time.Time) (list []danger) {
 	limit := time.Duration(t.retention.Days) * 24 * time.Hour
 	if limit == 0 {
@@ -428,9 +432,17 @@ func (t *told) dangers(now time.Time) (list []danger) {
 		list = append(list, danger{vanishesHeld, "mail that is held will be lost",
 			"stop the bridge, and keep what is held with popferry run --export-held DIR; or have the server's limit raised"})
 	}
-	if t.Failing && limit-now.Sub(t.Since) <= expiresSoon {
-		list = append(list, danger{vanishesUntaken, "mail that came since " + day(t.Since) + " will be lost",
+	if t.Failing && (!t.Worked || limit-now.Sub(t.Since) <= expiresSoon) {
+		what := "mail that came since " + day(t.Since) + " will be lost"
+		if !t.Worked {
+			what = "mail that is still on POP3 will be lost"
+		}
+		list = append(list, danger{vanishesUntaken, what,
 			"mend what fails before that, or have the server's limit raised"})
+	}
+	if t.retention.Interval != "" {
+		list = append(list, danger{vanishesBetween, "mail may be lost between two passes, interval: " + t.retention.Interval,
+			"shorten the interval of the account, or have the server's limit raised"})
 	}
 	if t.retention.Keep != "" {
 		list = append(list, danger{vanishesEarly, "mail does not stay as long as keep: " + t.retention.Keep + " says",

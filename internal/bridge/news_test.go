@@ -518,6 +518,7 @@ func TestHeldMailVanishes(t *testing.T) {
 // also where the server itself can't be asked any more.
 func TestMailVanishesWhileTheAccountFails(t *testing.T) {
 	r := newRoom()
+	r.want(t, 0, ferry.AccountReport{})
 	r.want(t, 0, removing(3, away))
 	news := r.want(t, 61, away, bridge.Fails, bridge.Vanishes)
 	if want := "mail that came since " + news[0].Since.Local().Format("2006-01-02 15:04") +
@@ -531,6 +532,28 @@ func TestMailVanishesWhileTheAccountFails(t *testing.T) {
 	r.want(t, 15*24*60, removing(30, away))
 	r.want(t, 24*60, removing(30, away), bridge.Vanishes)
 	r.want(t, 0, removing(0, away))
+}
+
+// TestMailVanishesBeforeItFirstWorked: what is on POP3 may be as old as it can be.
+func TestMailVanishesBeforeItFirstWorked(t *testing.T) {
+	r := newRoom()
+	r.want(t, 0, removing(60, away))
+	news := r.want(t, 61, removing(60, away), bridge.Fails, bridge.Vanishes)
+	if !strings.HasPrefix(news[1].Text, "mail that is still on POP3 will be lost: the POP3") {
+		t.Errorf("%+v", news)
+	}
+}
+
+// TestMailVanishesBetweenPasses that are too far apart, though all is well.
+func TestMailVanishesBetweenPasses(t *testing.T) {
+	r := newRoom()
+	rare := ferry.AccountReport{Retention: ferry.Retention{Days: 1, Interval: "2d"}}
+	news := r.want(t, 0, rare, bridge.Vanishes)
+	if !strings.HasPrefix(news[0].Text, "mail may be lost between two passes, interval: 2d: the POP3") {
+		t.Errorf("%+v", news)
+	}
+	r.want(t, 2*24*60, rare)
+	r.want(t, 5*24*60, rare, bridge.Vanishes)
 }
 
 // TestMailStaysTooShort for what keep says: who set that is told once.

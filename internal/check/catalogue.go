@@ -264,6 +264,10 @@ var topics = []Topic{
 		Check: "look in web mail for POP settings (\"for all mail\"), for mail in other folders, and for another " +
 			"program that fetches and deletes",
 		Words: "empty zero messages no missing shown gmail recent old"},
+	{Name: "too-rare", Symptom: "mail is gone before the bridge comes for it",
+		Cause: "the server removes mail after some days by itself (EXPIRE), and the bridge's interval is no less than that",
+		Check: "shorten interval: of the account, or have the server's limit raised",
+		Words: "expire expires retention interval removed lost days"},
 
 	// The destination.
 	{Name: "namespace", Symptom: "the folder can't be named so on this server",

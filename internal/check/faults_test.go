@@ -294,6 +294,18 @@ func closedPort(t *testing.T) int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
+// TestTooRare: mail would be gone before a bridge came for it.
+func TestTooRare(t *testing.T) {
+	for days, want := range map[int][]string{2: {"too-rare"}, 3: nil} {
+		s := newStage(t, popd.Options{Capabilities: []string{fmt.Sprint("EXPIRE ", days)}}, imapd.Options{})
+		s.account.Pace.Interval = 48 * time.Hour
+		s.account.Destination.Secret = secret.New("another")
+		if got := topics(run(t, s.account).Accounts[0].Warnings); !slices.Equal(got, want) {
+			t.Errorf("EXPIRE %d: %q, want %q", days, got, want)
+		}
+	}
+}
+
 // TestDestinationWarnings: what works now and would not go well.
 func TestDestinationWarnings(t *testing.T) {
 	big := "Subject: big\r\n\r\n" + strings.Repeat("line\r\n", 400)

@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ func (a *Account) judge(configured plan.Account, now time.Time) {
 	a.judgeSides(configured, now)
 	if a.Source.OK {
 		a.judgeMaildrop()
+		a.judgePace(configured.Pace)
 	}
 	a.Notes = append(a.Notes, a.Destination.notices...)
 	if f := a.Destination.Folder; f != nil {
@@ -57,6 +59,13 @@ func (a *Account) judgeMaildrop() {
 	}
 	if s.LoginDelay > 0 {
 		a.note("wait %v before a run: the server wants that between logins", time.Duration(s.LoginDelay)*time.Second)
+	}
+}
+
+// judgePace warns of mail that is gone before a bridge comes for it.
+func (a *Account) judgePace(p plan.Pace) {
+	if days, err := strconv.Atoi(a.Source.Expire); err == nil && p.TooRare(days) {
+		a.warn("too-rare", "interval: %s, and the POP3 server removes mail after %d days by itself (EXPIRE %[2]d)", p.Every(), days)
 	}
 }
 

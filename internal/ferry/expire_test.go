@@ -52,6 +52,18 @@ func TestExpireAtOnce(t *testing.T) {
 	}
 }
 
+// TestExpireBetweenPasses: a bridge that comes more rarely than mail is removed is told so.
+func TestExpireBetweenPasses(t *testing.T) {
+	for days, want := range map[int]string{1: "2d", 2: "2d", 3: ""} {
+		p := newPair(t, popd.Options{Capabilities: []string{fmt.Sprint("EXPIRE ", days)}}, imapd.Options{}, ordinary(1, 1)...)
+		p.account().Pace = plan.Pace{Interval: 2 * day}
+		r := p.passes()(0, 1)
+		if r.Retention.Interval != want || (want != "") != strings.Contains(strings.Join(r.Notes, "\n"), "a bridge may find it gone") {
+			t.Errorf("EXPIRE %d: %+v, %q", days, r.Retention, r.Notes)
+		}
+	}
+}
+
 // TestExpireAtOnceAfterRenumbering (I1, I2): a message that was only looked at
 // before a deletion, and proved to be another, stays.
 func TestExpireAtOnceAfterRenumbering(t *testing.T) {

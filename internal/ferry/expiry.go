@@ -79,6 +79,9 @@ func (t *trip) sawRetention(expire string) {
 	if keep := t.account.Keep; keep.For > time.Duration(days)*24*time.Hour {
 		r.Keep = keep.String()
 	}
+	if pace := t.account.Pace; pace.TooRare(days) {
+		r.Interval = pace.Every()
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.report.Retention = r

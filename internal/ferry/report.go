@@ -84,6 +84,8 @@ type Retention struct {
 	Days int
 	// Keep is what `keep` says, if that is longer.
 	Keep string
+	// Interval is that of a bridge's passes, if it is no less.
+	Interval string
 }
 
 // FolderReport is what one folder got in this run.

@@ -210,7 +210,7 @@ func (t *trip) draw(ctx context.Context, act bool) (plan.Plan, error) {
 		Listing: t.listing, Skip: t.account.Source.Skip, Known: t.knownToPlan(limit),
 		Delivered: t.deliveredBefore, Found: found,
 		Routes: len(t.account.Routes) > 0, Targets: t.targets,
-		Limit: limit, Expire: t.source.Capabilities().Expire, Source: t.account.Source.Ways, Keep: t.account.Keep, HeldToo: t.heldToo,
+		Limit: limit, Expire: t.source.Capabilities().Expire, Source: t.account.Source.Ways, Keep: t.account.Keep, Pace: t.account.Pace, HeldToo: t.heldToo,
 		Destination: plan.Destination{
 			Host: t.account.Destination.Host, User: t.account.Destination.Mailbox(),
 			Folder: box.Name, Exists: box.Exists, UIDValidity: box.UIDValidity,
