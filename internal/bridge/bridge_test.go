@@ -354,7 +354,8 @@ func TestState(t *testing.T) {
 				return ferry.AccountReport{Totals: ferry.Totals{Delivered: 3, Bytes: 100, Held: 1}, ExitCode: fault.Held,
 					Messages: []ferry.MessageReport{{UIDL: "x", Reason: "large"}}, Seconds: 2}
 			case 2:
-				return ferry.AccountReport{ExitCode: fault.Temporary, Error: &ferry.ErrorReport{Code: fault.Temporary, Message: "away"}}
+				return ferry.AccountReport{ExitCode: fault.Temporary, Left: new(4),
+					Error: &ferry.ErrorReport{Code: fault.Temporary, Message: "away"}}
 			}
 			return ferry.AccountReport{Totals: ferry.Totals{Delivered: 1, Bytes: 10}, Seconds: 1}
 		}}
@@ -363,7 +364,7 @@ func TestState(t *testing.T) {
 		b := runs(t, 90*time.Second, 0, func(pass bridge.Pass) { passes = append(passes, pass) }, p)
 		a := b.Snapshot().Accounts[0]
 		if a.Phase != bridge.Failing || a.Error.Message != "away" || a.Since != began.Add(minute) || a.Success != began ||
-			a.Held != 1 || a.Delivered != 3 || a.Errors["temporary"] != 1 || a.Next != began.Add(minute+minute*15/4) {
+			a.Held != 1 || a.Left != 4 || a.Delivered != 3 || a.Errors["temporary"] != 1 || a.Next != began.Add(minute+minute*15/4) {
 			t.Errorf("%+v", a)
 		}
 		if len(passes) != 2 || passes[0].Report.Delivered != 3 || passes[1].Next != a.Next || b.Snapshot().Worst() != fault.Temporary {

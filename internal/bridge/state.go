@@ -49,6 +49,9 @@ type AccountState struct {
 	// Held and Waiting are how many messages are held or wait for an append to settle.
 	Held    int `json:"held"`
 	Waiting int `json:"waiting"`
+	// Left is how many messages on POP3 were still to be brought, and not held, when a pass
+	// last got to know.
+	Left int `json:"left"`
 	// Delivered, Deleted and Bytes add up what was done since the bridge began.
 	Delivered int   `json:"delivered"`
 	Deleted   int   `json:"deleted"`
@@ -67,6 +70,9 @@ type AccountState struct {
 func (s *AccountState) after(r ferry.AccountReport, started, now time.Time, parked bool) {
 	s.count(r)
 	s.Ended, s.Notes = now, r.Notes
+	if r.Left != nil {
+		s.Left = *r.Left
+	}
 	o := outcomeOf(r, now)
 	if s.Resting = o.resting; s.Resting && !o.proves() {
 		s.rest()

@@ -105,6 +105,9 @@ func (t *trip) finish(err error, took time.Duration) AccountReport {
 	r := &t.report
 	r.Seconds = took.Seconds()
 	r.Waiting = len(t.parked)
+	if r.Left != nil { // more may have come to light than was listed at first
+		*r.Left = max(0, r.Listed-r.Known-r.Duplicate-r.Delivered-r.Held)
+	}
 	if len(t.account.Routes) > 0 {
 		r.Folders = slices.SortedFunc(maps.Values(t.got), func(a, b FolderReport) int {
 			return cmp.Compare(a.Folder, b.Folder)

@@ -161,6 +161,33 @@ func TestGlanceTellsThatItNeedsAWord(t *testing.T) {
 	}
 }
 
+// TestLeft: what is on POP3 and could not be brought is told, whether the pass fails or not;
+// what is held is not among it.
+func TestLeft(t *testing.T) {
+	poison := []byte("Message-ID: <p@example.org>\r\n\r\npoison\r\n")
+	p := newPair(t, popd.Options{}, poisonous(imapd.Options{Quota: 10_000_000, QuotaMessages: 6}), append(ordinary(10, 3), poison)...)
+	fleet := ferry.NewFleet(p.o)
+	defer fleet.Close()
+	left := func(code fault.Code, want string) {
+		t.Helper()
+		r := fleet.Pass(t.Context(), "alice", false)
+		got := "unknown"
+		if r.Left != nil {
+			got = fmt.Sprint(*r.Left)
+		}
+		if r.ExitCode != code || got != want {
+			t.Errorf("left %s, want %s; %+v, %+v", got, want, r.Totals, r.Error)
+		}
+	}
+	left(fault.Refused, "5")
+	left(fault.Refused, "5")
+	p.imap.Configure(func(o *imapd.Options) { o.QuotaMessages = 100 })
+	left(fault.Held, "0")
+	left(fault.Held, "0")
+	p.pop.Configure(func(o *popd.Options) { o.Username = "nobody" })
+	left(fault.Credentials, "unknown")
+}
+
 // TestGlanceRoundTrips: a pass that finds nothing new takes 8 at most, of which TCP and
 // TLS 1.3 have one each.
 func TestGlanceRoundTrips(t *testing.T) {

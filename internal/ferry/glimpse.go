@@ -145,6 +145,7 @@ func (g *glimpse) recordsOf(ctx context.Context, looks map[look][]int) (map[look
 func (g *glimpse) report() {
 	t := g.t
 	t.report.Listed, t.report.Known, t.report.LeftAlone = len(t.listing), len(t.listing)-len(g.held), g.leftAlone
+	t.report.Left = new(int)
 	for _, at := range slices.Sorted(maps.Keys(g.held)) {
 		t.countHeld(t.listing[at], g.held[at])
 	}

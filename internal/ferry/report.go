@@ -48,6 +48,9 @@ type AccountReport struct {
 	Expiries []Expiry `json:"-"`
 	// Retention is what the POP3 server does by itself, as far as it was asked.
 	Retention Retention `json:"-"`
+	// Left is how many messages are on POP3 that are still to be brought, and not held; nil:
+	// the pass did not get to know.
+	Left *int `json:"-"`
 	// Folders are those that got mail, if the account has routes.
 	Folders []FolderReport `json:"folders,omitempty"`
 	// Resting tells that the account's own limits ended the pass: nothing failed.

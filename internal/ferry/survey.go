@@ -280,6 +280,7 @@ func (t *trip) count(p plan.Plan) {
 	t.mu.Lock()
 	// What is to be deleted was delivered before, and what was settled now counts as that.
 	t.report.Known += totals.Known.Messages + totals.Delete.Messages - t.settled
+	t.report.Left = new(int) // how many, finish tells
 	t.mu.Unlock()
 	for _, w := range p.Warnings {
 		t.note("%s", w)

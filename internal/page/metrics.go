@@ -33,6 +33,8 @@ var metrics = []metric{
 		prometheus.GaugeValue, func(a bridge.AccountState) float64 { return unix(a.Success) }),
 	newMetric("held", "Messages that are held.", prometheus.GaugeValue,
 		func(a bridge.AccountState) float64 { return float64(a.Held) }),
+	newMetric("left", "Messages on POP3 that are still to be brought.", prometheus.GaugeValue,
+		func(a bridge.AccountState) float64 { return float64(a.Left) }),
 	newMetric("waiting", "Messages whose append has to settle.", prometheus.GaugeValue,
 		func(a bridge.AccountState) float64 { return float64(a.Waiting) }),
 	newMetric("delivered_total", "Messages delivered since the start.", prometheus.CounterValue,

@@ -50,7 +50,7 @@ func newScene() *scene {
 	s.snapshot = bridge.Snapshot{Started: noon.Add(-72 * time.Hour), Now: noon, Accounts: []bridge.AccountState{
 		{Name: "alice", Works: true, Phase: bridge.Waiting, Passes: 812, Seconds: 1624.5, Delivered: 3, Bytes: 40960, Deleted: 2,
 			Success: noon.Add(-3 * time.Minute), Next: noon.Add(2 * time.Minute)},
-		{Name: "bob", Works: true, Phase: bridge.Passing, Passes: 4, Delivered: 1204, Bytes: 81 << 20, Waiting: 5,
+		{Name: "bob", Works: true, Phase: bridge.Passing, Passes: 4, Delivered: 1204, Bytes: 81 << 20, Left: 5, Waiting: 2,
 			Success: noon.Add(-11 * time.Minute), Next: noon.Add(-time.Minute)},
 		{Name: "carol", Phase: bridge.Failing, Passes: 40, Failures: 3, Success: noon.Add(-3 * time.Hour),
 			Since: noon.Add(-2 * time.Hour), Next: noon.Add(14 * time.Minute), Errors: map[string]int{"temporary": 7},
@@ -592,6 +592,7 @@ func TestAccount(t *testing.T) {
 	h := page.New(newScene().options())
 	for name, want := range map[string][]string{
 		"alice": {"3 messages delivered (41 kB), 2 deleted from POP3, in 812 passes", "1.2s"},
+		"bob":   {"<dt>waiting</dt><dd>5</dd>", "<dt>unsettled</dt><dd>2</dd>"},
 		"carol": {"does not answer", "temporary", "30s"},
 		"erin":  {"000000d75aa1b3c4", "33 MB", "larger than the destination takes"},
 		"dave":  {"None in which something happened."},
@@ -669,7 +670,7 @@ func TestMetrics(t *testing.T) {
 		`popferry_bytes_total{account="alice"} 40960`,
 		`popferry_passes_total{account="alice"} 812`,
 		`popferry_pass_seconds_total{account="alice"} 1624.5`,
-		`popferry_held{account="erin"} 1`, `popferry_waiting{account="bob"} 5`,
+		`popferry_held{account="erin"} 1`, `popferry_left{account="bob"} 5`, `popferry_waiting{account="bob"} 2`,
 		`popferry_errors_total{account="carol",class="temporary"} 7`,
 		`popferry_last_success_timestamp_seconds{account="dave"} 0`,
 		"# TYPE popferry_errors_total counter", "# TYPE popferry_held gauge",

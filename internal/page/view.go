@@ -138,7 +138,7 @@ func (m moment) String() string {
 
 // totals are what stands on top.
 type totals struct {
-	Accounts, Attention, Passing, Waiting, Held, Today int
+	Accounts, Attention, Passing, Left, Held, Today int
 	// Untried are those of which nobody knows yet whether they work.
 	Untried int
 	// Known is false if nobody knows what was delivered today.
@@ -178,7 +178,7 @@ func newOverview(s bridge.Snapshot, days map[string]*day, only bool) overview {
 
 func (t *totals) count(r row) {
 	t.Accounts++
-	t.Waiting += r.Waiting
+	t.Left += r.Left
 	t.Held += r.Held
 	switch {
 	case r.Attention:
