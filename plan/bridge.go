@@ -140,7 +140,7 @@ func (f fields) pace() Pace {
 }
 
 func (d *decoder) alerts(f fields) Alerts {
-	a := Alerts{Webhook: f.address("webhook"), Command: f.command("command")}
+	a := Alerts{Webhook: f.address("webhook"), Command: f.command("command", "[/usr/local/bin/page-me]")}
 	if node := f.find("command"); node != nil {
 		a.commandLine, a.commandColumn = node.Line, node.Column
 	}
@@ -232,6 +232,7 @@ func (f fields) listen(key string) string {
 	_, port, err := net.SplitHostPort(text)
 	if n, bad := strconv.Atoi(port); err != nil || bad != nil || n < 0 || n > 65535 {
 		f.problem(node, key, `must be an address and a port, such as "127.0.0.1:8325"`)
+		return "" // of which nothing more can be said
 	}
 	return text
 }
@@ -269,6 +270,9 @@ func (f fields) addresses(key string) (list []string) {
 
 // leastToken is how short a token may be that strangers may guess at.
 const leastToken = 8
+
+// valueKeys are the keys of the values of the bridge that can be unfit.
+var valueKeys = []string{"token", "heartbeat", "alerts.webhook"}
 
 // unfit says why one of the values of the bridge, by its place among them, is no good, or "".
 func unfit(place int, text string) string {
@@ -316,7 +320,8 @@ func (c *Config) ResolveBridge(ctx context.Context) error {
 			continue
 		}
 		if why := unfit(i, text); why != "" {
-			problems.add(&Problem{File: c.Path, Line: v.line, Column: v.column, Text: v.Password.String() + " " + why, Code: 78})
+			problems.add(&Problem{File: c.Path, Line: v.line, Column: v.column, Code: fault.Config,
+				Text: fmt.Sprintf("bridge.%s, %v, %s", valueKeys[i], v.Password, why)})
 		}
 		v.Secret = secret.New(text)
 	}

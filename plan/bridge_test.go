@@ -65,7 +65,8 @@ func TestBridgeValuesThatCannotWork(t *testing.T) {
 	if fault.CodeOf(err) != fault.Config {
 		t.Fatalf("%v", err)
 	}
-	for _, want := range []string{"is too short for a token: use 8 characters", "must have a port from 1 to 65535",
+	for _, want := range []string{"bridge.token, environment variable TOKEN, is too short for a token: use 8 characters",
+		"bridge.alerts.webhook, environment variable HOOK, must have a port from 1 to 65535",
 		`bridge.alerts.command "/nowhere/page-me" can't be started: no such file`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v does not say %s", err, want)
@@ -73,5 +74,13 @@ func TestBridgeValuesThatCannotWork(t *testing.T) {
 	}
 	if n := strings.Count(err.Error(), "accounts.yaml:"); n != 3 {
 		t.Errorf("%d places in %v", n, err)
+	}
+}
+
+// TestListenWithoutPort is told as that alone: where it would be reached from, nobody knows.
+func TestListenWithoutPort(t *testing.T) {
+	_, err := plan.Parse("accounts.yaml", []byte(account("bridge:", "  listen: 127.0.0.1")))
+	if err == nil || !strings.Contains(err.Error(), "must be an address and a port") || strings.Contains(err.Error(), "token") {
+		t.Errorf("%v", err)
 	}
 }

@@ -156,7 +156,7 @@ func (f fields) passwordReference(node *yaml.Node, key, user string) Password {
 		file:       f.d.absolute(inner.optional("file")),
 		credential: inner.credential("credential"),
 		keyring:    inner.keyring("keyring", user),
-		command:    inner.command("command"),
+		command:    inner.command("command", "[pass, show, mail/alice]"),
 	}
 	if len(node.Content) != 2 { // one key and its value
 		f.problem(node, key, "must be exactly one of %s", passwordForms)
@@ -217,7 +217,8 @@ func (f fields) keyring(key, user string) keyringEntry {
 	return entry
 }
 
-func (f fields) command(key string) []string {
+// command reads a program and its arguments, of which example is one.
+func (f fields) command(key, example string) []string {
 	node := f.find(key)
 	if node == nil {
 		return nil
@@ -225,7 +226,7 @@ func (f fields) command(key string) []string {
 	if node.Kind != yaml.SequenceNode || len(node.Content) == 0 ||
 		len(node.Content) > maxArguments {
 		f.problem(node, key, "must be a list of the program and its arguments, "+
-			"such as [pass, show, mail/alice]; no shell reads it")
+			"such as %s; no shell reads it", example)
 		return nil
 	}
 	argv := make([]string, 0, len(node.Content))

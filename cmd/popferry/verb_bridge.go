@@ -406,7 +406,7 @@ func (k *keeping) tell(p bridge.Pass) {
 func (k *keeping) tellParked() {
 	for _, a := range k.bridge.Snapshot().Accounts {
 		if a.Phase == bridge.Parked {
-			k.log.Warn("parked: its credentials were refused three times within the hour", "account", a.Name)
+			k.log.Warn("parked: its credentials were refused three times within the hour", "account", a.Name, "error", a.Error.Message)
 		}
 	}
 }

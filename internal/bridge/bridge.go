@@ -196,7 +196,7 @@ func newKeeper(b *Bridge, a Account, before *keeper) *keeper {
 		save: func(text string) { b.options.Save(a.Name, text) }}
 	k.recall.read()
 	if k.recall.pause() > 0 {
-		k.state.park(k.recall.refused[0])
+		k.state.park(k.recall)
 	}
 	return k
 }
@@ -271,7 +271,7 @@ func (k *keeper) refrain(ctx context.Context) bool {
 	for {
 		pause, left := k.recall.pause(), time.Until(k.recall.notBefore)
 		if pause > 0 {
-			k.change(func(s *AccountState) { s.park(k.recall.refused[0]) })
+			k.change(func(s *AccountState) { s.park(k.recall) })
 		}
 		if pause = max(pause, left); pause <= 0 {
 			return true
@@ -364,9 +364,9 @@ func (k *keeper) remember(ctx context.Context, r ferry.AccountReport) {
 	}
 	switch heard := ctx.Err() == nil || r.ExitCode != fault.Temporary; {
 	case heard:
-		k.recall.end(r.ExitCode, refusals)
+		k.recall.end(r.ExitCode, refusals, r.Error)
 	case refusals > 0:
-		k.recall.end(r.ExitCode, refusals+1)
+		k.recall.end(r.ExitCode, refusals+1, r.Error)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
 )
 
 const (
@@ -24,6 +25,8 @@ type recall struct {
 	held    time.Time   // when held mail was last tried
 	refused []time.Time // the last logins that were refused, or may have been
 	asking  bool        // the last of these is under way
+	// why is what the last refusal said, or nil.
+	why *ferry.ErrorReport
 
 	servers   string        // whom notBefore is of
 	notBefore time.Time     // when the servers permit another pass
@@ -35,6 +38,8 @@ type recall struct {
 type recalled struct {
 	Held    time.Time   `json:"held"`
 	Refused []time.Time `json:"refused,omitempty"`
+	// Error is how the last of them was refused.
+	Error *ferry.ErrorReport `json:"error,omitempty"`
 	// NotBefore is what Servers asked for at Asked.
 	Servers   string    `json:"servers,omitempty"`
 	Asked     time.Time `json:"asked,omitzero"`
@@ -67,7 +72,7 @@ func (r *recall) read() {
 	for _, at := range text.Refused[max(0, len(text.Refused)-mostRefusals):] {
 		r.refused = append(r.refused, ago(now, at))
 	}
-	r.servers = text.Servers
+	r.why, r.servers = text.Error, text.Servers
 	// By a clock that was set back since it may be long until then, and is what was asked for.
 	if left := min(text.NotBefore.Sub(now), text.NotBefore.Sub(text.Asked), longestPause); left > 0 {
 		r.notBefore = now.Add(left)
@@ -82,7 +87,7 @@ func (r *recall) read() {
 func ago(now, at time.Time) time.Time { return now.Add(-max(0, now.Sub(at))) }
 
 func (r *recall) write() {
-	known := recalled{Held: r.held.UTC(), Refused: utc(r.refused)}
+	known := recalled{Held: r.held.UTC(), Refused: utc(r.refused), Error: r.why}
 	if now := time.Now(); r.notBefore.After(now) {
 		known.Servers, known.Asked, known.NotBefore = r.servers, now.UTC(), r.notBefore.UTC()
 	}
@@ -145,14 +150,17 @@ func (r *recall) begin(now time.Time, held bool) {
 	}
 }
 
-// end takes in how it ended, and how many logins were refused in it.
-func (r *recall) end(code fault.Code, refusals int) {
+// end takes in how it ended, and how many logins were refused in it, the last as why says.
+func (r *recall) end(code fault.Code, refusals int, why *ferry.ErrorReport) {
 	before := slices.Clone(r.refused)
 	if r.asking { // what was noted, which may have been none, or more than one
 		r.refused = r.refused[:len(r.refused)-1]
 	}
 	if (outcome{code: code}).ok() {
-		r.refused = nil
+		r.refused, r.why = nil, nil
+	}
+	if refusals > 0 && code == fault.Credentials {
+		r.why = why
 	}
 	now := time.Now()
 	for range refusals {

@@ -3,6 +3,7 @@ package bridge_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -132,9 +133,6 @@ func TestParkedIsNotWell(t *testing.T) {
 		p := &played{began: time.Now()}
 		last := s.lives(time.Hour, p, func(b *bridge.Bridge) {
 			checkParked(t, b.Snapshot())
-			if e := b.Snapshot().Accounts[0].Error; e != nil && (e.Hint == "" || e.Message != "its credentials were refused three times within the hour") {
-				t.Errorf("%+v", e)
-			}
 			other := p.account("a")
 			other.Hash = "2"
 			b.Adopt([]bridge.Account{other})
@@ -504,6 +502,26 @@ func TestServerThatAsksForTooMuch(t *testing.T) {
 		newShelf().lives(25*time.Hour, p, nothing)
 		if n := len(p.times()); n != 2 {
 			t.Errorf("%d passes", n)
+		}
+	})
+}
+
+// TestWhyItIsParked: after a restart, too, an account says which server refused what, for as
+// long as no login was good.
+func TestWhyItIsParked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShelf()
+		refused := &played{began: time.Now(), answer: failing(fault.Credentials, 1000)}
+		for range 3 {
+			s.lives(time.Minute, refused, nothing)
+		}
+		s.lives(time.Hour, &played{began: time.Now()}, func(b *bridge.Bridge) {
+			if e := b.Snapshot().Accounts[0].Error; e == nil || e.Message != "x" {
+				t.Errorf("%+v", e)
+			}
+		})
+		if strings.Contains(s.load("a"), `"message"`) {
+			t.Errorf("still known: %s", s.load("a"))
 		}
 	})
 }

@@ -159,15 +159,19 @@ func (s *AccountState) stuck() bool {
 
 // park takes in that the account waits since too many logins were refused, perhaps before
 // this process began. What a pass was told of that says more, and stays.
-func (s *AccountState) park(since time.Time) {
+func (s *AccountState) park(known *recall) {
 	s.Phase = Parked
-	if s.Error == nil || s.Error.Code != fault.Credentials {
+	switch {
+	case s.Error != nil && s.Error.Code == fault.Credentials:
+	case known.why != nil:
+		s.Error = known.why
+	default:
 		s.Error = &ferry.ErrorReport{Code: fault.Credentials,
 			Message: "its credentials were refused three times within the hour",
 			Hint:    "check username and password; it is tried again by itself within the hour"}
 	}
 	if s.Since.IsZero() {
-		s.Since = since
+		s.Since = known.refused[0]
 	}
 }
 

@@ -64,7 +64,9 @@ var allowed = map[string][]string{
 		"internal/check", "internal/fault", "internal/ferry", "internal/journal", "internal/message", "plan",
 	},
 	"internal/bridge": {"internal/fault", "internal/ferry", "internal/journal"},
-	"internal/post":   {"internal/bridge", "internal/fault", "internal/program", "internal/secret", "internal/wire", "plan"},
+	"internal/post": {
+		"internal/bridge", "internal/fault", "internal/program", "internal/report", "internal/secret", "internal/wire", "plan",
+	},
 	"internal/page": {
 		"internal/bridge", "internal/fault", "internal/ferry", "internal/journal", "internal/report",
 		"internal/secret", "internal/wire",

@@ -22,6 +22,7 @@ import (
 
 	"github.com/popferry/popferry/internal/bridge"
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/report"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
 )
@@ -309,7 +310,7 @@ func letter(n bridge.News) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s\r\n", fault.Escape(n.Account), fault.Escape(n.Text))
 	if n.Check != "" {
-		fmt.Fprintf(&b, "\r\nFirst thing to check: %s\r\n", fault.Escape(n.Check))
+		fmt.Fprintf(&b, "\r\nFirst thing to check: %s\r\n", fault.Escape(report.Hint(n.Check)))
 	}
 	for i, m := range n.Messages {
 		if i == 20 {

@@ -480,7 +480,7 @@ func TestMail(t *testing.T) {
 		t.Errorf("%v", m.Header)
 	}
 	body, _ := io.ReadAll(quoted(m.Body))
-	for _, want := range []string{"First thing to check: check host and port", "uid-1, 5 bytes: too large"} {
+	for _, want := range []string{"First thing to check: host and port", "uid-1, 5 bytes: too large"} {
 		if !strings.Contains(string(body), want) {
 			t.Errorf("%s\nlacks %s", body, want)
 		}
