@@ -42,6 +42,7 @@ type soaking struct {
 	figures part
 
 	restarts, hangups, resets int
+	mails                     int // that came, known in the end
 }
 
 func soak(ctx context.Context, b *bench) (part, error) {
@@ -69,7 +70,9 @@ func soakFigures(b *bench) part {
 			"if it gets that far, and every half minute Dovecot is restarted, all connections are reset, or SIGHUP makes\n" +
 			"the bridge read its configuration anew. When the time is over the faults end, and all has to be there once;\n" +
 			"SIGTERM has to end it with 0 within 30 seconds, and one more `run` must copy nothing. Memory,\n" +
-			"goroutines and file descriptors must not grow once the first quarter of the time is over.",
+			"goroutines and file descriptors must not grow once the first quarter of the time is over: their medians\n" +
+			fmt.Sprintf("in the last quarter may be above those in the second by %d MiB and %d octets for each mail in\n", moreMemory, octetsAMail) +
+			fmt.Sprintf("between, %d goroutines, and %d descriptors.", moreGoroutines, moreFiles),
 		Command: fmt.Sprintf("go run ./internal/torture -seed %d -duration %v soak", b.Seed, b.Duration),
 	}
 }
@@ -305,15 +308,14 @@ func (s *soaking) end(p *os.Process, over <-chan error) error {
 
 // verdict judges all accounts, and again after one more run.
 func (s *soaking) verdict(ctx context.Context) error {
-	mails := 0
 	for _, when := range []string{"in the end", "after one more run"} {
-		mails = 0
+		s.mails = 0
 		for _, w := range s.worlds {
 			v, err := w.oracle.judge(w.keep)
 			if err != nil {
 				return err
 			}
-			mails += w.truth.size()
+			s.mails += w.truth.size()
 			s.figures.judge(v, w.user+", keep "+w.keep+", "+when)
 		}
 		if when != "in the end" {
@@ -330,7 +332,7 @@ func (s *soaking) verdict(ctx context.Context) error {
 	}
 	s.figures.Cases = len(s.worlds)
 	s.figures.note("%v of mail: %d mails in %d accounts; %d connections, of which %d broke or stalled; %d restarts of "+
-		"Dovecot, %d times all connections reset, %d SIGHUP", s.bench.Duration, mails, len(s.worlds), connections, faults,
+		"Dovecot, %d times all connections reset, %d SIGHUP", s.bench.Duration, s.mails, len(s.worlds), connections, faults,
 		s.restarts, s.resets, s.hangups)
 	return nil
 }

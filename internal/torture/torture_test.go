@@ -267,3 +267,22 @@ func TestSimulatorReads(t *testing.T) {
 		t.Error("no figures, and no error")
 	}
 }
+
+// TestGrown: what the two hours of docs/reliability.json showed is no growth, and a leak is.
+func TestGrown(t *testing.T) {
+	for _, c := range []struct {
+		before, after, allowed int
+		grows                  bool
+	}{
+		{39, 46, moreMemory, false}, {39, 72, moreMemory, true},
+		{19, 19, moreFiles, false}, {20, 29, moreFiles, true},
+		{54, 56, moreGoroutines, false}, {57, 74, moreGoroutines, true},
+	} {
+		var s soaking
+		b, a := c.before, c.after
+		s.grown("x", []int{1, 1, b, b, 1, 1, a, a}, c.allowed)
+		if s.figures.Failed > 0 != c.grows {
+			t.Errorf("from %d to %d: %q", b, a, s.figures.Failures)
+		}
+	}
+}

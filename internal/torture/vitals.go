@@ -46,8 +46,7 @@ func (s *soaking) goroutines() (counts []int, err error) {
 	return counts, err
 }
 
-// flat judges what was watched: in the last quarter it may not be much more than in the second
-// one.
+// flat judges what was watched: the median of the last quarter against that of the second.
 func (s *soaking) flat(watched []vitals) error {
 	goroutines, err := s.goroutines()
 	if err != nil {
@@ -57,14 +56,24 @@ func (s *soaking) flat(watched []vitals) error {
 	for _, v := range watched {
 		rss, files = append(rss, v.RSS>>10), append(files, v.Files)
 	}
-	s.grown("MiB of memory", rss, 24)
-	s.grown("file descriptors", files, 24)
-	s.grown("goroutines", goroutines, 60)
+	s.grown("MiB of memory", rss, moreMemory+s.mails/2*octetsAMail>>20)
+	s.grown("file descriptors", files, moreFiles)
+	s.grown("goroutines", goroutines, moreGoroutines)
 	return nil
 }
 
-// grown compares the quarters of a series. Allowed is what the hour of the day may do to it: how
-// many accounts pass at once, and when the collector last ran.
+// What the hour may do to the median of a quarter, though nothing leaks: how many accounts
+// pass at once, and when the collector last ran. An hour moved it by 7 MiB, 1 descriptor and
+// 2 goroutines, and 8 minutes by 5 of each of the latter. Half of the mail of a soak lies
+// between the two quarters, and a bridge remembers a little of each.
+const (
+	moreMemory     = 8 // MiB
+	octetsAMail    = 300
+	moreFiles      = 8
+	moreGoroutines = 16
+)
+
+// grown compares the quarters of a series, of which the last may be so much above the second.
 func (s *soaking) grown(what string, series []int, allowed int) {
 	if len(series) < 8 {
 		s.figures.fail("%s: only %d samples; -duration is too short", what, len(series))
@@ -74,8 +83,8 @@ func (s *soaking) grown(what string, series []int, allowed int) {
 	before, after := median(series[n/4:n/2]), median(series[3*n/4:])
 	s.figures.note("%s: %d in the second quarter of the time, %d in the last one (medians), %d at most; %d samples",
 		what, before, after, slices.Max(series), n)
-	if after > before+allowed+before/4 {
-		s.figures.fail("%s grow: %d in the second quarter, %d in the last one", what, before, after)
+	if after > before+allowed {
+		s.figures.fail("%s grow: %d in the second quarter, %d in the last one; %d more may be", what, before, after, allowed)
 	}
 }
 
