@@ -11,11 +11,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/popferry/popferry/internal/bridge"
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
@@ -138,5 +140,37 @@ func TestWhyABridgeEnds(t *testing.T) {
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil || line.Error == "" || line.Check == "" || line.Result == "" {
 			t.Errorf("%v: %s", err, lines.String())
 		}
+	}
+}
+
+// TestALineAPass: one that finds nothing is told once an hour, with how many there were, and
+// at once after a failure; with --verbose each is.
+func TestALineAPass(t *testing.T) {
+	well := ferry.AccountReport{Name: "alice", Totals: ferry.Totals{Listed: 3, Known: 3}}
+	brings, fails := well, well
+	brings.Delivered = 1
+	fails.ExitCode, fails.Error = fault.Temporary, &ferry.ErrorReport{Code: fault.Temporary, Message: "away"}
+	var hours []ferry.AccountReport
+	for range 25 {
+		hours = append(hours, well)
+	}
+	hours = append(hours, brings, brings, well, fails, fails, well, well)
+	for verbose, want := range map[bool]int{false: 3 + 2 + 1 + 1, true: 25 + 2 + 1 + 1 + 2} {
+		synctest.Test(t, func(t *testing.T) {
+			var out bytes.Buffer
+			log, err := (&app{verbose: verbose}).logger("text", &out)
+			if err != nil {
+				t.Fatal(err)
+			}
+			k := &keeping{log: log}
+			for n, r := range hours {
+				r.Seconds = float64(n)
+				k.tell(bridge.Pass{Started: time.Now(), Report: r, Next: time.Now().Add(5 * time.Minute)})
+				time.Sleep(5 * time.Minute)
+			}
+			if n := strings.Count(out.String(), "msg=pass"); n != want || !verbose && !strings.Contains(out.String(), "again=11") {
+				t.Errorf("verbose %v: %d lines, want %d:\n%s", verbose, n, want, &out)
+			}
+		})
 	}
 }

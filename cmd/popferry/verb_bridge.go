@@ -34,6 +34,10 @@ sooner while mail flows, later while something fails, and hardly at all while a
 server refuses its credentials. A pass that finds nothing new asks the POP3
 server only. One account that stalls or fails delays no other.
 
+The log has a line for each pass. Those that find nothing, or fail like one
+before, have one an hour, which says how many they were; with --verbose those
+that find nothing have one each.
+
 SIGTERM or SIGINT finishes what is in hand and ends with 0. SIGHUP reads
 accounts.yaml anew, and keeps the old one if the new one is wrong. While it is
 at work, run and the other verbs that write refuse the same state directory, and
@@ -91,6 +95,7 @@ type keeping struct {
 	kept    []*bridge.Memory             // in the state directory
 	hangup  chan os.Signal               // asks for a reload
 	token   atomic.Pointer[secret.Value] // of the status page
+	failed  sync.Map                     // names of accounts whose last pass did
 
 	mu    sync.Mutex
 	after map[string]time.Duration // how long an account may fail before somebody is told
@@ -379,13 +384,20 @@ func (a *app) logger(form string, w io.Writer) (*slog.Logger, error) {
 	return nil, fault.New(fault.Usage, "--log must be text or json").WithHint("text is for people, json for programs")
 }
 
-// tell writes a line about a pass: quietly if nothing happened in it.
+// tell writes a line about a pass. Those in which nothing happened say all the same, and the
+// log counts them (see [bridge.Calm]), but for the first one after a failure; with --verbose
+// each says when it was.
 func (k *keeping) tell(p bridge.Pass) {
-	r := p.Report
+	r, ctx := p.Report, context.Background()
 	fields := []any{"account", r.Name, "result", r.ExitCode.String(), "listed", r.Listed, "delivered", r.Delivered,
-		"held", r.Held, "deleted", r.Deleted, "bytes", r.Bytes, "seconds", r.Seconds}
-	if !p.Stopped {
-		fields = append(fields, "next", p.Next.Format(time.RFC3339))
+		"held", r.Held, "deleted", r.Deleted, "bytes", r.Bytes}
+	idle := !p.Stopped && !r.Resting && r.Error == nil && r.Delivered+r.Deleted == 0
+	_, failed := k.failed.LoadAndDelete(r.Name)
+	if !idle || failed || k.log.Enabled(ctx, slog.LevelDebug) {
+		fields = append(fields, "seconds", r.Seconds)
+		if !p.Stopped {
+			fields = append(fields, "next", p.Next.Format(time.RFC3339))
+		}
 	}
 	level := slog.LevelInfo
 	switch {
@@ -395,11 +407,10 @@ func (k *keeping) tell(p bridge.Pass) {
 		fields = append(fields, "until", r.NotBefore.Format(time.RFC3339))
 	case r.Error != nil:
 		level = slog.LevelWarn
+		k.failed.Store(r.Name, true)
 		fields = append(fields, "error", r.Error.Message, "check", r.Error.Hint, "parked", p.Parked)
-	case r.Delivered+r.Deleted == 0:
-		level = slog.LevelDebug
 	}
-	k.log.Log(context.Background(), level, "pass", fields...)
+	k.log.Log(ctx, level, "pass", fields...)
 }
 
 // tellParked writes which accounts don't even begin, since they were refused just now.
