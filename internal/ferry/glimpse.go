@@ -64,6 +64,9 @@ func (g *glimpse) takesNameless(ctx context.Context) (bool, error) {
 	if !g.t.nameless {
 		return true, nil
 	}
+	if enough, err := g.enough(ctx); err != nil || !enough {
+		return false, err
+	}
 	looks, err := g.looks(ctx)
 	if err != nil || looks == nil {
 		return false, err
@@ -83,6 +86,13 @@ func (g *glimpse) takesNameless(ctx context.Context) (bool, error) {
 		}
 	}
 	return true, nil
+}
+
+// enough reports whether there are as many records as messages. Else some are new, and TOP
+// would only cost the session in which they can be read; see sessionForReading.
+func (g *glimpse) enough(ctx context.Context) (bool, error) {
+	counts, err := g.t.ledger.Counts(ctx)
+	return counts[journal.Delivered]+counts[journal.Held]+g.leftAlone >= len(g.t.listing), err
 }
 
 // looks are the places in the listing of what has no lasting name, by look; nil if they can't

@@ -138,6 +138,21 @@ func TestGlanceHoldsTheNameless(t *testing.T) {
 	}
 }
 
+// TestGlanceSparesTheSession: where there is more mail than was ever delivered no header is
+// asked for, and all is read in the session of the glance.
+func TestGlanceSparesTheSession(t *testing.T) {
+	mail := ordinary(3, 6)
+	p := newPair(t, popd.Options{NoUIDL: true}, imapd.Options{})
+	pass := p.passes()
+	pass(0, 0)
+	p.pop.Deliver(mail...)
+	pass(0, 3)
+	if c := p.pop.Counters(); c.Sessions != 2 || c.Commands["TOP"] != 0 {
+		t.Errorf("%d sessions, %d TOP", c.Sessions, c.Commands["TOP"])
+	}
+	p.arrived(mail...)
+}
+
 // TestGlanceWhereHeadersSayNothing: what has no name, and neither a Message-ID nor a date, is
 // read again, as all is where there is no TOP, or TOP spoils the session; the journal hears
 // nothing of it.
