@@ -19,6 +19,7 @@ type request struct {
 	// glance begins without the destination, which may not be needed; held tries held
 	// messages again.
 	glance, held bool
+	times        int // that the account gave way
 	begin        func(*trip)
 }
 
@@ -32,16 +33,32 @@ func (e *engine) each(ctx context.Context, work func(*trip, context.Context) err
 	ended := make(chan struct{}, 1)
 	var under sync.WaitGroup
 	for i, account := range chosen {
-		requests <- request{account: account, begin: func(t *trip) {
-			under.Go(func() {
-				reports[i] = t.one(ctx, work)
-				tellEnd(ended)
-			})
-		}}
+		r := request{account: account}
+		took := false
+		r.begin = func(t *trip) {
+			if !took {
+				t.emit(Event{Kind: Started})
+			}
+			took = true
+			go func() {
+				defer tellEnd(ended)
+				report, again := t.one(ctx, work)
+				if again {
+					requests <- r
+					return
+				}
+				reports[i] = report
+				under.Done()
+			}()
+		}
+		under.Add(1)
+		requests <- r
 	}
-	close(requests)
+	go func() {
+		under.Wait()
+		close(requests)
+	}()
 	e.serve(requests, ended)
-	under.Wait()
 	return newReport(started, reports)
 }
 
@@ -54,7 +71,7 @@ func (e *engine) serve(requests <-chan request, ended <-chan struct{}) {
 		if len(waiting) == 0 {
 			r, ok := <-requests
 			if open = ok; ok {
-				waiting = append(waiting, r)
+				waiting = e.queue(waiting, r)
 			}
 			continue
 		}
@@ -70,7 +87,7 @@ func (e *engine) serve(requests <-chan request, ended <-chan struct{}) {
 		select {
 		case r, ok := <-requests:
 			if ok {
-				waiting = append(waiting, r)
+				waiting = e.queue(waiting, r)
 			} else {
 				requests, open = nil, false
 			}
@@ -78,6 +95,17 @@ func (e *engine) serve(requests <-chan request, ended <-chan struct{}) {
 		case <-time.After(beat):
 		}
 	}
+}
+
+// queue puts an account behind those that wait, but one that gave way before those that did
+// so more often.
+func (e *engine) queue(waiting []request, r request) []request {
+	r.times = e.stalls.of(r.account.Name)
+	i := slices.IndexFunc(waiting, func(other request) bool { return r.times > 0 && other.times > r.times })
+	if i < 0 {
+		i = len(waiting)
+	}
+	return slices.Insert(waiting, i, r)
 }
 
 func tellEnd(ended chan<- struct{}) {
@@ -90,21 +118,26 @@ func tellEnd(ended chan<- struct{}) {
 // next returns the first of the waiting accounts that can begin, with all that it
 // needs for that, or nil. Who has a place that one of them lacks is asked for it.
 func (e *engine) next(waiting []request) (n int, t *trip) {
-	wanted := map[string]int{}
+	wanted, wishes := map[string]int{}, map[string]wish{}
 	defer e.hosts.want(wanted)
 	given := e.slots.begin()
 	if given == nil {
 		return 0, nil
 	}
 	for n, r := range waiting[:min(len(waiting), ahead)] {
+		source := e.sourcePlaces(r.account, r.times)
 		switch {
-		case r.glance && e.hosts.take(sourcePlace(r.account)):
+		case r.glance && e.hosts.take(source...), !r.glance && e.reserve(r, wanted):
 			return n, newTrip(e, r, given)
-		case !r.glance && e.reserve(r.account, wanted):
-			return n, newTrip(e, r, given)
+		}
+		if lacking := e.hosts.lacking(source...); e.hosts.full(lacking) {
+			wishes[lacking] = wishes[lacking].and(r.times)
 		}
 	}
 	e.slots.end(given)
+	for place, w := range wishes {
+		e.press(place, w)
+	}
 	for place, n := range wanted {
 		e.hosts.ask(place, min(n, e.slots.free()), true)
 	}
@@ -113,12 +146,13 @@ func (e *engine) next(waiting []request) (n int, t *trip) {
 
 // reserve takes the folders and places at both servers for an account. If all that
 // is missing is a place at the destination, it is counted as wanted.
-func (e *engine) reserve(a plan.Account, wanted map[string]int) bool {
-	source, destination := sourcePlace(a), e.destinationPlaces(a)
+func (e *engine) reserve(r request, wanted map[string]int) bool {
+	a := r.account
+	source, destination := sourcePlace(a), e.destinationPlaces(a, r.times)
 	switch {
 	case e.hosts.full(source) || !e.folders.take(e.turns(a)...):
 		return false
-	case e.hosts.take(append(destination, source)...):
+	case e.hosts.take(append(e.sourcePlaces(a, r.times), destination...)...):
 		return true
 	}
 	e.folders.release(e.turns(a)...)
@@ -133,17 +167,32 @@ func sourcePlace(a plan.Account) string { return sourcePrefix + a.Source.Address
 
 // destinationPlaces is what a connection to the destination counts under: its user, where
 // the provider bounds those, and the server.
-func (e *engine) destinationPlaces(a plan.Account) []string {
-	address := a.Destination.Address()
+func (e *engine) destinationPlaces(a plan.Account, times int) []string {
+	places := e.slowToo(a.Destination.Address(), times)
 	if user := e.Config.Limits.Host(a.Destination.Host).PerUser.Of(a.Destination); user != "" {
-		return []string{userPrefix + user, address}
+		return append([]string{userPrefix + user}, places...)
 	}
-	return []string{address}
+	return places
+}
+
+// sourcePlaces is what a connection to the source counts under.
+func (e *engine) sourcePlaces(a plan.Account, times int) []string {
+	return e.slowToo(sourcePlace(a), times)
+}
+
+// slowToo adds to a place, for an account that gave way so often, one of those that are for
+// such accounts.
+func (e *engine) slowToo(place string, times int) []string {
+	if times == 0 || !e.keeps {
+		return []string{place}
+	}
+	return []string{slowPrefix + place, place}
 }
 
 const (
 	sourcePrefix = "POP3 "
 	userPrefix   = "user "
+	slowPrefix   = "slow "
 )
 
 // owner is a user at a host, whose folders accounts fill.

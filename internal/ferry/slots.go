@@ -179,6 +179,10 @@ func (s *slot) work(ctx context.Context) error {
 	if s.takeUp() {
 		return nil
 	}
+	return s.excused(func() error { return s.await(ctx) })
+}
+
+func (s *slot) await(ctx context.Context) error {
 	turn := time.NewTicker(beat)
 	defer turn.Stop()
 	for {
