@@ -27,6 +27,9 @@ type hosts struct {
 	wanted map[string]int
 	links  []*link // that have places, for those who may ask them for one
 	kept   []*keptConn
+	// parting counts those that are being closed, and parted tells that some were.
+	parting map[string]int
+	parted  *sync.Cond
 }
 
 // demand is the places that somebody waits for.
@@ -36,7 +39,9 @@ type demand struct {
 }
 
 func newHosts(limit func(place string) int) *hosts {
-	return &hosts{limit: limit, inUse: map[string]int{}}
+	h := &hosts{limit: limit, inUse: map[string]int{}, parting: map[string]int{}}
+	h.parted = sync.NewCond(&h.mu)
+	return h
 }
 
 // connections says how many connections a place may have, as sourcePlace and

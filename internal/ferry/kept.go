@@ -37,7 +37,7 @@ func (h *hosts) keep(k *keptConn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	k.expiry = time.AfterFunc(keptFor, func() {
-		closeAll(h.drop(func(other *keptConn) bool { return other == k }))
+		h.dismiss(h.drop(func(other *keptConn) bool { return other == k }))
 	})
 	h.kept = append(h.kept, k)
 	h.releaseLocked(k.places)
@@ -49,13 +49,23 @@ func (h *hosts) resume(fleet *engine, account string) *keptConn {
 	if len(own) == 0 {
 		return nil
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.partLocked(own[0], -1) // it is in use
+	h.parted.Broadcast()
 	return own[0]
 }
 
-// makeRoom closes kept connections for one that has its places.
+// makeRoom closes kept connections for one that has its places, and waits until those are
+// closed, too, that others close meanwhile: a server may take its time to say goodbye.
 func (h *hosts) makeRoom(places []string) {
 	for _, p := range places {
-		closeAll(h.surplus(p))
+		h.dismiss(h.surplus(p))
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for slices.ContainsFunc(places, func(p string) bool { return h.parting[p] > 0 && h.surplusLocked(p) > 0 }) {
+		h.parted.Wait()
 	}
 }
 
@@ -63,12 +73,7 @@ func (h *hosts) surplus(place string) []*keptConn {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	there := func(k *keptConn) bool { return slices.Contains(k.places, place) }
-	over := h.inUse[place] - h.limit(place)
-	for _, k := range h.kept {
-		if there(k) {
-			over++
-		}
-	}
+	over := h.surplusLocked(place) - h.parting[place]
 	return h.dropLocked(func(k *keptConn) bool {
 		if over <= 0 || !there(k) {
 			return false
@@ -80,7 +85,25 @@ func (h *hosts) surplus(place string) []*keptConn {
 
 // forget closes what a fleet kept.
 func (h *hosts) forget(fleet *engine) {
-	closeAll(h.drop(func(k *keptConn) bool { return k.fleet == fleet }))
+	h.dismiss(h.drop(func(k *keptConn) bool { return k.fleet == fleet }))
+}
+
+// dismiss closes what was dropped.
+func (h *hosts) dismiss(dropped []*keptConn) {
+	closeAll(dropped)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, k := range dropped {
+		h.partLocked(k, -1)
+	}
+	h.parted.Broadcast()
+}
+
+// partLocked counts a connection that is not kept any more, and not closed yet.
+func (h *hosts) partLocked(k *keptConn, n int) {
+	for _, p := range k.places {
+		h.parting[p] += n
+	}
 }
 
 // drop takes some out of those that are kept.
@@ -95,11 +118,23 @@ func (h *hosts) dropLocked(which func(*keptConn) bool) (dropped []*keptConn) {
 		drop := which(k)
 		if drop {
 			k.expiry.Stop()
+			h.partLocked(k, 1)
 			dropped = append(dropped, k)
 		}
 		return drop
 	})
 	return dropped
+}
+
+// surplusLocked is how many connections there would be too many with all who have a place.
+func (h *hosts) surplusLocked(place string) int {
+	over := h.inUse[place] - h.limit(place) + h.parting[place]
+	for _, k := range h.kept {
+		if slices.Contains(k.places, place) {
+			over++
+		}
+	}
+	return over
 }
 
 func closeAll(kept []*keptConn) {

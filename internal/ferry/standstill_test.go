@@ -282,3 +282,23 @@ func TestQueued(t *testing.T) {
 		}
 	})
 }
+
+// TestKeptConnectionTakesItsTimeToEnd (X5): one that was kept long enough has its place until
+// the server, which says no goodbye, is rid of it.
+func TestKeptConnectionTakesItsTimeToEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t)
+		defer c.close()
+		c.o.Config.Limits.PerHost = 1
+		c.join("silent", 1, "pop.example.org", "imap.example.org", ailing{dest: illness{from: "LOGOUT"}})
+		c.join("next", 1, "pop.example.org", "imap.example.org", ailing{})
+		fleet := ferry.NewFleet(c.o)
+		defer fleet.Close()
+		fleet.Pass(t.Context(), "silent0", false)
+		time.Sleep(5*time.Minute + time.Second)
+		if r := fleet.Pass(t.Context(), "next0", false); r.Delivered != 3 {
+			t.Errorf("%+v", r)
+		}
+		c.within(1)
+	})
+}
