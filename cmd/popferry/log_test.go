@@ -82,7 +82,7 @@ func hostileLog(t *testing.T, form, text, place string, ok bool) string {
 		t.Fatal(err)
 	}
 	defer office.Close()
-	k := &keeping{log: log, office: office}
+	k := &keeping{log: log, office: office, bridge: bridge.New(bridge.Options{})}
 	side := func(port int, dial wire.DialFunc) plan.Endpoint {
 		return plan.Endpoint{Endpoint: wire.Endpoint{Host: "localhost", Port: port, TLS: wire.None, Dial: dial},
 			Username: "alice", Secret: secret.New(password), Auth: "plain", Connections: 1}

@@ -429,5 +429,7 @@ func (k *keeping) observe(ev ferry.Event) {
 		k.log.Info("note", "account", ev.Account, "text", ev.Text)
 	case ferry.Waiting:
 		k.log.Debug("waiting", "account", ev.Account, "for", ev.Text, "until", ev.Until.Format(time.RFC3339))
+	case ferry.Queued, ferry.Started:
+		k.bridge.Turn(ev.Account, ev.Kind == ferry.Queued)
 	}
 }

@@ -165,6 +165,20 @@ func (b *Bridge) Changed() <-chan struct{} {
 	return b.changed
 }
 
+// Turn takes in that the pass over an account waits for its turn, or no longer does.
+func (b *Bridge) Turn(account string, queued bool) {
+	b.mu.Lock()
+	i := slices.IndexFunc(b.keepers, func(k *keeper) bool { return k.account.Name == account })
+	var k *keeper
+	if i >= 0 {
+		k = b.keepers[i]
+	}
+	b.mu.Unlock()
+	if k != nil {
+		k.change(func(s *AccountState) { s.Queued = queued && s.Phase == Passing })
+	}
+}
+
 // keeper looks after one account.
 type keeper struct {
 	bridge  *Bridge
@@ -206,6 +220,7 @@ func (k *keeper) known() AccountState {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.state
+	s.Queued = false
 	if s.Phase = Waiting; s.Error != nil {
 		s.Phase = Failing
 	}

@@ -388,3 +388,33 @@ func TestHintsOfABridge(t *testing.T) {
 		}
 	})
 }
+
+// TestTurn: a pass that waits for its turn is not under way, and is forgotten with its pass.
+func TestTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bridge.New(bridge.Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		is := func(when string, queued, underWay bool) {
+			t.Helper()
+			if s := b.Snapshot().Accounts[0]; s.Queued != queued || s.UnderWay() != underWay {
+				t.Errorf("%s: %+v", when, s)
+			}
+		}
+		b.Start(ctx, []bridge.Account{{Name: "a", Interval: minute, Fastest: minute,
+			Pass: func(context.Context, bool) ferry.AccountReport {
+				b.Turn("a", true)
+				is("in the queue", true, false)
+				b.Turn("a", false)
+				is("at work", false, true)
+				b.Turn("a", true)
+				return ferry.AccountReport{}
+			}}})
+		time.Sleep(time.Second)
+		is("afterwards", false, false)
+		b.Turn("a", true) // of a pass before
+		b.Turn("b", true)
+		is("between passes", false, false)
+		cancel()
+		b.Wait()
+	})
+}

@@ -27,6 +27,8 @@ const (
 type AccountState struct {
 	Name  string `json:"name"`
 	Phase Phase  `json:"phase"`
+	// Queued is set while a pass waits for its turn, as limits have it: none is under way.
+	Queued bool `json:"queued,omitempty"`
 	// Started is when the last pass began, Ended when it was over, Next when the next
 	// one is due.
 	Started time.Time `json:"started,omitzero"`
@@ -66,10 +68,13 @@ type AccountState struct {
 	Notes    []string              `json:"notes,omitempty"`
 }
 
+// UnderWay reports whether a pass is, and not only asked for.
+func (s AccountState) UnderWay() bool { return s.Phase == Passing && !s.Queued }
+
 // after takes in how a pass ended.
 func (s *AccountState) after(r ferry.AccountReport, started, now time.Time, parked bool) {
 	s.count(r)
-	s.Ended, s.Notes = now, r.Notes
+	s.Ended, s.Notes, s.Queued = now, r.Notes, false
 	if r.Left != nil {
 		s.Left = *r.Left
 	}

@@ -26,7 +26,7 @@ var metrics = []metric{
 	newMetric("up", "Whether the last pass that asked the servers succeeded.", prometheus.GaugeValue,
 		func(a bridge.AccountState) float64 { return truth(a.Works) }),
 	newMetric("in_flight", "Whether a pass is under way.", prometheus.GaugeValue,
-		func(a bridge.AccountState) float64 { return truth(a.Phase == bridge.Passing) }),
+		func(a bridge.AccountState) float64 { return truth(a.UnderWay()) }),
 	newMetric("parked", "Whether the credentials were refused, so that it is hardly tried.", prometheus.GaugeValue,
 		func(a bridge.AccountState) float64 { return truth(a.Phase == bridge.Parked) }),
 	newMetric("last_success_timestamp_seconds", "When a pass last succeeded; 0 if none is known.",

@@ -495,6 +495,22 @@ func TestOverviewHasTheFiguresOfTheSnapshot(t *testing.T) {
 	}
 }
 
+// TestInTheQueue: an account whose pass waits for its turn is not at work.
+func TestInTheQueue(t *testing.T) {
+	s := newScene()
+	s.snapshot.Accounts[1].Queued = true
+	site := page.New(s.options())
+	body := get(site, "/").Body.String()
+	if got := text(t, body, "passing"); got != "0" || !strings.Contains(body, "in the queue") {
+		t.Errorf("%s at work: %s", got, body)
+	}
+	for path, want := range map[string]string{"/metrics": `popferry_in_flight{account="bob"} 0`, "/api/status.json": `"phase":"passing","queued":true`} {
+		if got := get(site, path).Body.String(); !strings.Contains(got, want) {
+			t.Errorf("%s lacks %s: %s", path, want, got)
+		}
+	}
+}
+
 // TestParkedAfterARestart: an account that is not even tried is not well.
 func TestParkedAfterARestart(t *testing.T) {
 	at := time.Now().UTC().Format(time.RFC3339)

@@ -51,12 +51,14 @@ func stateOf(a bridge.AccountState) (state, tone string) {
 		return "can't sign in", bad
 	case a.Error != nil:
 		state, tone = "failing", toneOf(a.Error.Code)
-		if a.Phase == bridge.Passing {
+		if a.UnderWay() {
 			state = "trying again"
 		}
 		return state, tone
-	case a.Phase == bridge.Passing:
+	case a.UnderWay():
 		return "at work", well
+	case a.Queued:
+		return "in the queue", idle
 	case a.Awaits != nil:
 		return "needs your word", wait
 	case a.Held > 0:
@@ -186,7 +188,7 @@ func (t *totals) count(r row) {
 	case !r.Works:
 		t.Untried++
 	}
-	if r.Phase == bridge.Passing {
+	if r.UnderWay() {
 		t.Passing++
 	}
 	if r.Day != nil {
