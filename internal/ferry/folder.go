@@ -147,7 +147,7 @@ func (f *folder) toAppend() imapdst.Folder {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	box := f.box
-	if f.unused != 0 && (box.UIDNext == 0 || f.unused < box.UIDNext) {
+	if f.unused != 0 && (!tellsNext(box) || f.unused < box.UIDNext) {
 		box.UIDNext = f.unused
 	}
 	return box

@@ -14,7 +14,8 @@ import (
 
 // extendIndex brings the cached index of a folder up to date: it asks only for UIDs
 // that were not seen before, and for everything anew when UIDVALIDITY changed (RFC
-// 9051 §2.3.1.1).
+// 9051 §2.3.1.1). It asks whatever UIDNEXT says: some servers tell it too low, and what
+// lies behind would be sent again.
 func (t *trip) extendIndex(ctx context.Context, f *folder) error {
 	if err := t.doubtIndex(ctx, f); err != nil {
 		return err
@@ -36,7 +37,7 @@ func (t *trip) extendIndex(ctx context.Context, f *folder) error {
 		}
 		next = 1
 	}
-	if box.Messages > 0 && (box.UIDNext == 0 || next < box.UIDNext) {
+	if box.Messages > 0 {
 		if next, err = t.readIndex(ctx, f, next); err != nil {
 			return err
 		}
@@ -47,10 +48,15 @@ func (t *trip) extendIndex(ctx context.Context, f *folder) error {
 
 // readIndex takes in what a folder has from a UID on, and returns the UID behind the last
 // message. For messages that the server leaves out it is asked twice; one that gives none of
-// all that it counts is never believed.
+// all that it counts is never believed. Where UIDNEXT promises nothing new, no answer is one.
 func (t *trip) readIndex(ctx context.Context, f *folder, next uint32) (uint32, error) {
 	first, code := next, fault.Temporary // what somebody removed a moment ago is no gap to a new session
+	box := f.now()
+	promised := !tellsNext(box) || next < box.UIDNext
 	left := func(g imapdst.Gap) error {
+		if !promised && g == (imapdst.Gap{}) {
+			return nil
+		}
 		if again := code == fault.Protocol; again && (g != (imapdst.Gap{}) || first > 1) {
 			// What the server can't give shall not keep all mail from arriving (I7).
 			t.sayLeftOut(f)
@@ -106,8 +112,11 @@ func (t *trip) doubtIndex(ctx context.Context, f *folder) error {
 func (f *folder) isAhead(ctx context.Context) (bool, error) {
 	validity, next, err := f.known().State(ctx)
 	box := f.now()
-	return box.UIDNext != 0 && validity == box.UIDValidity && next > box.UIDNext, err
+	return tellsNext(box) && validity == box.UIDValidity && next > box.UIDNext, err
 }
+
+// tellsNext reports whether UIDNEXT can be right: each message has a UID below it, of its own.
+func tellsNext(box imapdst.Folder) bool { return box.UIDNext > box.Messages }
 
 // hasLast reports whether the last message that the index knows is there.
 func (t *trip) hasLast(ctx context.Context, f *folder) (there bool, err error) {

@@ -283,7 +283,7 @@ func TestRemovedMeanwhile(t *testing.T) {
 // TestNothingBehindTheLast: "n:*" has the last message even where its UID is less (RFC 9051
 // §6.4.8), but not on every server. That is in nobody's way.
 func TestNothingBehindTheLast(t *testing.T) {
-	mail := ordinary(4, 51)
+	mail := ordinary(5, 51)
 	p := newPair(t, popd.Options{}, imapd.Options{}, mail[:3]...)
 	p.run(fault.OK, 3)
 	for _, raw := range ordinary(2, 52) {
@@ -310,4 +310,9 @@ func TestNothingBehindTheLast(t *testing.T) {
 	p.pop.Deliver(mail[3])
 	p.run(fault.OK, 1)
 	p.run(fault.OK, 0)
+	p.imap.User("").Expunge("INBOX", 6) // now UIDNEXT promises nothing
+	p.pop.Deliver(mail[4])
+	if r := p.run(fault.OK, 1); len(r.Accounts[0].Notes) > 0 {
+		t.Errorf("notes %q", r.Accounts[0].Notes)
+	}
 }

@@ -1,0 +1,71 @@
+package ferry_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
+)
+
+// tellsNext replaces each UIDNEXT.
+func tellsNext(uid uint32) func(command, text string) string {
+	return func(_, text string) string {
+		if strings.HasPrefix(text, "OK [UIDNEXT") {
+			return fmt.Sprintf("OK [UIDNEXT %d] next", uid)
+		}
+		return text
+	}
+}
+
+// withOthers is a pair whose destination has other mail.
+func withOthers(t *testing.T, io imapd.Options, others [][]byte, mail ...[]byte) *pair {
+	p := newPair(t, popd.Options{}, io, mail...)
+	for _, raw := range others {
+		p.imap.User("").Deliver("INBOX", raw, nil, time.Time{})
+	}
+	return p
+}
+
+// TestUIDNextTooLow (RFC 3501 §2.3.1.1): what lies behind a UIDNEXT that is always 1, or as
+// it was some time ago, is seen all the same.
+func TestUIDNextTooLow(t *testing.T) {
+	mail, others := ordinary(8, 61), ordinary(10, 62)
+	for _, next := range []uint32{1, 11} {
+		for _, noUIDPlus := range []bool{false, true} {
+			io := imapd.Options{Untagged: tellsNext(next), NoUIDPlus: noUIDPlus}
+			t.Run(fmt.Sprintf("UIDNEXT %d, no UIDPLUS %v, answer lost", next, noUIDPlus), func(t *testing.T) {
+				io.Reply = losesAnswers(1)
+				p := withOthers(t, io, others, mail...)
+				p.run(fault.OK, 8)
+				p.arrived(slices.Concat(mail, others)...)
+			})
+			t.Run(fmt.Sprintf("UIDNEXT %d, no UIDPLUS %v, journal lost", next, noUIDPlus), func(t *testing.T) {
+				io.Reply = nil
+				p := withOthers(t, io, others, mail...)
+				p.run(fault.OK, 8)
+				p.forget()
+				p.run(fault.OK, 0)
+				p.arrived(slices.Concat(mail, others)...)
+			})
+		}
+	}
+}
+
+// TestUIDNextTooLowIsNotReadAgain: nor does that make each run read the whole folder, where
+// the last message was removed since, either.
+func TestUIDNextTooLowIsNotReadAgain(t *testing.T) {
+	mail := ordinary(4, 63)
+	p := withOthers(t, imapd.Options{Untagged: tellsNext(1)}, ordinary(20, 64), mail[0])
+	p.run(fault.OK, 1)
+	p.imap.Configure(func(o *imapd.Options) { o.Reply = refuseToRead(t, 21) })
+	for i, raw := range mail[1:] {
+		p.imap.User("").Expunge("INBOX", uint32(21+i))
+		p.pop.Deliver(raw)
+		p.run(fault.OK, 1)
+	}
+}
