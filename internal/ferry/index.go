@@ -37,6 +37,9 @@ func (t *trip) extendIndex(ctx context.Context, f *folder) error {
 		}
 		next = 1
 	}
+	if next, err = t.oldestDoubt(ctx, f, next); err != nil {
+		return err
+	}
 	if box.Messages > 0 {
 		if next, err = t.readIndex(ctx, f, next); err != nil {
 			return err
@@ -44,6 +47,21 @@ func (t *trip) extendIndex(ctx context.Context, f *folder) error {
 	}
 	f.indexed(box, next)
 	return nil
+}
+
+// oldestDoubt is where to go on where all below next was read: not behind the first UID that
+// an append of unknown outcome may have. A server may give it that UID at once and show it only
+// when others were appended and seen (W3).
+func (t *trip) oldestDoubt(ctx context.Context, f *folder, next uint32) (uint32, error) {
+	box := f.now()
+	open := journal.Query{States: []journal.State{journal.Intent}}
+	err := t.ledger.Each(ctx, open, func(r journal.Record) error {
+		if r.Folder == box.Mailbox && r.UIDValidity == box.UIDValidity {
+			next = min(next, max(1, r.NextUID))
+		}
+		return nil
+	})
+	return next, err
 }
 
 // readIndex takes in what a folder has from a UID on, and returns the UID behind the last

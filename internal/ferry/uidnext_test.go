@@ -1,6 +1,7 @@
 package ferry_test
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -67,5 +68,38 @@ func TestUIDNextTooLowIsNotReadAgain(t *testing.T) {
 		p.imap.User("").Expunge("INBOX", uint32(21+i))
 		p.pop.Deliver(raw)
 		p.run(fault.OK, 1)
+	}
+}
+
+// TestShownLater (W3): an append that has its UID at once and is shown later, when others
+// were appended and seen, is found as long as its outcome is open, and by whoever lost the journal.
+func TestShownLater(t *testing.T) {
+	mail := ordinary(8, 65)
+	late := func(raw []byte) bool {
+		return slices.ContainsFunc(mail[:3], func(m []byte) bool { return bytes.Equal(m, raw) })
+	}
+	for _, others := range [][][]byte{nil, ordinary(10, 66)} {
+		for _, noUIDPlus := range []bool{false, true} {
+			for _, forgets := range []bool{false, true} {
+				name := fmt.Sprintf("behind %d, no UIDPLUS %v, journal lost %v", len(others), noUIDPlus, forgets)
+				t.Run(name, func(t *testing.T) {
+					io := imapd.Options{NoUIDPlus: noUIDPlus, Late: late, Reply: losesAnswers(1)}
+					p := withOthers(t, io, others, mail[:3]...)
+					p.o.NoWait, p.o.Config.Settle = true, time.Hour
+					p.run(fault.Temporary, 0)
+					p.pop.Deliver(mail[3:]...)
+					p.run(fault.Temporary, 5)
+					p.imap.Configure(func(o *imapd.Options) { o.Late = nil })
+					p.o.NoWait, p.o.Config.Settle = false, time.Millisecond
+					delivered := 3
+					if forgets {
+						p.forget()
+						delivered = 0
+					}
+					p.run(fault.OK, delivered)
+					p.arrived(slices.Concat(mail, others)...)
+				})
+			}
+		}
 	}
 }

@@ -86,6 +86,9 @@ type Options struct {
 	// MessageLimit is how many messages one FETCH gives, and is announced (RFC 9738); 0: any
 	// number.
 	MessageLimit int
+	// Late tells of messages that have their UID and are not shown yet, as on a server whose
+	// database commits late. One that is shown at last comes up when the mailbox is selected.
+	Late func(msg []byte) bool
 	// StoreAtLiteral stores each message as soon as its last byte has arrived and not when the
 	// command is complete. It makes a MULTIAPPEND store one by one.
 	StoreAtLiteral bool

@@ -31,7 +31,7 @@ func (s *session) selectMailbox(c *command, args []arg) (string, error) {
 		box.renumber(s.server.validity)
 	}
 	s.selection = selection{
-		selected: box, name: box.name, validity: box.validity, view: box.uids(),
+		selected: box, name: box.name, validity: box.validity, view: box.shown(s.options.Late),
 		readOnly: c.name == "EXAMINE" || s.options.ReadOnly,
 	}
 	s.untagged(`FLAGS (\Answered \Flagged \Deleted \Seen \Draft)`)
@@ -106,7 +106,7 @@ func (s *session) expunge(c *command, args []arg) (string, error) {
 // only where the command allows it (RFC 3501 §7.4.1).
 func (s *session) update(mayExpunge bool) {
 	unlock := s.lock()
-	current := s.selected.uids()
+	current := s.selected.shown(s.options.Late)
 	box, _ := s.store.find(s.name)
 	gone := box != s.selected || s.selected.validity != s.validity
 	unlock()

@@ -282,11 +282,13 @@ func (b *mailbox) renumber(validity uint32) {
 	b.next = uint32(len(b.messages) + 1)
 }
 
-// uids returns the UIDs of all messages.
-func (b *mailbox) uids() []uint32 {
-	uids := make([]uint32, len(b.messages))
-	for i, m := range b.messages {
-		uids[i] = m.UID
+// shown returns the UIDs of all messages that are not late.
+func (b *mailbox) shown(late func([]byte) bool) []uint32 {
+	uids := make([]uint32, 0, len(b.messages))
+	for _, m := range b.messages {
+		if late == nil || !late(m.Raw) {
+			uids = append(uids, m.UID)
+		}
 	}
 	return uids
 }
