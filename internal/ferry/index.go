@@ -2,6 +2,7 @@ package ferry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -86,17 +87,54 @@ func (t *trip) readIndex(ctx context.Context, f *folder, next uint32) (uint32, e
 		code = fault.Protocol
 		return err
 	}
+	var nameless []journal.IndexEntry
 	err := t.dest.do(ctx, f, func(c *imapdst.Conn, box imapdst.Folder) error {
 		return c.IndexParts(ctx, box, next, func(part []imapdst.Entry, upTo uint32) error {
 			entries := make([]journal.IndexEntry, len(part))
 			for i, e := range part {
 				entries[i] = journal.IndexEntry{UID: e.UID, Size: e.Size, MessageID: e.MessageID}
+				if e.MessageID == "" {
+					nameless = append(nameless, entries[i])
+				}
 			}
 			next = upTo
 			return f.known().Extend(ctx, upTo, entries)
 		}, left)
 	})
+	if err != nil {
+		return next, err
+	}
+	if err = t.readNames(ctx, f, nameless, next); err != nil {
+		// What the index has nobody asks for again.
+		err = errors.Join(err, f.known().Reset(context.WithoutCancel(ctx), box.UIDValidity))
+	}
 	return next, err
+}
+
+// namesAtOnce bounds how many headers are kept at once.
+const namesAtOnce = 1000
+
+// readNames looks for a Message-ID in the whole header of what has none as the server says:
+// some give no field when they are asked for that one alone, and such mail would not be
+// recognised again. Only mail that is new to the index is asked for, and most has one.
+func (t *trip) readNames(ctx context.Context, f *folder, nameless []journal.IndexEntry, next uint32) error {
+	for part := range slices.Chunk(nameless, namesAtOnce) {
+		spots := make([]spot, len(part))
+		for i, e := range part {
+			spots[i] = spot{f, e.UID}
+		}
+		headers, err := t.readHeaders(ctx, spots)
+		if err != nil && !isRefusal(err) { // one that is not given keeps nothing from arriving (I7)
+			return err
+		}
+		for i, s := range spots {
+			part[i].MessageID = headers[s].MessageID
+		}
+		if err := f.known().Extend(ctx, next, part); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (t *trip) sayLeftOut(f *folder) {
