@@ -23,11 +23,12 @@ const factUnlocated = "unlocated"
 // one of them appended must not look like foreign mail to another, or to itself.
 //
 // It goes by Message-ID, size and order of arrival, and reads no more than headers,
-// where those leave a doubt: it only has to keep each record's claim on one message,
-// so that a second copy of the same mail is not mistaken for the first. What is
-// deleted from POP3 is read back before, whatever is claimed here.
+// where those leave a doubt, but for what an append of unknown outcome may have brought:
+// it only has to keep each record's claim on one message, so that a second copy of the
+// same mail is not mistaken for the first. What is deleted from POP3 is read back before,
+// whatever is claimed here.
 func (t *trip) locate(ctx context.Context, f *folder) error {
-	h := &homeless{in: f, box: f.now(), byID: map[string][]*claim{}}
+	h := &homeless{in: f, box: f.now(), byID: map[string][]*claim{}, open: map[string][]journal.Record{}}
 	err := t.eachNeighbour(ctx, func(ledger journal.Ledger, own bool) error {
 		if f.past && !own {
 			return nil // its account may be at work there
@@ -35,6 +36,9 @@ func (t *trip) locate(ctx context.Context, f *folder) error {
 		return h.gather(ctx, ledger, own)
 	})
 	if err != nil || len(h.pending) == 0 {
+		return err
+	}
+	if err := t.eachNeighbour(ctx, h.gatherOpen(ctx)); err != nil {
 		return err
 	}
 	if err := h.assign(ctx, t); err != nil {
@@ -155,6 +159,7 @@ type homeless struct {
 	in      *folder
 	box     imapdst.Folder      // what it was when the search began
 	byID    map[string][]*claim // by Message-ID, in the order of arrival
+	open    map[string][]journal.Record
 	pending []*pending
 }
 
@@ -196,6 +201,20 @@ func (h *homeless) gather(ctx context.Context, ledger journal.Ledger, own bool) 
 	})
 }
 
+// gatherOpen gathers the appends of unknown outcome, by Message-ID: what became of them,
+// settle finds out.
+func (h *homeless) gatherOpen(ctx context.Context) func(journal.Ledger, bool) error {
+	q := journal.Query{States: []journal.State{journal.Intent}}
+	return func(ledger journal.Ledger, _ bool) error {
+		return ledger.Each(ctx, q, func(r journal.Record) error {
+			if id := r.Sum.MessageID; r.Folder == h.box.Mailbox {
+				h.open[id] = append(h.open[id], r)
+			}
+			return nil
+		})
+	}
+}
+
 // arrivesAs is the Message-ID that the copy of a record has.
 func arrivesAs(r journal.Record) string {
 	if r.Origin == originWrapped {
@@ -218,26 +237,60 @@ func (h *homeless) assign(ctx context.Context, t *trip) error {
 	if err != nil {
 		return err
 	}
+	if free, err = h.leaveOpen(ctx, t, free); err != nil {
+		return err
+	}
 	for _, fits := range []fit{exactly, nearly, shrunk} {
 		free = slices.DeleteFunc(free, func(e journal.IndexEntry) bool { return h.take(e, fits) })
 	}
-	return h.assignShrunk(ctx, t, free)
+	return h.assignNameless(ctx, t, free)
 }
 
-// assignShrunk does so for mail without a Message-ID, of which the header has to be read.
-func (h *homeless) assignShrunk(ctx context.Context, t *trip, free []journal.IndexEntry) error {
-	var small []spot
+// leaveOpen leaves to settle what an append of unknown outcome brought, which would be sent
+// again if another record took it for its own. Where that may have brought it as well, the
+// record goes first: its mail is delivered, and the other one may never have arrived.
+func (h *homeless) leaveOpen(ctx context.Context, t *trip, free []journal.IndexEntry) ([]journal.IndexEntry, error) {
+	var contested []spot
 	for _, e := range free {
-		smaller := func(c *claim) bool { return !h.isOld(e, c.record) && isSmaller(e, c.record) }
-		if e.MessageID == "" && slices.ContainsFunc(h.byID[""], smaller) {
-			small = append(small, spot{h.in, e.UID})
+		mayBe := func(r journal.Record) bool { return !h.isOld(e, r) && (e.MessageID != "" || isNear(e, r)) }
+		if slices.ContainsFunc(h.open[e.MessageID], mayBe) {
+			contested = append(contested, spot{h.in, e.UID})
 		}
 	}
-	headers, err := t.readHeaders(ctx, small)
-	for _, e := range free {
-		if s, read := headers[spot{h.in, e.UID}]; read {
-			h.take(e, func(e journal.IndexEntry, r journal.Record) bool { return mayBeRest(e, s.Summary, r) })
+	copies, err := t.readBack(ctx, contested)
+	return slices.DeleteFunc(free, func(e journal.IndexEntry) bool {
+		s, read := copies[spot{h.in, e.UID}]
+		same := func(_ journal.IndexEntry, r journal.Record) bool { return sameMail(r, s.Summary) }
+		return read && (h.take(e, same) || h.isOpen(e, s.Summary))
+	}), err
+}
+
+// isOpen finds the first append of unknown outcome that brought an entry.
+func (h *homeless) isOpen(e journal.IndexEntry, s message.Summary) bool {
+	for i, r := range h.open[e.MessageID] {
+		if _, same := r.Sum.Same(s); same && !h.isOld(e, r) {
+			h.open[e.MessageID] = slices.Delete(h.open[e.MessageID], i, i+1)
+			return true
 		}
+	}
+	return false
+}
+
+// assignNameless does so for mail without a Message-ID, of which the header has to be read.
+func (h *homeless) assignNameless(ctx context.Context, t *trip, free []journal.IndexEntry) error {
+	var nameless []spot
+	for _, e := range free {
+		mayBe := func(c *claim) bool { return !h.isOld(e, c.record) && (isNear(e, c.record) || isSmaller(e, c.record)) }
+		if e.MessageID == "" && slices.ContainsFunc(h.byID[""], mayBe) {
+			nameless = append(nameless, spot{h.in, e.UID})
+		}
+	}
+	headers, err := t.readHeaders(ctx, nameless)
+	for _, like := range []func(journal.IndexEntry, message.Summary, journal.Record) bool{mayBeWhole, mayBeRest} {
+		free = slices.DeleteFunc(free, func(e journal.IndexEntry) bool {
+			s, read := headers[spot{h.in, e.UID}]
+			return read && h.take(e, func(e journal.IndexEntry, r journal.Record) bool { return like(e, s.Summary, r) })
+		})
 	}
 	return err
 }
@@ -264,8 +317,8 @@ func (h *homeless) free(ctx context.Context, t *trip) ([]journal.IndexEntry, err
 	return free, err
 }
 
-// doubtful picks mail unless there is as much of it as there are records of the same
-// Message-ID and size, which all have one header.
+// doubtful picks mail unless it has a Message-ID and there is as much of it as there are
+// records of the same Message-ID and size, which all have one header.
 func (h *homeless) doubtful(free []journal.IndexEntry) []spot {
 	type face struct {
 		id   string
@@ -286,7 +339,7 @@ func (h *homeless) doubtful(free []journal.IndexEntry) []spot {
 	var doubtful []spot
 	for f, spots := range mail {
 		wanted := len(headers[f])
-		if wanted > 0 && (wanted != len(spots) || len(slices.Compact(headers[f])) > 1) {
+		if wanted > 0 && (f.id == "" || wanted != len(spots) || len(slices.Compact(headers[f])) > 1) {
 			doubtful = append(doubtful, spots...)
 		}
 	}
@@ -319,7 +372,9 @@ func exactly(e journal.IndexEntry, r journal.Record) bool {
 	return r.Origin == originWrapped || e.Size == r.Sum.Size && (e.Sum == nil || e.Sum.Header == r.Sum.Header)
 }
 
-func nearly(e journal.IndexEntry, r journal.Record) bool {
+func nearly(e journal.IndexEntry, r journal.Record) bool { return e.MessageID != "" && isNear(e, r) }
+
+func isNear(e journal.IndexEntry, r journal.Record) bool {
 	low, high := sizeWindow(r.Sum.Size)
 	return low <= e.Size && e.Size <= high
 }
@@ -335,7 +390,13 @@ func isSmaller(e journal.IndexEntry, r journal.Record) bool {
 	return e.Size < low
 }
 
-// mayBeRest does so without a Message-ID: by Date, From and Subject, or where the mail is a
+// mayBeWhole is nearly without a Message-ID: what has another header, and another Date, From
+// or Subject in it, is another mail.
+func mayBeWhole(e journal.IndexEntry, s message.Summary, r journal.Record) bool {
+	return isNear(e, r) && (s.Header == r.Sum.Header || s.Loose == r.Sum.Loose)
+}
+
+// mayBeRest is shrunk without one: by Date, From and Subject, or where the mail is a
 // header without an end, as that of old Macs, of which CRs can't make up more than half.
 func mayBeRest(e journal.IndexEntry, s message.Summary, r journal.Record) bool {
 	sameOrigin := !s.Loose.IsZero() && s.Loose == r.Sum.Loose
