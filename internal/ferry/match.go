@@ -242,11 +242,14 @@ func sameOrEmpty(r journal.Record, key string, s message.Summary) bool {
 // the same name can, whatever happened since. One with another lasting name can only
 // if that names something else now or the provider renumbered everything: else it is
 // about a message that is gone, and this one is another copy. What was deleted and
-// seen to be gone never comes back under another name.
+// seen to be gone never comes back under another name. A deletion in doubt may have had no
+// effect where the maildrop has another host or user since, and the name is still the same.
 func (t *trip) mayWitness(r journal.Record, key string) bool {
 	switch {
 	case r.Key == key:
 		return delivered(r) || r.State == journal.Intent
+	case r.State == journal.DeleteSent && movedWith(r, key):
+		return true
 	case r.State == journal.DeleteSent && !t.mayBeBack(r):
 		return false
 	case r.State != journal.Delivered && r.State != journal.DeleteSent && r.State != journal.Intent:
@@ -276,6 +279,12 @@ func (t *trip) renamed(r journal.Record) bool {
 // all of the names changed.
 func (t *trip) mayBeBack(r journal.Record) bool {
 	return t.undeleted || r.Key == t.pending || !named(r.Key) || t.repeats[r.UIDL]
+}
+
+// movedWith reports whether a record was taken over from a maildrop in which its message had
+// the name that a key has. What another message took the name of is behind a number.
+func movedWith(r journal.Record, key string) bool {
+	return strings.HasPrefix(r.Key, asidePrefix) && strings.HasSuffix(r.Key, key) && key == uidlKey(r.UIDL)
 }
 
 // named reports whether a key of the journal holds a lasting name.

@@ -7,6 +7,7 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/plan"
 )
 
 // TestGuardCopyAfterDeletionInDoubt (W2): the answer to the QUIT that carried out
@@ -63,5 +64,61 @@ func TestGuardSearchCutShort(t *testing.T) {
 		p.pop.Deliver(mail...)
 		p.run(0, len(mail))
 		p.arrived(append(mail, mail...)...)
+	}
+}
+
+// elsewhere are the ways in which a maildrop moves and its mail keeps its names.
+var elsewhere = map[string]func(*plan.Account){
+	"user": func(a *plan.Account) { a.Source.Username = "alice@example.org" },
+	"host": func(a *plan.Account) { a.Source.Host = "127.0.0.1" },
+	"both, and the name": func(a *plan.Account) {
+		called(a, "alice@example.org")
+		a.Source.Host = "127.0.0.1"
+	},
+}
+
+// TestGuardDeletionInDoubtElsewhere: one deletion had no effect, and the maildrop has another
+// host or user in the next run. The mail is the one that was delivered.
+func TestGuardDeletionInDoubtElsewhere(t *testing.T) {
+	for name, move := range elsewhere {
+		t.Run(name, func(t *testing.T) {
+			mail := ordinary(1, 29)
+			var p *pair
+			p = deleting(t, popd.Options{Reply: func(cmd string, _ int) ([]byte, bool) {
+				if cmd == "DELE" {
+					p.pop.Cut()
+				}
+				return nil, cmd == "DELE"
+			}}, imapd.Options{}, mail...)
+			runFerry(t, p.o)
+			p.left(mail...)
+			p.pop.Configure(func(o *popd.Options) { o.Reply = nil })
+			move(p.account())
+			p.run(0, 0)
+			p.left()
+			p.arrived(mail...)
+		})
+	}
+}
+
+// TestGuardCopyAfterDeletionElsewhere: one deletion was carried out, its answer was lost, the
+// maildrop has another host or user in the next run, and in it a copy. It is a mail of its own.
+func TestGuardCopyAfterDeletionElsewhere(t *testing.T) {
+	for name, move := range elsewhere {
+		t.Run(name, func(t *testing.T) {
+			mail := ordinary(1, 29)
+			var p *pair
+			p = deleting(t, popd.Options{Reply: func(cmd string, _ int) ([]byte, bool) {
+				return nil, cmd == "QUIT" && p.pop.Counters().Dele == len(mail)
+			}}, imapd.Options{}, mail...)
+			p.account().Source.Limits.Idle = 200 * time.Millisecond
+			runFerry(t, p.o)
+			p.left()
+			p.pop.Configure(func(o *popd.Options) { o.Reply = nil })
+			move(p.account())
+			p.pop.Deliver(mail...)
+			p.run(0, 1)
+			p.arrived(mail[0], mail[0])
+		})
 	}
 }
