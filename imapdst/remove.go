@@ -9,12 +9,20 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 )
 
-// Remove deletes messages for good. It needs UIDPLUS: a plain EXPUNGE would also
+// CanRemove is the error of Remove for servers without UIDPLUS: a plain EXPUNGE would also
 // remove what others have marked as deleted (RFC 4315 §2.1).
+func (c *Conn) CanRemove() error {
+	if c.Capabilities().UIDPlus {
+		return nil
+	}
+	return fault.New(fault.Refused, "%s can't delete single messages (it has no UIDPLUS)",
+		c.wire.Address()).WithHint("delete them with a mail program")
+}
+
+// Remove deletes messages for good, where that is possible; see [Conn.CanRemove].
 func (c *Conn) Remove(ctx context.Context, f Folder, uids []uint32) error {
-	if !c.Capabilities().UIDPlus {
-		return fault.New(fault.Refused, "%s can't delete single messages (it has no UIDPLUS)",
-			c.wire.Address()).WithHint("delete them with a mail program")
+	if err := c.CanRemove(); err != nil {
+		return err
 	}
 	return c.change(ctx, f, uids, c.removeSet)
 }

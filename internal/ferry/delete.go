@@ -173,7 +173,7 @@ func (t *trip) proveAnywhere(ctx context.Context, due []journal.Record) ([]journ
 		done[r.Key] = true
 	}
 	rest := slices.DeleteFunc(slices.Clone(due), func(r journal.Record) bool { return done[r.Key] })
-	if err := t.relocate(ctx, rest); err != nil {
+	if err := t.relocate(ctx, rest, 0); err != nil {
 		return nil, err
 	}
 	more, err := t.prove(ctx, rest)

@@ -448,7 +448,9 @@ func (t *trip) relearn(found []journal.Record) {
 
 // relocate looks by content for mail that is not where the journal has it. Claims
 // that proved to be wrong are given up first: two records may have had each other's.
-func (t *trip) relocate(ctx context.Context, due []journal.Record) error {
+//
+// What is marked as deleted is found if it has a UID from the given one on, which is not 0.
+func (t *trip) relocate(ctx context.Context, due []journal.Record, marked uint32) error {
 	lost := map[string]message.Summary{}
 	at := map[string]int{}
 	if err := t.match.prepare(ctx); err != nil {
@@ -471,7 +473,7 @@ func (t *trip) relocate(ctx context.Context, due []journal.Record) error {
 			lost[r.Key], at[r.Key] = r.Sum, i
 		}
 	}
-	found, err := t.inTheirFolders(ctx, due, lost)
+	found, err := t.inTheirFolders(ctx, due, lost, marked)
 	for key, f := range found {
 		r := &due[at[key]]
 		r.UIDValidity, r.UID = f.UIDValidity, f.UID
@@ -486,7 +488,7 @@ func (t *trip) relocate(ctx context.Context, due []journal.Record) error {
 
 // inTheirFolders looks for the mail of records in the folder of each.
 func (t *trip) inTheirFolders(ctx context.Context, records []journal.Record,
-	sums map[string]message.Summary) (map[string]journal.Record, error) {
+	sums map[string]message.Summary, marked uint32) (map[string]journal.Record, error) {
 	wanted := map[*folder]map[string]message.Summary{}
 	for _, r := range records {
 		f, err := t.folderOf(ctx, r)
@@ -505,7 +507,7 @@ func (t *trip) inTheirFolders(ctx context.Context, records []journal.Record,
 		if !slices.Contains(t.match.folders, f) {
 			continue // it does not exist
 		}
-		there, err := t.match.inDestination(ctx, wanted[f], []*folder{f}, 0)
+		there, err := t.match.inDestination(ctx, wanted[f], []*folder{f}, marked)
 		maps.Copy(found, there)
 		if err != nil {
 			return found, err

@@ -41,6 +41,9 @@ type resumed struct {
 }
 
 func (t *trip) resumeBatch(ctx context.Context, records []journal.Record, act bool, seen *resumed) error {
+	if err := t.findDisplaced(ctx, records); err != nil {
+		return err
+	}
 	places, known, err := t.placesOf(ctx, records)
 	if err != nil {
 		return err
@@ -70,6 +73,60 @@ func (t *trip) resumeBatch(ctx context.Context, records []journal.Record, act bo
 		changed = append(changed, r)
 	}
 	return t.ledger.Put(ctx, changed)
+}
+
+// findDisplaced looks for mail of which nobody knows the place any more, since the folder has
+// another UIDVALIDITY (RFC 9051 §2.3.1.1): by that alone nothing is gone. What is found by
+// anything less than its content may be another mail.
+func (t *trip) findDisplaced(ctx context.Context, records []journal.Record) error {
+	displaced, err := t.displaced(ctx, records)
+	if err != nil || len(displaced) == 0 {
+		return err
+	}
+	if t.match == nil {
+		t.match = newMatcher(t)
+	}
+	located := slices.Clone(displaced)
+	if err := t.locateDue(ctx, located); err != nil {
+		return err
+	}
+	places, copies, err := t.readRecords(ctx, located)
+	if err != nil {
+		return err
+	}
+	now := map[string]journal.Record{}
+	var lost []journal.Record
+	for i, r := range located {
+		if c, there := copies[places[i]]; there && sameMail(r, c.Summary) {
+			now[r.Key] = r
+		} else {
+			lost = append(lost, displaced[i])
+		}
+	}
+	err = t.relocate(ctx, lost, 1)
+	for _, r := range lost {
+		now[r.Key] = r
+	}
+	for i, r := range records {
+		if r, ok := now[r.Key]; ok {
+			records[i] = r
+		}
+	}
+	return err
+}
+
+// displaced picks the records of mail in folders that are there and have another UIDVALIDITY.
+func (t *trip) displaced(ctx context.Context, records []journal.Record) (displaced []journal.Record, err error) {
+	for _, r := range records {
+		at, ok, err := t.spotOf(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		if !ok && at.in.now().Exists && !at.in.isHidden() {
+			displaced = append(displaced, r)
+		}
+	}
+	return displaced, nil
 }
 
 // unmarked takes marks away first, and reads then: an EXPUNGE that was still under way

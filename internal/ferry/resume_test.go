@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
@@ -56,6 +57,13 @@ func (p *pair) toCopy() int {
 	return plans[0].Totals().Copy.Messages
 }
 
+// renew gives all folders another UIDVALIDITY.
+func (p *pair) renew() {
+	for _, name := range p.imap.User("").Mailboxes() {
+		p.imap.User("").SetUIDValidity(name, 7777)
+	}
+}
+
 // TestUndoInterrupted: whatever comes behind an undo that ended amid its work, nothing is
 // there twice, nothing is missing, and no mark is left by which a mail program removes
 // mail that counts as delivered.
@@ -73,6 +81,7 @@ func TestUndoInterrupted(t *testing.T) {
 			},
 			"bridge":         func(p *pair) { p.passes()(0, at.gone) },
 			"undo, then run": func(p *pair) { p.undo(0, 30-at.gone); p.run(0, 30) },
+			"another UIDVALIDITY": func(p *pair) { p.renew(); p.run(0, at.gone) },
 		} {
 			t.Run(when+"/"+name, func(t *testing.T) {
 				p, byFolder := routed(t, popd.Options{}, imapd.Options{Reply: cutOnce(at.command, at.stage)})
@@ -92,6 +101,28 @@ func TestUndoInterrupted(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestUndoInterruptedAndLookalike: what was taken back is gone, also where a mail with its
+// Message-ID, or one more of the same, is in a folder whose UIDVALIDITY is another one since.
+func TestUndoInterruptedAndLookalike(t *testing.T) {
+	for name, c := range map[string]struct {
+		there []byte
+		again int
+	}{
+		"other text": {simple("a", "x", "two"), 1}, "the same": {simple("a", "x", "one"), 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mail := simple("a", "x", "one")
+			p := newPair(t, popd.Options{}, imapd.Options{Reply: cutOnce("UID EXPUNGE", imapd.AtReply)}, mail)
+			p.run(0, 1)
+			p.imap.User("").Deliver("INBOX", c.there, nil, time.Time{})
+			p.undo(fault.Temporary, 0)
+			p.renew()
+			p.run(0, c.again)
+			p.has(1 + c.again)
+		})
 	}
 }
 
@@ -130,7 +161,10 @@ func TestUndoIsRefused(t *testing.T) {
 			if r := ferry.Undo(t.Context(), p.o); r.Totals.Deleted != 0 {
 				t.Errorf("%+v", r)
 			}
-			p.run(0, 0)
+			p.renew()
+			if r := p.run(0, 0); o.NoUIDPlus && len(r.Accounts[0].Notes) > 0 {
+				t.Errorf("it did not begin, and yet: %q", r.Accounts[0].Notes)
+			}
 			if r := p.run(0, 0); len(r.Accounts[0].Notes) > 0 {
 				t.Errorf("notes %q", r.Accounts[0].Notes)
 			}

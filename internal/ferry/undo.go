@@ -155,6 +155,10 @@ func (t *trip) undoBatch(ctx context.Context, records []journal.Record) error {
 		t.note("%s left alone: moved, deleted or changed since, or the server never told where popferry put them",
 			count(left, "message"))
 	}
+	// What can't be removed is not marked: nobody would know what became of it.
+	if err := t.dest.get().CanRemove(); err != nil && len(undone) > 0 {
+		return err
+	}
 	if err := t.ledger.Put(ctx, undone); err != nil {
 		return err
 	}
