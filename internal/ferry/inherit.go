@@ -18,8 +18,8 @@ const factTakeOver = "take-over"
 // whose maildrop moved to another host or user: its mail is in the destination,
 // and must not be copied again. Records of a maildrop that moved lose their
 // names, since UIDLs mean nothing on another server; their content is what the
-// messages are known by. Where nothing but the user's name before the @ speaks for it,
-// they come on trial.
+// messages are known by. Where nothing but the account's name speaks for it, or the
+// user's before the @, they come on trial.
 func (t *trip) inherit(ctx context.Context, scope journal.Scope) error {
 	begun, err := t.began(ctx, scope)
 	if err != nil {
@@ -75,12 +75,16 @@ type predecessor struct {
 	trial bool // what is not recognised goes back
 }
 
-// order is that in which records speak for equal messages: its own come first.
-func (p predecessor) order() int {
-	if p.trial {
+// order is that in which records speak for equal messages: its own come first, and then what
+// has its name.
+func (p predecessor) order(now journal.Scope) int {
+	switch {
+	case !p.trial:
+		return 0
+	case p.Account == now.Account:
 		return 1
 	}
-	return 0
+	return 2
 }
 
 // predecessors lists the scopes to take over, and tells of others that may have to be.
@@ -91,22 +95,23 @@ func (t *trip) predecessors(ctx context.Context, now journal.Scope) (old []prede
 	}
 	var strangers []journal.Scope
 	for _, s := range scopes {
-		p := predecessor{s.Scope, !t.precedes(s.Scope, now)}
-		if p.trial && !t.left(s.Scope, now) {
+		precedes := t.precedes(s.Scope, now)
+		p := predecessor{s.Scope, !precedes || !sameSource(s.Scope, now)}
+		if !precedes && !t.left(s.Scope, now) {
 			continue
 		}
 		vouches, err := t.vouchesHere(ctx, s.Scope)
 		switch {
 		case err != nil:
 			return nil, err
-		case vouches && p.trial && !alike(s.Scope, now):
+		case vouches && !precedes && !alike(s.Scope, now):
 			strangers = append(strangers, s.Scope)
 		case vouches:
 			old = append(old, p)
 		}
 	}
 	t.noteStrangers(strangers)
-	slices.SortStableFunc(old, func(a, b predecessor) int { return a.order() - b.order() })
+	slices.SortStableFunc(old, func(a, b predecessor) int { return a.order(now) - b.order(now) })
 	return old, nil
 }
 

@@ -71,6 +71,9 @@ func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 	if err := t.makeRoom(ctx, moves, arriving); err != nil {
 		return err
 	}
+	if err := t.noteProven(ctx, moves); err != nil {
+		return err
+	}
 	if err := t.ledger.Rekey(ctx, moves); err != nil {
 		return err
 	}

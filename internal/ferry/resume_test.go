@@ -79,8 +79,8 @@ func TestUndoInterrupted(t *testing.T) {
 				}
 				p.run(0, at.gone)
 			},
-			"bridge":         func(p *pair) { p.passes()(0, at.gone) },
-			"undo, then run": func(p *pair) { p.undo(0, 30-at.gone); p.run(0, 30) },
+			"bridge":              func(p *pair) { p.passes()(0, at.gone) },
+			"undo, then run":      func(p *pair) { p.undo(0, 30-at.gone); p.run(0, 30) },
 			"another UIDVALIDITY": func(p *pair) { p.renew(); p.run(0, at.gone) },
 		} {
 			t.Run(when+"/"+name, func(t *testing.T) {

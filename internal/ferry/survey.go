@@ -140,12 +140,13 @@ func (t *trip) confirmAnswered(ctx context.Context) error {
 	})
 }
 
-// restateAbsent changes records in a state whose messages the listing lacks.
+// restateAbsent changes records in a state whose messages the listing lacks. Of those that
+// are here on trial it may be that of another maildrop.
 func (t *trip) restateAbsent(ctx context.Context, state journal.State, change func(*journal.Record) bool) error {
 	var changed []journal.Record
 	q := journal.Query{States: []journal.State{state}}
 	err := t.ledger.Each(ctx, q, func(r journal.Record) error {
-		if !t.lists(r.UIDL) && change(&r) {
+		if mark, _ := splitMark(r.Key); mark == "" && !t.lists(r.UIDL) && change(&r) {
 			r.Changed = time.Now()
 			changed = append(changed, r)
 		}

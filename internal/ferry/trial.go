@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -16,10 +17,13 @@ import (
 // tells it from a new one. It has the records of one like it on trial: what it recognises
 // among them is its own, and all else goes back once a pass is complete, since the one like
 // it may be another maildrop, that comes into the list again. Whoever else may be that one
-// takes them out of a trial that has not ended, which then begins again.
+// takes them out of a trial that has not ended, which then begins again. One that had its
+// name, and another host or user, may be another maildrop as well: the name may have been
+// given to this one. But all of its records stay where one is recognised.
 const (
 	factLent     = "lent"     // records of this scope are with others, on trial or for good
 	factBorrowed = "borrowed" // there are such records here
+	factProven   = "proven"   // marks of those of which something was recognised
 )
 
 // maxNamed bounds how many accounts a note names.
@@ -150,12 +154,77 @@ func (t *trip) bringHome(ctx context.Context, s journal.Scope) error {
 	})
 }
 
+// noteProven notes, before records move to names of messages, of whom those among them were
+// that are here on trial.
+func (t *trip) noteProven(ctx context.Context, moves map[string]journal.Record) error {
+	marks := map[string]bool{}
+	for key := range moves {
+		mark, _ := splitMark(key)
+		marks[mark] = mark != ""
+	}
+	if !slices.Contains(slices.Collect(maps.Values(marks)), true) {
+		return nil
+	}
+	proven, err := t.ledger.Fact(ctx, factProven)
+	if err != nil {
+		return err
+	}
+	for mark := range marks {
+		if !strings.Contains(proven, mark) {
+			proven += mark
+		}
+	}
+	return t.ledger.SetFact(ctx, factProven, proven)
+}
+
 // giveBack ends the trial, once all that is listed was recognised or is none of it.
 func (t *trip) giveBack(ctx context.Context) error {
 	if len(t.unread) > 0 {
 		return nil // what was not read may be some of it
 	}
+	if err := t.keepProven(ctx); err != nil {
+		return err
+	}
 	return t.endTrial(ctx, t.ledger)
+}
+
+// keepProven keeps what was known under the account's name, where some of it was recognised:
+// the maildrop moved, and what POP3 has no more of it was brought for this account, too.
+func (t *trip) keepProven(ctx context.Context) error {
+	proven, err := t.ledger.Fact(ctx, factProven)
+	if err != nil || proven == "" {
+		return err
+	}
+	scopes, err := t.engine.Journal.Scopes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range scopes {
+		if mark := markOf(s.Scope); s.Scope.Account == t.account.Name && strings.Contains(proven, mark) {
+			if err := t.keepMarked(ctx, mark); err != nil {
+				return err
+			}
+		}
+	}
+	return t.ledger.SetFact(ctx, factProven, "")
+}
+
+// keepMarked keeps, under names that say nothing, the records that have a mark.
+func (t *trip) keepMarked(ctx context.Context, mark string) error {
+	return inBatches(ctx, t.ledger, journal.Query{}, batchMessages, func(records []journal.Record) error {
+		moves := map[string]journal.Record{}
+		for _, r := range records {
+			if !strings.HasPrefix(r.Key, mark) || isLeft(r) {
+				continue
+			}
+			kept, err := t.aside(ctx, r)
+			if err != nil {
+				return err
+			}
+			moves[r.Key] = kept
+		}
+		return t.ledger.Rekey(ctx, moves)
+	})
 }
 
 // endTrial gives back what a ledger has on trial.

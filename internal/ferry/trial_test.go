@@ -5,7 +5,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
@@ -218,6 +220,78 @@ func TestListsChangeAnyhow(t *testing.T) {
 			runFerry(t, l.o)
 			l.run(0, 0)
 			l.arrived(slices.Concat(l.mail...)...)
+		})
+	}
+}
+
+// lent makes the account's name that of another maildrop, which has so many messages, for two
+// runs, and returns the list with the first one under another name.
+func (p *pair) lent(mail [][]byte) {
+	p.t.Helper()
+	drop := popd.New(popd.Options{}, mail...)
+	p.t.Cleanup(func() { drop.Close() })
+	first := *p.account()
+	p.account().Source.Username, p.account().Source.Dial = "bob", drop.Dial
+	p.run(0, len(mail))
+	p.run(0, 0)
+	first.Name = "other"
+	p.o.Config.Accounts = append(p.o.Config.Accounts, first)
+}
+
+// TestNameLent: an account's name is that of another maildrop for a while. The first one is
+// known by its host and user when it comes back under another name.
+func TestNameLent(t *testing.T) {
+	mail, others := ordinary(30, 6), ordinary(5, 7)
+	p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+	p.run(0, len(mail))
+	p.lent(others)
+	plans, _ := ferry.Plans(t.Context(), p.o)
+	if n := plans[1].Totals().Copy.Messages; n != 0 {
+		t.Errorf("the plan has %d to copy", n)
+	}
+	p.run(0, 0)
+	p.arrived(slices.Concat(mail, others)...)
+}
+
+// TestTrialLeavesDoubts: what another maildrop lists says nothing about a deletion in doubt.
+func TestTrialLeavesDoubts(t *testing.T) {
+	var answers atomic.Bool
+	l := newLists(t, popd.Options{Reply: func(cmd string, _ int) ([]byte, bool) {
+		return nil, cmd == "DELE" && !answers.Load()
+	}}, 0, 1, 5)
+	for i := range l.bases {
+		l.bases[i].Keep, l.o.ConfirmDelete = plan.Keep{Delete: true}, true
+		l.bases[i].Source.Limits.Idle = 200 * time.Millisecond
+	}
+	l.list(map[int]int{0: 0})
+	runFerry(t, l.o)
+	answers.Store(true)
+	l.list(map[int]int{1: 0})
+	l.run(0, 5)
+	l.list(map[int]int{0: 2, 1: 0})
+	l.run(0, 0)
+	l.arrived(slices.Concat(l.mail...)...)
+}
+
+// TestNameStays: where the maildrop of a name moved, what POP3 has no more of it stays known
+// under that name, and can be verified.
+func TestNameStays(t *testing.T) {
+	for name, writes := range map[string]int{"at once": 1 << 20, "soon": 12, "later": 16} {
+		t.Run(name, func(t *testing.T) {
+			mail := ordinary(30, 6)
+			p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+			p.run(0, len(mail))
+			p.pop.Expunge(1)
+			p.pop.Expunge(1)
+			p.account().Source.Host = "127.0.0.1"
+			whole := p.o.Journal
+			p.o.Journal = dyingAfter(writes, whole)
+			runFerry(t, p.o)
+			p.o.Journal = whole
+			p.run(0, 0)
+			if v := ferry.Verify(t.Context(), p.o); v.ExitCode != 0 || v.Totals.Delivered != len(mail) {
+				t.Errorf("%+v", v.Totals)
+			}
 		})
 	}
 }
