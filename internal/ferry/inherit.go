@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/plan"
 )
@@ -108,11 +109,31 @@ func (t *trip) predecessors(ctx context.Context, now journal.Scope) (old []prede
 			strangers = append(strangers, s.Scope)
 		case vouches:
 			old = append(old, p)
+		case !p.trial:
+			if err := t.noteOtherFolder(ctx, s.Scope); err != nil {
+				return nil, err
+			}
 		}
 	}
 	t.noteStrangers(strangers)
 	slices.SortStableFunc(old, func(a, b predecessor) int { return a.order(now) - b.order(now) })
 	return old, nil
+}
+
+// noteOtherFolder tells that mail of this maildrop went to another folder of the same user
+// before: each folder is a destination of its own, as where a pilot is followed by the real one.
+func (t *trip) noteOtherFolder(ctx context.Context, old journal.Scope) error {
+	ledger, err := t.engine.Journal.Ledger(ctx, old)
+	if err != nil {
+		return err
+	}
+	counts, err := ledger.Counts(ctx)
+	if n := counts[journal.Delivered]; err == nil && n > 0 {
+		t.note("folder %s is another destination: what POP3 still has of the %s delivered to %s before is brought here, too; "+
+			"set folder: %[3]s again to keep that one, or take it back first, with that folder set, by popferry undo %[4]s",
+			fault.Escape(t.account.Folder), count(n, "message"), fault.Escape(old.Folder), t.account.Name)
+	}
+	return err
 }
 
 // vouchesHere reports whether a scope knows of mail in this account's folder, once it

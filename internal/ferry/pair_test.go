@@ -394,14 +394,22 @@ func TestSharedLogin(t *testing.T) {
 }
 
 // TestPilotThenProduction: what was delivered to one destination is not
-// delivered to another.
+// delivered to another, and with the folder of one user that is said before.
 func TestPilotThenProduction(t *testing.T) {
 	p := newPair(t, popd.Options{}, imapd.Options{}, ordinary(5, 7)...)
 	p.account().Folder = "Pilot"
 	p.run(0, 5)
 	p.account().Folder = "INBOX"
-	p.run(0, 5)
-	p.run(0, 0)
+	const said = "folder INBOX is another destination: what POP3 still has of the 5 messages delivered to Pilot before"
+	if _, r := ferry.Plans(t.Context(), p.o); !strings.Contains(strings.Join(r.Accounts[0].Notes, "\n"), said) {
+		t.Errorf("plan says %q", r.Accounts[0].Notes)
+	}
+	if r := p.run(0, 5); !strings.Contains(strings.Join(r.Accounts[0].Notes, "\n"), said) {
+		t.Errorf("run says %q", r.Accounts[0].Notes)
+	}
+	if r := p.run(0, 0); len(r.Accounts[0].Notes) > 0 {
+		t.Errorf("and again: %q", r.Accounts[0].Notes)
+	}
 }
 
 // TestLostAnswer (A2): the connection ends after the messages are stored and
