@@ -71,7 +71,7 @@ func (t *trip) apart(ctx context.Context, due []journal.Record) (may []journal.R
 	}
 	found := map[string][]journal.Record{}
 	for _, r := range due {
-		if !brought(r) {
+		if mayBeCopy(r) {
 			found[r.Folder] = append(found[r.Folder], r)
 		}
 	}
@@ -84,12 +84,17 @@ func (t *trip) apart(ctx context.Context, due []journal.Record) (may []journal.R
 			return nil, nil, err
 		}
 		if another = cmp.Or(another, held); !sure {
-			due = slices.DeleteFunc(due, func(r journal.Record) bool { return !brought(r) && r.Folder == mailbox })
+			due = slices.DeleteFunc(due, func(r journal.Record) bool { return mayBeCopy(r) && r.Folder == mailbox })
 		}
 	}
 	may, err = t.stillDue(ctx, due)
 	return may, another, err
 }
+
+// mayBeCopy reports mail whose message on POP3 may be its own copy: popferry did not bring it,
+// or it is listed after it was deleted, which is what the copy looks like without a UIDL of
+// its own.
+func mayBeCopy(r journal.Record) bool { return !brought(r) || r.Reason == notDeleted }
 
 // stillDue returns what the journal has by now of records that were due.
 func (t *trip) stillDue(ctx context.Context, due []journal.Record) (still []journal.Record, err error) {

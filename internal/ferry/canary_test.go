@@ -140,6 +140,23 @@ func TestCopyThatSomebodyRemoved(t *testing.T) {
 	p.arrived(mail...)
 }
 
+// TestCopiesThatShowOnPOP3: without UIDLs, what was brought into the mailbox that POP3 shows as
+// well looks like mail that the server did not delete.
+func TestCopiesThatShowOnPOP3(t *testing.T) {
+	mail := ordinary(5, 3)
+	p := found(t, true, popd.Options{NoUIDL: true}, imapd.Options{}, mail...)
+	p.mark() // no witness: all is brought
+	if r := p.run(0, 5); r.Totals.Deleted != 5 {
+		t.Errorf("%+v", r.Totals)
+	}
+	p.arrived(mail...)
+	p.pop.Deliver(mail...)
+	for range 3 {
+		p.run(fault.Config, 0)
+		p.arrived(mail...)
+	}
+}
+
 // quitOnce answers the first QUIT behind a DELE otherwise; no octets: not at all.
 func quitOnce(p **pair, raw []byte) func(string, int) ([]byte, bool) {
 	done := false
