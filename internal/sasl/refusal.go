@@ -34,7 +34,7 @@ func Judge(text string) fault.Code {
 		return fault.Temporary
 	case says(barredPhrases) && !says(untilPhrases):
 		return fault.Credentials
-	case says(passingPhrases), says(troublePhrases), says(lockPhrases), says(attemptPhrases) && says(waitPhrases):
+	case says(passingPhrases), says(troublePhrases), says(lockPhrases):
 		return fault.Temporary
 	case says(fullPhrases):
 		return fault.Refused
@@ -136,9 +136,6 @@ var (
 		"login frequency", "login delay", "minimum time", "too frequent", "too often",
 		"zu viele verbindung", "zu viele gleichzeitig", "zu viele sitzung", "vorübergehend",
 	}
-	// attemptPhrases are about logins that came too fast, where waitPhrases say when to come again.
-	attemptPhrases = []string{"too many login attempt", "too many logon attempt"}
-	waitPhrases    = []string{"wait", "again in", "again after"}
 	// troublePhrases are about what went wrong inside the server.
 	troublePhrases = []string{
 		"server error", "system error", "system problem", "internal error", "internal server error",

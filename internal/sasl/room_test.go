@@ -33,7 +33,7 @@ func TestFullAndBusy(t *testing.T) {
 func TestLater(t *testing.T) {
 	for text, want := range map[string]fault.Code{
 		"backend server not available":                            fault.Temporary,
-		"Too many login attempts, please wait 15 minutes":         fault.Temporary,
+		"Too many login attempts, please wait 15 minutes":         0,
 		"Too many login attempts":                                 0,
 		"Too many login attempts with a wrong password, wait":     fault.Credentials,
 		"Postfach ist durch eine andere Sitzung gesperrt":         fault.Temporary,
