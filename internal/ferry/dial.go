@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/popferry/popferry/imapdst"
@@ -60,7 +61,8 @@ type Learned struct {
 	Load func(name string) string
 	Save func(name, text string)
 
-	refused sync.Map // when, by name
+	refused sync.Map     // when, by name
+	since   atomic.Int64 // when certificates were last asked to be tried again, in Unix seconds
 	known   pop.Known
 	doors   doors
 }
@@ -84,15 +86,38 @@ func certificateOf(side plan.Endpoint) string {
 }
 
 func (l *Learned) has(name string) bool {
+	at, known := l.at(name)
+	return known && time.Since(at) < learnedFor
+}
+
+// at is when something was learned.
+func (l *Learned) at(name string) (at time.Time, known bool) {
 	if l == nil {
-		return false
+		return at, false
 	}
-	if at, found := l.refused.Load(name); found || l.Load == nil {
-		return found && time.Since(at.(time.Time)) < learnedFor
+	if at, found := l.refused.Load(name); found {
+		return at.(time.Time), true
+	} else if l.Load == nil {
+		return time.Time{}, false
 	}
 	// What can't be read is not known; what a clock that was ahead wrote is.
 	at, err := time.Parse(time.RFC3339, l.Load(name))
-	return err == nil && time.Since(at) < learnedFor
+	return at, err == nil
+}
+
+// leavesOut reports whether a certificate was refused of late, and nobody has asked for another
+// try since: what was to be mended may be the server's.
+func (l *Learned) leavesOut(side plan.Endpoint) bool {
+	name := certificateOf(side)
+	at, _ := l.at(name)
+	return l.has(name) && at.Unix() >= l.since.Load()
+}
+
+// again has refused logins tried once more, by certificate too, since somebody may have mended
+// them.
+func (l *Learned) again() {
+	l.since.Store(time.Now().Unix() + 1)
+	l.doors.again()
 }
 
 // learn takes in how a login ended, and which way was refused before another one was good.
@@ -105,7 +130,8 @@ func (l *Learned) learn(side plan.Endpoint, refusedWay string, err error) {
 		l.note(scramOf(side))
 	}
 	// The certificate alone has to be tried again and again.
-	if refusedWay == sasl.External || errors.Is(err, sasl.ErrExternal) && fault.RefusalsOf(err) > 1 {
+	both := errors.Is(err, sasl.ErrExternal) && fault.RefusalsOf(err) > 1
+	if refusedWay == sasl.External || both || errors.Is(err, sasl.ErrBefore) {
 		l.note(certificateOf(side))
 	}
 }
@@ -144,7 +170,7 @@ func (d Dial) Source(ctx context.Context, a plan.Account) (m *pop.Maildrop, err 
 		m, err := pop.Dial(ctx, pop.Options{
 			Endpoint: a.Source.Endpoint, Username: a.Source.Username, AuthorizeAs: a.Source.AuthorizeAs,
 			Password: a.Source.Secret, Token: token, Auth: a.Source.Auth, NoScram: d.Learned.has(scramOf(a.Source)),
-			NoExternal: d.Learned.has(certificateOf(a.Source)), Known: d.Learned.offers(),
+			NoExternal: d.Learned.leavesOut(a.Source), Known: d.Learned.offers(),
 		})
 		if err != nil {
 			d.Learned.learn(a.Source, "", err)
@@ -166,7 +192,7 @@ func (d Dial) Destination(ctx context.Context, a plan.Account) (c *imapdst.Conn,
 		c, err := imapdst.Dial(ctx, imapdst.Options{
 			Endpoint: a.Destination.Endpoint, Username: a.Destination.Username, AuthorizeAs: a.Destination.AuthorizeAs,
 			Password: a.Destination.Secret, Token: token, Auth: a.Destination.Auth, NoScram: d.Learned.has(scramOf(a.Destination)),
-			NoExternal: d.Learned.has(certificateOf(a.Destination)),
+			NoExternal: d.Learned.leavesOut(a.Destination),
 			Forbidden:  imapdst.Forbidden(a.Destination.Ways.Forbidden),
 		})
 		if err != nil {

@@ -187,7 +187,7 @@ func (d *door) note(err error) {
 	if err == nil {
 		d.refused, d.tries = nil, 0
 	}
-	if refusals > 0 {
+	if refusals > 0 && fault.CodeOf(err) == fault.Credentials { // else what came last was about the moment
 		d.tries++
 	}
 	for range refusals {

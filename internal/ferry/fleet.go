@@ -38,7 +38,7 @@ func (f *Fleet) Next(o Options) *Fleet {
 	if o.Learned == nil {
 		o.Learned = f.engine.Learned
 	}
-	o.Learned.doors.again()
+	o.Learned.again()
 	e := newEngine(o)
 	e.common = f.engine.common
 	e.remember(f.engine.owners)

@@ -86,6 +86,24 @@ func TestRefusedCertificateIsRemembered(t *testing.T) {
 	pass("wrong", fault.OK, 0, 0)
 }
 
+// TestRefusedCertificateIsTriedAfterAReload: what was mended may be the server's.
+func TestRefusedCertificateIsTriedAfterAReload(t *testing.T) {
+	server := startDovecot(t, dovecot.Options{SignIn: &dovecot.SignIn{Introspection: "http://127.0.0.1:9/"}})
+	o := ferry.Options{Journal: openJournal(t, t.TempDir()), Spool: t.TempDir(), Config: dovecotConfig(t, server)}
+	side := &o.Config.Accounts[0].Source
+	side.Certificate, side.Secret = certificateOf(t, server, "bob"), secret.New("wrong")
+	first := ferry.NewFleet(o)
+	defer first.Close()
+	if r := first.Pass(t.Context(), "alice", false); r.Refusals != 2 {
+		t.Errorf("%+v", r)
+	}
+	next := first.Next(o)
+	defer next.Close()
+	if r := next.Pass(t.Context(), "alice", false); r.Refusals != 2 {
+		t.Errorf("after a reload: %+v", r)
+	}
+}
+
 func certificateOf(t *testing.T, server *dovecot.Server, user string) *tls.Certificate {
 	t.Helper()
 	now := time.Now()

@@ -10,6 +10,10 @@ import (
 // password that was given, too.
 var ErrExternal = errors.New("EXTERNAL was refused")
 
+// ErrBefore is a cause of an error that is about the moment, where EXTERNAL was refused before:
+// to try that again and again with it would count against the user.
+var ErrBefore = errors.New("EXTERNAL was refused before")
+
 // BesideCertificate tells whether there is something else than the certificate to log in with.
 // That is done on a connection that does not show it: servers may take the user from it
 // whatever name comes with the password (Dovecot's auth_ssl_username_from_cert).
@@ -21,8 +25,12 @@ func (c Credentials) BesideCertificate() bool {
 // refused before. If it could not be tried there, the refusal is.
 func AfterExternal(refused, err error) error {
 	switch fault.CodeOf(err) {
-	case fault.OK, fault.Temporary, fault.Protocol:
+	case fault.OK, fault.Protocol:
 		return fault.AfterRefusals(err, 1)
+	case fault.Temporary:
+		later := saying(fault.AfterRefusals(err, 1), "")
+		later.Err = errors.Join(ErrBefore, later.Err)
+		return later
 	case fault.Credentials:
 		both := saying(fault.AfterRefusals(err, 1), "; before it the certificate of tls_cert was refused for this user")
 		both.Err = errors.Join(ErrExternal, both.Err)

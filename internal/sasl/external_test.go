@@ -29,6 +29,9 @@ func TestAfterExternal(t *testing.T) {
 		if fault.CodeOf(err) != want.code || fault.RefusalsOf(err) != want.refusals || !strings.HasPrefix(err.Error(), want.says) {
 			t.Errorf("%v: %v (%v), %d refusals", code, err, fault.CodeOf(err), fault.RefusalsOf(err))
 		}
+		if errors.Is(err, sasl.ErrBefore) != (code == fault.Temporary) {
+			t.Errorf("%v: %#v", code, err)
+		}
 		if both := want.code == fault.Credentials; errors.Is(err, sasl.ErrExternal) != both || fault.HintOf(err) == "" {
 			t.Errorf("%v: %#v", code, err)
 		}

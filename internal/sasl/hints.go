@@ -34,7 +34,7 @@ func mechanismHint(mechanism string, chosen bool, general string) string {
 }
 
 const certificateHint = "the server has to know the certificate of tls_cert, and to take it for the user name that " +
-	"is set here; check both"
+	"is set here, written just as the server writes it (case, with or without @domain); check both"
 
 // NoWayHint says what to do where a server offers no login that suits the
 // credentials. To what it offers over SASL comes APOP, where its greeting has it.
