@@ -17,11 +17,10 @@ DURATION    ?= 1h
 build:
 	$(GO) build -trimpath -o popferry ./cmd/popferry
 
-# Two packages at a time, since the machine that this has to fit has two cores. Some tests of
-# internal/ferry are built without the race detector only.
+# Two packages at a time, since the machine that this has to fit has two cores.
 test: servers
 	$(GO) test -race -p 2 -timeout 40m ./...
-	$(GO) test -timeout 40m ./internal/ferry/...
+	$(GO) test ./internal/ferry/sim ./internal/ferry/steps
 
 lint:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \

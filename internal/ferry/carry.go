@@ -123,9 +123,6 @@ func (p *pipeline) fail(err error) {
 func withGrace(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(ctx, func() {
-		if context.Cause(ctx) == errGaveWay {
-			d = yieldGrace
-		}
 		timer := time.AfterFunc(d, cancel)
 		context.AfterFunc(hard, func() { timer.Stop() })
 	})

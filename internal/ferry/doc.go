@@ -31,8 +31,7 @@
 //
 // An account that waits for a server keeps nobody else waiting: while others wait it
 // lends its slot of limits.accounts and its place at the destination, see slots and
-// link; one that stands still for longer gives way altogether, see stalls. Between two
-// passes of a [Fleet] it keeps its connection, see kept.
+// link. Between two passes of a [Fleet] it keeps its connection, see kept.
 //
 // The invariants are those of the design: INTENT is durable before the octets
 // that could complete an APPEND leave; an unknown outcome stays INTENT until the

@@ -27,8 +27,7 @@ const (
 	Note
 	// Finished: the account is done; Result is its report.
 	Finished
-	// Queued: the account waits for its turn, in a [Fleet]: before Started, and once more
-	// if it has to leave its turn to others.
+	// Queued: the account waits for its turn, in a [Fleet]: before Started.
 	Queued
 )
 

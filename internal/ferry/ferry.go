@@ -106,11 +106,10 @@ type engine struct {
 // common is what a change of the configuration leaves as it is, for the trips that are
 // under way: the places they have, and the turns they take.
 type common struct {
-	slots  *slots
-	hosts  *hosts
-	stalls stalls
-	gates  *gates
-	disk   *semaphore.Weighted // octets of SpoolRoom
+	slots *slots
+	hosts *hosts
+	gates *gates
+	disk  *semaphore.Weighted // octets of SpoolRoom
 	// folders lets accounts with one folder take turns: what one appends must not
 	// look like foreign mail to another.
 	folders *hosts
@@ -148,7 +147,7 @@ func newEngine(o Options) *engine {
 	e := &engine{Options: o, owners: ownersOf(o.Config.Accounts), brakes: newBrakes(o.Config.Limits),
 		budgets: map[string]*budget{}, common: &common{
 			slots: newSlots(o.Config.Limits.Accounts), hosts: newHosts(connections(o.Config.Limits)),
-			folders: newHosts(one), gates: newGates(), stalls: stalls{times: map[string]int{}}, disk: semaphore.NewWeighted(o.SpoolRoom)}}
+			folders: newHosts(one), gates: newGates(), disk: semaphore.NewWeighted(o.SpoolRoom)}}
 	e.sharing = sharing(e.chosen())
 	return e
 }
@@ -166,14 +165,11 @@ func (e *engine) chosen() []plan.Account {
 	return chosen
 }
 
-// one makes a trip and turns its end, whatever it is, into a report, unless it gave way and
-// is to begin again.
-func (t *trip) one(ctx context.Context, work func(*trip, context.Context) error) (r AccountReport, again bool) {
+// one makes a trip and turns its end, whatever it is, into a report.
+func (t *trip) one(ctx context.Context, work func(*trip, context.Context) error) AccountReport {
 	started := time.Now()
-	err := t.yielding(ctx, work)
-	if again, err = t.gaveWay(err); again {
-		return r, true
-	}
+	t.emit(Event{Kind: Started})
+	err := t.safely(ctx, work)
 	if errors.Is(err, context.Canceled) {
 		end := stopped(context.Canceled)
 		end.Refusals = fault.RefusalsOf(err)
@@ -181,17 +177,7 @@ func (t *trip) one(ctx context.Context, work func(*trip, context.Context) error)
 	}
 	report := t.finish(err, time.Since(started))
 	t.emit(Event{Kind: Finished, Result: &report})
-	return report, false
-}
-
-// yielding is safely for a trip that may be made to give way.
-func (t *trip) yielding(ctx context.Context, work func(*trip, context.Context) error) error {
-	ctx, t.giveUp = context.WithCancelCause(ctx)
-	defer t.giveUp(nil)
-	t.engine.stalls.begin(t)
-	err := t.safely(ctx, work)
-	t.engine.stalls.end(t, err)
-	return err
+	return report
 }
 
 // stopped is the error of what was told to end.

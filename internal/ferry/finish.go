@@ -72,7 +72,7 @@ func (t *trip) close() {
 	t.closePurses()
 	t.dest.close()
 	t.farewell.Wait()
-	t.engine.hosts.release(t.sources...)
+	t.engine.hosts.release(sourcePlace(t.account))
 	if !t.glances { // else nobody needed it
 		t.engine.folders.release(t.engine.turns(t.account)...)
 	}

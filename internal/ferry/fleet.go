@@ -5,7 +5,6 @@ import (
 	"sync"
 
 	"github.com/popferry/popferry/internal/fault"
-	"github.com/popferry/popferry/plan"
 )
 
 // Fleet passes over accounts again and again. What passes share, such as the places of
@@ -50,7 +49,7 @@ func (f *Fleet) Next(o Options) *Fleet {
 // Pass takes one pass over an account, once limits.accounts and limits.per_host permit
 // it: at the source first, and where there is nothing new it ends there. With held set
 // it tries held messages again.
-func (f *Fleet) Pass(ctx context.Context, name string, held bool) (report AccountReport) {
+func (f *Fleet) Pass(ctx context.Context, name string, held bool) AccountReport {
 	if !f.enter() {
 		return notPassed(name, stopped(nil))
 	}
@@ -59,27 +58,19 @@ func (f *Fleet) Pass(ctx context.Context, name string, held bool) (report Accoun
 		if account.Name != name {
 			continue
 		}
-		for again := true; again; {
-			report, again = f.pass(ctx, account, held)
+		f.engine.emit(Event{Kind: Queued, Account: name})
+		begun := make(chan *trip)
+		ask := request{account: account, glance: true, held: held, begin: func(t *trip) { begun <- t }}
+		select {
+		case f.requests <- ask:
+			report := (<-begun).one(ctx, (*trip).run)
+			tellEnd(f.ended)
+			return report
+		case <-ctx.Done():
+			return notPassed(name, stopped(ctx.Err()))
 		}
-		return report
 	}
 	return notPassed(name, fault.New(fault.Usage, "there is no account %q", fault.Escape(name)).WithHint("check the name"))
-}
-
-// pass takes a pass once it is the account's turn, which it may have to leave to others.
-func (f *Fleet) pass(ctx context.Context, account plan.Account, held bool) (report AccountReport, again bool) {
-	f.engine.emit(Event{Kind: Queued, Account: account.Name})
-	begun := make(chan *trip)
-	select {
-	case f.requests <- request{account: account, glance: true, held: held, begin: func(t *trip) { begun <- t }}:
-		t := <-begun
-		defer tellEnd(f.ended)
-		t.emit(Event{Kind: Started})
-		return t.one(ctx, (*trip).run)
-	case <-ctx.Done():
-		return notPassed(account.Name, stopped(ctx.Err())), false
-	}
 }
 
 func notPassed(name string, err *fault.Error) AccountReport {

@@ -1,9 +1,9 @@
 package ferry
 
 import (
+	"context"
 	"slices"
 	"sync"
-	"time"
 
 	"golang.org/x/time/rate"
 
@@ -39,17 +39,17 @@ func (g *gates) of(server string) *gate {
 	return g.at[server]
 }
 
-// delay is how long it is until an attempt to connect to a server may be made. Again says
-// that the one before failed, or that the connection was lost.
-func (g *gates) delay(server string, again bool) time.Duration {
+// pass waits until an attempt to connect to a server may be made. Again says that the
+// one before failed, or that the connection was lost.
+func (g *gates) pass(ctx context.Context, server string, again bool) error {
 	g.mu.Lock()
 	gate := g.of(server)
 	free := !again && !gate.failing
 	g.mu.Unlock()
 	if free {
-		return 0
+		return nil
 	}
-	return gate.tokens.Reserve().Delay()
+	return sleep(ctx, gate.tokens.Reserve().Delay())
 }
 
 // learn notes how an attempt ended.

@@ -74,7 +74,7 @@ func (t *trip) signInStays(ctx context.Context) error {
 // two accounts wait for each other.
 func (e *engine) awaitTurns(ctx context.Context, turns []string) error {
 	for i, turn := range turns {
-		if err := e.folders.await(ctx, nobody, turn); err != nil {
+		if err := e.folders.await(ctx, turn); err != nil {
 			e.folders.release(turns[:i]...)
 			return err
 		}

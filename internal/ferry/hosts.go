@@ -51,11 +51,7 @@ func connections(l plan.Limits) func(place string) int {
 	for _, h := range l.Hosts {
 		users[h.PerUser.Provider] = h.PerUser.Connections
 	}
-	var of func(place string) int
-	of = func(place string) int {
-		if all, slow := strings.CutPrefix(place, slowPrefix); slow {
-			return slowShare(of(all))
-		}
+	return func(place string) int {
 		if user, isUser := strings.CutPrefix(place, userPrefix); isUser {
 			provider, _, _ := strings.Cut(user, "\x00")
 			return cmp.Or(users[provider], math.MaxInt) // one of a configuration before
@@ -66,7 +62,6 @@ func connections(l plan.Limits) func(place string) int {
 		}
 		return l.Host(host).Connections
 	}
-	return of
 }
 
 func one(string) int { return 1 }
@@ -113,9 +108,8 @@ func (h *hosts) lacking(places ...string) string {
 	return places[max(0, slices.IndexFunc(places, h.fullLocked))]
 }
 
-// await waits until places are free and takes them. Press is called with one that is
-// missing, and how many wait for it.
-func (h *hosts) await(ctx context.Context, press func(place string, n int), places ...string) error {
+// await waits until places are free and takes them.
+func (h *hosts) await(ctx context.Context, places ...string) error {
 	d := h.demand(places)
 	turn := time.NewTicker(beat)
 	defer turn.Stop()
@@ -124,29 +118,12 @@ func (h *hosts) await(ctx context.Context, press func(place string, n int), plac
 		case <-d.granted:
 			return nil
 		case <-turn.C:
-			lacking := h.lacking(places...)
-			h.ask(lacking, 1, false)
-			press(lacking, h.demanded(lacking))
+			h.ask(h.lacking(places...), 1, false)
 		case <-ctx.Done():
 			h.withdraw(d)
 			return ctx.Err()
 		}
 	}
-}
-
-// nobody is there to be pressed.
-func nobody(string, int) {}
-
-// demanded is how many demands there are for a place.
-func (h *hosts) demanded(place string) (n int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, d := range h.queue {
-		if slices.Contains(d.places, place) {
-			n++
-		}
-	}
-	return n
 }
 
 // awaitLast is await for those that let all others pass, also those that have not

@@ -43,7 +43,7 @@ var errGaveWay = errors.New("gave way")
 
 // newLink returns a link that has a place already, or none yet.
 func (t *trip) newLink(placed bool) *link {
-	l := &link{trip: t, home: &folder{name: t.account.Folder}, places: t.engine.destinationPlaces(t.account, t.times),
+	l := &link{trip: t, home: &folder{name: t.account.Folder}, places: t.engine.destinationPlaces(t.account),
 		placed: placed, turn: make(chan struct{}, 1)}
 	if placed {
 		t.engine.hosts.enlist(l)
@@ -91,8 +91,8 @@ func (l *link) unlock() { <-l.turn }
 // that have not begun, and comes again once none of them needs the place: one that is
 // only slow gets in all the same.
 func (l *link) dial(ctx context.Context) error {
-	for await := l.await; ; await = l.trip.engine.hosts.awaitLast {
-		if err := l.trip.rest(ctx, l.trip.engine.gates.delay(l.address(), l.lost)); err != nil {
+	for await := l.trip.engine.hosts.await; ; await = l.trip.engine.hosts.awaitLast {
+		if err := l.trip.engine.gates.pass(ctx, l.address(), l.lost); err != nil {
 			return err
 		}
 		if err := l.place(ctx, await); err != nil {
@@ -111,13 +111,6 @@ func (l *link) dial(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// await waits for the places of the link, which is no fault of this account. Those who have
-// them and stand still give way.
-func (l *link) await(ctx context.Context, places ...string) error {
-	press := func(place string, n int) { l.trip.engine.press(place, wish{n, l.trip.times}) }
-	return l.trip.slot.excused(func() error { return l.trip.engine.hosts.await(ctx, press, places...) })
 }
 
 func (l *link) place(ctx context.Context, await func(context.Context, ...string) error) error {
@@ -272,7 +265,7 @@ func (l *link) renew(ctx context.Context, dead *imapdst.Conn) error {
 // again connects once more and looks whether the folder is the same.
 func (l *link) again(ctx context.Context) error {
 	before := l.home.now()
-	err := l.trip.retry(ctx, func() error { return l.dial(ctx) })
+	err := l.trip.engine.retry(ctx, func() error { return l.dial(ctx) })
 	if before.Exists {
 		err = doubted(err)
 	}

@@ -252,60 +252,32 @@ func TestNobodyWaitsForEver(t *testing.T) {
 	}
 	for _, limits := range []plan.Limits{{Accounts: 1, PerHost: 1}, {Accounts: 4, PerHost: 1},
 		{Accounts: 3, PerHost: 2}, {Accounts: 60, PerHost: 3}} {
-		for name, carry := range map[string]func(*fleet){"run": (*fleet).runsOnce, "fleet": (*fleet).passesUntilWell} {
-			t.Run(fmt.Sprint(name, limits), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					f := newFleet(t)
-					defer f.close()
-					f.o.Config.Limits = limits
-					f.imap.Configure(func(o *imapd.Options) { o.Literals = imapd.LiteralSync })
-					for i := range 60 {
-						a := f.add(fmt.Sprintf("account%d", i), pauses[i%len(pauses)], ordinary(30, int64(i))...)
-						a.Source.Host, a.Destination.Host = "one.example.org", "two.example.org"
-						if i%3 == 0 {
-							a.Source.Host, a.Destination.Host = a.Destination.Host, a.Source.Host
-						}
-						a.Source.Port, a.Destination.Port = 999, 999
+		t.Run(fmt.Sprint(limits), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t)
+				defer f.close()
+				f.o.Config.Limits = limits
+				f.imap.Configure(func(o *imapd.Options) { o.Literals = imapd.LiteralSync })
+				for i := range 60 {
+					a := f.add(fmt.Sprintf("account%d", i), pauses[i%len(pauses)], ordinary(30, int64(i))...)
+					a.Source.Host, a.Destination.Host = "one.example.org", "two.example.org"
+					if i%3 == 0 {
+						a.Source.Host, a.Destination.Host = a.Destination.Host, a.Source.Host
 					}
-					carry(f)
-					if n := f.imap.Counters().Messages; n != 60*30 {
-						t.Errorf("%d messages in the destination", n)
-					}
-					if f.most > 2*limits.PerHost {
-						t.Errorf("%d connections to two destinations at once", f.most)
-					}
-					t.Logf("done after %v", time.Since(f.start))
-				})
+					a.Source.Port, a.Destination.Port = 999, 999
+				}
+				r := ferry.Run(t.Context(), f.o)
+				if r.ExitCode != fault.OK || r.Totals.Delivered != 60*30 {
+					t.Errorf("exit %d, %+v", r.ExitCode, r.Totals)
+				}
+				if n := f.imap.Counters().Messages; n != 60*30 {
+					t.Errorf("%d messages in the destination", n)
+				}
+				if f.most > 2*limits.PerHost {
+					t.Errorf("%d connections to two destinations at once", f.most)
+				}
+				t.Logf("done after %v", time.Since(f.start))
 			})
-		}
-	}
-}
-
-func (f *fleet) runsOnce() {
-	if r := ferry.Run(f.t.Context(), f.o); r.ExitCode != fault.OK || r.Totals.Delivered != 60*30 {
-		f.t.Errorf("exit %d, %+v", r.ExitCode, r.Totals)
-	}
-}
-
-// passesUntilWell passes over all accounts, and again over each that had to give way.
-func (f *fleet) passesUntilWell() {
-	fleet := ferry.NewFleet(f.o)
-	defer fleet.Close()
-	var all sync.WaitGroup
-	for _, a := range f.o.Config.Accounts {
-		all.Go(func() {
-			for n := 0; ; n++ {
-				r := fleet.Pass(f.t.Context(), a.Name, false)
-				if r.ExitCode == fault.OK {
-					return
-				}
-				if r.ExitCode != fault.Temporary || n > 5 {
-					f.t.Errorf("%+v: %+v", r, r.Error)
-					return
-				}
-				time.Sleep(time.Minute)
-			}
 		})
 	}
-	all.Wait()
 }

@@ -39,13 +39,6 @@ func (t *trip) open(ctx context.Context, create bool) error {
 	if err := t.admitHome(ctx); err != nil {
 		return err
 	}
-	return t.beginWork(ctx)
-}
-
-// beginWork ends the time in which a trip may begin again from the start.
-func (t *trip) beginWork(ctx context.Context) error {
-	t.yields.Store(false)
-	t.isOpen = true
 	return t.slot.work(ctx)
 }
 
@@ -67,7 +60,7 @@ func (t *trip) openDestination(ctx context.Context) (err error) {
 	if err := t.admitHome(ctx); err != nil {
 		return err
 	}
-	return t.beginWork(ctx)
+	return t.slot.work(ctx)
 }
 
 func (t *trip) openLedger(ctx context.Context) (err error) {
@@ -143,7 +136,7 @@ func (t *trip) openBusySource(ctx context.Context) error {
 	if responseOf(err) != "IN-USE" {
 		return err
 	}
-	return t.retry(ctx, func() error { return t.openSource(ctx) })
+	return t.engine.retry(ctx, func() error { return t.openSource(ctx) })
 }
 
 // openSource logs in to the maildrop and lists it.
@@ -152,13 +145,11 @@ func (t *trip) openSource(ctx context.Context) error {
 		return err
 	}
 	server := sourcePlace(t.account)
-	if err := t.rest(ctx, t.engine.gates.delay(server, t.lost)); err != nil {
+	if err := t.engine.gates.pass(ctx, server, t.lost); err != nil {
 		return err
 	}
 	source, err := t.engine.DialSource(ctx, t.account)
-	if !t.leaving.Load() {
-		t.engine.gates.learn(server, err)
-	}
+	t.engine.gates.learn(server, err)
 	t.lost = err != nil
 	if err != nil && !t.loginAgain.IsZero() {
 		return doubted(err)
@@ -198,7 +189,7 @@ func (t *trip) waitForLogin(ctx context.Context) error {
 			wait.Round(time.Second)).WithHint("run again later").WithAfter(wait)
 	}
 	t.emit(Event{Kind: Waiting, Until: time.Now().Add(wait), Text: "the POP3 server to permit another login"})
-	return t.rest(ctx, wait)
+	return sleep(ctx, wait)
 }
 
 func (t *trip) loginPause() time.Duration {
@@ -234,7 +225,7 @@ func (t *trip) renewSource(ctx context.Context) error {
 	before, unnamed := t.listing, t.unnamed
 	t.leave(ctx)
 	t.farewell.Wait()
-	if err := t.retry(ctx, func() error { return t.openSource(ctx) }); err != nil {
+	if err := t.engine.retry(ctx, func() error { return t.openSource(ctx) }); err != nil {
 		return err
 	}
 	if t.unnamed && !unnamed {

@@ -1,7 +1,6 @@
 package ferry
 
 import (
-	"math"
 	"net"
 	"sync"
 	"time"
@@ -21,10 +20,6 @@ type pulse struct {
 	// moves in between counts as nothing, since others could do more in that time.
 	slow  string
 	until time.Time
-	// excusal is until when no server is to blame for a silence, and silence the longest
-	// one for which one is.
-	excusal time.Time
-	silence time.Duration
 }
 
 // brake says that popferry waits so long for limits of its own: those of a host, or of
@@ -32,7 +27,6 @@ type pulse struct {
 func (p *pulse) brake(host string, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.excusal = time.Now().Add(wait)
 	if host == "" {
 		p.markLocked(time.Now().Add(wait))
 		return
@@ -49,7 +43,6 @@ func (p *pulse) beat() {
 
 func (p *pulse) markLocked(at time.Time) {
 	p.moved = 0
-	p.silence = max(p.silence, p.standsLocked())
 	if at.After(p.mark) {
 		p.mark = at
 	}
@@ -87,41 +80,6 @@ func (p *pulse) quietAt(host string) time.Duration {
 		return 0
 	}
 	return time.Since(p.mark)
-}
-
-// excuse says that whatever comes for so long, it is no fault of the servers.
-func (p *pulse) excuse(d time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.excusal = time.Now().Add(d)
-}
-
-// excused waits for what is no fault of the servers.
-func (p *pulse) excused(wait func() error) error {
-	p.excuse(math.MaxInt64)
-	defer p.excuse(0)
-	return wait()
-}
-
-// stands is for how long the servers have kept the trip waiting.
-func (p *pulse) stands() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.standsLocked()
-}
-
-func (p *pulse) standsLocked() time.Duration {
-	if p.excusal.After(p.mark) {
-		return time.Since(p.excusal)
-	}
-	return time.Since(p.mark)
-}
-
-// longestSilence is for how long they did at most.
-func (p *pulse) longestSilence() time.Duration {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return max(p.silence, p.standsLocked())
 }
 
 // feel makes a connection felt.

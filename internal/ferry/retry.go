@@ -16,8 +16,8 @@ const maxReconnects = 5
 // retry repeats what failed for a temporary reason: after 1 s, then longer, with
 // jitter; a server that said how long to wait is left alone for as long, within
 // reason, and one that wants a pause between logins and never said how long, longer.
-func (t *trip) retry(ctx context.Context, try func() error) error {
-	wait := jitter{t.engine.Random, &backoff.ExponentialBackOff{
+func (e *engine) retry(ctx context.Context, try func() error) error {
+	wait := jitter{e.Random, &backoff.ExponentialBackOff{
 		InitialInterval: time.Second, Multiplier: 2, MaxInterval: time.Minute,
 	}}
 	var last error // what the library returns says no more than how long to wait
@@ -37,8 +37,7 @@ func (t *trip) retry(ctx context.Context, try func() error) error {
 			return struct{}{}, &backoff.RetryAfterError{Duration: pause}
 		}
 		return struct{}{}, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxTries(maxReconnects),
-		backoff.WithNotify(func(_ error, wait time.Duration) { t.slot.excuse(wait) }))
+	}, backoff.WithBackOff(wait), backoff.WithMaxTries(maxReconnects))
 	if wait := (*backoff.RetryAfterError)(nil); errors.As(err, &wait) {
 		return last
 	}

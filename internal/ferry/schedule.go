@@ -19,7 +19,6 @@ type request struct {
 	// glance begins without the destination, which may not be needed; held tries held
 	// messages again.
 	glance, held bool
-	times        int // that the account gave way
 	begin        func(*trip)
 }
 
@@ -33,32 +32,16 @@ func (e *engine) each(ctx context.Context, work func(*trip, context.Context) err
 	ended := make(chan struct{}, 1)
 	var under sync.WaitGroup
 	for i, account := range chosen {
-		r := request{account: account}
-		took := false
-		r.begin = func(t *trip) {
-			if !took {
-				t.emit(Event{Kind: Started})
-			}
-			took = true
-			go func() {
-				defer tellEnd(ended)
-				report, again := t.one(ctx, work)
-				if again {
-					requests <- r
-					return
-				}
-				reports[i] = report
-				under.Done()
-			}()
-		}
-		under.Add(1)
-		requests <- r
+		requests <- request{account: account, begin: func(t *trip) {
+			under.Go(func() {
+				reports[i] = t.one(ctx, work)
+				tellEnd(ended)
+			})
+		}}
 	}
-	go func() {
-		under.Wait()
-		close(requests)
-	}()
+	close(requests)
 	e.serve(requests, ended)
+	under.Wait()
 	return newReport(started, reports)
 }
 
@@ -71,7 +54,7 @@ func (e *engine) serve(requests <-chan request, ended <-chan struct{}) {
 		if len(waiting) == 0 {
 			r, ok := <-requests
 			if open = ok; ok {
-				waiting = e.queue(waiting, r)
+				waiting = append(waiting, r)
 			}
 			continue
 		}
@@ -87,7 +70,7 @@ func (e *engine) serve(requests <-chan request, ended <-chan struct{}) {
 		select {
 		case r, ok := <-requests:
 			if ok {
-				waiting = e.queue(waiting, r)
+				waiting = append(waiting, r)
 			} else {
 				requests, open = nil, false
 			}
@@ -95,17 +78,6 @@ func (e *engine) serve(requests <-chan request, ended <-chan struct{}) {
 		case <-time.After(beat):
 		}
 	}
-}
-
-// queue puts an account behind those that wait, but one that gave way before those that did
-// so more often.
-func (e *engine) queue(waiting []request, r request) []request {
-	r.times = e.stalls.of(r.account.Name)
-	i := slices.IndexFunc(waiting, func(other request) bool { return r.times > 0 && other.times > r.times })
-	if i < 0 {
-		i = len(waiting)
-	}
-	return slices.Insert(waiting, i, r)
 }
 
 func tellEnd(ended chan<- struct{}) {
@@ -118,26 +90,21 @@ func tellEnd(ended chan<- struct{}) {
 // next returns the first of the waiting accounts that can begin, with all that it
 // needs for that, or nil. Who has a place that one of them lacks is asked for it.
 func (e *engine) next(waiting []request) (n int, t *trip) {
-	wanted, wishes := map[string]int{}, map[string]wish{}
+	wanted := map[string]int{}
 	defer e.hosts.want(wanted)
 	given := e.slots.begin()
 	if given == nil {
 		return 0, nil
 	}
 	for n, r := range waiting[:min(len(waiting), ahead)] {
-		source := e.sourcePlaces(r.account, r.times)
 		switch {
-		case r.glance && e.hosts.take(source...), !r.glance && e.reserve(r, wanted):
+		case r.glance && e.hosts.take(sourcePlace(r.account)):
 			return n, newTrip(e, r, given)
-		}
-		if lacking := e.hosts.lacking(source...); e.hosts.full(lacking) {
-			wishes[lacking] = wishes[lacking].and(r.times)
+		case !r.glance && e.reserve(r.account, wanted):
+			return n, newTrip(e, r, given)
 		}
 	}
 	e.slots.end(given)
-	for place, w := range wishes {
-		e.press(place, w)
-	}
 	for place, n := range wanted {
 		e.hosts.ask(place, min(n, e.slots.free()), true)
 	}
@@ -146,13 +113,12 @@ func (e *engine) next(waiting []request) (n int, t *trip) {
 
 // reserve takes the folders and places at both servers for an account. If all that
 // is missing is a place at the destination, it is counted as wanted.
-func (e *engine) reserve(r request, wanted map[string]int) bool {
-	a := r.account
-	source, destination := sourcePlace(a), e.destinationPlaces(a, r.times)
+func (e *engine) reserve(a plan.Account, wanted map[string]int) bool {
+	source, destination := sourcePlace(a), e.destinationPlaces(a)
 	switch {
 	case e.hosts.full(source) || !e.folders.take(e.turns(a)...):
 		return false
-	case e.hosts.take(append(e.sourcePlaces(a, r.times), destination...)...):
+	case e.hosts.take(append(destination, source)...):
 		return true
 	}
 	e.folders.release(e.turns(a)...)
@@ -167,32 +133,17 @@ func sourcePlace(a plan.Account) string { return sourcePrefix + a.Source.Address
 
 // destinationPlaces is what a connection to the destination counts under: its user, where
 // the provider bounds those, and the server.
-func (e *engine) destinationPlaces(a plan.Account, times int) []string {
-	places := e.slowToo(a.Destination.Address(), times)
+func (e *engine) destinationPlaces(a plan.Account) []string {
+	address := a.Destination.Address()
 	if user := e.Config.Limits.Host(a.Destination.Host).PerUser.Of(a.Destination); user != "" {
-		return append([]string{userPrefix + user}, places...)
+		return []string{userPrefix + user, address}
 	}
-	return places
-}
-
-// sourcePlaces is what a connection to the source counts under.
-func (e *engine) sourcePlaces(a plan.Account, times int) []string {
-	return e.slowToo(sourcePlace(a), times)
-}
-
-// slowToo adds to a place, for an account that gave way so often, one of those that are for
-// such accounts.
-func (e *engine) slowToo(place string, times int) []string {
-	if times == 0 || !e.keeps {
-		return []string{place}
-	}
-	return []string{slowPrefix + place, place}
+	return []string{address}
 }
 
 const (
 	sourcePrefix = "POP3 "
 	userPrefix   = "user "
-	slowPrefix   = "slow "
 )
 
 // owner is a user at a host, whose folders accounts fill.

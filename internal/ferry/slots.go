@@ -179,10 +179,6 @@ func (s *slot) work(ctx context.Context) error {
 	if s.takeUp() {
 		return nil
 	}
-	return s.excused(func() error { return s.await(ctx) })
-}
-
-func (s *slot) await(ctx context.Context) error {
 	turn := time.NewTicker(beat)
 	defer turn.Stop()
 	for {

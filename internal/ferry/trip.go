@@ -33,15 +33,9 @@ type trip struct {
 	engine  *engine
 	account plan.Account
 	slot    *slot
-	sources []string // places at the source
-	times   int      // that it gave way; see stalls
-	giveUp  context.CancelCauseFunc
-	yields  atomic.Bool // may give way now
-	leaving atomic.Bool // gives way
-	isOpen  bool        // was opened, and may have begun to work
-	glances bool        // look at the source first; see glance
-	idle    bool        // that was all there was to do
-	heldToo bool        // try held messages again
+	glances bool // look at the source first; see glance
+	idle    bool // that was all there was to do
+	heldToo bool // try held messages again
 	brakes  []*brake
 	purses  []*purse
 
@@ -153,7 +147,7 @@ func newTrip(e *engine, r request, given *slot) *trip {
 	a.Source.Wrap, a.Destination.Wrap = given.feel, given.feel
 	t := &trip{
 		engine: e, account: a, slot: given, brakes: e.brakesOf(a), purses: e.pursesOf(a),
-		sources: e.sourcePlaces(r.account, r.times), times: r.times, glances: r.glance, heldToo: e.Held || r.held, opened: e.Clock(), batch: batchMessages,
+		glances: r.glance, heldToo: e.Held || r.held, opened: e.Clock(), batch: batchMessages,
 		report: AccountReport{Name: a.Name},
 		parked: map[string]journal.Record{}, doubts: map[string]doubt{}, ordinals: map[string]int{}, own: map[string]bool{},
 		held: map[string]bool{}, heldRow: map[string]int{}, exported: map[string]bool{},
@@ -162,7 +156,6 @@ func newTrip(e *engine, r request, given *slot) *trip {
 		byName: map[string]*folder{}, targets: map[string]plan.Target{}, got: map[string]FolderReport{},
 		unlocatedNoted: map[string]bool{},
 	}
-	t.yields.Store(true)
 	t.dest = t.newLink(!r.glance)
 	return t
 }
@@ -219,7 +212,6 @@ func (t *trip) pass(ctx context.Context) error {
 		return err
 	}
 	for failures := 0; ; {
-		t.yields.Store(t.engine.keeps) // else another pass comes soon
 		before := t.progress()
 		err := t.round(ctx)
 		if errors.Is(err, errUnnamed) {
@@ -228,7 +220,6 @@ func (t *trip) pass(ctx context.Context) error {
 		}
 		switch {
 		case err == nil && len(t.parked) == 0 && (t.progress() == before || !t.looksLikePage()):
-			t.yields.Store(false) // a QUIT without an answer leaves deletions in doubt
 			err := t.giveBack(ctx)
 			if err == nil {
 				err = t.deletePass(ctx)
@@ -390,13 +381,13 @@ func (t *trip) worthAnother(ctx context.Context, err error, failures int) bool {
 func (t *trip) reopen(ctx context.Context, wait time.Duration) error {
 	t.hangUp() // nothing proves that all it gave is safe (I2)
 	t.farewell.Wait()
-	if err := t.rest(ctx, wait); err != nil {
+	if err := sleep(ctx, wait); err != nil {
 		return err
 	}
 	if err := t.lookAgain(ctx); err != nil {
 		return err
 	}
-	if err := t.retry(ctx, func() error { return t.openSource(ctx) }); err != nil {
+	if err := t.engine.retry(ctx, func() error { return t.openSource(ctx) }); err != nil {
 		return err
 	}
 	return t.slot.work(ctx)
