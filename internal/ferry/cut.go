@@ -30,9 +30,17 @@ func (l *lane) blame(cut []*parcel, lost error) bool {
 
 // hopeless reports a message that was tried often enough to be held, so that it does not end
 // every run (I7): while others arrived, since an outage explains nothing then, or it was held
-// for this before.
+// for this before. But where it is one after the other, it is hardly the messages.
 func (t *trip) hopeless(r journal.Record) bool {
-	return r.Attempts >= maxAttempts && (wasSilent(r) || t.anyDelivered())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if r.Attempts < maxAttempts || !wasSilent(r) && (t.report.Delivered == 0 || t.silenced >= maxDeadEnds) {
+		return false
+	}
+	if !wasSilent(r) {
+		t.silenced++
+	}
+	return true
 }
 
 // wasSilent reports a message over which the destination ended its connections.

@@ -3,6 +3,7 @@ package ferry_test
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -48,6 +49,26 @@ func endsOverOne(t *testing.T, stage imapd.Stage, o imapd.Options) {
 	if attempts != before || before > 2*3 {
 		t.Errorf("tried %d times, and then %d times", before, attempts-before)
 	}
+}
+
+// TestOutageIsNoMessages: where each APPEND ends the connection for a while, that is hardly the
+// messages: few are held for it, and none of them once the server is well.
+func TestOutageIsNoMessages(t *testing.T) {
+	t.Parallel()
+	var appends atomic.Int64
+	var well atomic.Bool
+	p := newPair(t, popd.Options{}, imapd.Options{NoMultiAppend: true, Reply: func(e imapd.Event) imapd.Action {
+		if e.Stage != imapd.AtStore || appends.Add(1) <= 20 || well.Load() {
+			return imapd.Action{}
+		}
+		return imapd.Action{Bye: "Server shutting down"}
+	}}, ordinary(60, 5)...)
+	p.overTCP()
+	if r := p.run(fault.Temporary, 20); r.Totals.Held > 3 {
+		t.Errorf("%+v", r.Totals)
+	}
+	well.Store(true)
+	p.run(fault.OK, 40)
 }
 
 // dated is mail of one day in June each, from the 1st on, and of May behind that day.

@@ -30,14 +30,20 @@ func disliked(t *testing.T, n int) (p *pair, good int) {
 		return bytes.Contains(header, []byte("X-Poison: "))
 	})
 	p = newPair(t, popd.Options{}, io, mail...)
+	p.overTCP()
+	return p, 24
+}
+
+// overTCP has the destination behind a real connection, in which much can be under way.
+func (p *pair) overTCP() {
+	p.t.Helper()
 	address, err := p.imap.Listen()
 	if err != nil {
-		t.Fatal(err)
+		p.t.Fatal(err)
 	}
 	p.account().Destination.Endpoint.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "tcp", address.String())
 	}
-	return p, 24
 }
 
 // TestDislikedInARow: as many refusals in a row as end a session at Exchange stop nobody, and

@@ -205,9 +205,9 @@ func (l *lane) record(batch []*parcel, outcomes []imapdst.Outcome) error {
 		by[imapdst.NotSent] = nil
 		lost = errors.Join(lost, l.holdCut(ctx, cut[0], lost))
 	}
-	l.ended = l.ended || lost != nil
 	err := errors.Join(t.commit(ctx, by[imapdst.Delivered]),
-		t.doubt(ctx, by[imapdst.Unknown]), t.unsent(ctx, by[imapdst.NotSent]))
+		t.doubt(ctx, by[imapdst.Unknown], l.ended), t.unsent(ctx, by[imapdst.NotSent]))
+	l.ended = l.ended || lost != nil
 	l.p.releaseAll(by[imapdst.Delivered])
 	l.p.releaseAll(by[imapdst.Unknown])
 	l.p.releaseAll(by[imapdst.NotSent])
@@ -284,7 +284,7 @@ func (t *trip) noteUnlocated(ctx context.Context, records []journal.Record) erro
 func (t *trip) countDelivered(done []*parcel, octets int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.unexplained = 0
+	t.unexplained, t.silenced = 0, 0
 	for _, c := range done {
 		c.session.resolved++
 		t.report.Delivered++
@@ -314,14 +314,15 @@ func (t *trip) noteRefusal(err error) {
 }
 
 // doubt records that the outcome of appends is unknown and since when, so that
-// the next round looks for them. Where refusals may be why, they are not blamed.
-func (t *trip) doubt(ctx context.Context, batch []*parcel) error {
+// the next round looks for them. Where refusals may be why, or a batch that went before
+// them, they are not blamed.
+func (t *trip) doubt(ctx context.Context, batch []*parcel, behind bool) error {
 	t.mu.Lock()
-	refusing := t.refusing
+	innocent := t.refusing || behind
 	t.mu.Unlock()
 	return t.restate(ctx, batch, func(r *journal.Record) {
 		r.Ended = t.now()
-		if !refusing {
+		if !innocent {
 			r.Attempts++
 		}
 		t.doubted(r.Key, doubt{time.Now(), true})

@@ -253,7 +253,7 @@ func (t *trip) knownToPlan(limit int64) map[string]plan.Known {
 
 // retriable reports held mail whose obstacle may be gone: the source refused to
 // give it, or the destination ended its connection over it, though not often
-// enough to be hopeless, or it was too large for a limit that has grown.
+// enough to be hopeless or long ago, or it was too large for a limit that has grown.
 func retriable(r journal.Record, limit int64) bool {
 	if r.State != journal.Held {
 		return false
@@ -263,8 +263,13 @@ func retriable(r journal.Record, limit int64) bool {
 		return true
 	}
 	refused := strings.HasPrefix(r.Reason, reasonSource) && r.Attempts < maxAttempts
-	return refused || tooLarge || wasSilent(r) && r.Attempts < 2*maxAttempts
+	silent := wasSilent(r) && (r.Attempts < 2*maxAttempts || time.Since(r.Changed) >= silentFor)
+	return refused || tooLarge || silent
 }
+
+// silentFor is how long a message is left alone over which the destination ended many a
+// connection: it may have been the destination, after all.
+const silentFor = 24 * time.Hour
 
 // awaitsFolder reports held mail whose folder could not be used, or refused it. Where nothing
 // else is to be done, that is no reason to read it again with every pass of a bridge.

@@ -107,6 +107,7 @@ type trip struct {
 	grown          map[string]int64           // at least as large, whatever LIST said, by listing key
 	garbled        map[string]bool            // spoil the POP3 session when asked for, by listing key
 	refusing       bool                       // messages were refused in this round
+	silenced       int                        // messages held in a row over which the destination ended its connection
 	accused        int                        // messages that became suspects by a refusal
 	gone           bool                       // the destination says that the account's folder is not there
 	madeAnew       bool                       // and it was looked for since, and made
