@@ -97,6 +97,10 @@ func (a *app) importLists(o importOptions, files []string) error {
 		return fault.New(fault.Usage, "--seen makes files beside accounts.yaml, which needs a name then").
 			WithHint("name it with --out")
 	}
+	if i := slices.IndexFunc(append(files[:len(files):len(files)], o.seen...), a.isReport); i >= 0 {
+		return fault.New(fault.Usage, "--report names a file that is to be read").
+			WithHint("name another FILE: a report replaces what is there")
+	}
 	settings, err := settingsOf(o.set)
 	if err != nil {
 		return err
@@ -218,6 +222,16 @@ func (a *app) remember(list *foreign.List, files []string, settings []foreign.Se
 		}
 	}
 	return nil
+}
+
+// isReport reports whether a file is the one that --report would replace.
+func (a *app) isReport(file string) bool {
+	input, err := os.Stat(file)
+	if err != nil || a.report == "" {
+		return false
+	}
+	output, err := os.Stat(a.report)
+	return err == nil && os.SameFile(input, output)
 }
 
 func badSetting(err error) error {
