@@ -221,23 +221,25 @@ func (l *layout) resolve(w wanted, listed []*imap.ListData) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if w.use != "" {
-		if special, found := l.special(w.use, listed); found {
-			own, err := l.mailbox(wanted{name: w.name, parts: w.parts[:1], use: w.use})
-			return special + strings.TrimPrefix(mailbox, own), err
+	if special, found := l.special(w.use, listed); w.use != "" && found {
+		own, err := l.mailbox(wanted{name: w.name, parts: w.parts[:1], use: w.use})
+		if err != nil {
+			return "", err
 		}
-		return mailbox, nil
+		mailbox = special + strings.TrimPrefix(mailbox, own)
 	}
-	if plain := l.plain(w); plain != "" && plain != mailbox {
-		if among(listed, plain) != nil {
+	if plain := l.plain(w); plain != "" {
+		if plain = l.under(w, mailbox, plain); plain != mailbox && among(listed, plain) != nil {
 			return plain, nil // a name that exists is not forbidden
 		}
 	}
-	if own := l.asOwn(w); among(listed, mailbox) == nil && own != mailbox && among(listed, own) != nil {
+	if own := l.asOwn(w); w.use == "" && among(listed, mailbox) == nil && own != mailbox && among(listed, own) != nil {
 		return own, nil // it was there before names of other namespaces had a meaning
 	}
-	if dotless, err := l.cautious(w); err == nil && among(listed, mailbox) == nil && among(listed, dotless) != nil {
-		return dotless, nil // the other was refused before
+	if dotless, err := l.cautious(w); err == nil && among(listed, mailbox) == nil {
+		if dotless = l.under(w, mailbox, dotless); among(listed, dotless) != nil {
+			return dotless, nil // the other was refused before
+		}
 	}
 	return mailbox, nil
 }
@@ -382,8 +384,8 @@ func (c *Conn) create(f Folder, w wanted) (Folder, error) {
 	if err == nil || fault.CodeOf(err) != fault.Refused {
 		return created, err
 	}
-	dotless, errName := c.cautious(w)
-	if errName != nil || dotless == f.Mailbox || w.use != "" {
+	dotless, errName := c.cautious(w, f.Mailbox)
+	if errName != nil || dotless == f.Mailbox {
 		return created, err
 	}
 	f.Mailbox, f.Renamed = dotless, true
@@ -393,11 +395,12 @@ func (c *Conn) create(f Folder, w wanted) (Folder, error) {
 	return created, err
 }
 
-// cautious is that of the layout, which is known.
-func (c *Conn) cautious(w wanted) (string, error) {
+// cautious is that of the layout, which is known, for a folder that was to be called otherwise.
+func (c *Conn) cautious(w wanted, mailbox string) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.layout.cautious(w)
+	dotless, err := c.layout.cautious(w)
+	return c.layout.under(w, mailbox, dotless), err
 }
 
 func (c *Conn) createAs(f Folder, w wanted) (Folder, error) {
@@ -444,7 +447,8 @@ func (c *Conn) renamed(w wanted, mailbox string) bool {
 func (l *layout) renamed(w wanted, mailbox string) bool {
 	if w.use != "" { // how the first level is called is the server's to say
 		home, _ := l.home(w)
-		return !strings.HasSuffix(mailbox, strings.Join(w.parts[1:], home.delimiter))
+		below := strings.Join(w.parts[1:], home.delimiter)
+		return below != "" && !strings.HasSuffix(mailbox, home.delimiter+below)
 	}
 	return l.literal(w) != mailbox
 }

@@ -168,7 +168,7 @@ var placeholders = strings.NewReplacer(`\{year\}`, `\d{4}`, `\{month\}`, `\d\d`)
 // family matches the mailboxes that a name with placeholders may stand for.
 func (l *layout) family(w wanted, mailbox string) *regexp.Regexp {
 	names := placeholders.Replace(regexp.QuoteMeta(mailbox))
-	for _, other := range l.others(w) {
+	for _, other := range l.others(w, mailbox) {
 		names += "|" + placeholders.Replace(regexp.QuoteMeta(other))
 	}
 	return regexp.MustCompile("^(" + names + ")$")
@@ -176,15 +176,27 @@ func (l *layout) family(w wanted, mailbox string) *regexp.Regexp {
 
 // others are the forms that a folder may have as well, because it was there before, or
 // because the first was refused.
-func (l *layout) others(w wanted) (forms []string) {
-	if w.use != "" {
-		return nil
-	}
+func (l *layout) others(w wanted, mailbox string) (forms []string) {
 	if dotless, err := l.cautious(w); err == nil {
-		forms = append(forms, dotless)
+		forms = append(forms, l.under(w, mailbox, dotless))
 	}
 	if plain := l.plain(w); plain != "" {
-		forms = append(forms, plain)
+		forms = append(forms, l.under(w, mailbox, plain))
 	}
 	return forms
+}
+
+// under is a form of a name for which the server says what its first level is called, if that
+// has a special use: mailbox is another form of it, with that level.
+func (l *layout) under(w wanted, mailbox, form string) string {
+	home, _ := l.home(w)
+	if w.use == "" || home.delimiter == "" {
+		return form
+	}
+	below := len(w.parts) - 1
+	root, levels := strings.Split(mailbox, home.delimiter), strings.Split(form, home.delimiter)
+	if len(root) <= below || len(levels) <= below {
+		return form
+	}
+	return strings.Join(append(root[:len(root)-below], levels[len(levels)-below:]...), home.delimiter)
 }

@@ -211,6 +211,27 @@ func TestNamesThatAProviderForbids(t *testing.T) {
 	}
 }
 
+// TestNamesBelowASpecialUse have the same forms as others: what is there already comes first,
+// and what is refused is tried without dots.
+func TestNamesBelowASpecialUse(t *testing.T) {
+	server := listing("", `() "/" INBOX`, `(\Archive) "/" Archiv`, `() "/" "Archiv/Files"`, `() "/" "Archiv/v=2Ew"`, `() "/" "Archiv/Files/2024"`,
+		`() "/" "Archiv/=Files/2025"`)
+	o := server.start(t)
+	o.Forbidden = imapdst.Forbidden{Names: []string{"Files"}}
+	c := dial(t, o)
+	for name, want := range map[string]string{`\Archive`: "Archiv", `\Archive/Files`: "Archiv/Files", `\Archive/v.w`: "Archiv/v=2Ew",
+		`\Archive/x/Files`: "Archiv/x/=Files", `\Archive/v.x`: "Archiv/v.x", `\Archive/Profiles`: "Archiv/Profiles"} {
+		f, err := c.Folder(context.Background(), name, false)
+		plainly := strings.TrimPrefix(want, "Archiv") == strings.TrimPrefix(name, `\Archive`)
+		if err != nil || f.Mailbox != want || f.Renamed == plainly {
+			t.Errorf("%q: %+v, want %q, %v", name, f, want, err)
+		}
+	}
+	if found, err := c.Existing(context.Background(), []string{`\Archive/Files/{year}`}); err != nil || len(found) != 2 {
+		t.Errorf("what is there in either form: %+v, %v", found, err)
+	}
+}
+
 // TestExisting finds all years of an archive, and opens nothing.
 func TestExisting(t *testing.T) {
 	server := listing("", `() "." INBOX`, `() "." INBOX.Archiv`, `() "." INBOX.Archiv.2024`, `(\Noselect) "." INBOX.Archiv.2023`,

@@ -357,6 +357,24 @@ func TestRenamedFolderIsToldOnce(t *testing.T) {
 	p.inFolders(map[string][][]byte{"Lists/go=2Eorg/a=25b": {from("go", 2001, 1)}})
 }
 
+// TestRefusedNameBelowASpecialUse is tried without its dot, too.
+func TestRefusedNameBelowASpecialUse(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{Reply: func(e imapd.Event) imapd.Action {
+		if e.Stage == imapd.AtCommand && e.Command == "CREATE" && strings.Contains(e.Line, ".") {
+			return imapd.Action{Reply: "NO [CANNOT] Character not allowed in mailbox name: '.'"}
+		}
+		return imapd.Action{}
+	}}, from("go", 2001, 1))
+	p.account().Routes = []plan.Route{route("go", `\Archive/v.w`)}
+	r := p.run(0, 1)
+	p.inFolders(map[string][][]byte{"Archive/v=2Ew": {from("go", 2001, 1)}})
+	if !strings.Contains(strings.Join(r.Accounts[0].Notes, " "), "is called Archive/v=2Ew") {
+		t.Errorf("%q", r.Accounts[0].Notes)
+	}
+	p.forget()
+	p.run(0, 0)
+}
+
 // TestNamesAProviderForbids are mapped before the server refuses them; plan says so too.
 func TestNamesAProviderForbids(t *testing.T) {
 	refusing := imapd.Options{Reply: func(e imapd.Event) imapd.Action {
