@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,6 +59,9 @@ type HostLimits struct {
 type UserLimit struct {
 	Connections int
 	Provider    string // a user is the same one at all of its hosts
+	// Domains are those of the provider's own addresses, which users may leave out; blanks
+	// stand between them.
+	Domains string
 }
 
 // Of names the user whom connections to a destination count to; nobody where there is no
@@ -66,7 +70,11 @@ func (u UserLimit) Of(destination Endpoint) string {
 	if u.Connections <= 0 {
 		return ""
 	}
-	return u.Provider + "\x00" + strings.ToLower(destination.Mailbox())
+	user := strings.ToLower(destination.Mailbox())
+	if local, domain, _ := strings.Cut(user, "@"); slices.Contains(strings.Fields(u.Domains), domain) {
+		user = local
+	}
+	return u.Provider + "\x00" + user
 }
 
 // Unlimited is no bound, and also none that is known of a provider.

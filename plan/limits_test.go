@@ -57,6 +57,22 @@ func TestHostLimitsOver(t *testing.T) {
 	}
 }
 
+// TestUserLimitOf: one user in several spellings is one.
+func TestUserLimitOf(t *testing.T) {
+	limit := plan.UserLimit{Connections: 15, Provider: "Example Mail", Domains: "example.org mail.example.org"}
+	of := func(user string) string { return limit.Of(plan.Endpoint{Username: user}) }
+	for _, user := range []string{"alice@example.org", "Alice@Example.org", "alice@mail.example.org", "ALICE"} {
+		if of(user) != of("alice") {
+			t.Errorf("%s is %q", user, of(user))
+		}
+	}
+	for _, user := range []string{"alice@example.net", "bob", "alice@example"} {
+		if of(user) == of("alice") {
+			t.Errorf("%s counts as alice", user)
+		}
+	}
+}
+
 func TestHours(t *testing.T) {
 	const layout = "Mon 2 Jan 2006 15:04"
 	for _, c := range []struct {

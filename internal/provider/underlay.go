@@ -22,7 +22,7 @@ func Underlay(c *plan.Config) {
 		underlay(&c.Limits, a.Destination.Host, func(p Provider) plan.HostLimits {
 			known := daily(p, p.Limits.UploadDay)
 			if n := p.Limits.Connections; n > 0 {
-				known.PerUser = plan.UserLimit{Connections: n, Provider: p.Name}
+				known.PerUser = plan.UserLimit{Connections: n, Provider: p.Name, Domains: strings.Join(p.Domains, " ")}
 			}
 			return known
 		})

@@ -14,7 +14,7 @@ import (
 
 func TestUnderlay(t *testing.T) {
 	const name = "Gmail and Google Workspace"
-	perUser := plan.UserLimit{Connections: 15, Provider: name}
+	perUser := plan.UserLimit{Connections: 15, Provider: name, Domains: "gmail.com googlemail.com"}
 	up := plan.HostLimits{BytesPerDay: 524288000, KnownOf: name, PerUser: perUser}
 	down := plan.HostLimits{BytesPerDay: 1310720000, KnownOf: name}
 	for what, c := range map[string]struct {
