@@ -250,7 +250,7 @@ func (b *builder) retention(held int) []string {
 			"(EXPIRE 0); such sessions end without it, and nothing goes before its time"}
 	}
 	var list []string
-	rule := fmt.Sprintf("the POP3 server removes mail after %d days by itself (EXPIRE %d)", days, days)
+	rule := RemovedAfter(int(days))
 	if b.in.Keep.For > time.Duration(days)*day {
 		list = append(list, fmt.Sprintf("keep: %s is longer than mail stays: %s", b.in.Keep, rule))
 	}
@@ -261,4 +261,13 @@ func (b *builder) retention(held int) []string {
 		list = append(list, fmt.Sprintf("%s held, and %s; run --export-held keeps what is held, while no bridge is at work", messages(held), rule))
 	}
 	return list
+}
+
+// RemovedAfter says in words what EXPIRE announces (RFC 2449 §6.7).
+func RemovedAfter(days int) string {
+	after := "1 day"
+	if days != 1 {
+		after = fmt.Sprintf("%d days", days)
+	}
+	return fmt.Sprintf("the POP3 server removes mail after %s by itself (EXPIRE %d)", after, days)
 }

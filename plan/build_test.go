@@ -253,6 +253,14 @@ func TestOnePlanAsJSON(t *testing.T) {
 	}
 }
 
+func TestRemovedAfter(t *testing.T) {
+	for days, want := range map[int]string{1: "after 1 day by itself (EXPIRE 1)", 30: "after 30 days by itself (EXPIRE 30)"} {
+		if got := plan.RemovedAfter(days); !strings.HasSuffix(got, want) {
+			t.Error(got)
+		}
+	}
+}
+
 // TestRetentionIsWarnedOf (S19): where the POP3 server takes mail that is to stay.
 func TestRetentionIsWarnedOf(t *testing.T) {
 	const rule = "the POP3 server removes mail after 14 days by itself (EXPIRE 14)"

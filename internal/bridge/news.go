@@ -407,7 +407,7 @@ func (t *told) vanishes(now time.Time) *News {
 		}
 		t.Vanish[d.why] = now.UTC()
 		return &News{Kind: Vanishes, Check: d.check,
-			Text: fmt.Sprintf("%s: the POP3 server removes mail after %d days by itself (EXPIRE %[2]d)", d.what, t.retention.Days)}
+			Text: d.what + ": " + t.retention.String()}
 	}
 	return nil
 }

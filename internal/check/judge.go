@@ -65,7 +65,7 @@ func (a *Account) judgeMaildrop() {
 // judgePace warns of mail that is gone before a bridge comes for it.
 func (a *Account) judgePace(p plan.Pace) {
 	if days, err := strconv.Atoi(a.Source.Expire); err == nil && p.TooRare(days) {
-		a.warn("too-rare", "interval: %s, and the POP3 server removes mail after %d days by itself (EXPIRE %[2]d)", p.Every(), days)
+		a.warn("too-rare", "interval: %s, and %s", p.Every(), plan.RemovedAfter(days))
 	}
 }
 

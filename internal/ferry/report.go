@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/plan"
 )
 
 // ReportVersion is the version of the JSON report. Fields are added, never
@@ -90,6 +91,9 @@ type Retention struct {
 	// Interval is that of a bridge's passes, if it is no less.
 	Interval string
 }
+
+// String says the rule in words.
+func (r Retention) String() string { return plan.RemovedAfter(r.Days) }
 
 // FolderReport is what one folder got in this run.
 type FolderReport struct {
