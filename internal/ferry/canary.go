@@ -108,7 +108,9 @@ func (t *trip) stillDue(ctx context.Context, due []journal.Record) (still []jour
 			return nil, err
 		}
 		for _, key := range keys {
-			if r := now[key]; (r.State == journal.Delivered || r.State == journal.DeleteSent) && t.mayList(r) {
+			r := now[key]
+			doubted := r.State == journal.DeleteSent && r.Reason != quitOK // else it just went first
+			if (r.State == journal.Delivered || doubted) && t.mayList(r) {
 				still = append(still, r)
 			}
 		}
