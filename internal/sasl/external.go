@@ -52,7 +52,7 @@ func saying(err error, more string) *fault.Error {
 	said.Refusals = fault.RefusalsOf(err)
 	var e *fault.Error
 	if errors.As(err, &e) {
-		said.Response = e.Response
+		said.Response, said.Because = e.Response, e.Because
 	}
 	return said
 }

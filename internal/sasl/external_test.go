@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/sasl"
@@ -35,6 +36,10 @@ func TestAfterExternal(t *testing.T) {
 		if both := want.code == fault.Credentials; errors.Is(err, sasl.ErrExternal) != both || fault.HintOf(err) == "" {
 			t.Errorf("%v: %#v", code, err)
 		}
+	}
+	rest := fault.New(fault.Temporary, "enough for today").WithRest(time.Hour, "it is the day's limit")
+	if err := sasl.AfterExternal(refused, rest); fault.AfterOf(err) != time.Hour || fault.BecauseOf(err) != "it is the day's limit" {
+		t.Errorf("%v: %s", fault.AfterOf(err), fault.BecauseOf(err))
 	}
 	if sasl.AfterExternal(refused, nil) != nil || sasl.LeftOut(nil) != nil {
 		t.Error("an error after a login that was good")
