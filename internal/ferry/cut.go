@@ -30,7 +30,8 @@ func (l *lane) blame(cut []*parcel, lost error) bool {
 
 // hopeless reports a message that was tried often enough to be held, so that it does not end
 // every run (I7): while others arrived, since an outage explains nothing then, or it was held
-// for this before. But where it is one after the other, it is hardly the messages.
+// for this before. But where it is one after the other, it is hardly the messages: those that it
+// reports are counted, until one arrives.
 func (t *trip) hopeless(r journal.Record) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

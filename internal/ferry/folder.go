@@ -474,7 +474,7 @@ func (t *trip) refusals() error {
 		hints = append(hints, fault.HintOf(refusal))
 	}
 	if more := len(texts) - shownShut; more > 0 {
-		texts = append(texts[:shownShut], fmt.Sprintf("and %d more folders", more))
+		texts = append(texts[:shownShut], "and "+count(more, "more folder"))
 	}
 	slices.Sort(hints)
 	err := fault.New(code, "%s", strings.Join(texts, "; ")).WithHint("%s", strings.Join(slices.Compact(hints), "; "))
