@@ -1,0 +1,75 @@
+package ferry
+
+import (
+	"strings"
+
+	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/message"
+)
+
+// sameOrEmpty reports whether a message is that of a record. mailutils adds an empty line to
+// one that is nothing but a header: then its lasting name tells that it is the same.
+func sameOrEmpty(r journal.Record, key string, s message.Summary) bool {
+	_, same := s.Same(r.Sum)
+	return same || r.Key == key && named(key) && s.Header == r.Sum.Header && !s.Header.IsZero() &&
+		s.NoText() && r.Sum.NoText()
+}
+
+// mayWitness reports whether a record can be about the message with a key. One of
+// the same name can, whatever happened since. One with another lasting name can only
+// if that names something else now or the provider renumbered everything: else it is
+// about a message that is gone, and this one is another copy. What was deleted and
+// seen to be gone never comes back under another name. A deletion in doubt may have had no
+// effect where the maildrop has another host or user since, and the name is still the same.
+func (t *trip) mayWitness(r journal.Record, key string) bool {
+	switch {
+	case r.Key == key:
+		return delivered(r) || r.State == journal.Intent
+	case r.State == journal.DeleteSent && movedWith(r, key):
+		return true
+	case r.State == journal.DeleteSent && !t.mayBeBack(r):
+		return false
+	case r.State != journal.Delivered && r.State != journal.DeleteSent && r.State != journal.Intent:
+		return false
+	}
+	_, taken := t.at(r.Key) // its name is another message's by now
+	return taken || !named(r.Key) || !named(key) || t.renamed(r)
+}
+
+// renamed reports whether the message of a record may be listed under another name,
+// although its own names none by now: because the provider renumbered everything, or
+// because a server that died amid this run gave it a new one (mailutils 3.15).
+// Before the first QUIT of a run nothing can be removed (RFC 1939 §6), and after it a
+// server may hide what was fetched and show copies of it.
+func (t *trip) renamed(r journal.Record) bool {
+	t.mu.Lock()
+	own := t.own[r.Key]
+	t.mu.Unlock()
+	if own {
+		return !t.quit.Load()
+	}
+	return t.renumbered
+}
+
+// mayBeBack reports whether a deletion in doubt may not have taken effect although no
+// message has the record's name for itself: it never had one, several share it now, or
+// all of the names changed.
+func (t *trip) mayBeBack(r journal.Record) bool {
+	return t.undeleted || r.Key == t.pending || !named(r.Key) || t.repeats[r.UIDL]
+}
+
+// movedWith reports whether a record was taken over from a maildrop in which its message had
+// the name that a key has. What another message took the name of is behind a number.
+func movedWith(r journal.Record, key string) bool {
+	return strings.HasPrefix(r.Key, asidePrefix) && strings.HasSuffix(r.Key, key) && key == uidlKey(r.UIDL)
+}
+
+// named reports whether a key of the journal holds a lasting name.
+func named(key string) bool {
+	return strings.HasPrefix(key, uidlPrefix) || strings.HasPrefix(key, asidePrefix)
+}
+
+// delivered reports whether a record says that the mail reached its destination.
+func delivered(r journal.Record) bool {
+	return r.State == journal.Delivered || r.State == journal.DeleteSent || r.State == journal.Gone
+}
