@@ -17,8 +17,11 @@ func TestQueued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t)
 		defer f.close()
+		var mu sync.Mutex
 		told := map[string]string{}
 		f.o.Observe = func(e ferry.Event) {
+			mu.Lock()
+			defer mu.Unlock()
 			switch e.Kind {
 			case ferry.Queued:
 				told[e.Account] += "q"
@@ -48,9 +51,11 @@ func TestQueued(t *testing.T) {
 			fleet.Pass(t.Context(), "healthy", false)
 		}()
 		synctest.Wait()
+		mu.Lock()
 		if told["stalled"] != "qs" || told["healthy"] != "q" {
 			t.Errorf("%q", told)
 		}
+		mu.Unlock()
 		<-stalled
 		if <-healthy; told["healthy"] != "qs" {
 			t.Errorf("%q", told)
