@@ -41,6 +41,9 @@ func (l *login) authenticate(ctx context.Context) error {
 	if fail != nil {
 		return l.conn.Break(fail)
 	}
+	if err := l.options.Endpoint.Enter(); err != nil {
+		return err
+	}
 	first := ""
 	if l.caps.has("ID") {
 		first = identification

@@ -162,6 +162,9 @@ func (c *Conn) Abort() {
 	c.guard.fail(fault.Stopped("connection to %s was closed", c.wire.Address()))
 }
 
+// Break is Abort for a reason that those who wait are told.
+func (c *Conn) Break(why *fault.Error) { c.guard.fail(why) }
+
 // watchdog breaks the connection when nothing moves for too long.
 type watchdog struct {
 	guard   *guard
@@ -169,6 +172,17 @@ type watchdog struct {
 	mu      sync.Mutex
 	timer   *time.Timer
 	stopped bool
+}
+
+// ErrStalled is the cause where the server says nothing, or next to nothing, for too long.
+var ErrStalled = wire.ErrStalled
+
+// noAnswer is the error of a server that says nothing for so long.
+func noAnswer(address string, limit time.Duration) *fault.Error {
+	err := fault.New(fault.Temporary, "%s did not answer for %v", address, limit).
+		WithHint("the server may be overloaded; try again later")
+	err.Err = ErrStalled
+	return err
 }
 
 func watch(g *guard, limit time.Duration) (stop func()) {
@@ -197,7 +211,5 @@ func (d *watchdog) check() {
 		d.timer.Reset(d.limit - quiet)
 		return
 	}
-	d.guard.fail(fault.New(fault.Temporary, "%s did not answer for %v",
-		d.guard.conn.Address(), d.limit).
-		WithHint("the server may be overloaded; try again later"))
+	d.guard.fail(noAnswer(d.guard.conn.Address(), d.limit))
 }

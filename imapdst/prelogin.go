@@ -152,8 +152,7 @@ func (l *login) stray(line string) error {
 // silence tells a wait that ended by its own limit from one that was cancelled.
 func (l *login) silence(ctx context.Context, err error) error {
 	if errors.Is(err, context.Canceled) && ctx.Err() == nil {
-		return fault.New(fault.Temporary, "%s did not answer for %v", l.conn.Address(), answerLimit).
-			WithHint("the server may be overloaded; try again later")
+		return noAnswer(l.conn.Address(), answerLimit)
 	}
 	return err
 }

@@ -29,6 +29,9 @@ const maxInitial = 255
 
 // login goes from the AUTHORIZATION to the TRANSACTION state (RFC 1939 §4).
 func (m *Maildrop) login(ctx context.Context) error {
+	if err := m.options.Endpoint.Enter(); err != nil {
+		return err
+	}
 	defer m.conn.Begin(ctx)()
 	reply, err := m.authenticate(ctx)
 	if err == nil && !reply.ok {

@@ -166,7 +166,7 @@ func (p *pipeline) fetch(todo []plan.Listed) error {
 		err = t.lostCount(err)
 	}
 	if fault.CodeOf(err) == fault.Temporary && !errors.Is(err, errOutgrown) &&
-		p.soft.Err() == nil && done < len(todo) {
+		p.soft.Err() == nil && done < len(todo) && !t.seat.isEnded() {
 		return p.endedAt(todo[done], len(todo) == 1, err)
 	}
 	return err
@@ -324,6 +324,7 @@ func (t *trip) retrieved(s *session) {
 	defer t.mu.Unlock()
 	s.retrieved++
 	t.deadEnds = 0
+	t.seat.served()
 }
 
 func (t *trip) resolved(s *session) {

@@ -268,9 +268,10 @@ func (t *trip) quitAnswered(ctx context.Context, records []journal.Record) error
 // present one if it is such, else a new one. Where the server wants a long pause
 // between logins, the deletions are left to the next run.
 func (t *trip) deletionSession(ctx context.Context) (ok bool, err error) {
-	if t.source != nil {
+	if t.source != nil && !t.seat.isEnded() {
 		return true, nil
 	}
+	t.hangUp()
 	t.farewell.Wait() // most servers let in one session at a time
 	if wait := t.loginPause(); wait > maxObeyed {
 		t.note("the deletions are left to the next run: POP3 server %s wants %v between logins",
@@ -367,6 +368,8 @@ func (t *trip) deleteSure(ctx context.Context, check *recheck) error {
 	}
 	source := t.source
 	t.source = nil
+	t.seat.bind()
+	defer t.seat.left()
 	defer source.Close()
 	if err := source.Quit(ctx); err != nil {
 		return err

@@ -49,6 +49,7 @@ type door struct {
 	refused []time.Time // since it was last good, each refusal that the server counts
 	tries   int         // in which these were
 	anew    bool        // somebody asks for another try
+	givenUp time.Time   // when a login was before its answer, which may be a refusal, too
 }
 
 // of is the door of a login. Until one was good it is the same for all mailboxes that the login
@@ -159,10 +160,32 @@ func (d *door) wait(ofOthers bool) time.Duration {
 		wait = thirdTry
 	}
 	wait -= time.Since(d.refused[n-1])
-	if n >= mostRefused {
-		wait = max(wait, refusedIn-time.Since(d.refused[n-mostRefused]))
+	if most := d.mostLocked(); n >= most {
+		wait = max(wait, refusedIn-time.Since(d.refused[n-most]))
 	}
 	return wait
+}
+
+func (d *door) mostLocked() int {
+	if d.justGivenUpLocked() {
+		return mostRefused - 1
+	}
+	return mostRefused
+}
+
+// justGivenUpLocked reports whether a login was given up within the time that counts.
+func (d *door) justGivenUpLocked() bool { return time.Since(d.givenUp) < refusedIn }
+
+// giveUp reports whether a login may be given up though its credentials were sent, and counts it
+// then: nobody learns whether they were refused, and they are sent again.
+func (d *door) giveUp() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.justGivenUpLocked() {
+		return false
+	}
+	d.givenUp = time.Now()
+	return true
 }
 
 func (d *door) judge(good bool) {

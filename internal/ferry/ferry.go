@@ -106,10 +106,11 @@ type engine struct {
 // common is what a change of the configuration leaves as it is, for the trips that are
 // under way: the places they have, and the turns they take.
 type common struct {
-	slots *slots
-	hosts *hosts
-	gates *gates
-	disk  *semaphore.Weighted // octets of SpoolRoom
+	slots    *slots
+	hosts    *hosts
+	standing *standing
+	gates    *gates
+	disk     *semaphore.Weighted // octets of SpoolRoom
 	// folders lets accounts with one folder take turns: what one appends must not
 	// look like foreign mail to another.
 	folders *hosts
@@ -147,7 +148,7 @@ func newEngine(o Options) *engine {
 	e := &engine{Options: o, owners: ownersOf(o.Config.Accounts), brakes: newBrakes(o.Config.Limits),
 		budgets: map[string]*budget{}, common: &common{
 			slots: newSlots(o.Config.Limits.Accounts), hosts: newHosts(connections(o.Config.Limits)),
-			folders: newHosts(one), gates: newGates(), disk: semaphore.NewWeighted(o.SpoolRoom)}}
+			folders: newHosts(one), standing: newStanding(), gates: newGates(), disk: semaphore.NewWeighted(o.SpoolRoom)}}
 	e.sharing = sharing(e.chosen())
 	return e
 }
@@ -191,6 +192,7 @@ func (t *trip) safely(ctx context.Context, work func(*trip, context.Context) err
 	defer t.close()
 	err := fault.Guard(func() error { return work(t, ctx) })
 	t.well = err == nil
+	t.dest.note(err)
 	return err
 }
 

@@ -42,17 +42,19 @@ func (t *trip) leave(ctx context.Context) {
 		return
 	}
 	t.source = nil
+	t.seat.leaving()
 	quit := t.mayQuit(source)
 	if quit && t.session.retrieved > 0 {
 		t.quit.Store(true)
 	}
 	t.farewell.Go(func() {
+		defer t.seat.left()
 		defer source.Close()
 		if !quit {
 			return
 		}
 		// Nothing is marked for deletion: a QUIT that fails changes nothing.
-		if err := fault.Guard(func() error { return source.Quit(ctx) }); err != nil {
+		if err := fault.Guard(func() error { return source.Quit(ctx) }); err != nil && !t.seat.isEnded() {
 			t.note("the POP3 server did not say goodbye: %v", err)
 		}
 	})
@@ -63,6 +65,7 @@ func (t *trip) hangUp() {
 	if t.source != nil {
 		t.source.Close()
 		t.source = nil
+		t.seat.left()
 	}
 }
 
@@ -72,9 +75,9 @@ func (t *trip) close() {
 	t.closePurses()
 	t.dest.close()
 	t.farewell.Wait()
-	t.engine.hosts.release(sourcePlace(t.account))
+	t.seat.close(t.well)
 	if !t.glances { // else nobody needed it
-		t.engine.folders.release(t.engine.turns(t.account)...)
+		t.giveBackTurns()
 	}
 	t.engine.slots.end(t.slot)
 }

@@ -2,6 +2,7 @@ package ferry
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 
@@ -59,7 +60,7 @@ func (g *gates) learn(server string, err error) {
 	g.of(server).failing = fault.CodeOf(err) == fault.Temporary && !aboutAccount(err)
 }
 
-// aboutAccount reports a refusal that says nothing about other accounts (RFC 2449 §8.1).
+// aboutAccount reports an error that says nothing about other accounts (RFC 2449 §8.1).
 func aboutAccount(err error) bool {
-	return isNoToken(err) || slices.Contains([]string{"IN-USE", "LOGIN-DELAY"}, responseOf(err))
+	return isNoToken(err) || errors.Is(err, errStood) || slices.Contains([]string{"IN-USE", "LOGIN-DELAY"}, responseOf(err))
 }

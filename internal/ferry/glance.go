@@ -44,10 +44,11 @@ func (t *trip) glance(ctx context.Context) error {
 		}
 	}
 	if t.idle {
+		t.seat.served()
 		t.leave(ctx)
 		return t.signInStays(ctx)
 	}
-	if err := t.engine.awaitTurns(ctx, t.engine.turns(t.account)); err != nil {
+	if err := t.awaitTurns(ctx); err != nil {
 		return err
 	}
 	t.glances = false // it has its folders now
@@ -67,18 +68,6 @@ func (t *trip) signInStays(ctx context.Context) error {
 		t.engine.signedIn.Store(name, time.Now())
 	}
 	t.sawCredentials("destination", dest)
-	return nil
-}
-
-// awaitTurns waits for one turn after the other. All do so in the same order, so that no
-// two accounts wait for each other.
-func (e *engine) awaitTurns(ctx context.Context, turns []string) error {
-	for i, turn := range turns {
-		if err := e.folders.await(ctx, turn); err != nil {
-			e.folders.release(turns[:i]...)
-			return err
-		}
-	}
 	return nil
 }
 

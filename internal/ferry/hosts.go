@@ -23,14 +23,35 @@ type hosts struct {
 	// queue holds the demands of accounts that gave a place away and need one again;
 	// they come before those that have not begun.
 	queue []*demand
-	// wanted counts the accounts that would begin if a place were free.
-	wanted map[string]int
-	links  []*link // that have places, for those who may ask them for one
-	kept   []*keptConn
+	// last counts those that let all others pass, wanted has the places that accounts need
+	// that have not begun.
+	last   int
+	wanted map[string]bool
+	// holders have places, or had them and will again, and may be asked for one.
+	holders []holder
+	kept    []*keptConn
 	// parting counts those that are being closed, and parted tells that some were.
 	parting map[string]int
 	parted  *sync.Cond
 }
+
+// holder has a place.
+type holder interface {
+	// at reports whether it is at this place.
+	at(place string) bool
+	// yield gives the place to an account that wishes for it, if there is no use for it now.
+	// It reports whether a place is about to be free.
+	yield(wish) bool
+}
+
+// wish says whose a place is to be.
+type wish int
+
+const (
+	wishBegin wish = iota // an account's that has not begun
+	wishGoOn              // one's that has
+	wishSlow              // one's that has, and was left standing of late: that ends nobody's wait
+)
 
 // demand is the places that somebody waits for.
 type demand struct {
@@ -51,7 +72,11 @@ func connections(l plan.Limits) func(place string) int {
 	for _, h := range l.Hosts {
 		users[h.PerUser.Provider] = h.PerUser.Connections
 	}
-	return func(place string) int {
+	var of func(place string) int
+	of = func(place string) int {
+		if all, slow := strings.CutPrefix(place, slowPrefix); slow {
+			return slowShare(of(all))
+		}
 		if user, isUser := strings.CutPrefix(place, userPrefix); isUser {
 			provider, _, _ := strings.Cut(user, "\x00")
 			return cmp.Or(users[provider], math.MaxInt) // one of a configuration before
@@ -62,6 +87,7 @@ func connections(l plan.Limits) func(place string) int {
 		}
 		return l.Host(host).Connections
 	}
+	return of
 }
 
 func one(string) int { return 1 }
@@ -110,7 +136,10 @@ func (h *hosts) lacking(places ...string) string {
 
 // await waits until places are free and takes them.
 func (h *hosts) await(ctx context.Context, places ...string) error {
-	d := h.demand(places)
+	d, w := h.demand(places), wishGoOn
+	if slices.ContainsFunc(places, isShare) {
+		w = wishSlow
+	}
 	turn := time.NewTicker(beat)
 	defer turn.Stop()
 	for {
@@ -118,7 +147,7 @@ func (h *hosts) await(ctx context.Context, places ...string) error {
 		case <-d.granted:
 			return nil
 		case <-turn.C:
-			h.ask(h.lacking(places...), 1, false)
+			h.ask(h.lacking(places...), 1, w)
 		case <-ctx.Done():
 			h.withdraw(d)
 			return ctx.Err()
@@ -129,8 +158,10 @@ func (h *hosts) await(ctx context.Context, places ...string) error {
 // awaitLast is await for those that let all others pass, also those that have not
 // begun.
 func (h *hosts) awaitLast(ctx context.Context, places ...string) error {
-	for {
-		if err := sleep(ctx, beat); err != nil {
+	h.countLast(1)
+	defer h.countLast(-1)
+	for wait := 2 * beat; ; wait = beat { // it takes one to be known what is wanted
+		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
 		if h.takeUnwanted(places) {
@@ -142,12 +173,24 @@ func (h *hosts) awaitLast(ctx context.Context, places ...string) error {
 func (h *hosts) takeUnwanted(places []string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	wanted := func(place string) bool { return h.wanted[place] > 0 }
+	wanted := func(place string) bool { return h.wanted[place] }
 	return !slices.ContainsFunc(places, wanted) && h.takeLocked(places)
 }
 
-// want says how many accounts would begin if a place were free.
-func (h *hosts) want(wanted map[string]int) {
+func (h *hosts) countLast(n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.last += n
+}
+
+func (h *hosts) hasLast() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.last > 0
+}
+
+// want says which places accounts need that have not begun.
+func (h *hosts) want(wanted map[string]bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.wanted = wanted
@@ -199,38 +242,37 @@ func (h *hosts) releaseLocked(places []string) {
 }
 
 // enlist and strike keep the list of those that have a place and may give it back.
-func (h *hosts) enlist(l *link) {
+func (h *hosts) enlist(one holder) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.links = append(h.links, l)
+	h.holders = append(h.holders, one)
 }
 
-func (h *hosts) strike(l *link) {
+func (h *hosts) strike(one holder) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.links = slices.DeleteFunc(h.links, func(other *link) bool { return other == l })
+	h.holders = slices.DeleteFunc(h.holders, func(other holder) bool { return other == one })
 }
 
-// ask makes up to n of those that have a place and no use for it give it back; fresh
-// says that it is wanted for accounts that have not begun.
-func (h *hosts) ask(place string, n int, fresh bool) {
-	for _, l := range h.holders(place) {
+// ask makes up to n of those that have a place and no use for it give it back.
+func (h *hosts) ask(place string, n int, w wish) {
+	for _, one := range h.holdersAt(place) {
 		if n == 0 {
 			return
 		}
-		if l.yield(fresh) {
+		if one.yield(w) {
 			n--
 		}
 	}
 }
 
-func (h *hosts) holders(place string) []*link {
+func (h *hosts) holdersAt(place string) []holder {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var there []*link
-	for _, l := range h.links {
-		if slices.Contains(l.places, place) {
-			there = append(there, l)
+	var there []holder
+	for _, one := range h.holders {
+		if one.at(place) {
+			there = append(there, one)
 		}
 	}
 	return there

@@ -3,6 +3,7 @@ package ferry
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,11 +19,13 @@ import (
 type link struct {
 	trip   *trip
 	home   *folder
-	create bool // make the folder if it is missing
-	bonus  bool // do without it once its place is given away
+	create bool     // make the folder if it is missing
+	bonus  bool     // do without it once its place is given away
+	base   []string // what it counts under, but for the share of slow accounts
 	places []string
 
 	giveWay atomic.Pointer[context.CancelCauseFunc] // ends the login that is under way
+	sent    atomic.Bool                             // its credentials were
 	busy    atomic.Int32                            // questions and batches under way
 	leaving atomic.Bool                             // its place is about to be given away
 
@@ -43,13 +46,17 @@ var errGaveWay = errors.New("gave way")
 
 // newLink returns a link that has a place already, or none yet.
 func (t *trip) newLink(placed bool) *link {
-	l := &link{trip: t, home: &folder{name: t.account.Folder}, places: t.engine.destinationPlaces(t.account),
+	places := t.engine.destinationPlaces(t.account)
+	l := &link{trip: t, home: &folder{name: t.account.Folder}, base: places, places: places,
 		placed: placed, turn: make(chan struct{}, 1)}
 	if placed {
 		t.engine.hosts.enlist(l)
 	}
 	return l
 }
+
+// at implements [holder].
+func (l *link) at(place string) bool { return slices.Contains(l.base, place) }
 
 func (l *link) address() string { return l.trip.account.Destination.Address() }
 
@@ -117,6 +124,7 @@ func (l *link) place(ctx context.Context, await func(context.Context, ...string)
 	if l.placed {
 		return nil
 	}
+	l.places = l.trip.engine.destinationPlaces(l.trip.account)
 	if err := await(ctx, l.places...); err != nil {
 		return err
 	}
@@ -137,13 +145,20 @@ func (l *link) connect(ctx context.Context) error {
 	ctx, giveWay := context.WithCancelCause(ctx)
 	defer giveWay(nil)
 	l.trip.slot.beat()
+	l.sent.Store(false)
 	l.giveWay.Store(&giveWay)
 	defer l.giveWay.Store(nil)
 	err := l.enter(ctx)
-	if err != nil && context.Cause(ctx) == errGaveWay {
-		return errGaveWay
+	if cause := context.Cause(ctx); err != nil && (cause == errGaveWay || errors.Is(cause, errStood)) {
+		return cause
 	}
 	return err
+}
+
+// enters is called before credentials are sent.
+func (l *link) enters() error {
+	l.sent.Store(true)
+	return nil
 }
 
 func (l *link) enter(ctx context.Context) error {
@@ -151,7 +166,9 @@ func (l *link) enter(ctx context.Context) error {
 		return nil
 	}
 	l.trip.engine.hosts.makeRoom(l.places)
-	conn, err := l.trip.engine.DialDestination(ctx, l.trip.account)
+	account := l.trip.account
+	account.Destination.BeforeLogin = l.enters
+	conn, err := l.trip.engine.DialDestination(ctx, account)
 	if err != nil {
 		return err
 	}
@@ -181,18 +198,13 @@ func (l *link) board(ctx context.Context, conn *imapdst.Conn, opened time.Time) 
 	return nil
 }
 
-// yield gives the place to another account if the trip waits for its source and
-// nothing is under way here; and a login that takes too long, if that one is fresh.
-// It reports whether a place is about to be free.
-func (l *link) yield(fresh bool) bool {
+// yield implements [holder]: where the trip waits for its source and nothing is under way
+// here, and where the server says nothing for too long.
+func (l *link) yield(w wish) bool {
 	quiet := l.trip.slot.quietAt(l.trip.account.Destination.Host)
 	patience := l.trip.engine.slots.patience()
 	if giveWay := l.giveWay.Load(); giveWay != nil {
-		if !fresh || quiet < patience {
-			return false
-		}
-		(*giveWay)(errGaveWay)
-		return true
+		return l.yieldLogin(*giveWay, w, quiet)
 	}
 	if l.leaving.Load() {
 		return true
@@ -200,7 +212,11 @@ func (l *link) yield(fresh bool) bool {
 	if !l.tryLock() {
 		return false
 	}
-	if l.busy.Load() > 0 || l.get() == nil || !l.placed ||
+	if l.busy.Load() > 0 {
+		l.unlock()
+		return w == wishGoOn && l.yieldAnswer(quiet)
+	}
+	if l.get() == nil || !l.placed ||
 		quiet < patience<<min(l.times, maxShift) {
 		l.unlock()
 		return false
@@ -209,6 +225,67 @@ func (l *link) yield(fresh bool) bool {
 	l.leaving.Store(true)
 	go l.giveAway()
 	return true
+}
+
+// yieldLogin ends a login that takes too long: for an account that has not begun it comes again
+// in the same pass, for one that goes on the pass is over.
+func (l *link) yieldLogin(end context.CancelCauseFunc, w wish, quiet time.Duration) bool {
+	var cause error
+	var patience time.Duration
+	switch {
+	case w == wishBegin:
+		cause, patience = errGaveWay, l.trip.engine.slots.patience()
+	case w == wishGoOn && l.trip.engine.keeps:
+		cause = standstill("IMAP server "+l.address(), quiet)
+		patience = l.trip.engine.standing.patience(l.trip.account.Name, l.address())
+	default:
+		return false
+	}
+	if quiet < patience || l.sent.Load() && !l.door().giveUp() {
+		return false
+	}
+	end(cause)
+	return true
+}
+
+// yieldStill ends what is under way where the server says nothing for too long.
+func (l *link) yieldStill() bool {
+	quiet := l.trip.slot.quietAt(l.trip.account.Destination.Host)
+	if giveWay := l.giveWay.Load(); giveWay != nil {
+		return l.yieldLogin(*giveWay, wishGoOn, quiet)
+	}
+	return l.busy.Load() > 0 && l.yieldAnswer(quiet)
+}
+
+// appendFor is for how long the answer to an append may be waited for while others want the
+// connection: longer than for anything else, since servers look into what they take, and it is
+// dear to find out what became of it.
+const appendFor = 6 * standFor
+
+// yieldAnswer ends the connection of a fleet's trip, and with it the pass, where the server says
+// nothing to a question or a batch. What became of the batch is settled as after any loss.
+func (l *link) yieldAnswer(quiet time.Duration) bool {
+	more := l.trip.engine.standing.of(l.trip.account.Name, l.address())
+	conn := l.get()
+	if !l.trip.engine.keeps || conn == nil || quiet < appendFor<<more {
+		return false
+	}
+	conn.Break(standstill("IMAP server "+l.address(), quiet))
+	return true
+}
+
+func (l *link) door() *door { return l.trip.engine.Learned.doors.of(l.trip.account.Destination) }
+
+// note takes in how a round or the pass ended: whether the server, and not the source, left the
+// trip standing.
+func (l *link) note(err error) {
+	longest := time.Duration(0)
+	if (errors.Is(err, imapdst.ErrStalled) || errors.Is(err, errStood)) && !l.trip.seat.isSlow() {
+		longest = standFor
+	}
+	if longest > 0 || err == nil && l.get() != nil {
+		l.trip.engine.standing.note(l.trip.account.Name, l.address(), err == nil, longest)
+	}
 }
 
 // giveAway closes the connection first: the place is for the next one.
@@ -259,6 +336,7 @@ func (l *link) renew(ctx context.Context, dead *imapdst.Conn) error {
 	}
 	l.hangUp(dead)
 	l.lost = true
+	l.unplace() // others may have waited for it long
 	return l.again(ctx)
 }
 

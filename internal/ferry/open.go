@@ -9,6 +9,7 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
 )
 
 // open connects to both servers at once, and opens the journal's ledger. The folder
@@ -148,7 +149,9 @@ func (t *trip) openSource(ctx context.Context) error {
 	if err := t.engine.gates.pass(ctx, server, t.lost); err != nil {
 		return err
 	}
-	source, err := t.engine.DialSource(ctx, t.account)
+	source, err := t.seat.dial(ctx, func(ctx context.Context) (*pop.Maildrop, error) {
+		return t.engine.DialSource(ctx, t.account)
+	})
 	t.engine.gates.learn(server, err)
 	t.lost = err != nil
 	if err != nil && !t.loginAgain.IsZero() {
@@ -170,7 +173,8 @@ func (t *trip) openSource(ctx context.Context) error {
 	t.sawRetention(source.Capabilities().Expire)
 	if err != nil {
 		source.Close()
-		return err
+		t.seat.left()
+		return t.seat.explain(err)
 	}
 	t.source, t.session = source, &session{}
 	t.setListing(entries)

@@ -128,7 +128,7 @@ func (t *trip) topHeaders(ctx context.Context, want []plan.Listed) (map[string]m
 	switch {
 	case errors.Is(err, pop.ErrOutOfStep):
 		err = t.lostCount(err)
-	case fault.CodeOf(err) == fault.Temporary && alone && done < len(want) && ctx.Err() == nil:
+	case fault.CodeOf(err) == fault.Temporary && alone && done < len(want) && ctx.Err() == nil && !t.seat.isEnded():
 		t.deadEndAt(want[done].Key)
 	}
 	if err == nil && noTop {

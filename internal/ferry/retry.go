@@ -28,7 +28,7 @@ func (e *engine) retry(ctx context.Context, try func() error) error {
 		switch {
 		case err == nil:
 			return struct{}{}, nil
-		case fault.CodeOf(err) != fault.Temporary, fault.AfterOf(err) > maxObeyed:
+		case fault.CodeOf(err) != fault.Temporary, fault.AfterOf(err) > maxObeyed, errors.Is(err, errStood):
 			return struct{}{}, backoff.Permanent(err)
 		case fault.AfterOf(err) > 0:
 			return struct{}{}, &backoff.RetryAfterError{Duration: fault.AfterOf(err)}

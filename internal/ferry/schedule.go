@@ -90,15 +90,16 @@ func tellEnd(ended chan<- struct{}) {
 // next returns the first of the waiting accounts that can begin, with all that it
 // needs for that, or nil. Who has a place that one of them lacks is asked for it.
 func (e *engine) next(waiting []request) (n int, t *trip) {
-	wanted := map[string]int{}
-	defer e.hosts.want(wanted)
+	waiting = waiting[:min(len(waiting), ahead)]
+	defer func() { e.foresee(waiting, n, t) }()
 	given := e.slots.begin()
 	if given == nil {
 		return 0, nil
 	}
-	for n, r := range waiting[:min(len(waiting), ahead)] {
+	wanted := map[string]int{}
+	for n, r := range waiting {
 		switch {
-		case r.glance && e.hosts.take(sourcePlace(r.account)):
+		case r.glance && e.sit(r.account, wanted):
 			return n, newTrip(e, r, given)
 		case !r.glance && e.reserve(r.account, wanted):
 			return n, newTrip(e, r, given)
@@ -106,9 +107,41 @@ func (e *engine) next(waiting []request) (n int, t *trip) {
 	}
 	e.slots.end(given)
 	for place, n := range wanted {
-		e.hosts.ask(place, min(n, e.slots.free()), true)
+		e.hosts.ask(place, min(n, e.slots.free()), wishBegin)
 	}
 	return 0, nil
+}
+
+// foresee tells those that let all others pass which places accounts will need that have not
+// begun, but for the one that did now, if any, and those that wait for their source: that may
+// be for one of those.
+func (e *engine) foresee(waiting []request, n int, begun *trip) {
+	wanted := map[string]bool{}
+	defer e.hosts.want(wanted)
+	if !e.hosts.hasLast() {
+		return
+	}
+	for i, r := range waiting {
+		if r.glance || begun != nil && i == n || e.hosts.full(sourcePlace(r.account)) {
+			continue
+		}
+		for _, place := range e.destinationPlaces(r.account) {
+			wanted[place] = true
+		}
+	}
+}
+
+// sit takes a place at the source. Where an account that was not left standing there of late
+// lacks one, it is counted as wanted.
+func (e *engine) sit(a plan.Account, wanted map[string]int) bool {
+	places := e.sourcePlaces(a)
+	if e.hosts.take(places...) {
+		return true
+	}
+	if len(places) == 1 {
+		wanted[places[0]]++
+	}
+	return false
 }
 
 // reserve takes the folders and places at both servers for an account. If all that
@@ -135,10 +168,11 @@ func sourcePlace(a plan.Account) string { return sourcePrefix + a.Source.Address
 // the provider bounds those, and the server.
 func (e *engine) destinationPlaces(a plan.Account) []string {
 	address := a.Destination.Address()
+	var users []string
 	if user := e.Config.Limits.Host(a.Destination.Host).PerUser.Of(a.Destination); user != "" {
-		return []string{userPrefix + user, address}
+		users = []string{userPrefix + user}
 	}
-	return []string{address}
+	return e.withShare(a.Name, address, users)
 }
 
 const (

@@ -32,6 +32,8 @@ const (
 type trip struct {
 	engine  *engine
 	account plan.Account
+	seat    *seat
+	turns   *turns // in a fleet, once it has them
 	slot    *slot
 	glances bool // look at the source first; see glance
 	idle    bool // that was all there was to do
@@ -145,7 +147,7 @@ type session struct {
 // there first, its folders and a place at the destination.
 func newTrip(e *engine, r request, given *slot) *trip {
 	a := r.account
-	a.Source.Wrap, a.Destination.Wrap = given.feel, given.feel
+	a.Destination.Wrap = given.feel
 	t := &trip{
 		engine: e, account: a, slot: given, brakes: e.brakesOf(a), purses: e.pursesOf(a),
 		glances: r.glance, heldToo: e.Held || r.held, opened: e.Clock(), batch: batchMessages,
@@ -157,6 +159,8 @@ func newTrip(e *engine, r request, given *slot) *trip {
 		byName: map[string]*folder{}, targets: map[string]plan.Target{}, got: map[string]FolderReport{},
 		unlocatedNoted: map[string]bool{},
 	}
+	t.seat = t.newSeat()
+	t.account.Source.Wrap, t.account.Source.BeforeLogin = t.seat.feel, t.seat.enter
 	t.dest = t.newLink(!r.glance)
 	return t
 }
@@ -186,7 +190,7 @@ func (t *trip) recountLocked() {
 
 // run is the whole pass.
 func (t *trip) run(ctx context.Context) error {
-	err := t.pass(ctx)
+	err := t.seat.explain(t.pass(ctx))
 	t.sayCutOff()
 	return errors.Join(t.concludeExport(err), err, t.unreturned, t.refusals())
 }
@@ -245,6 +249,9 @@ func (t *trip) pass(ctx context.Context) error {
 		if err != nil && !t.worthAnother(ctx, err, failures) {
 			return err
 		}
+		if err != nil {
+			t.dest.note(err)
+		}
 		t.lost = err != nil
 		if err := t.reopen(ctx, max(t.engine.pause(failures), fault.AfterOf(err))); err != nil {
 			return err
@@ -272,6 +279,7 @@ func (t *trip) round(ctx context.Context) error {
 	if err := t.carryAll(ctx, listedOf(p, plan.Copy)); err != nil {
 		return err
 	}
+	t.seat.served()
 	if err := t.establish(ctx); err != nil {
 		return err
 	}
@@ -373,7 +381,7 @@ func (t *trip) suspectAlone(todo *[]plan.Listed) (rest []plan.Listed) {
 
 // worthAnother reports whether a failed round is to be followed by another.
 func (t *trip) worthAnother(ctx context.Context, err error, failures int) bool {
-	return ctx.Err() == nil && failures <= maxReconnects && t.deadEnds < maxDeadEnds &&
+	return ctx.Err() == nil && !errors.Is(t.seat.explain(err), errStood) && failures <= maxReconnects && t.deadEnds < maxDeadEnds &&
 		fault.CodeOf(err) == fault.Temporary && fault.AfterOf(err) <= maxObeyed
 }
 

@@ -125,6 +125,9 @@ type Endpoint struct {
 	// Wrap gets the connection as it was dialled and returns the one to use, for who
 	// wants to see what moves; nil for nobody.
 	Wrap func(net.Conn) net.Conn
+	// BeforeLogin is called before credentials are sent, which an error prevents; nil for
+	// nobody.
+	BeforeLogin func() error
 	// Dial replaces the network, for tests; nil means TCP. Resolve replaces the names'
 	// addresses; without it such a Dial is given the name.
 	Dial    DialFunc
@@ -153,6 +156,14 @@ func (e Endpoint) Loopback() bool {
 // StaysHere reports whether what is sent can't leave this machine. What a proxy calls
 // localhost is its own machine.
 func (e Endpoint) StaysHere() bool { return e.Loopback() && e.Proxy == nil }
+
+// Enter is to be called before credentials are sent; an error says that they shall not be.
+func (e Endpoint) Enter() error {
+	if e.BeforeLogin == nil {
+		return nil
+	}
+	return e.BeforeLogin()
+}
 
 // Connect dials and, for [Implicit], completes the TLS handshake. The caller
 // reads the greeting; see [Conn.Greeting].

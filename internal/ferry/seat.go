@@ -1,0 +1,337 @@
+package ferry
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
+)
+
+// seat is the place of a trip at its POP3 server. In a fleet it is for others whenever there
+// is no session, whatever the trip waits for; and a session that stands still is ended once
+// others have waited for long: where the POP3 server owes an answer the pass is over, else it
+// goes on in another session. A QUIT that deletes is not ended, and a login between its
+// credentials and their answer once an hour at most: that may be a refusal, see [door].
+type seat struct {
+	trip  *trip
+	place string // the server's
+
+	mu     sync.Mutex
+	places []string // what it counts under
+	placed bool
+	state  seatState
+	raw    net.Conn           // the connection that was made last
+	cancel context.CancelFunc // of the dialling
+	asked  time.Time          // since when the server owes an answer; zero: it owes none
+	slow   time.Duration      // the longest that it owed one
+	ended  bool               // the session was, for the sake of others
+	lent   int                // how often it was though the server owed nothing
+	stood  time.Duration      // how long it had owed an answer when it was for that
+}
+
+// seatState is what a seat is used for.
+type seatState int
+
+const (
+	seatEmpty   seatState = iota // there is no session
+	seatDialing                  // one is begun, and no credentials were sent
+	seatLogin                    // they were
+	seatBound                    // it is not to be ended now
+	seatTaken                    // it may be
+	seatLeaving                  // it comes to its end, and nothing hangs on that
+)
+
+// newSeat makes the seat of a trip that has its places.
+func (t *trip) newSeat() *seat {
+	s := &seat{trip: t, place: sourcePlace(t.account), places: t.engine.sourcePlaces(t.account), placed: true}
+	t.engine.hosts.enlist(s)
+	return s
+}
+
+// at implements [holder].
+func (s *seat) at(place string) bool { return place == s.place }
+
+// dial logs in, with a place that it waits for if the trip has none.
+func (s *seat) dial(ctx context.Context, login func(context.Context) (*pop.Maildrop, error)) (*pop.Maildrop, error) {
+	if err := s.take(ctx); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.begin(cancel)
+	source, err := login(ctx)
+	return s.begun(source, err)
+}
+
+// take has a place, which nobody else gets from now on.
+func (s *seat) take(ctx context.Context) error {
+	s.mu.Lock()
+	placed, places := s.placed, s.places
+	s.state = seatBound
+	s.mu.Unlock()
+	if placed {
+		return nil
+	}
+	if err := s.trip.engine.hosts.await(ctx, places...); err != nil {
+		s.left()
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.placed = true
+	return nil
+}
+
+func (s *seat) begin(cancel context.CancelFunc) {
+	s.trip.slot.beat()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state, s.cancel, s.asked, s.ended = seatDialing, cancel, time.Now(), false
+}
+
+// feel makes a connection to the server felt.
+func (s *seat) feel(conn net.Conn) net.Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.raw = conn
+	return seatConn{s.trip.slot.feel(conn), s}
+}
+
+// enter is called before credentials are sent. An error says that they shall not be.
+func (s *seat) enter() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return stopped(errStood)
+	}
+	s.state = seatLogin
+	return nil
+}
+
+// begun takes in how the login ended. Its answer may come just when it is ended for the sake of
+// others.
+func (s *seat) begun(source *pop.Maildrop, err error) (*pop.Maildrop, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answeredLocked()
+	switch {
+	case s.ended:
+		if err == nil {
+			source.Close()
+		}
+		source, err = nil, cmp.Or(err, error(stopped(errStood)))
+		s.state = seatEmpty
+		s.unplaceLocked()
+	case err != nil:
+		s.state = seatEmpty
+	case s.raw == nil: // it was not dialled by the account's endpoint
+		s.state = seatBound
+	default:
+		s.state = seatTaken
+	}
+	return source, s.explainLocked(err)
+}
+
+// bind has the session go on until it is left.
+func (s *seat) bind() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.state = seatBound
+	}
+}
+
+// leaving says that nothing hangs on the session any more.
+func (s *seat) leaving() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == seatTaken {
+		s.state = seatLeaving
+	}
+}
+
+// left says that there is no session.
+func (s *seat) left() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answeredLocked()
+	s.state = seatEmpty
+}
+
+// isEnded reports whether the session was ended for the sake of others.
+func (s *seat) isEnded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
+// explain names the cause of an error that comes from it.
+func (s *seat) explain(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.explainLocked(err)
+}
+
+func (s *seat) explainLocked(err error) error {
+	if s.stood == 0 || fault.CodeOf(err) != fault.Temporary && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return standstill("POP3 server "+s.trip.account.Source.Address(), s.stood)
+}
+
+// served says that the server gave what the pass is about. After one slow pass the trip counts as
+// others do from then on; after more of them it may stand still further on.
+func (s *seat) served() {
+	again := s.trip.engine.standing.of(s.trip.account.Name, s.place) > 1
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if more := s.places[1:]; len(more) > 0 && !again {
+		s.places = s.places[:1]
+		if s.placed {
+			s.trip.engine.hosts.release(more...)
+		}
+	}
+}
+
+// yield implements [holder].
+func (s *seat) yield(w wish) bool {
+	if !s.trip.engine.keeps {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.placed || !s.mayEndLocked(w) || s.state == seatLogin && !s.door().giveUp() {
+		return false
+	}
+	s.endLocked()
+	return true
+}
+
+// owes reports whether the server owes an answer that may be done without.
+func (s *seat) owes() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state == seatDialing || s.state == seatLogin || s.state == seatTaken && !s.asked.IsZero()
+}
+
+// mayEndLocked reports whether there is no session, or one that stands still for longer than
+// others should wait.
+func (s *seat) mayEndLocked(w wish) bool {
+	quiet := s.quiet()
+	switch {
+	case s.state == seatEmpty || s.state == seatBound:
+		return s.state == seatEmpty
+	case s.state == seatLeaving:
+		return quiet >= patience
+	case s.state == seatTaken && s.asked.IsZero():
+		return quiet >= s.idleFor()<<min(s.lent, mostDoubled)
+	}
+	return w != wishSlow && quiet >= s.trip.engine.standing.patience(s.trip.account.Name, s.place)
+}
+
+func (s *seat) door() *door { return s.trip.engine.Learned.doors.of(s.trip.account.Source) }
+
+func (s *seat) quiet() time.Duration { return s.trip.slot.quietAt(s.trip.account.Source.Host) }
+
+// idleFor is for how long a session may be idle while others wait: not for long where it is the
+// destination's way to leave the account standing.
+func (s *seat) idleFor() time.Duration {
+	if s.trip.engine.standing.of(s.trip.account.Name, s.trip.account.Destination.Address()) > 0 {
+		return patience
+	}
+	return standFor
+}
+
+// endLocked ends what there is of a session. The place is free at once, but for one that
+// dials: that sees to it.
+func (s *seat) endLocked() {
+	was := s.state
+	s.ended = was != seatEmpty
+	switch {
+	case was == seatEmpty || was == seatLeaving:
+	case was == seatTaken && s.asked.IsZero():
+		s.lent++
+	default:
+		s.stood = s.quiet()
+	}
+	if was == seatDialing || was == seatLogin {
+		s.state = seatBound
+		s.cancel()
+		return
+	}
+	if s.ended {
+		s.raw.Close()
+	}
+	s.answeredLocked()
+	s.state = seatEmpty
+	s.unplaceLocked()
+}
+
+func (s *seat) unplaceLocked() {
+	if s.placed {
+		s.placed = false
+		s.trip.engine.hosts.release(s.places...)
+	}
+}
+
+// isSlow reports whether the server owed an answer for long.
+func (s *seat) isSlow() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(s.slow, s.stood) >= standFor
+}
+
+// close gives the place back for good, and notes how the server served.
+func (s *seat) close(well bool) {
+	s.trip.engine.hosts.strike(s)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unplaceLocked()
+	s.trip.engine.standing.note(s.trip.account.Name, s.place, well, max(s.slow, s.stood))
+}
+
+// asks says that the server owes an answer.
+func (s *seat) asks() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.asked.IsZero() {
+		s.asked = time.Now()
+	}
+}
+
+func (s *seat) answered() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answeredLocked()
+}
+
+func (s *seat) answeredLocked() {
+	if !s.asked.IsZero() {
+		s.slow = max(s.slow, time.Since(s.asked))
+	}
+	s.asked = time.Time{}
+}
+
+// seatConn tells its seat when the server is waited for: nobody reads for anything else.
+type seatConn struct {
+	net.Conn
+	seat *seat
+}
+
+// Read implements net.Conn.
+func (c seatConn) Read(b []byte) (int, error) {
+	c.seat.asks()
+	defer c.seat.answered()
+	return c.Conn.Read(b)
+}
+
+// sourcePlaces is what a connection to the POP3 server of an account counts under.
+func (e *engine) sourcePlaces(a plan.Account) []string {
+	return e.withShare(a.Name, sourcePlace(a), nil)
+}

@@ -1,0 +1,86 @@
+package ferry
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/popferry/popferry/internal/fault"
+)
+
+const (
+	// standFor is for how long a server may leave an account standing while others want its
+	// connection, twice as long with each pass in a row in which it did so: one that is only
+	// slow is served in the end.
+	standFor = 10 * time.Second
+	// mostDoubled makes that longer than any answer is waited for.
+	mostDoubled = 4
+)
+
+// standing remembers the accounts that a server left standing of late. They may have half of
+// its connections until they are served, and so the other half is for the others: four that
+// stall, or forty, delay nobody once it is known which they are.
+type standing struct {
+	mu    sync.Mutex
+	times map[standingKey]int // passes in a row
+}
+
+type standingKey struct{ account, place string }
+
+func newStanding() *standing { return &standing{times: map[standingKey]int{}} }
+
+func (s *standing) of(account, place string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.times[standingKey{account, place}]
+}
+
+// patience is for how long an account may stand while others wait.
+func (s *standing) patience(account, place string) time.Duration {
+	return standFor << s.of(account, place)
+}
+
+// note takes in how a pass ended, and the longest time for which the server owed an answer. An
+// account for which that was long has more the next time, whether it needed that, or failed.
+func (s *standing) note(account, place string, well bool, longest time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := standingKey{account, place}
+	n := s.times[key]
+	switch {
+	case longest < standFor:
+		if well {
+			delete(s.times, key)
+		}
+	case n < mostDoubled && (!well || longest >= standFor<<n):
+		s.times[key] = n + 1
+	}
+}
+
+// errStood is the cause where a pass was ended for the sake of others.
+var errStood = errors.New("other accounts wait for its connection")
+
+// standstill is the error of such a pass.
+func standstill(server string, stood time.Duration) *fault.Error {
+	return fault.New(fault.Temporary, "%s left this account without an answer for %v, and %w",
+		server, stood.Round(time.Second), errStood).
+		WithHint("the next pass waits longer; if none goes well, ask the provider what is wrong with the mailbox")
+}
+
+// withShare adds the place at a server to what a connection counts under, and in a fleet that
+// of those which were left standing there.
+func (e *engine) withShare(account, place string, others []string) []string {
+	places := append(others, place)
+	if e.keeps && e.standing.of(account, place) > 0 {
+		places = append(places, slowPrefix+place)
+	}
+	return places
+}
+
+const slowPrefix = "slow "
+
+func isShare(place string) bool { return strings.HasPrefix(place, slowPrefix) }
+
+// slowShare is how many connections of so many they may have.
+func slowShare(limit int) int { return max(1, limit/2) }
