@@ -120,7 +120,7 @@ func (l *login) loginRefused(s status) *fault.Error {
 	bare := s.kind == "BAD" && err.Code == fault.Protocol && l.mechanism != wayLogin
 	if (unknownWay(s) || bare) && !slices.Contains(l.offered, l.mechanism) {
 		advice := "set auth: auto"
-		err.Code = fault.Config
+		err.Code, err.Err = fault.Config, sasl.ErrNoWay
 		if l.options.Auth == authAuto {
 			err.Code = fault.Refused
 			advice = cmp.Or(sasl.OfferHint(l.options.credentials(), l.offered), "the provider may demand OAuth")
@@ -150,6 +150,7 @@ func (l *login) ways() ([]string, *fault.Error) {
 	}
 	err := fault.New(fault.Refused, "%s offers no login that suits the credentials; its SASL mechanisms: %s",
 		l.conn.Address(), fault.Escape(l.hide(orNone(l.caps.mechanisms()))))
+	err.Err = sasl.ErrNoWay
 	c, offered := l.options.credentials(), l.caps.mechanisms()
 	if !l.conn.Secure() && (sasl.OfferHint(c, offered) == "" || l.caps.has("STARTTLS")) {
 		err.Code = fault.TLS

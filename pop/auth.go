@@ -79,9 +79,10 @@ func (m *Maildrop) notKnown(reply status) error {
 		code = fault.Refused
 		advice = cmp.Or(sasl.OfferHint(m.options.credentials(), m.offered()), "it may want TLS first, or OAuth")
 	}
-	return fault.New(code, "%s does not know a login by %s: \"%s\"", m.conn.Address(), m.mechanism,
-		m.shown(reply.text)).
-		WithHint("%s; SASL mechanisms that it offers: %s", advice, m.shown(orNone(m.caps.SASL)))
+	err := fault.New(code, "%s does not know a login by %s: \"%s\"", m.conn.Address(), m.mechanism,
+		m.shown(reply.text))
+	err.Err = sasl.ErrNoWay
+	return err.WithHint("%s; SASL mechanisms that it offers: %s", advice, m.shown(orNone(m.caps.SASL)))
 }
 
 // authenticate returns the last word of the server on who we are. With auto the
@@ -171,9 +172,10 @@ func (m *Maildrop) ways() ([]string, error) {
 	if len(ways) > 0 {
 		return ways, nil
 	}
-	return nil, m.conn.Break(fault.New(fault.Refused, "%s offers no login that suits the credentials; its "+
-		"SASL mechanisms: %s", m.conn.Address(), m.shown(orNone(m.caps.SASL))).
-		WithHint("%s", sasl.NoWayHint(c, m.offered())))
+	fail := fault.New(fault.Refused, "%s offers no login that suits the credentials; its "+
+		"SASL mechanisms: %s", m.conn.Address(), m.shown(orNone(m.caps.SASL)))
+	fail.Err = sasl.ErrNoWay
+	return nil, m.conn.Break(fail.WithHint("%s", sasl.NoWayHint(c, m.offered())))
 }
 
 // offered are the mechanisms of SASL, and APOP where the greeting has what it needs.

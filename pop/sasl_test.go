@@ -60,7 +60,12 @@ func (d *desk) serve(conn net.Conn) {
 		if err != nil {
 			return
 		}
-		if _, err := io.WriteString(conn, d.answer(strings.TrimRight(line, "\r\n"))+"\r\n"); err != nil {
+		answer := d.answer(strings.TrimRight(line, "\r\n"))
+		if answer == hangUp {
+			conn.Close()
+			return
+		}
+		if _, err := io.WriteString(conn, answer+"\r\n"); err != nil {
 			return
 		}
 	}

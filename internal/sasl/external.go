@@ -10,8 +10,11 @@ import (
 // password that was given, too.
 var ErrExternal = errors.New("EXTERNAL was refused")
 
-// ErrBefore is a cause of an error that is about the moment, where EXTERNAL was refused before:
-// to try that again and again with it would count against the user.
+// ErrNoWay is a cause of the error where the server takes nothing of what could be tried.
+var ErrNoWay = errors.New("no way to log in")
+
+// ErrBefore is a cause of an error that tells nothing of a password, where EXTERNAL was refused
+// before: to try that again and again with it would count against the user.
 var ErrBefore = errors.New("EXTERNAL was refused before")
 
 // BesideCertificate tells whether there is something else than the certificate to log in with.
@@ -24,14 +27,14 @@ func (c Credentials) BesideCertificate() bool {
 // AfterExternal is the error of a login without the certificate, where one by EXTERNAL was
 // refused before. If it could not be tried there, the refusal is.
 func AfterExternal(refused, err error) error {
-	switch fault.CodeOf(err) {
-	case fault.OK, fault.Protocol:
+	switch code := fault.CodeOf(err); {
+	case code == fault.OK, code == fault.Protocol:
 		return fault.AfterRefusals(err, 1)
-	case fault.Temporary:
+	case code == fault.Temporary, code == fault.Refused && !errors.Is(err, ErrNoWay):
 		later := saying(fault.AfterRefusals(err, 1), "")
 		later.Err = errors.Join(ErrBefore, later.Err)
 		return later
-	case fault.Credentials:
+	case code == fault.Credentials:
 		both := saying(fault.AfterRefusals(err, 1), "; before it the certificate of tls_cert was refused for this user")
 		both.Err = errors.Join(ErrExternal, both.Err)
 		return both

@@ -24,18 +24,22 @@ func TestAfterExternal(t *testing.T) {
 		fault.Protocol:    {fault.Protocol, 1, "because"},
 		fault.Config:      {fault.Credentials, 1, "no such certificate"}, // TLS wants one
 		fault.TLS:         {fault.Credentials, 1, "no such certificate"},
-		fault.Refused:     {fault.Credentials, 1, "no such certificate"}, // no way for a password
+		fault.Refused:     {fault.Refused, 1, "because"}, // the mailbox is full
 	} {
 		err := sasl.AfterExternal(refused, fault.New(code, "because").WithHint("look").WithResponse("WHY"))
 		if fault.CodeOf(err) != want.code || fault.RefusalsOf(err) != want.refusals || !strings.HasPrefix(err.Error(), want.says) {
 			t.Errorf("%v: %v (%v), %d refusals", code, err, fault.CodeOf(err), fault.RefusalsOf(err))
 		}
-		if errors.Is(err, sasl.ErrBefore) != (code == fault.Temporary) {
+		if errors.Is(err, sasl.ErrBefore) != (code == fault.Temporary || code == fault.Refused) {
 			t.Errorf("%v: %#v", code, err)
 		}
 		if both := want.code == fault.Credentials; errors.Is(err, sasl.ErrExternal) != both || fault.HintOf(err) == "" {
 			t.Errorf("%v: %#v", code, err)
 		}
+	}
+	none := fault.New(fault.Refused, "%w for a password", sasl.ErrNoWay)
+	if err := sasl.AfterExternal(refused, none); err != refused {
+		t.Errorf("no way for a password: %v", err)
 	}
 	rest := fault.New(fault.Temporary, "enough for today").WithRest(time.Hour, "it is the day's limit")
 	if err := sasl.AfterExternal(refused, rest); fault.AfterOf(err) != time.Hour || fault.BecauseOf(err) != "it is the day's limit" {

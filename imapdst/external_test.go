@@ -1,0 +1,136 @@
+package imapdst_test
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/popferry/popferry/imapdst"
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/mailtest/certs"
+	"github.com/popferry/popferry/internal/wire"
+)
+
+// script is a server in TLS that asks for a certificate. Each login is answered by the next line
+// of replies, of which the last stays.
+type script struct {
+	caps    string
+	bare    string // all that is said to who shows no certificate, unless empty
+	replies []string
+
+	mu     sync.Mutex
+	logins []string // what was tried
+}
+
+// hungUp is the reply of a script that ends the connection.
+const hungUp = "hang up"
+
+func (s *script) start(t *testing.T, change func(*tls.Config)) imapdst.Options {
+	t.Helper()
+	pair, err := certs.New(certs.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := pair.WriteFiles(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := pair.Server()
+	config.ClientAuth = tls.RequestClientCert
+	change(config)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go s.serve(conn.(*tls.Conn))
+		}
+	}()
+	o := options(endpoint(t, listener.Addr().String(), wire.Implicit, files.CA))
+	o.Endpoint.Certificate = certificateOf(t, pair, "alice")
+	return o
+}
+
+func (s *script) serve(conn *tls.Conn) {
+	defer conn.Close()
+	if conn.Handshake() != nil {
+		return
+	}
+	if s.bare != "" && len(conn.ConnectionState().PeerCertificates) == 0 {
+		io.WriteString(conn, s.bare+"\r\n")
+		return
+	}
+	fmt.Fprintf(conn, "* OK [CAPABILITY IMAP4rev1 SASL-IR LOGINDISABLED %s] ready\r\n", s.caps)
+	for in := bufio.NewReader(conn); ; {
+		line, err := in.ReadString('\n')
+		if err != nil || !s.answer(conn, strings.Fields(line)) {
+			return
+		}
+	}
+}
+
+func (s *script) answer(conn net.Conn, words []string) (more bool) {
+	if words[1] != "AUTHENTICATE" {
+		fmt.Fprintf(conn, "%s OK done\r\n", words[0])
+		return true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.logins = append(s.logins, words[2])
+	reply := s.replies[0]
+	if len(s.replies) > 1 {
+		s.replies = s.replies[1:]
+	}
+	if reply == hungUp {
+		return false
+	}
+	fmt.Fprintf(conn, "%s\r\n", strings.ReplaceAll(reply, "TAG", words[0]))
+	return true
+}
+
+// TestExternalRefusedForElse: what a refusal says of something else than who logs in is not laid
+// to the certificate, at once or at the password after it.
+func TestExternalRefusedForElse(t *testing.T) {
+	for reply, want := range map[string]struct {
+		code fault.Code
+		says string
+	}{
+		"TAG NO mailbox full":          {fault.Refused, "mailbox full"},
+		"TAG NO [OVERQUOTA] no room":   {fault.Refused, "no room"},
+		"TAG NO mailbox locked":        {fault.Temporary, "another session"},
+		"TAG NO [INUSE] busy":          {fault.Temporary, "another session"},
+		"TAG NO [UNAVAILABLE] down":    {fault.Temporary, "down"},
+		"* BYE [UNAVAILABLE] too busy": {fault.Temporary, "too busy"},
+		hungUp:                         {fault.Temporary, "closed the connection"},
+	} {
+		for _, before := range []bool{false, true} {
+			s := &script{caps: "AUTH=EXTERNAL AUTH=PLAIN", replies: []string{reply}}
+			ways := []string{"EXTERNAL"}
+			if before {
+				s.replies = []string{"TAG NO [AUTHENTICATIONFAILED] not you", reply}
+				ways = append(ways, "PLAIN")
+			}
+			_, err := imapdst.Dial(t.Context(), s.start(t, func(*tls.Config) {}))
+			said := fmt.Sprint(err) + fault.HintOf(err)
+			if fault.CodeOf(err) != want.code || !strings.Contains(said, want.says) || strings.Contains(said, "certificate") ||
+				strings.Contains(said, "tls_cert") {
+				t.Errorf("%q, after a refusal: %v: %v, %s", reply, before, fault.CodeOf(err), said)
+			}
+			if n := fault.RefusalsOf(err); n != map[bool]int{true: 1}[before] || !slices.Equal(s.logins, ways) {
+				t.Errorf("%q: %d logins were refused of %q", reply, n, s.logins)
+			}
+		}
+	}
+}
