@@ -182,7 +182,7 @@ func (l *login) suitable() []string {
 		ways = append(slices.DeleteFunc(ways, isSASLLogin), wayLogin)
 	}
 	if l.options.NoScram && l.mayLeaveScram() {
-		ways = sasl.WithoutScram(ways)
+		ways = sasl.ScramLast(ways)
 	}
 	return ways
 }

@@ -14,8 +14,23 @@ import (
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/certs"
+	"github.com/popferry/popferry/internal/mailtest/dovecot"
+	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/internal/wire"
 )
+
+// TestDovecotScramAfterExternal: a server that offers nothing else gets SCRAM after a refused
+// certificate.
+func TestDovecotScramAfterExternal(t *testing.T) {
+	server := startDovecot(t, dovecot.Options{SignIn: &dovecot.SignIn{Introspection: "http://127.0.0.1:9/",
+		Mechanisms: "scram-sha-256 external"}})
+	o := options(endpoint(t, server.IMAPS, wire.Implicit, server.Files.CA))
+	o.Password = secret.New(server.Password)
+	o.Endpoint.Certificate = certificateOf(t, server.Certs, "bob")
+	if c := dial(t, o); c.Mechanism() != "SCRAM-SHA-256" || c.RefusedWay() != "EXTERNAL" {
+		t.Errorf("logged in by %s after %q", c.Mechanism(), c.RefusedWay())
+	}
+}
 
 // script is a server in TLS that asks for a certificate. Each login is answered by the next line
 // of replies, of which the last stays.

@@ -51,8 +51,7 @@ func (m *Maildrop) Mechanism() string { return m.mechanism }
 // loginRefused reads the reasons of RFC 2449 §8.1 and RFC 3206 §4. Without one
 // -ERR proves little, but a wrong password is the likely cause.
 func (m *Maildrop) loginRefused(reply status) error {
-	notOffered := !slices.Contains(m.caps.SASL, m.mechanism)
-	if containsAny(reply.text, unsupportedWords) && notOffered && (reply.code == "" || reply.code == "AUTH") {
+	if !slices.Contains(m.caps.SASL, m.mechanism) && m.unknownWay(reply) {
 		return m.notKnown(reply)
 	}
 	err := m.refusal("login", reply, fault.Credentials)
@@ -104,7 +103,7 @@ func (m *Maildrop) authenticate(ctx context.Context) (status, error) {
 			return reply, err
 		case m.mayBeForm(reply):
 			return m.withoutScram(ctx, ways[i+1:], reply)
-		case !unknown(reply):
+		case !m.unknownWay(reply):
 			return reply, nil
 		}
 	}
@@ -115,7 +114,7 @@ func (m *Maildrop) authenticate(ctx context.Context) (status, error) {
 // the password.
 func (m *Maildrop) mayBeForm(reply status) bool {
 	return sasl.IsScram(m.mechanism) && m.options.Auth == authAuto && (reply.code == "" || reply.code == "AUTH") &&
-		!unknown(reply) && sasl.Judge(reply.text) != fault.Temporary && m.mayLeaveScram()
+		!m.options.another && !unknown(reply) && sasl.Judge(reply.text) != fault.Temporary && m.mayLeaveScram()
 }
 
 // mayLeaveScram tells that nobody listens to what the other ways say of the password.
@@ -156,6 +155,15 @@ func unknown(reply status) bool {
 	return !reply.ok && reply.code == "" && containsAny(reply.text, unsupportedWords)
 }
 
+// unknownWay is unknown of a way to log in. Dovecot gives what it does not offer the code of a
+// wrong password.
+func (m *Maildrop) unknownWay(reply status) bool {
+	if reply.code == "AUTH" && !slices.Contains(m.caps.SASL, m.mechanism) {
+		reply.code = ""
+	}
+	return unknown(reply)
+}
+
 // ways are how to log in, in the order to try.
 func (m *Maildrop) ways() ([]string, error) {
 	if auth := m.options.Auth; auth != authAuto {
@@ -163,11 +171,13 @@ func (m *Maildrop) ways() ([]string, error) {
 	}
 	c := m.options.credentials()
 	ways := c.Choose(m.caps.SASL)
+	// The one try that is left is not for USER, where SASL has only SCRAM.
+	last := m.options.NoScram && m.mayLeaveScram() && !(m.options.another && all(ways, sasl.IsScram))
 	if c.HasPassword() && c.AuthorizeAs == "" {
 		ways = append(ways, wayUser)
 	}
-	if m.options.NoScram && m.mayLeaveScram() {
-		ways = sasl.WithoutScram(ways)
+	if last {
+		ways = sasl.ScramLast(ways)
 	}
 	if len(ways) > 0 {
 		return ways, nil
@@ -176,6 +186,10 @@ func (m *Maildrop) ways() ([]string, error) {
 		"SASL mechanisms: %s", m.conn.Address(), m.shown(orNone(m.caps.SASL)))
 	fail.Err = sasl.ErrNoWay
 	return nil, m.conn.Break(fail.WithHint("%s", sasl.NoWayHint(c, m.offered())))
+}
+
+func all(ways []string, are func(string) bool) bool {
+	return !slices.ContainsFunc(ways, func(way string) bool { return !are(way) })
 }
 
 // offered are the mechanisms of SASL, and APOP where the greeting has what it needs.

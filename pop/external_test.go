@@ -8,10 +8,47 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/certs"
+	"github.com/popferry/popferry/internal/mailtest/dovecot"
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/pop"
 )
+
+// signInServer starts a Dovecot that takes user names from certificates.
+func signInServer(t *testing.T, mechanisms, extra string) *dovecot.Server {
+	t.Helper()
+	if _, ok := dovecot.Found(); !ok {
+		t.Skip("dovecot is not installed")
+	}
+	o := dovecot.SignIn{Introspection: "http://127.0.0.1:9/", Mechanisms: mechanisms}
+	server, err := dovecot.Start(dovecot.Options{SignIn: &o, Extra: extra})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Stop() })
+	return server
+}
+
+// TestDovecotScramAfterExternal: a server that offers nothing else gets SCRAM after a refused
+// certificate.
+func TestDovecotScramAfterExternal(t *testing.T) {
+	server := signInServer(t, "scram-sha-256 external", "")
+	o := pop.Options{Endpoint: at(t, server.POP3S, wire.Implicit, server.Files.CA), Username: "alice",
+		Password: secret.New(server.Password)}
+	o.Endpoint.Certificate = certificateOf(t, server.Certs, "bob")
+	if m := dial(t, o); m.Mechanism() != "SCRAM-SHA-256" || m.RefusedWay() != "EXTERNAL" {
+		t.Errorf("logged in by %s after %q", m.Mechanism(), m.RefusedWay())
+	}
+	o.Password = secret.New("wrong")
+	_, err := pop.Dial(t.Context(), o)
+	if wantFault(t, err, fault.Credentials); fault.RefusalsOf(err) != 2 {
+		t.Errorf("%d logins were refused", fault.RefusalsOf(err))
+	}
+	o.Endpoint.Certificate, o.NoScram, o.Password = nil, true, secret.New(server.Password)
+	if m := dial(t, o); m.Mechanism() != "SCRAM-SHA-256" {
+		t.Errorf("logged in by %s", m.Mechanism())
+	}
+}
 
 // hangUp is the answer of a desk that ends the connection.
 const hangUp = "hang up"

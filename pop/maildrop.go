@@ -48,7 +48,8 @@ type Options struct {
 	// the server announces PIPELINING.
 	Window int
 
-	token secret.Value // what Token gave
+	token   secret.Value // what Token gave
+	another bool         // a login was refused just now, and no more than one is to be
 }
 
 // withDefaults fills in what is not set and refuses what can't be sent.
@@ -159,7 +160,7 @@ func Dial(ctx context.Context, o Options) (*Maildrop, error) {
 // afterExternal logs in without the certificate, and without SCRAM, so that no more than two
 // refusals count against the user.
 func (o Options) afterExternal(ctx context.Context, refused error) (*Maildrop, error) {
-	o.Endpoint.Certificate, o.NoScram = nil, true
+	o.Endpoint.Certificate, o.NoScram, o.another = nil, true, true
 	m, err := dial(ctx, o)
 	if err != nil {
 		return nil, sasl.AfterExternal(refused, err)

@@ -61,13 +61,19 @@ func (c Credentials) Hide(text string) string {
 // (GSASL in mailutils, Cyrus with passwords elsewhere).
 func IsScram(mechanism string) bool { return strings.HasPrefix(mechanism, "SCRAM-") }
 
-// WithoutScram takes SCRAM out of some ways to log in, unless no other is left.
-func WithoutScram(ways []string) []string {
-	rest := slices.DeleteFunc(slices.Clone(ways), IsScram)
-	if len(rest) == 0 {
-		return ways
+// ScramLast puts SCRAM behind the other ways to log in: it is for where the server turns out not
+// to know them.
+func ScramLast(ways []string) []string {
+	sorted := slices.Clone(ways)
+	slices.SortStableFunc(sorted, func(a, b string) int { return scramRank(a) - scramRank(b) })
+	return sorted
+}
+
+func scramRank(way string) int {
+	if IsScram(way) {
+		return 1
 	}
-	return rest
+	return 0
 }
 
 // Choose returns which of the offered mechanisms suit the credentials, the

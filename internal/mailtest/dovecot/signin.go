@@ -1,6 +1,7 @@
 package dovecot
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,10 +20,14 @@ const (
 type SignIn struct {
 	// Introspection is the URL that tells what a token is worth (RFC 7662).
 	Introspection string
+	// Mechanisms are offered in place of all, as in auth_mechanisms.
+	Mechanisms string
 }
 
+const allMechanisms = "plain login cram-md5 apop scram-sha-1 scram-sha-256 external xoauth2 oauthbearer"
+
 const signInTemplate = `
-auth_mechanisms = plain login cram-md5 apop scram-sha-1 scram-sha-256 external xoauth2 oauthbearer
+auth_mechanisms = {mechanisms}
 auth_ssl_username_from_cert = yes
 auth_master_user_separator = *
 ssl_ca = <{ca}
@@ -74,7 +79,7 @@ func (s *Server) signIn() (string, error) {
 			return "", err
 		}
 	}
-	text := strings.NewReplacer("{master}", Master, "{ca}", s.Files.CA, "{masters}", masters, "{oauth2}", oauth2).
+	text := strings.NewReplacer("{mechanisms}", cmp.Or(s.options.SignIn.Mechanisms, allMechanisms), "{master}", Master, "{ca}", s.Files.CA, "{masters}", masters, "{oauth2}", oauth2).
 		Replace(signInTemplate)
 	return text, s.runner.give(masters, oauth2)
 }
