@@ -51,6 +51,9 @@ func (l *login) authenticate(ctx context.Context) error {
 	before := l.caps
 	l.offered = before.mechanisms()
 	for i, way := range ways {
+		if l.besideAnother(way) {
+			return sasl.ErrBeside
+		}
 		reply, err := l.try(ctx, way, first)
 		switch {
 		case err != nil:
@@ -67,6 +70,13 @@ func (l *login) authenticate(ctx context.Context) error {
 		l.caps, first = before, ""
 	}
 	return nil // there is a way at least
+}
+
+// besideAnother tells that a password is for a connection without the certificate that this one
+// showed.
+func (l *login) besideAnother(way string) bool {
+	return l.options.Auth == authAuto && !l.options.demanded && l.conn.ShowedCertificate() &&
+		l.options.credentials().BesideAnother(way)
 }
 
 // unknownWay tells that the server does not know the command or its mechanism.

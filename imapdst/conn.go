@@ -33,6 +33,7 @@ type Conn struct {
 	trips  atomic.Int64
 	// mechanism is how the session logged in.
 	mechanism, refusedWay string
+	leftOut               bool // our certificate, which is another's
 
 	// turn is held while a command is written, so that none starts in the middle
 	// of another. It is never held while waiting for an answer, other than "+".
@@ -96,6 +97,13 @@ func (c *Conn) Mechanism() string { return c.mechanism }
 // RefusedWay is the mechanism, SCRAM or EXTERNAL, that the server offered and refused before
 // another one was good, or "".
 func (c *Conn) RefusedWay() string { return c.refusedWay }
+
+// ShowedCertificate reports that the server asked for a client certificate, and saw ours.
+func (c *Conn) ShowedCertificate() bool { return c.wire.ShowedCertificate() }
+
+// LeftOut reports that the certificate was not shown, though the server asks for one: it offers
+// no login by it, and who logged in is not whom it is for.
+func (c *Conn) LeftOut() bool { return c.leftOut }
 
 // RoundTrips is how often we waited for the server.
 func (c *Conn) RoundTrips() int { return int(c.trips.Load()) }

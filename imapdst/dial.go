@@ -39,7 +39,8 @@ type Options struct {
 	// Forbidden is what the server is known to refuse in the names of folders.
 	Forbidden Forbidden
 
-	token secret.Value // what Token gave
+	token    secret.Value // what Token gave
+	demanded bool         // TLS wants the certificate, whatever else the server does with it
 }
 
 // Dial connects, makes the connection safe as the endpoint demands, logs in and
@@ -63,10 +64,30 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 		return c, sasl.LeftOut(err)
 	}
 	c, err := dial(ctx, o)
-	if beside && errors.Is(err, sasl.ErrExternal) {
+	switch {
+	case beside && errors.Is(err, sasl.ErrExternal):
 		return o.afterExternal(ctx, err)
+	case errors.Is(err, sasl.ErrBeside):
+		return o.withoutCertificate(ctx)
 	}
 	return c, err
+}
+
+// withoutCertificate logs in without the certificate, which is another's, where TLS does not
+// demand one.
+func (o Options) withoutCertificate(ctx context.Context) (*Conn, error) {
+	certificate := o.Endpoint.Certificate
+	o.Endpoint.Certificate = nil
+	c, err := dial(ctx, o)
+	switch {
+	case wire.WantsCertificate(err):
+		o.Endpoint.Certificate, o.demanded = certificate, true
+		return dial(ctx, o)
+	case err != nil:
+		return nil, sasl.WithoutCertificate(err)
+	}
+	c.leftOut = true
+	return c, nil
 }
 
 // afterExternal logs in without the certificate, and without SCRAM, so that no more than two
@@ -119,6 +140,7 @@ func (o Options) credentials() sasl.Credentials {
 		Username: o.Username, AuthorizeAs: o.AuthorizeAs, Password: o.Password, Token: o.token,
 		Host: o.Endpoint.Host, Port: o.Endpoint.Port,
 		Certificate: o.Endpoint.Certificate != nil && o.Endpoint.TLS != wire.None,
+		Holder:      sasl.Holder(o.Endpoint.Certificate),
 	}
 }
 

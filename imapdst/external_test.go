@@ -19,6 +19,42 @@ import (
 	"github.com/popferry/popferry/internal/wire"
 )
 
+// TestDovecotPasswordBeside: a server that offers no EXTERNAL, and takes the user from the
+// certificate all the same, opens no stranger's mailbox. One that wants a certificate with the
+// password gets the user's own, and no other unless the way to log in is named.
+func TestDovecotPasswordBeside(t *testing.T) {
+	for _, demands := range []bool{false, true} {
+		signIn := dovecot.SignIn{Introspection: "http://127.0.0.1:9/", Mechanisms: "plain login"}
+		server := startDovecot(t, dovecot.Options{SignIn: &signIn,
+			Extra: map[bool]string{true: "auth_ssl_require_client_cert = yes\n"}[demands]})
+		if err := server.DeliverTo("bob", "INBOX", []byte("Subject: for bob\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		for holder, auth := range map[string]string{"bob": "auto", "alice": "auto", "Alice": "plain"} {
+			o := options(endpoint(t, server.IMAPS, wire.Implicit, server.Files.CA))
+			o.Auth, o.Password = auth, secret.New(server.Password)
+			o.Endpoint.Certificate = certificateOf(t, server.Certs, holder)
+			c, err := imapdst.Dial(t.Context(), o)
+			if demands && holder == "bob" {
+				if said := fmt.Sprint(err) + fault.HintOf(err); !strings.Contains(said, "not shown") || !strings.Contains(said, "auth: plain") {
+					t.Errorf("said %q", said)
+				}
+				continue
+			}
+			if err != nil {
+				t.Fatalf("%s, %v: %v", holder, demands, err)
+			}
+			if n := folder(t, c, "INBOX").Messages; n != 0 {
+				t.Errorf("%s's certificate, demanded: %v: bob's mailbox is open", holder, demands)
+			}
+			if left := holder == "bob"; c.LeftOut() != left || c.ShowedCertificate() == left {
+				t.Errorf("%s's certificate was left out: %v, shown: %v", holder, c.LeftOut(), c.ShowedCertificate())
+			}
+			c.Close()
+		}
+	}
+}
+
 // TestDovecotScramAfterExternal: a server that offers nothing else gets SCRAM after a refused
 // certificate.
 func TestDovecotScramAfterExternal(t *testing.T) {
@@ -113,6 +149,26 @@ func (s *script) answer(conn net.Conn, words []string) (more bool) {
 	}
 	fmt.Fprintf(conn, "%s\r\n", strings.ReplaceAll(reply, "TAG", words[0]))
 	return true
+}
+
+// TestCertificateForTLS: where TLS demands a certificate, whoever it is for, or what is in front of
+// the server does, it is shown with the password.
+func TestCertificateForTLS(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*tls.Config)
+		bare   string
+	}{
+		"TLS 1.3": {func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert }, ""},
+		"TLS 1.2": {func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12 }, ""},
+		"a proxy": {func(*tls.Config) {}, "* BYE No required SSL certificate was sent"},
+	} {
+		s := &script{caps: "AUTH=PLAIN", bare: test.bare, replies: []string{"TAG OK [CAPABILITY IMAP4rev1] in"}}
+		o := s.start(t, test.change)
+		o.Username = "bob"
+		if c := dial(t, o); c.Mechanism() != "PLAIN" || !c.ShowedCertificate() || c.LeftOut() {
+			t.Errorf("%s: by %s, shown: %v, left out: %v", name, c.Mechanism(), c.ShowedCertificate(), c.LeftOut())
+		}
+	}
 }
 
 // TestExternalRefusedForElse: what a refusal says of something else than who logs in is not laid

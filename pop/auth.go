@@ -96,6 +96,9 @@ func (m *Maildrop) authenticate(ctx context.Context) (status, error) {
 	before := m.beforeLogin()
 	for i, way := range ways {
 		m.mechanism = way
+		if m.besideAnother(way) {
+			return status{}, sasl.ErrBeside
+		}
 		reply, err := m.try(way, before)
 		before = nil
 		switch {
@@ -109,6 +112,20 @@ func (m *Maildrop) authenticate(ctx context.Context) (status, error) {
 	}
 	return status{}, nil // there is a way at least
 }
+
+// besideAnother tells that a password is for a connection without the certificate that this one
+// showed.
+func (m *Maildrop) besideAnother(way string) bool {
+	return m.options.Auth == authAuto && !m.options.demanded && m.conn.ShowedCertificate() &&
+		m.options.credentials().BesideAnother(way)
+}
+
+// ShowedCertificate reports that the server asked for a client certificate, and saw ours.
+func (m *Maildrop) ShowedCertificate() bool { return m.conn.ShowedCertificate() }
+
+// LeftOut reports that the certificate was not shown, though the server asks for one: it offers
+// no login by it, and who logged in is not whom it is for.
+func (m *Maildrop) LeftOut() bool { return m.leftOut }
 
 // mayBeForm tells of a refusal that it may be about the form in which the server keeps
 // the password.

@@ -9,6 +9,7 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/certs"
 	"github.com/popferry/popferry/internal/mailtest/dovecot"
+	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/pop"
@@ -27,6 +28,84 @@ func signInServer(t *testing.T, mechanisms, extra string) *dovecot.Server {
 	}
 	t.Cleanup(func() { server.Stop() })
 	return server
+}
+
+// TestDovecotPasswordBeside: a server that offers no EXTERNAL, and takes the user from the
+// certificate all the same, opens no stranger's mailbox. One that wants a certificate with the
+// password gets the user's own, and no other unless the way to log in is named.
+func TestDovecotPasswordBeside(t *testing.T) {
+	for _, demands := range []bool{false, true} {
+		extra := map[bool]string{true: "auth_ssl_require_client_cert = yes\n"}[demands]
+		server := signInServer(t, "plain login", extra)
+		if err := server.Deliver("bob", []byte("Subject: for bob\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		for holder, auth := range map[string]string{"bob": "auto", "alice": "auto", "Alice": "plain"} {
+			o := pop.Options{Endpoint: at(t, server.POP3S, wire.Implicit, server.Files.CA), Username: "alice",
+				Password: secret.New(server.Password), Auth: auth}
+			o.Endpoint.Certificate = certificateOf(t, server.Certs, holder)
+			m, err := pop.Dial(t.Context(), o)
+			if demands && holder == "bob" {
+				wantFault(t, err, fault.Credentials, "not shown", "auth: plain")
+				continue
+			}
+			if err != nil {
+				t.Fatalf("%s, %v: %v", holder, demands, err)
+			}
+			if n := len(list(t, m)); n != 0 {
+				t.Errorf("%s's certificate, demanded: %v: bob's mailbox is open", holder, demands)
+			}
+			if left := holder == "bob"; m.LeftOut() != left || m.ShowedCertificate() == left {
+				t.Errorf("%s's certificate was left out: %v, shown: %v", holder, m.LeftOut(), m.ShowedCertificate())
+			}
+			m.Close()
+		}
+	}
+}
+
+// TestCertificateForTLS: where TLS demands a certificate, whoever it is for, it is shown with the
+// password; where nobody asks for it, nothing changes.
+func TestCertificateForTLS(t *testing.T) {
+	for name, change := range map[string]func(*tls.Config){
+		"TLS 1.3": func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert },
+		"TLS 1.2": func(c *tls.Config) { c.ClientAuth, c.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12 },
+		"nobody":  func(*tls.Config) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pair, err := certs.New(certs.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			files, err := pair.WriteFiles(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := popd.Options{Mode: popd.Implicit, TLS: pair.Server()}
+			change(o.TLS)
+			server := serve(t, o)
+			options := overTCP(t, server)
+			options.Endpoint.CAFile, options.Endpoint.TLS = files.CA, wire.Implicit
+			options.Endpoint.Certificate = certificateOf(t, pair, "gate")
+			m := dial(t, options)
+			shown := name != "nobody"
+			if m.Mechanism() != "PLAIN" || m.ShowedCertificate() != shown || m.LeftOut() {
+				t.Errorf("by %s, shown: %v, left out: %v", m.Mechanism(), m.ShowedCertificate(), m.LeftOut())
+			}
+			if n := server.Counters().Sessions; !shown && n != 1 {
+				t.Errorf("%d connections", n)
+			}
+		})
+	}
+}
+
+// TestCertificateForProxy: what is in front of the server may demand it in place of a greeting.
+func TestCertificateForProxy(t *testing.T) {
+	d := &desk{sasl: "PLAIN", bare: "-ERR No required SSL certificate was sent", replies: map[string][]string{"AUTH": {"+OK"}}}
+	o := secureDesk(t, d)
+	o.Username = "bob"
+	if m := dial(t, o); !m.ShowedCertificate() {
+		t.Error("no certificate was shown")
+	}
 }
 
 // TestDovecotScramAfterExternal: a server that offers nothing else gets SCRAM after a refused

@@ -48,8 +48,9 @@ type Options struct {
 	// the server announces PIPELINING.
 	Window int
 
-	token   secret.Value // what Token gave
-	another bool         // a login was refused just now, and no more than one is to be
+	token    secret.Value // what Token gave
+	demanded bool         // TLS wants the certificate, whatever else the server does with it
+	another  bool         // a login was refused just now, and no more than one is to be
 }
 
 // withDefaults fills in what is not set and refuses what can't be sent.
@@ -100,6 +101,7 @@ func (o Options) credentials() sasl.Credentials {
 		Username: o.Username, AuthorizeAs: o.AuthorizeAs, Password: o.Password, Token: o.token,
 		Host: o.Endpoint.Host, Port: o.Endpoint.Port,
 		Certificate: o.Endpoint.Certificate != nil && o.Endpoint.TLS != wire.None,
+		Holder:      sasl.Holder(o.Endpoint.Certificate),
 	}
 }
 
@@ -129,6 +131,7 @@ type Maildrop struct {
 	mechanism, refused string
 	refusedWay         string // before another way was good
 	refusals           int    // of logins, before the last way
+	leftOut            bool   // our certificate, which is another's
 }
 
 // Dial connects, secures the connection as the endpoint says, and logs in. Its
@@ -151,10 +154,30 @@ func Dial(ctx context.Context, o Options) (*Maildrop, error) {
 		return m, sasl.LeftOut(err)
 	}
 	m, err := dial(ctx, o)
-	if beside && errors.Is(err, sasl.ErrExternal) {
+	switch {
+	case beside && errors.Is(err, sasl.ErrExternal):
 		return o.afterExternal(ctx, err)
+	case errors.Is(err, sasl.ErrBeside):
+		return o.withoutCertificate(ctx)
 	}
 	return m, err
+}
+
+// withoutCertificate logs in without the certificate, which is another's, where TLS does not
+// demand one.
+func (o Options) withoutCertificate(ctx context.Context) (*Maildrop, error) {
+	certificate := o.Endpoint.Certificate
+	o.Endpoint.Certificate = nil
+	m, err := dial(ctx, o)
+	switch {
+	case wire.WantsCertificate(err):
+		o.Endpoint.Certificate, o.demanded = certificate, true
+		return dial(ctx, o)
+	case err != nil:
+		return nil, sasl.WithoutCertificate(err)
+	}
+	m.leftOut = true
+	return m, nil
 }
 
 // afterExternal logs in without the certificate, and without SCRAM, so that no more than two

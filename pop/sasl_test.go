@@ -25,6 +25,7 @@ import (
 // next reply to its verb, a response by the next to "". The last reply stays.
 type desk struct {
 	greeting string
+	bare     string              // all that is said to who shows no certificate, unless empty
 	sasl     string              // what CAPA says of SASL
 	replies  map[string][]string // by verb
 	mu       sync.Mutex
@@ -54,6 +55,11 @@ func (d *desk) serve(conn net.Conn) {
 	if d.greeting == "" {
 		d.greeting = "+OK ready"
 	}
+	if d.bare != "" && !showsCertificate(conn) {
+		io.WriteString(conn, d.bare+"\r\n")
+		conn.Close()
+		return
+	}
 	io.WriteString(conn, d.greeting+"\r\n")
 	for in := bufio.NewReader(conn); ; {
 		line, err := in.ReadString('\n')
@@ -69,6 +75,11 @@ func (d *desk) serve(conn net.Conn) {
 			return
 		}
 	}
+}
+
+func showsCertificate(conn net.Conn) bool {
+	secure, ok := conn.(*tls.Conn)
+	return ok && secure.Handshake() == nil && len(secure.ConnectionState().PeerCertificates) > 0
 }
 
 func (d *desk) answer(line string) string {

@@ -363,6 +363,12 @@ var topics = []Topic{
 		Cause: "from its last day on the server does not let it in",
 		Check: "have a new one signed, and put it into tls_cert",
 		Words: "renew own mutual"},
+	{Name: "certificate-beside", Symptom: "a stranger's tls_cert beside the password",
+		Cause: "some servers open the mailbox of whoever it is for, whatever user name comes with the password (Dovecot's " +
+			"auth_ssl_username_from_cert)",
+		Check: "ask the server's operator: if it takes user names from certificates, leave tls_cert out or use one made " +
+			"out to the user; if it is for TLS alone, all is well",
+		Words: "tls_cert mutual wrong stranger mailbox auth_ssl_username_from_cert"},
 	{Name: "sign-in-expiring", Symptom: "an OAuth sign-in expires soon",
 		Cause: "the provider ends it at a fixed time; from then on there are no tokens for the login",
 		Check: "sign in again before that: popferry login with the name of the account",

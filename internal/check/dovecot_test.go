@@ -2,6 +2,7 @@ package check_test
 
 import (
 	"context"
+	"crypto/tls"
 	"io/fs"
 	"maps"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/dovecot"
@@ -141,4 +143,46 @@ func TestClearText(t *testing.T) {
 			t.Errorf("%s: %v, warnings %q, want %s", auth, r.Accounts[0].Source.Problem, got, want)
 		}
 	}
+}
+
+// TestDovecotCertificateBeside: who names the way to log in is told what a certificate of another
+// name may do beside the password.
+func TestDovecotCertificateBeside(t *testing.T) {
+	s, err := dovecot.Start(dovecot.Options{SignIn: &dovecot.SignIn{Introspection: "http://127.0.0.1:9/", Mechanisms: "plain login"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Stop() })
+	for _, test := range []struct {
+		auth, holder string
+		warned       bool
+	}{{"plain", "bob", true}, {"auto", "bob", false}, {"plain", "alice", false}} {
+		a := plan.Account{Name: "alice", Folder: "INBOX", Source: onDovecot(t, s, s.POP3S, "alice"), Destination: onDovecot(t, s, s.IMAPS, "alice")}
+		for _, side := range []*plan.Endpoint{&a.Source, &a.Destination} {
+			side.Auth, side.CertFile, side.Certificate = test.auth, "own.pem", certificateOf(t, s, test.holder)
+		}
+		found := run(t, a).Accounts[0]
+		beside := 0
+		for _, w := range found.Warnings {
+			if w.Topic == "certificate-beside" {
+				beside++
+			}
+		}
+		if want := map[bool]int{true: 2}[test.warned]; beside != want || !found.Source.OK || !found.Destination.OK {
+			t.Errorf("%+v: %+v", test, found.Warnings)
+		}
+	}
+}
+
+func certificateOf(t *testing.T, s *dovecot.Server, user string) *tls.Certificate {
+	t.Helper()
+	cert, key, err := s.Certs.ForUser(user, time.Now().AddDate(0, 0, -1), time.Now().AddDate(1, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &certificate
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/provider"
+	"github.com/popferry/popferry/internal/sasl"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
 )
@@ -87,6 +88,10 @@ func (a *Account) judgeConnection(s Side, e plan.Endpoint, now time.Time) {
 		if days := daysLeft(e.Certificate.Leaf.NotAfter, now); days < soon {
 			a.warn("own-certificate-expiring", "the certificate in %s %s", fault.Escape(e.CertFile), ends(days))
 		}
+	}
+	if s.showed && s.Auth != sasl.External && !strings.EqualFold(sasl.Holder(e.Certificate), e.Username) {
+		a.warn("certificate-beside", "the %s saw the certificate in %s beside the password, and it is not made out to \"%s\"",
+			s.Server, fault.Escape(e.CertFile), fault.Escape(e.Username))
 	}
 	if s.TLS == nil {
 		return

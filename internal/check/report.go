@@ -53,6 +53,8 @@ type Side struct {
 	Quirks   []string `json:"quirks,omitempty"`
 	Seconds  float64  `json:"seconds"`
 	Problem  *Problem `json:"problem,omitempty"`
+
+	showed bool // our certificate
 }
 
 // TLS is what a handshake agreed on.

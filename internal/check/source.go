@@ -90,7 +90,7 @@ func (s *Source) waits(size int64) {
 
 func (s *Source) describe(m *pop.Maildrop, now time.Time) {
 	caps := m.Capabilities()
-	s.TLS, s.Auth = describeTLS(m.TLS, now), m.Mechanism()
+	s.TLS, s.Auth, s.showed = describeTLS(m.TLS, now), m.Mechanism(), m.ShowedCertificate()
 	s.Expire, s.Software = caps.Expire, fault.Escape(caps.Implementation)
 	s.LoginDelay = caps.LoginDelay.Seconds()
 	if !caps.Known {

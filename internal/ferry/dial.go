@@ -136,6 +136,13 @@ func (l *Learned) learn(side plan.Endpoint, refusedWay string, err error) {
 	}
 }
 
+// leave has a certificate left out from the start that another connection was good without.
+func (l *Learned) leave(side plan.Endpoint, leftOut bool) {
+	if l != nil && leftOut {
+		l.note(certificateOf(side))
+	}
+}
+
 func (l *Learned) note(name string) {
 	l.refused.Store(name, time.Now())
 	if l.Save != nil { // each time: what a process before this one knew gets old
@@ -177,6 +184,7 @@ func (d Dial) Source(ctx context.Context, a plan.Account) (m *pop.Maildrop, err 
 			return nil, err
 		}
 		d.Learned.learn(a.Source, m.RefusedWay(), nil)
+		d.Learned.leave(a.Source, m.LeftOut())
 		return m, nil
 	})
 }
@@ -200,6 +208,7 @@ func (d Dial) Destination(ctx context.Context, a plan.Account) (c *imapdst.Conn,
 			return nil, err
 		}
 		d.Learned.learn(a.Destination, c.RefusedWay(), nil)
+		d.Learned.leave(a.Destination, c.LeftOut())
 		return c, nil
 	})
 }

@@ -86,6 +86,33 @@ func TestRefusedCertificateIsRemembered(t *testing.T) {
 	pass("wrong", fault.OK, 0, 0)
 }
 
+// TestAnothersCertificateIsLeftOut: where the server offers no login by it, it costs a connection
+// once, and then again when there is another one.
+func TestAnothersCertificateIsLeftOut(t *testing.T) {
+	server := startDovecot(t, dovecot.Options{SignIn: &dovecot.SignIn{Introspection: "http://127.0.0.1:9/", Mechanisms: "plain"}})
+	account, texts := dovecotConfig(t, server).Accounts[0], map[string]string{}
+	for _, want := range []bool{true, false, true} {
+		if want {
+			account.Source.Certificate = certificateOf(t, server, "bob")
+			account.Destination.Certificate = account.Source.Certificate
+		}
+		dial := ferry.Dial{Learned: learnedIn(texts)}
+		m, err := dial.Source(t.Context(), account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := dial.Destination(t.Context(), account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.LeftOut() != want || c.LeftOut() != want || m.ShowedCertificate() || c.ShowedCertificate() {
+			t.Errorf("left out: %v and %v, want %v", m.LeftOut(), c.LeftOut(), want)
+		}
+		m.Close()
+		c.Close()
+	}
+}
+
 // TestRefusedCertificateIsTriedAfterAReload: what was mended may be the server's.
 func TestRefusedCertificateIsTriedAfterAReload(t *testing.T) {
 	server := startDovecot(t, dovecot.Options{SignIn: &dovecot.SignIn{Introspection: "http://127.0.0.1:9/"}})

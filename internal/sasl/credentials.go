@@ -44,8 +44,9 @@ type Credentials struct {
 	Username, AuthorizeAs string
 	// Password is for the mechanisms with one, Token for those of OAuth.
 	Password, Token secret.Value
-	// Certificate tells that TLS showed the server one of ours.
+	// Certificate tells that TLS showed the server one of ours, Holder whose it is; see [Holder].
 	Certificate bool
+	Holder      string
 	// Host and Port are where the server is, as we were told.
 	Host string
 	Port int

@@ -15,7 +15,8 @@
 //
 // Where a certificate was shown, EXTERNAL names the mailbox, so that the server does not
 // choose it by the certificate. A password is for a connection without one, if EXTERNAL was
-// refused ([AfterExternal]).
+// refused ([AfterExternal]), or is not offered and the certificate names another
+// ([Credentials.BesideAnother]).
 //
 // SCRAM is used without channel binding: a server that announces it does not say
 // which kind it understands, and a wrong guess looks like a wrong password.

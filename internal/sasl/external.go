@@ -1,7 +1,11 @@
 package sasl
 
 import (
+	"crypto/tls"
+	"encoding/asn1"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/popferry/popferry/internal/fault"
 )
@@ -24,6 +28,45 @@ func (c Credentials) BesideCertificate() bool {
 	return c.Certificate && !(c.Password.Empty() && c.Token.Empty())
 }
 
+// ErrBeside is the cause where nothing was tried beside the certificate, which is another's; see
+// [Credentials.BesideAnother].
+var ErrBeside = errors.New("no password beside the certificate of another")
+
+// BesideAnother tells that a way to log in may open the mailbox of whoever the certificate is for,
+// as servers that offer no EXTERNAL may have that setting, too. What names the user can do no harm.
+func (c Credentials) BesideAnother(way string) bool {
+	return way != External && c.BesideCertificate() && !strings.EqualFold(c.Holder, c.Username)
+}
+
+// commonName is the attribute in which servers look for the user (X.520 §6.2.2).
+var commonName = asn1.ObjectIdentifier{2, 5, 4, 3}
+
+// Holder is whose certificate it is: its common name, or "" where it has none or several, of
+// which servers take one or the other.
+func Holder(certificate *tls.Certificate) (name string) {
+	if certificate == nil || certificate.Leaf == nil {
+		return ""
+	}
+	for _, attribute := range certificate.Leaf.Subject.Names {
+		if text := fmt.Sprint(attribute.Value); attribute.Type.Equal(commonName) {
+			if name != "" && name != text {
+				return ""
+			}
+			name = text
+		}
+	}
+	return name
+}
+
+// WithoutCertificate is the error of a login that did not show the certificate, since that is
+// another's.
+func WithoutCertificate(err error) error {
+	if fault.CodeOf(err) != fault.Credentials {
+		return err
+	}
+	return saying(err, "; the certificate of tls_cert is not this user's, and was not shown")
+}
+
 // AfterExternal is the error of a login without the certificate, where one by EXTERNAL was
 // refused before. If it could not be tried there, the refusal is.
 func AfterExternal(refused, err error) error {
@@ -42,16 +85,26 @@ func AfterExternal(refused, err error) error {
 	return refused
 }
 
-// LeftOut is the error of a login without the certificate, which was refused a while ago.
+// LeftOut is the error of a login without the certificate, which was of no use a while ago.
 func LeftOut(err error) error {
 	if fault.CodeOf(err) != fault.Credentials {
 		return err
 	}
-	return saying(err, "; the certificate of tls_cert was refused for this user, and is left out for a day")
+	return saying(err, "; the certificate of tls_cert was of no use for this user, and is left out for a day")
 }
 
+// demandedHint is for a server that wants the certificate with the password (Dovecot's
+// auth_ssl_require_client_cert), of which nobody can tell what else it does with it.
+const demandedHint = "the server wants a certificate beside the password: if its operator says that it takes no user name " +
+	"from it, set auth: plain, with which it is shown"
+
 func saying(err error, more string) *fault.Error {
-	said := fault.New(fault.CodeOf(err), "%w%s", err, more).WithHint("%s", fault.HintOf(err)).WithAfter(fault.AfterOf(err))
+	hint := fault.HintOf(err)
+	if text := strings.ToLower(err.Error()); fault.CodeOf(err) == fault.Credentials &&
+		(strings.Contains(text, "ssl certificate") || strings.Contains(text, "client certificate")) {
+		hint = demandedHint
+	}
+	said := fault.New(fault.CodeOf(err), "%w%s", err, more).WithHint("%s", hint).WithAfter(fault.AfterOf(err))
 	said.Refusals = fault.RefusalsOf(err)
 	var e *fault.Error
 	if errors.As(err, &e) {

@@ -1,6 +1,10 @@
 package sasl_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"strings"
 	"testing"
@@ -55,5 +59,22 @@ func TestAfterExternal(t *testing.T) {
 	}
 	if err := sasl.LeftOut(fault.New(fault.Temporary, "busy")); err.Error() != "busy" {
 		t.Error(err)
+	}
+}
+
+// TestHolder: whom servers take for the user, if there is no doubt.
+func TestHolder(t *testing.T) {
+	for want, names := range map[string][]string{"alice": {"alice"}, "bob": {"bob", "bob"}, "": {"alice", "bob"}} {
+		var subject pkix.Name
+		for _, name := range names {
+			subject.Names = append(subject.Names, pkix.AttributeTypeAndValue{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: name},
+				pkix.AttributeTypeAndValue{Type: asn1.ObjectIdentifier{2, 5, 4, 10}, Value: "an organization"})
+		}
+		if got := sasl.Holder(&tls.Certificate{Leaf: &x509.Certificate{Subject: subject}}); got != want {
+			t.Errorf("%q: %q", names, got)
+		}
+	}
+	if sasl.Holder(nil) != "" || sasl.Holder(&tls.Certificate{}) != "" {
+		t.Error("a name out of nothing")
 	}
 }

@@ -31,9 +31,10 @@ var ErrStalled = errors.New("no progress")
 type Conn struct {
 	endpoint Endpoint
 	limits   Limits
-	mu       sync.Mutex // guards conn and secure: STARTTLS replaces them
+	mu       sync.Mutex // guards conn, secure and shown: STARTTLS replaces them
 	conn     net.Conn
 	secure   bool
+	shown    bool // the server asked for our certificate, and saw it
 	reader   *bufio.Reader
 	progress progress
 	failure  atomic.Pointer[fault.Error]
@@ -55,6 +56,13 @@ func (c *Conn) Secure() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.secure
+}
+
+// ShowedCertificate reports whether the server asked for a client certificate and was shown ours.
+func (c *Conn) ShowedCertificate() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.shown
 }
 
 // Reader is the connection's only read buffer.

@@ -41,6 +41,13 @@ func (c *Conn) handshake(ctx context.Context) error {
 	if err != nil {
 		return c.Break(err)
 	}
+	shown := false
+	if show := config.GetClientCertificate; show != nil {
+		config.GetClientCertificate = func(ask *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			shown = true
+			return show(ask)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.limits.Handshake)
 	defer cancel()
 	raw := c.current()
@@ -54,7 +61,7 @@ func (c *Conn) handshake(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.conn, c.secure = secure, true
+	c.conn, c.secure, c.shown = secure, true, shown
 	return nil
 }
 
@@ -176,11 +183,27 @@ func (e Endpoint) handshakeError(ctx context.Context, err error) *fault.Error {
 		WithHint("check the TLS settings of both sides; popferry needs TLS 1.2 or later")
 }
 
-// Alerts (RFC 8446 §6.2): that a client's certificate is missing, or no good.
+// Alerts (RFC 8446 §6.2): that a client's certificate is missing, or no good, or, before TLS
+// 1.3, whatever it may be (RFC 5246 §7.4.6).
 var (
 	wantsCertificate   = []tls.AlertError{116}
 	refusesCertificate = []tls.AlertError{42, 43, 44, 45, 46, 48}
+	failedHandshake    = []tls.AlertError{40}
 )
+
+// WantsCertificate reports that a connection which showed no client certificate, and would have
+// been good with one, came to nothing for want of it before a login: TLS says so by an alert,
+// and a proxy may in place of the greeting (nginx).
+func WantsCertificate(err error) bool {
+	var operation *net.OpError
+	switch {
+	case err == nil || fault.RefusalsOf(err) > 0:
+		return false
+	case isAlert(err) && errors.As(err, &operation):
+		return isOneOf(operation, slices.Concat(wantsCertificate, refusesCertificate, failedHandshake))
+	}
+	return fault.CodeOf(err) == fault.Temporary && strings.Contains(strings.ToLower(err.Error()), "ssl certificate")
+}
 
 // isAlert reports whether the server ended TLS and said why.
 func isAlert(err error) bool {
