@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -40,6 +42,25 @@ func (e *Endpoint) loadCertificate(now time.Time) error {
 	}
 	e.Certificate = &pair
 	return nil
+}
+
+// ByCertificate reports that the certificate is all there is to log in with, and
+// BesideCertificate that there is something else, too.
+func (e Endpoint) ByCertificate() bool {
+	return e.Certificate != nil && (e.Auth == external || e.Auth == "auto" && !e.BesideCertificate())
+}
+
+// BesideCertificate reports that there is a certificate, and if that is refused something else.
+func (e Endpoint) BesideCertificate() bool {
+	return e.Certificate != nil && e.Auth == "auto" && (!e.Secret.Empty() || e.OAuth != nil)
+}
+
+// CertificateMark tells equal certificates from others.
+func (e Endpoint) CertificateMark() [sha256.Size]byte {
+	if e.Certificate == nil {
+		return [sha256.Size]byte{}
+	}
+	return sha256.Sum256(bytes.Join(e.Certificate.Certificate, nil))
 }
 
 func readCertificate(path string) ([]byte, error) {

@@ -9,6 +9,7 @@ import (
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/sasl"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
 )
@@ -20,8 +21,11 @@ func (c *checker) destination(ctx context.Context, a plan.Account) Destination {
 	started := time.Now()
 	var conn *imapdst.Conn
 	err := c.visits.visit(ctx, a.Destination, func() (err error) {
-		conn, err = c.DialDestination(ctx, a)
-		return err
+		return c.visits.showing(ctx, a.Destination, func(e plan.Endpoint) (sasl.LoggedIn, error) {
+			a.Destination = e
+			conn, err = c.DialDestination(ctx, a)
+			return conn, err
+		})
 	}, func() error {
 		defer conn.Close()
 		d.describe(conn, c.Now())

@@ -3,6 +3,7 @@ package check_test
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io/fs"
 	"maps"
 	"net"
@@ -11,15 +12,19 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/popferry/popferry/internal/check"
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/dovecot"
 	"github.com/popferry/popferry/internal/mailtest/tokens"
 	"github.com/popferry/popferry/internal/secret"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
 )
 
 func onDovecot(t *testing.T, s *dovecot.Server, address, user string) plan.Endpoint {
@@ -170,6 +175,36 @@ func TestDovecotCertificateBeside(t *testing.T) {
 		}
 		if want := map[bool]int{true: 2}[test.warned]; beside != want || !found.Source.OK || !found.Destination.OK {
 			t.Errorf("%+v: %+v", test, found.Warnings)
+		}
+	}
+}
+
+// TestDovecotSharedCertificate: one that opens none of many mailboxes is refused three times, also
+// where each account goes on with a password of its own.
+func TestDovecotSharedCertificate(t *testing.T) {
+	s, err := dovecot.Start(dovecot.Options{SignIn: &dovecot.SignIn{Introspection: "http://127.0.0.1:9/"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Stop() })
+	for password, code := range map[string]fault.Code{"": fault.Credentials, s.Password: fault.OK} {
+		config := plan.Config{Limits: plan.Limits{Accounts: 8, PerHost: 8}}
+		for i := range 10 {
+			a := plan.Account{Name: fmt.Sprint("a", i), Folder: "INBOX", Source: onDovecot(t, s, s.POP3S, fmt.Sprint("u", i)),
+				Destination: onDovecot(t, s, s.IMAPS, fmt.Sprint("u", i))}
+			a.Source.Secret, a.Source.CertFile, a.Source.Certificate = secret.New(password), "own.pem", certificateOf(t, s, "mallory")
+			config.Accounts = append(config.Accounts, a)
+		}
+		var refused atomic.Int32
+		r, err := check.Run(t.Context(), check.Options{Config: &config, DialSource: func(ctx context.Context, a plan.Account) (*pop.Maildrop, error) {
+			m, err := ferry.Dial{}.Source(ctx, a)
+			if err != nil || m.RefusedWay() == "EXTERNAL" {
+				refused.Add(1)
+			}
+			return m, err
+		}})
+		if err != nil || r.ExitCode != code || refused.Load() != 3 {
+			t.Errorf("password %q: %v, exit %v, refused %d times", password, err, r.ExitCode, refused.Load())
 		}
 	}
 }

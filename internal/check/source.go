@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/sasl"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
@@ -27,8 +28,11 @@ func (c *checker) source(ctx context.Context, a plan.Account) Source {
 	started := time.Now()
 	var m *pop.Maildrop
 	err := c.visits.visit(ctx, a.Source, func() (err error) {
-		m, err = c.DialSource(ctx, a)
-		return err
+		return c.visits.showing(ctx, a.Source, func(e plan.Endpoint) (sasl.LoggedIn, error) {
+			a.Source = e
+			m, err = c.DialSource(ctx, a)
+			return m, err
+		})
 	}, func() error {
 		defer leave(ctx, m)
 		entries, err := m.List(ctx)

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/sasl"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
 )
@@ -90,6 +91,29 @@ func (v *visits) visit(ctx context.Context, e plan.Endpoint, dial, work func() e
 	return fault.Guard(work)
 }
 
+// showing dials with the certificate and, if that is refused, what there is beside it; or with the
+// latter alone, where the certificate was refused to others.
+func (v *visits) showing(ctx context.Context, e plan.Endpoint, dial func(plan.Endpoint) (sasl.LoggedIn, error)) error {
+	if !e.BesideCertificate() {
+		_, err := dial(e)
+		return err
+	}
+	settle, err := v.certificate(e).enter(ctx)
+	if ctx.Err() != nil {
+		return err
+	}
+	if err != nil {
+		e.Certificate, settle = nil, func(error) {}
+	}
+	var s sasl.LoggedIn
+	err = fault.Guard(func() (err error) {
+		s, err = dial(e)
+		return err
+	})
+	settle(sasl.OfCertificate(s, err))
+	return err
+}
+
 // dial tries a server that is not known to fail.
 func (v *visits) dial(e plan.Endpoint, dial func() error) error {
 	if err := v.failure(e); err != nil {
@@ -153,6 +177,18 @@ func (v *visits) place(name string, size int) *semaphore.Weighted {
 
 func (v *visits) gate(e plan.Endpoint) *gate {
 	key := login{serverOf(e), e.Username, e.Auth, e.CertFile, e.AuthorizeAs != "", e.Secret.Mark()}
+	if e.ByCertificate() { // for whom is the user name
+		key.user, key.forOthers = "", true
+	}
+	return v.gateOf(key)
+}
+
+// certificate is the gate of a certificate that is tried before a password.
+func (v *visits) certificate(e plan.Endpoint) *gate {
+	return v.gateOf(login{server: serverOf(e), certificate: e.CertFile, forOthers: true})
+}
+
+func (v *visits) gateOf(key login) *gate {
 	tries := 1
 	if key.forOthers {
 		tries = triesForOthers

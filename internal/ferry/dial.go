@@ -1,9 +1,7 @@
 package ferry
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync"
@@ -77,12 +75,7 @@ func scramOf(side plan.Endpoint) string { return side.Address() + "\x00" + side.
 // certificateOf is the name of a side's certificate there, for the mailbox that it is to open.
 // A new certificate is worth a try.
 func certificateOf(side plan.Endpoint) string {
-	var shown [][]byte
-	if side.Certificate != nil {
-		shown = side.Certificate.Certificate
-	}
-	digest := sha256.Sum256(bytes.Join(shown, nil))
-	return fmt.Sprintf("%s\x00%s\x00%x", scramOf(side), side.AuthorizeAs, digest)
+	return fmt.Sprintf("%s\x00%s\x00%x", scramOf(side), side.AuthorizeAs, side.CertificateMark())
 }
 
 func (l *Learned) has(name string) bool {
@@ -158,6 +151,20 @@ func (l *Learned) enter(ctx context.Context, side plan.Endpoint) (leave func(err
 	return l.doors.enter(ctx, side)
 }
 
+// certificate tells whether the certificate of a side, beside which there is something else to
+// log in with, is not to be shown; if it is, settle takes in what became of it.
+func (l *Learned) certificate(ctx context.Context, side plan.Endpoint) (leftOut bool, settle func(sasl.LoggedIn, error), err error) {
+	untold := func(sasl.LoggedIn, error) {}
+	if l == nil || !side.BesideCertificate() || l.leavesOut(side) {
+		return l.leavesOut(side), untold, nil
+	}
+	leave, wait, err := l.doors.ofCertificate(side).enter(ctx, true)
+	if err != nil || wait > 0 {
+		return true, untold, err
+	}
+	return false, func(s sasl.LoggedIn, err error) { leave(sasl.OfCertificate(s, err)) }, nil
+}
+
 // offers is what POP3 servers are known to offer.
 func (l *Learned) offers() *pop.Known {
 	if l == nil {
@@ -173,11 +180,17 @@ func (d Dial) Source(ctx context.Context, a plan.Account) (m *pop.Maildrop, err 
 		return nil, err
 	}
 	defer func() { leave(err) }()
+	noExternal, settle, err := d.Learned.certificate(ctx, a.Source)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { settle(m, err) }()
+	err = errUntried // of a panic
 	return withToken(d.Tokens, a.Name, a.Source, func(token tokenFunc) (*pop.Maildrop, error) {
 		m, err := pop.Dial(ctx, pop.Options{
 			Endpoint: a.Source.Endpoint, Username: a.Source.Username, AuthorizeAs: a.Source.AuthorizeAs,
 			Password: a.Source.Secret, Token: token, Auth: a.Source.Auth, NoScram: d.Learned.has(scramOf(a.Source)),
-			NoExternal: d.Learned.leavesOut(a.Source), Known: d.Learned.offers(),
+			NoExternal: noExternal, Known: d.Learned.offers(),
 		})
 		if err != nil {
 			d.Learned.learn(a.Source, "", err)
@@ -196,11 +209,17 @@ func (d Dial) Destination(ctx context.Context, a plan.Account) (c *imapdst.Conn,
 		return nil, err
 	}
 	defer func() { leave(err) }()
+	noExternal, settle, err := d.Learned.certificate(ctx, a.Destination)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { settle(c, err) }()
+	err = errUntried // of a panic
 	return withToken(d.Tokens, a.Name, a.Destination, func(token tokenFunc) (*imapdst.Conn, error) {
 		c, err := imapdst.Dial(ctx, imapdst.Options{
 			Endpoint: a.Destination.Endpoint, Username: a.Destination.Username, AuthorizeAs: a.Destination.AuthorizeAs,
 			Password: a.Destination.Secret, Token: token, Auth: a.Destination.Auth, NoScram: d.Learned.has(scramOf(a.Destination)),
-			NoExternal: d.Learned.leavesOut(a.Destination),
+			NoExternal: noExternal,
 			Forbidden:  imapdst.Forbidden(a.Destination.Ways.Forbidden),
 		})
 		if err != nil {

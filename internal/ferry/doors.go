@@ -3,6 +3,7 @@ package ferry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -31,8 +32,8 @@ type doors struct {
 	at map[doorKey]*door
 }
 
-// doorKey names a login: another password is another one. The owner is whose mailbox an
-// administrator's login opens.
+// doorKey names a login: another password, or certificate, is another one. The owner is whose
+// mailbox an administrator's login, or a certificate, opens.
 type doorKey struct {
 	server, login, owner string
 	secret               [32]byte
@@ -55,13 +56,25 @@ type door struct {
 // of is the door of a login. Until one was good it is the same for all mailboxes that the login
 // opens; then a refusal says more of the mailbox.
 func (d *doors) of(side plan.Endpoint) *door {
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	key := doorKey{server: side.Address(), login: side.Username, secret: side.Secret.Mark()}
 	owner := side.AuthorizeAs
 	if whose, login, ok := side.Master(); ok {
 		key.login, owner = login, whose
 	}
+	if side.ByCertificate() {
+		return d.ofCertificate(side)
+	}
+	return d.ofOwner(key, owner)
+}
+
+// ofCertificate is the door of a certificate, which opens the mailbox that the login names.
+func (d *doors) ofCertificate(side plan.Endpoint) *door {
+	return d.ofOwner(doorKey{server: side.Address(), secret: side.CertificateMark()}, side.Mailbox())
+}
+
+func (d *doors) ofOwner(key doorKey, owner string) *door {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	common := d.atKey(key, nil)
 	if owner == "" || !common.isGood() {
 		return common
@@ -98,30 +111,42 @@ func (d *doors) again() {
 
 // enter waits until a login may be tried, and returns what takes in how it ended.
 func (d *doors) enter(ctx context.Context, side plan.Endpoint) (leave func(error), err error) {
-	one := d.of(side)
-	if one.isOpen() {
-		return one.note, nil
-	}
-	select {
-	case one.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if wait := one.wait(ofOthers(side)); wait > 0 {
-		<-one.turn
+	leave, wait, err := d.of(side).enter(ctx, ofOthers(side))
+	if wait > 0 {
 		return nil, untried(side, wait)
 	}
+	return leave, err
+}
+
+// enter waits for the turn to try the login, unless it has to be left alone for a while.
+func (d *door) enter(ctx context.Context, ofOthers bool) (leave func(error), wait time.Duration, err error) {
+	if d.isOpen() {
+		return d.note, 0, nil
+	}
+	select {
+	case d.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, 0, ctx.Err()
+	}
+	if wait := d.wait(ofOthers); wait > 0 {
+		<-d.turn
+		return nil, wait, nil
+	}
 	return func(err error) {
-		one.note(err)
-		<-one.turn
-	}, nil
+		d.note(err)
+		<-d.turn
+	}, 0, nil
 }
 
 func untried(side plan.Endpoint, wait time.Duration) error {
-	err := fault.New(fault.Credentials, "%s refused the login of %q before; %w (in %v at the earliest)",
-		side.Address(), fault.Escape(side.Username), errUntried, wait.Round(time.Minute))
+	what, hint := fmt.Sprintf("the login of %q", fault.Escape(side.Username)), "check user name and password, which may be those of more than one account"
+	if side.ByCertificate() {
+		what, hint = "the certificate of tls_cert", "check it and the user name; it may be that of more than one account"
+	}
+	err := fault.New(fault.Credentials, "%s refused %s before; %w (in %v at the earliest)", side.Address(), what, errUntried,
+		wait.Round(time.Minute))
 	err.Refusals = fault.NoRefusal
-	return err.WithHint("check user name and password, which may be those of more than one account")
+	return err.WithHint("%s", hint)
 }
 
 func (d *door) isGood() bool {
@@ -140,7 +165,7 @@ func (d *door) isOpen() bool {
 // that is not there, says little of the rest.
 func ofOthers(side plan.Endpoint) bool {
 	_, _, ok := side.Master()
-	return ok || side.AuthorizeAs != ""
+	return ok || side.AuthorizeAs != "" || side.ByCertificate()
 }
 
 // wait is how long the login is to be left alone; one that opens other mailboxes, too, as long

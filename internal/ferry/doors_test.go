@@ -3,6 +3,7 @@ package ferry_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/mailtest/dovecot"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/internal/secret"
@@ -144,5 +146,45 @@ func TestAdminLoginIsRefused(t *testing.T) {
 				t.Errorf("%d logins were refused", n)
 			}
 		})
+	}
+}
+
+// TestSharedCertificateIsRefused: one certificate for the mailboxes of many accounts is one login,
+// also where each of them has a password beside it, with which it goes on.
+func TestSharedCertificateIsRefused(t *testing.T) {
+	server := startDovecot(t, dovecot.Options{SignIn: &dovecot.SignIn{Introspection: "http://127.0.0.1:9/"}})
+	for _, test := range []struct {
+		password string
+		code     fault.Code
+	}{{"", fault.Credentials}, {server.Password, fault.OK}} {
+		p := newPair(t, popd.Options{}, imapd.Options{}, ordinary(2, 7)...)
+		first := *p.account()
+		first.Destination = dovecotConfig(t, server).Accounts[0].Destination
+		first.Destination.Auth, first.Destination.Secret = "auto", secret.New(test.password)
+		first.Destination.Certificate = certificateOf(t, server, "mallory")
+		p.o.Config.Accounts = nil
+		for i := range 12 {
+			a := first
+			a.Name, a.Destination.Username = fmt.Sprint("a", i), fmt.Sprint("u", i)
+			p.o.Config.Accounts = append(p.o.Config.Accounts, a)
+		}
+		p.o.Config.Limits.Accounts = 20
+		fleet := ferry.NewFleet(p.o)
+		refused := 0
+		for _, r := range passAll(fleet, p.o.Config.Accounts) {
+			if r.ExitCode != test.code {
+				t.Errorf("%+v", r)
+			}
+			if r.Untried && !strings.Contains(r.Error.Message, "the certificate of tls_cert before") {
+				t.Errorf("said %q", r.Error.Message)
+			}
+			if r.Refusals > 0 || strings.Contains(strings.Join(r.Notes, " "), "refuses the certificate") {
+				refused++
+			}
+		}
+		fleet.Close()
+		if refused != 3 {
+			t.Errorf("password %q: the certificate was refused %d times", test.password, refused)
+		}
 	}
 }

@@ -85,6 +85,27 @@ func AfterExternal(refused, err error) error {
 	return refused
 }
 
+// LoggedIn is a session, and how it came to be.
+type LoggedIn interface {
+	Mechanism() string
+	RefusedWay() string
+}
+
+// errUnsaid is the cause where a login tells nothing of the certificate.
+var errUnsaid = errors.New("nothing is said of the certificate")
+
+// OfCertificate is what the end of a login says of the certificate that is tried before all else:
+// nil where that was good, a refusal, or something of no meaning for it.
+func OfCertificate(session LoggedIn, err error) error {
+	switch {
+	case err == nil && session.Mechanism() == External:
+		return nil
+	case err == nil && session.RefusedWay() == External, errors.Is(err, ErrExternal), errors.Is(err, ErrBefore):
+		return fault.New(fault.Credentials, "%w", ErrExternal).WithHint("%s", certificateHint)
+	}
+	return errUnsaid
+}
+
 // LeftOut is the error of a login without the certificate, which was of no use a while ago.
 func LeftOut(err error) error {
 	if fault.CodeOf(err) != fault.Credentials {
