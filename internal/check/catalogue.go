@@ -374,8 +374,9 @@ var topics = []Topic{
 		Check: "sign in again before that: popferry login with the name of the account",
 		Words: "renew token oauth days"},
 	{Name: "shared-login", Symptom: "many accounts log in as one user",
-		Cause: "whoever has that password has all of their mail, and one lock-out stops all",
-		Check: "give each account its own login, or guard this password as the key to all, and change it after the move",
+		Cause: "whoever has that password, or certificate, has all of their mail, and one lock-out stops all",
+		Check: "give each account its own login, or guard this password as the key to all, and change it after the move; " +
+			"a certificate's key, too",
 		Words: "same user common one login security"},
 	{Name: "weak-tls", Symptom: "TLS with an old cipher",
 		Cause: "TLS 1.2 without authenticated encryption (a CBC cipher)",

@@ -26,15 +26,26 @@ const manyUsers = 3
 
 // judgeSides looks for what is not safe about the connections.
 func (a *Account) judgeSides(configured plan.Account, now time.Time) {
-	for _, side := range []struct {
-		Side
-		plan.Endpoint
-	}{{a.Source.Side, configured.Source}, {a.Destination.Side, configured.Destination}} {
+	for _, side := range a.sides(configured) {
 		a.judgeConnection(side.Side, side.Endpoint, now)
 		a.judgeUser(side.Side, "username", side.Endpoint.Username)
 		a.judgeUser(side.Side, "authorize_as", side.Endpoint.AuthorizeAs)
 	}
 	a.judgeWritten(configured.Source, configured.Destination)
+}
+
+// configuredSide is a side as it is, and as it is to be.
+type configuredSide struct {
+	Side
+	plan.Endpoint
+}
+
+func (a *Account) sides(configured plan.Account) []configuredSide {
+	return []configuredSide{{a.Source.Side, configured.Source}, {a.Destination.Side, configured.Destination}}
+}
+
+func (s configuredSide) byCertificate() bool {
+	return s.ByCertificate() || s.Side.Auth == sasl.External
 }
 
 // judgeUser warns of what nobody sees at the ends of a name, as spreadsheets leave it there.
@@ -141,9 +152,12 @@ func weak(t *TLS) bool {
 // of the file, found those that were checked.
 func lint(all []plan.Account, found []Account, now time.Time) {
 	l := linter{passwords: map[[sha256.Size]byte]people{}, users: map[mailbox]map[mailbox]bool{},
-		byName: map[string]plan.Account{}, drops: map[mailbox][]string{}, authorities: map[string]string{}, now: now}
+		certificates: map[shown]map[mailbox]bool{}, byName: map[string]plan.Account{}, drops: map[mailbox][]string{}, authorities: map[string]string{}, now: now}
 	for _, a := range all {
 		l.take(a)
+	}
+	for i := range found {
+		l.takeShown(&found[i])
 	}
 	for i := range found {
 		l.judge(&found[i])
@@ -151,13 +165,22 @@ func lint(all []plan.Account, found []Account, now time.Time) {
 }
 
 type linter struct {
-	passwords   map[[sha256.Size]byte]people // who uses it
-	users       map[mailbox]map[mailbox]bool // by login: whose mail it opens
-	byName      map[string]plan.Account
-	drops       map[mailbox][]string // accounts, by maildrop
-	authorities map[string]string    // warnings about CA files
-	now         time.Time
+	passwords    map[[sha256.Size]byte]people // who uses it
+	users        map[mailbox]map[mailbox]bool // by login: whose mail it opens
+	certificates map[shown]map[mailbox]bool   // the same, by certificate
+	byName       map[string]plan.Account
+	drops        map[mailbox][]string // accounts, by maildrop
+	authorities  map[string]string    // warnings about CA files
+	now          time.Time
 }
+
+// shown is a certificate that a server is shown.
+type shown struct {
+	server string
+	mark   [sha256.Size]byte
+}
+
+func shownOf(e plan.Endpoint) shown { return shown{strings.ToLower(e.Host), e.CertificateMark()} }
 
 // mailbox is a user on a server.
 type mailbox struct{ server, user string }
@@ -247,6 +270,20 @@ func (l *linter) take(a plan.Account) {
 	}
 }
 
+// takeShown notes whose mail was opened by a certificate, or is to be by nothing else.
+func (l *linter) takeShown(found *Account) {
+	a := l.byName[found.Name]
+	for _, side := range found.sides(a) {
+		if side.byCertificate() {
+			key := shownOf(side.Endpoint)
+			if l.certificates[key] == nil {
+				l.certificates[key] = map[mailbox]bool{}
+			}
+			l.certificates[key][mailboxOf(a.Source)] = true
+		}
+	}
+}
+
 // join makes one person of the two sides of an account, which are told of in a way of
 // their own. Two names are two persons.
 func (l *linter) join(a plan.Account) {
@@ -277,10 +314,14 @@ func (l *linter) judge(found *Account) {
 	case a.Source.Secret.Mark() == a.Destination.Secret.Mark() && !a.Source.Secret.Empty():
 		found.warn("password-reused", "both sides have the same password")
 	}
-	for _, e := range []plan.Endpoint{a.Source, a.Destination} {
+	for _, side := range found.sides(a) {
+		e := side.Endpoint
 		if n := len(l.users[loginOf(e)]); n >= manyUsers {
 			found.warn("shared-login", "the mail of %d users is behind one login, %s on %s", n,
 				fault.Escape(loginName(e)), e.Host)
+		} else if n := len(l.certificates[shownOf(e)]); n >= manyUsers && side.byCertificate() {
+			found.warn("shared-login", "the mail of %d users is behind one certificate, that in %s, on %s", n,
+				fault.Escape(e.CertFile), e.Host)
 		}
 		if text := l.authority(e.CAFile); text != "" {
 			found.warn("ca-expiring", "%s", text)

@@ -34,6 +34,7 @@ func users(s *stage, n int) (accounts []plan.Account) {
 // TestLint: what is not safe about accounts.yaml is told to those whom it concerns.
 func TestLint(t *testing.T) {
 	s := newStage(t, popd.Options{}, imapd.Options{})
+	own := &tls.Certificate{Certificate: [][]byte{[]byte("a certificate")}}
 	for name, c := range map[string]struct {
 		change func([]plan.Account)
 		want   [3][]string
@@ -110,6 +111,22 @@ func TestLint(t *testing.T) {
 			}
 		}, [3][]string{{"shared-login"}, {"shared-login"}, {"shared-login"}},
 			"the mail of 3 users is behind one login, Root on 127.0.0.1"},
+		"one certificate": {func(a []plan.Account) {
+			for i := range a {
+				a[i].Destination.Auth, a[i].Destination.CertFile, a[i].Destination.Certificate = "external", "own.pem", own
+			}
+		}, [3][]string{{"shared-login"}, {"shared-login"}, {"shared-login"}}, "the mail of 3 users is behind one certificate, that in own.pem"},
+		"one certificate for others": {func(a []plan.Account) {
+			for i := range a {
+				a[i].Source.AuthorizeAs, a[i].Source.Username, a[i].Source.Secret = a[i].Name, "admin", secret.Value{}
+				a[i].Source.CertFile, a[i].Source.Certificate = "own.pem", own
+			}
+		}, [3][]string{{"shared-login"}, {"shared-login"}, {"shared-login"}}, "behind one login, admin"},
+		"one certificate for TLS alone": {func(a []plan.Account) {
+			for i := range a {
+				a[i].Source.CertFile, a[i].Source.Certificate = "own.pem", own
+			}
+		}, [3][]string{}, ""},
 		"two persons": {func(a []plan.Account) { a[0].Destination.Username = "eve" },
 			[3][]string{{"other-user"}, nil, nil}, "user0 and eve"},
 		"permission": {func(a []plan.Account) { a[1].Source.TLS, a[1].Source.AllowPlaintext = wire.STARTTLS, true },
