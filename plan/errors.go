@@ -105,6 +105,7 @@ func (e *Errors) As(target any) bool {
 // would else be told once for every account.
 type collector struct {
 	list []*Problem
+	all  bool // without a bound
 	seen map[place]bool
 	more int
 }
@@ -120,7 +121,7 @@ func (c *collector) add(p *Problem) {
 	if c.seen[at] {
 		return
 	}
-	if len(c.list) == maxProblems {
+	if len(c.list) == maxProblems && !c.all {
 		c.more++
 		return
 	}

@@ -72,8 +72,14 @@ func (d *decoder) exposed(password *yaml.Node, why string) {
 
 // Parse is [Load] for the contents of a file that is named path; nothing is
 // read, so nobody's permissions are checked, and accounts_from is refused.
-func Parse(path string, data []byte) (*Config, error) {
+func Parse(path string, data []byte) (*Config, error) { return parse(path, data, false) }
+
+// ParseAll is [Parse], and tells all problems, however many there are.
+func ParseAll(path string, data []byte) (*Config, error) { return parse(path, data, true) }
+
+func parse(path string, data []byte, all bool) (*Config, error) {
 	d := newDecoder(path)
+	d.problems.all = all
 	config := d.decode(data)
 	if err := d.problems.err(); err != nil {
 		return nil, err

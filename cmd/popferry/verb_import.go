@@ -244,10 +244,16 @@ func settle(list *foreign.List, o importOptions, from string, settings []foreign
 		return foreign.Text{}, nil, badSetting(err)
 	}
 	text := list.Write(from, settings)
-	bad := list.Check(text)
-	for o.skipBad && list.Drop(bad) {
+	if !o.skipBad {
+		return text, list.Check(text), nil
+	}
+	bad := list.CheckAll(text)
+	for list.Drop(bad) {
 		text = list.Write(from, settings)
-		bad = list.Check(text)
+		bad = slices.DeleteFunc(bad, func(b foreign.Bad) bool { return b.File != "" })
+		if len(bad) > 0 { // what all share may have gone with them: that there are too many
+			bad = list.CheckAll(text)
+		}
 	}
 	return text, bad, nil
 }

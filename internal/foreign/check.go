@@ -12,13 +12,19 @@ import (
 )
 
 // Check reads a new file back and returns what is wrong with it, in the lines of the
-// list. A file tells only so many mistakes; more may come up when these are gone.
-func (l *List) Check(text Text) (bad []Bad) {
+// list. A file tells only so many mistakes; [List.CheckAll] has them all.
+func (l *List) Check(text Text) []Bad { return l.check(text, plan.Parse) }
+
+// CheckAll is Check without a bound. When the accounts that it names are off the list, nothing is
+// wrong with the others: no account needs another one.
+func (l *List) CheckAll(text Text) []Bad { return l.check(text, plan.ParseAll) }
+
+func (l *List) check(text Text, parse func(string, []byte) (*plan.Config, error)) (bad []Bad) {
 	l.More = 0
 	if len(l.Accounts) == 0 {
 		return nil
 	}
-	_, err := plan.Parse("accounts.yaml", []byte(text.YAML))
+	_, err := parse("accounts.yaml", []byte(text.YAML))
 	var wrong *plan.Errors
 	if !errors.As(err, &wrong) {
 		return nil
