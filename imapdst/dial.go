@@ -59,9 +59,11 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 	}
 	beside := o.Auth == authAuto && o.credentials().BesideCertificate()
 	if o.NoExternal && beside {
-		o.Endpoint.Certificate = nil
-		c, err := dial(ctx, o)
-		return c, sasl.LeftOut(err)
+		bare := o
+		bare.Endpoint.Certificate = nil
+		if c, err := dial(ctx, bare); !wire.WantsCertificate(err) {
+			return c, sasl.LeftOut(err)
+		}
 	}
 	c, err := dial(ctx, o)
 	switch {

@@ -171,6 +171,16 @@ func TestCertificateForTLS(t *testing.T) {
 	}
 }
 
+// TestNoExternalForTLS: where TLS demands the certificate it is not left out.
+func TestNoExternalForTLS(t *testing.T) {
+	s := &script{caps: "AUTH=EXTERNAL AUTH=PLAIN", replies: []string{"TAG OK [CAPABILITY IMAP4rev1] in"}}
+	o := s.start(t, func(c *tls.Config) { c.ClientAuth = tls.RequireAnyClientCert })
+	o.NoExternal = true
+	if c := dial(t, o); c.Mechanism() != "EXTERNAL" {
+		t.Errorf("logged in by %s", c.Mechanism())
+	}
+}
+
 // TestExternalRefusedForElse: what a refusal says of something else than who logs in is not laid
 // to the certificate, at once or at the password after it.
 func TestExternalRefusedForElse(t *testing.T) {

@@ -98,6 +98,16 @@ func TestCertificateForTLS(t *testing.T) {
 	}
 }
 
+// TestNoExternalForTLS: where TLS demands the certificate it is not left out.
+func TestNoExternalForTLS(t *testing.T) {
+	d := &desk{sasl: "EXTERNAL PLAIN", bare: "-ERR No required SSL certificate was sent", replies: map[string][]string{"AUTH": {"+OK"}}}
+	o := secureDesk(t, d)
+	o.NoExternal = true
+	if m := dial(t, o); m.Mechanism() != "EXTERNAL" {
+		t.Errorf("logged in by %s", m.Mechanism())
+	}
+}
+
 // TestCertificateForProxy: what is in front of the server may demand it in place of a greeting.
 func TestCertificateForProxy(t *testing.T) {
 	d := &desk{sasl: "PLAIN", bare: "-ERR No required SSL certificate was sent", replies: map[string][]string{"AUTH": {"+OK"}}}

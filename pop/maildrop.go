@@ -149,9 +149,11 @@ func Dial(ctx context.Context, o Options) (*Maildrop, error) {
 	}
 	beside := o.Auth == authAuto && o.credentials().BesideCertificate()
 	if o.NoExternal && beside {
-		o.Endpoint.Certificate = nil
-		m, err := dial(ctx, o)
-		return m, sasl.LeftOut(err)
+		bare := o
+		bare.Endpoint.Certificate = nil
+		if m, err := dial(ctx, bare); !wire.WantsCertificate(err) {
+			return m, sasl.LeftOut(err)
+		}
 	}
 	m, err := dial(ctx, o)
 	switch {
