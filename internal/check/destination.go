@@ -39,7 +39,8 @@ func (c *checker) destination(ctx context.Context, a plan.Account) Destination {
 
 func (d *Destination) describe(conn *imapdst.Conn, now time.Time) {
 	caps := conn.Capabilities()
-	d.TLS, d.Auth, d.showed = describeTLS(conn.TLS, now), conn.Mechanism(), conn.ShowedCertificate()
+	d.TLS, d.Auth = describeTLS(conn.TLS, now), conn.Mechanism()
+	d.showed, d.leftOut = conn.ShowedCertificate(), conn.LeftOut()
 	d.offers("UIDPLUS", caps.UIDPlus)
 	switch {
 	case caps.LiteralMinus && !caps.LiteralPlus:

@@ -173,6 +173,9 @@ func TestDovecotCertificateBeside(t *testing.T) {
 				beside++
 			}
 		}
+		if told := strings.Count(fmt.Sprint(found.Notes), "is not shown"); told == 2 != (test.auth == "auto") {
+			t.Errorf("%+v: %q", test, found.Notes)
+		}
 		if want := map[bool]int{true: 2}[test.warned]; beside != want || !found.Source.OK || !found.Destination.OK {
 			t.Errorf("%+v: %+v", test, found.Warnings)
 		}

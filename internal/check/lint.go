@@ -95,15 +95,7 @@ func (a *Account) judgeConnection(s Side, e plan.Endpoint, now time.Time) {
 	case e.TLS != wire.None && e.AllowPlaintext:
 		a.warn("plaintext-allowed", "allow_plaintext: true is set for the %s and not needed", s.Server)
 	}
-	if e.Certificate != nil && e.Certificate.Leaf != nil {
-		if days := daysLeft(e.Certificate.Leaf.NotAfter, now); days < soon {
-			a.warn("own-certificate-expiring", "the certificate in %s %s", fault.Escape(e.CertFile), ends(days))
-		}
-	}
-	if s.showed && s.Auth != sasl.External && !strings.EqualFold(sasl.Holder(e.Certificate), e.Username) {
-		a.warn("certificate-beside", "the %s saw the certificate in %s beside the password, and it is not made out to \"%s\"",
-			s.Server, fault.Escape(e.CertFile), fault.Escape(e.Username))
-	}
+	a.judgeOwn(s, e, now)
 	if s.TLS == nil {
 		return
 	}
@@ -116,6 +108,23 @@ func (a *Account) judgeConnection(s Side, e plan.Endpoint, now time.Time) {
 	}
 	if weak(s.TLS) {
 		a.warn("weak-tls", "the %s agreed on %s with %s", s.Server, s.TLS.Version, s.TLS.Cipher)
+	}
+}
+
+// judgeOwn looks at the certificate that we have for a server.
+func (a *Account) judgeOwn(s Side, e plan.Endpoint, now time.Time) {
+	if e.Certificate != nil && e.Certificate.Leaf != nil {
+		if days := daysLeft(e.Certificate.Leaf.NotAfter, now); days < soon {
+			a.warn("own-certificate-expiring", "the certificate in %s %s", fault.Escape(e.CertFile), ends(days))
+		}
+	}
+	if s.showed && s.Auth != sasl.External && !strings.EqualFold(sasl.Holder(e.Certificate), e.Username) {
+		a.warn("certificate-beside", "the %s saw the certificate in %s beside the password, and it is not made out to \"%s\"",
+			s.Server, fault.Escape(e.CertFile), fault.Escape(e.Username))
+	}
+	if s.leftOut {
+		a.note("the %s asks for a certificate, and offers no login by it: that in %s is not made out to \"%s\", and is not shown "+
+			"with the password", s.Server, fault.Escape(e.CertFile), fault.Escape(e.Username))
 	}
 }
 

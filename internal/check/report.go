@@ -54,7 +54,7 @@ type Side struct {
 	Seconds  float64  `json:"seconds"`
 	Problem  *Problem `json:"problem,omitempty"`
 
-	showed bool // our certificate
+	showed, leftOut bool // our certificate
 }
 
 // TLS is what a handshake agreed on.

@@ -94,7 +94,8 @@ func (s *Source) waits(size int64) {
 
 func (s *Source) describe(m *pop.Maildrop, now time.Time) {
 	caps := m.Capabilities()
-	s.TLS, s.Auth, s.showed = describeTLS(m.TLS, now), m.Mechanism(), m.ShowedCertificate()
+	s.TLS, s.Auth = describeTLS(m.TLS, now), m.Mechanism()
+	s.showed, s.leftOut = m.ShowedCertificate(), m.LeftOut()
 	s.Expire, s.Software = caps.Expire, fault.Escape(caps.Implementation)
 	s.LoginDelay = caps.LoginDelay.Seconds()
 	if !caps.Known {
