@@ -3,6 +3,7 @@ package ferry_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/mailtest/corpus"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/internal/wire"
@@ -24,6 +26,7 @@ type crowd struct {
 	*fleet
 	open, most map[string]int // connections, by address
 	passes     map[string][]seen
+	brought    map[string][][]byte // to POP3, by account
 }
 
 // seen is a pass: how long after it was asked for it was over.
@@ -35,13 +38,15 @@ type seen struct {
 func newCrowd(t *testing.T) *crowd {
 	f := newFleet(t)
 	f.o.Random = func() float64 { return 0.5 }
-	return &crowd{fleet: f, open: map[string]int{}, most: map[string]int{}, passes: map[string][]seen{}}
+	return &crowd{fleet: f, open: map[string]int{}, most: map[string]int{}, passes: map[string][]seen{}, brought: map[string][][]byte{}}
 }
 
 // join adds accounts of POP3 and IMAP servers.
 func (c *crowd) join(kind string, n int, pop, imap string, ill ailing) {
 	for i := range n {
-		a := c.add(fmt.Sprint(kind, i), ill, ordinary(3, int64(i))...)
+		mail := ordinary(3, int64(i))
+		a := c.add(fmt.Sprint(kind, i), ill, mail...)
+		c.brought[a.Name] = mail
 		a.Source.Host, a.Destination.Host = pop, imap
 		a.Source.Dial = c.counts("POP3 "+pop, a.Source.Dial)
 		a.Destination.Dial = c.counts(imap, a.Destination.Dial)
@@ -89,7 +94,11 @@ func (c *crowd) bridge(whole time.Duration) {
 					pause = crowdPause
 				}
 				time.Sleep(pause)
-				c.drops[i].Deliver(ordinary(1, 1000*n+int64(i))...)
+				mail := ordinary(1, 1000*(n+1)+int64(i))
+				c.drops[i].Deliver(mail...)
+				c.mu.Lock()
+				c.brought[a.Name] = append(c.brought[a.Name], mail...)
+				c.mu.Unlock()
 			}
 		})
 	}
@@ -285,7 +294,7 @@ func TestRefusalsThatComeLate(t *testing.T) {
 		c.join("refused", 1, "pop.example.org", "imap.example.org", ailing{source: illness{from: "AUTH", pause: 100 * time.Second}})
 		c.join("healthy", 3, "pop.example.org", "imap.example.org", ailing{})
 		c.drops[0].Configure(func(o *popd.Options) { o.Username, o.Password = "x", "other" })
-		c.bridge(50 * time.Minute)
+		c.bridge(25 * time.Minute)
 		if n := c.drops[0].Counters().Commands["AUTH"]; n < 2 || n > 3 {
 			t.Errorf("%d logins", n)
 		}
@@ -329,5 +338,111 @@ func TestSlowAccountsArrive(t *testing.T) {
 				c.within(4)
 			})
 		})
+	}
+}
+
+// weather is what ails the connections that accounts make, and changes.
+type weather struct {
+	mu  sync.Mutex
+	ill map[string]ailing // by account
+}
+
+func (w *weather) over(a *plan.Account) {
+	name, source, dest := a.Name, a.Source.Dial, a.Destination.Dial
+	of := func(dial wire.DialFunc, side func(ailing) illness) wire.DialFunc {
+		return func(ctx context.Context, network, address string) (net.Conn, error) {
+			w.mu.Lock()
+			ill := side(w.ill[name])
+			w.mu.Unlock()
+			return spoiled(dial, ill)(ctx, network, address)
+		}
+	}
+	a.Source.Dial = of(source, func(ill ailing) illness { return ill.source })
+	a.Destination.Dial = of(dest, func(ill ailing) illness { return ill.dest })
+}
+
+// turns makes some accounts ill, each at one side.
+func (w *weather) turns(r *rand.Rand, accounts []plan.Account) {
+	source := []string{"start", "CAPA", "AUTH", "LIST", "UIDL", "RETR", "DELE", "QUIT"}
+	dest := []string{"start", "AUTHENTICATE", "SELECT", "APPEND", "FETCH", "LOGOUT"}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ill = map[string]ailing{}
+	for _, a := range accounts {
+		var ill illness
+		switch r.IntN(3) {
+		case 0:
+			ill.pause = time.Duration(1+r.IntN(20)) * time.Second
+		case 1:
+			ill.every = time.Duration(1+r.IntN(1000)) * time.Millisecond
+		}
+		switch r.IntN(5) {
+		case 0:
+			ill.from = source[r.IntN(len(source))]
+			w.ill[a.Name] = ailing{source: ill}
+		case 1:
+			ill.from = dest[r.IntN(len(dest))]
+			w.ill[a.Name] = ailing{dest: ill}
+		}
+	}
+}
+
+// TestStandingStillLosesNothing (X5, I1 to I5): whatever stalls, drips or comes late, and
+// whenever sessions are ended for the sake of others, each mail arrives once, and once it is well
+// all accounts are served, and what was delivered is gone from POP3.
+func TestStandingStillLosesNothing(t *testing.T) {
+	for seed, perHost := range []int{1, 2, 4} {
+		t.Run(fmt.Sprint(perHost), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := rand.New(rand.NewPCG(uint64(seed), 0))
+				c := newCrowd(t)
+				defer c.close()
+				c.o.Config.Limits.PerHost, c.o.Config.Settle = perHost, time.Minute
+				c.join("a", 6, "pop.example.org", "imap.example.org", ailing{})
+				c.join("b", 4, "pop.example.org", "other.example.org", ailing{})
+				c.deletes()
+				var w weather
+				for i := range c.o.Config.Accounts {
+					w.over(&c.o.Config.Accounts[i])
+				}
+				go func() {
+					for time.Since(c.start) < 10*time.Minute {
+						w.turns(r, c.o.Config.Accounts)
+						time.Sleep(time.Duration(10+r.IntN(60)) * time.Second)
+					}
+					w.turns(r, nil)
+				}()
+				c.bridge(25 * time.Minute)
+				c.within(perHost)
+				for i, a := range c.o.Config.Accounts {
+					c.whole(i, a.Name)
+				}
+			})
+		})
+	}
+}
+
+// whole checks that each mail of an account is at one of its ends, and that its last passes
+// were good.
+func (c *crowd) whole(i int, name string) {
+	c.t.Helper()
+	p := c.passes[name]
+	if last := p[len(p)-2].report; last.ExitCode != fault.OK || last.Delivered != 1 || last.Deleted != 1 {
+		c.t.Errorf("%s: %+v", name, last)
+	}
+	count := map[string]int{}
+	for _, raw := range c.brought[name] {
+		count[string(corpus.Canonical(raw))]++
+	}
+	for _, raw := range c.drops[i].Messages() {
+		count[string(corpus.Canonical(raw))]--
+	}
+	for _, s := range c.imap.User(name).Mailbox("INBOX") {
+		count[string(corpus.Canonical(s.Raw))]--
+	}
+	for content, n := range count {
+		if n != 0 {
+			c.t.Errorf("%s: %+d of %q", name, -n, content[:min(len(content), 100)])
+		}
 	}
 }
