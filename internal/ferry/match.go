@@ -117,20 +117,34 @@ func (m *matcher) find(ctx context.Context, sums map[string]message.Summary) (ma
 	if !m.blank {
 		found, err = m.inJournal(ctx, sums)
 	}
-	if err != nil || !m.foreign || len(found) == len(sums) {
+	if err != nil {
 		return found, err
 	}
-	rest := make(map[string]message.Summary, len(sums))
-	for key, s := range sums {
-		if _, ok := found[key]; !ok {
-			rest[key] = s
+	rest := without(sums, found)
+	if m.foreign && len(rest) > 0 {
+		elsewhere, err := m.inDestination(ctx, rest, m.t.leastShared(m.folders), 0)
+		maps.Copy(found, elsewhere)
+		if err != nil {
+			return found, err
 		}
+		rest = without(rest, elsewhere)
 	}
-	elsewhere, err := m.inDestination(ctx, rest, m.t.leastShared(m.folders), 0)
-	for key, r := range elsewhere {
-		found[key] = r
+	if m.blank || len(rest) == 0 {
+		return found, nil
 	}
+	itself, err := m.itself(ctx, rest)
+	maps.Copy(found, itself)
 	return found, err
+}
+
+// without leaves out what was found.
+func without(sums map[string]message.Summary, found map[string]journal.Record) map[string]message.Summary {
+	rest := maps.Clone(sums)
+	maps.DeleteFunc(rest, func(key string, _ message.Summary) bool {
+		_, done := found[key]
+		return done
+	})
+	return rest
 }
 
 // taken says that a record speaks for a message of this run already, so that it
@@ -234,6 +248,12 @@ func (m *matcher) testify(ctx context.Context, q journal.Query, by func(message.
 // that is the same mail. What is marked as deleted is only found where it came since then.
 func (m *matcher) inDestination(ctx context.Context, sums map[string]message.Summary, where []*folder,
 	from uint32) (map[string]journal.Record, error) {
+	return m.amongst(ctx, sums, where, func(at spot) bool { return at.uid >= from && (from > 0 || !m.marked[at]) })
+}
+
+// amongst finds unclaimed mail in some folders that may vouch and is the same mail.
+func (m *matcher) amongst(ctx context.Context, sums map[string]message.Summary, where []*folder,
+	may func(spot) bool) (map[string]journal.Record, error) {
 	candidates, err := m.candidates(ctx, sums, where)
 	if err != nil {
 		return nil, err
@@ -246,7 +266,7 @@ func (m *matcher) inDestination(ctx context.Context, sums map[string]message.Sum
 		s := sums[key]
 		for i := range candidates {
 			c := &candidates[i]
-			if c.UID < from || m.spentAt[c.at()] || c.Sum == nil || from == 0 && m.marked[c.at()] {
+			if c.Sum == nil || m.spentAt[c.at()] || !may(c.at()) {
 				continue
 			}
 			if how, same := s.Same(*c.Sum); same {

@@ -42,13 +42,17 @@ func (t *trip) mayWitness(r journal.Record, key string) bool {
 // Before the first QUIT of a run nothing can be removed (RFC 1939 §6), and after it a
 // server may hide what was fetched and show copies of it.
 func (t *trip) renamed(r journal.Record) bool {
-	t.mu.Lock()
-	own := t.own[r.Key]
-	t.mu.Unlock()
-	if own {
+	if t.isOwn(r.Key) {
 		return !t.quit.Load()
 	}
 	return t.renumbered
+}
+
+// isOwn reports a record of what this run delivered.
+func (t *trip) isOwn(key string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.own[key]
 }
 
 // mayBeBack reports whether a deletion in doubt may not have taken effect although no
