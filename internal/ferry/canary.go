@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/popferry/popferry/imapdst"
@@ -92,9 +93,11 @@ func (t *trip) apart(ctx context.Context, due []journal.Record) (may []journal.R
 }
 
 // mayBeCopy reports mail whose message on POP3 may be its own copy: popferry did not bring it,
-// or it is listed after it was deleted, which is what the copy looks like without a UIDL of
-// its own.
-func mayBeCopy(r journal.Record) bool { return !brought(r) || r.Reason == notDeleted }
+// or did so under another name, or it is listed after it was deleted, which is what the copy
+// looks like without a UIDL of its own.
+func mayBeCopy(r journal.Record) bool {
+	return !brought(r) || r.Reason == notDeleted || strings.Contains(r.Origin, otherName)
+}
 
 // stillDue returns what the journal has by now of records that were due.
 func (t *trip) stillDue(ctx context.Context, due []journal.Record) (still []journal.Record, err error) {
@@ -167,7 +170,7 @@ func (t *trip) outlives(ctx context.Context, records []journal.Record) (sure boo
 		}
 	}
 	t.triedInVain()
-	t.note("%s kept on POP3: popferry did not bring them itself, and found none whose deletion would show "+
+	t.note("%s kept on POP3: popferry did not bring them itself under this name, and found none whose deletion would show "+
 		"that the copies stay, and that could be put back (popferry verify tells where they are)", count(len(records), "message"))
 	return false, another, nil
 }

@@ -324,6 +324,21 @@ const withNUL = " with a NUL"
 // butLines marks the origin of mail without a text whose empty lines are not those of the copy.
 const butLines = " but for empty lines"
 
+// otherName marks the origin of mail that popferry brought under another name: what POP3 shows
+// under this one may be that very copy, since the maildrop may be another one by now, as where
+// an account's source moves to where its mail went.
+const otherName = " under another name"
+
+// markRenamed marks it before what else marks it: that nothing but a header speaks for it shows
+// at the end.
+func markRenamed(origin string) string {
+	marks, appended := strings.CutPrefix(origin, originAppended)
+	if !appended || strings.HasPrefix(marks, otherName) {
+		return origin
+	}
+	return originAppended + otherName + marks
+}
+
 func markNUL(origin string, s message.Summary) string {
 	if s.HasNUL && !strings.Contains(origin, withNUL) {
 		return origin + withNUL

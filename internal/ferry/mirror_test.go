@@ -1,6 +1,7 @@
 package ferry_test
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -10,6 +11,7 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/plan"
 )
 
 // mirror is a pair that shows one mailbox: POP3 lists what INBOX has, when a session begins.
@@ -102,6 +104,56 @@ func TestOneMailboxExpunged(t *testing.T) {
 			}
 		})
 	}
+}
+
+// mirrors has what QUIT removes from POP3 go from INBOX, too.
+func (m *mirror) mirrors() {
+	m.pop.Configure(func(o *popd.Options) {
+		o.Removed = func(raw []byte) {
+			inbox := m.imap.Mailbox("INBOX")
+			at := slices.IndexFunc(inbox, func(s imapd.Stored) bool { return bytes.Equal(s.Raw, raw) })
+			m.imap.User("").Expunge("INBOX", inbox[at].UID)
+		}
+	})
+	m.account().Keep, m.o.ConfirmDelete = plan.Keep{Delete: true}, true
+}
+
+// TestOneMailboxDeletes: what came up on POP3 again is its own copy, and no deletion takes it.
+func TestOneMailboxDeletes(t *testing.T) {
+	for _, n := range []int{1, 12} {
+		mail := ordinary(n, 33)
+		var m *mirror
+		var done atomic.Bool
+		m = newMirror(t, popd.Options{}, imapd.Options{Reply: func(e imapd.Event) imapd.Action {
+			if e.Command == "EXAMINE" && e.Stage == imapd.AtCommand && !done.Swap(true) {
+				m.imap.User("").Expunge("INBOX", 1)
+			}
+			return imapd.Action{}
+		}}, mail...)
+		m.run(fault.OK, 1)
+		m.show()
+		m.run(fault.OK, 0)
+		m.mirrors()
+		m.run(fault.Config, 0)
+		m.arrived(mail...)
+	}
+}
+
+// TestSourceMovesToDestination: the source of an account becomes the server that its mail went to,
+// which shows under new names what was brought. None of that may go.
+func TestSourceMovesToDestination(t *testing.T) {
+	mail := ordinary(5, 35)
+	m := newMirror(t, popd.Options{}, imapd.Options{})
+	m.pop.Deliver(mail...)
+	m.run(fault.OK, 5)
+	for range mail {
+		m.pop.Expunge(1)
+	}
+	m.account().Source.Host = "127.0.0.1"
+	m.show()
+	m.mirrors()
+	m.run(fault.Config, 0)
+	m.arrived(mail...)
 }
 
 // TestCopyOfBrought: a mail that popferry brought, and POP3 has no more, comes again. Its name

@@ -56,6 +56,9 @@ func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 		if err := t.name(ctx, f.listed, &r, f.sum); err != nil {
 			return err
 		}
+		if named(old) && old != r.Key {
+			r.Origin = markRenamed(r.Origin)
+		}
 		found[i].key = r.Key
 		t.match.taken(r.Key)
 		if old != r.Key {
