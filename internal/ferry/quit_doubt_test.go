@@ -1,6 +1,7 @@
 package ferry_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -119,6 +120,37 @@ func TestGuardCopyAfterDeletionElsewhere(t *testing.T) {
 			p.pop.Deliver(mail...)
 			p.run(0, 1)
 			p.arrived(mail[0], mail[0])
+		})
+	}
+}
+
+// TestOneDeletionInDoubtRenumbered: one deletion had no effect, and all UIDLs change. What else
+// is back under new names shows that it was renumbered: the mail is the one that was delivered.
+func TestOneDeletionInDoubtRenumbered(t *testing.T) {
+	for name, po := range map[string]popd.Options{"": {}, "no TOP": {NoTOP: true}} {
+		t.Run(name, func(t *testing.T) {
+			mail := ordinary(6, 36)
+			var p *pair
+			po.Reply = func(cmd string, n int) ([]byte, bool) {
+				switch {
+				case cmd == "DELE" && n > 1:
+					return []byte("-ERR not this one\r\n"), true
+				case cmd == "QUIT" && p.pop.Counters().Dele > 0:
+					p.pop.Cut()
+					return []byte("-"), true
+				}
+				return nil, false
+			}
+			p = deleting(t, po, imapd.Options{}, mail...)
+			runFerry(t, p.o)
+			p.left(mail...)
+			p.account().Keep = plan.Keep{}
+			p.pop.Configure(func(o *popd.Options) {
+				o.Reply = nil
+				o.UIDL = func(n int, _ []byte) string { return fmt.Sprintf("new-%d", n) }
+			})
+			p.run(0, 0)
+			p.arrived(mail...)
 		})
 	}
 }

@@ -360,20 +360,29 @@ func (m *matcher) spend(w witness) {
 
 // judgeDeletions decides whether deletions in doubt did not take effect although
 // all their names are gone: then the listing has nearly all of their mail again,
-// under new names. Anything less is new mail, and another copy of it at worst.
+// under new names. Anything less is new mail, and another copy of it at worst. So is one
+// alone, unless other mail under new names shows that this is what happened to all.
 func (t *trip) judgeDeletions(ctx context.Context, listed func(journal.Record) bool) error {
-	sent, back := 0, 0
-	q := journal.Query{States: []journal.State{journal.DeleteSent}}
+	if t.undeleted = false; !t.renumbered {
+		return nil
+	}
+	sent, back, renamed := 0, 0, false
+	q := journal.Query{States: []journal.State{journal.DeleteSent, journal.Delivered}}
 	err := t.ledger.Each(ctx, q, func(r journal.Record) error {
-		if named(r.Key) {
+		_, there := t.at(r.Key)
+		switch {
+		case !named(r.Key):
+		case r.State == journal.DeleteSent:
 			sent++
 			if listed(r) {
 				back++
 			}
+		case !there && listed(r):
+			renamed = true
 		}
 		return nil
 	})
-	t.undeleted = t.renumbered && sent > 1 && 10*back >= 9*sent
+	t.undeleted = (sent > 1 || renamed) && sent > 0 && 10*back >= 9*sent
 	return err
 }
 
