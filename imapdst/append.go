@@ -64,6 +64,7 @@ func (c *Conn) Append(ctx context.Context, f Folder, items []Item) (*Pending, er
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	c.leaveMailbox()
+	c.appended.Store(true)
 	if err := p.upload(ctx, c.groups(todo)); err != nil {
 		return p.lost(err)
 	}
@@ -84,6 +85,9 @@ func (c *Conn) leaveMailbox() {
 		c.client.UnselectAndExpunge() // its answer changes nothing
 	}
 }
+
+// Appended reports whether the connection has carried mail.
+func (c *Conn) Appended() bool { return c.appended.Load() }
 
 // Alive returns the error that ended the connection, or nil. It asks the server only if
 // the connection lay idle.

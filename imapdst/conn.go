@@ -43,6 +43,8 @@ type Conn struct {
 	mailbox lock
 	stream  *stream // what Append writes to
 
+	appended atomic.Bool // something was sent to be stored
+
 	forbidden Forbidden
 
 	mu       sync.Mutex // guards what follows

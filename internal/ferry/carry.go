@@ -45,6 +45,7 @@ type parcel struct {
 	session  *session
 	record   journal.Record // as it was recorded last
 	bare     bool           // to be sent without flags and date
+	first    bool           // sent alone, and before all other mail of its connection
 	refusal  error          // why the destination refused it last
 }
 

@@ -28,6 +28,11 @@ func (l *lane) blame(cut []*parcel, lost error) bool {
 	return true
 }
 
+// mayBeCause reports a message that may be why the connection ended. Some end it after so much
+// mail, whatever it is: what went over it alone, before all other, is another matter. The last
+// to be tried are the first of the next round, once the others have arrived.
+func mayBeCause(r journal.Record, first bool) bool { return first || wasSilent(r) }
+
 // hopeless reports a message that was tried often enough to be held, so that it does not end
 // every run (I7): while others arrived, since an outage explains nothing then, or it was held
 // for this before. But where it is one after the other, it is hardly the messages: those that it

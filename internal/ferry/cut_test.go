@@ -1,10 +1,13 @@
 package ferry_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
@@ -81,4 +84,66 @@ func dated(n, last int) (mail [][]byte) {
 		mail = append(mail, fmt.Appendf(nil, "Date: %s 2020 10:00:00 +0000\r\nMessage-ID: <%d@example.org>\r\n\r\n%d\r\n", day, i, i))
 	}
 	return mail
+}
+
+// TestConnectionEndsOverMany: a destination that ends each connection after some appends, whatever
+// they are, gets all mail, and none is held for it.
+func TestConnectionEndsOverMany(t *testing.T) {
+	for name, o := range map[string]imapd.Options{
+		"pushed": {NoMultiAppend: true}, "asked for": {NoMultiAppend: true, Literals: imapd.LiteralSync}, "many": {},
+	} {
+		for _, stage := range []imapd.Stage{imapd.AtCommand, imapd.AtLiteral, imapd.AtStore} {
+			for _, most := range []int{1, 7} {
+				t.Run(fmt.Sprint(name, " ", stage, " ", most), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { endsOverMany(t, o, stage, most) })
+				})
+			}
+		}
+	}
+}
+
+func endsOverMany(t *testing.T, o imapd.Options, stage imapd.Stage, most int) {
+	var mu sync.Mutex
+	seen := map[int]int{}
+	o.Reply = func(e imapd.Event) imapd.Action {
+		if e.Stage != stage || e.Command != "APPEND" {
+			return imapd.Action{}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if seen[e.Conn]++; seen[e.Conn] <= most {
+			return imapd.Action{}
+		}
+		return imapd.Action{Cut: imapd.FIN}
+	}
+	p := newPair(t, popd.Options{}, o, dated(30, 30)...)
+	for range 2 {
+		r := runFerry(t, p.o)
+		if r.Totals.Held != 0 {
+			t.Errorf("%+v", r.Accounts[0])
+		}
+	}
+	p.arrived(dated(30, 30)...)
+}
+
+// TestConnectionEndsOverManyAndOne: the message over which it always ends is found among them.
+func TestConnectionEndsOverManyAndOne(t *testing.T) {
+	for _, stage := range []imapd.Stage{imapd.AtLiteral, imapd.AtStore} {
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			seen := map[int]int{}
+			p := newPair(t, popd.Options{}, imapd.Options{NoMultiAppend: true, Reply: func(e imapd.Event) imapd.Action {
+				if e.Stage != stage || e.Command != "APPEND" {
+					return imapd.Action{}
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if seen[e.Conn]++; seen[e.Conn] <= 3 && !bytes.Contains(e.Messages[0], []byte("<12@")) {
+					return imapd.Action{}
+				}
+				return imapd.Action{Cut: imapd.FIN}
+			}}, dated(30, 30)...)
+			p.run(fault.Held, 29)
+		})
+	}
 }

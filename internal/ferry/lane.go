@@ -110,6 +110,9 @@ func (l *lane) append(batch []*parcel) (shipment, error) {
 	if err != nil {
 		return shipment{}, err
 	}
+	for _, c := range batch {
+		c.first = len(batch) == 1 && !conn.Appended()
+	}
 	pending, err := conn.Append(l.p.hard, batch[0].to.toAppend(), l.items(batch))
 	return shipment{batch, pending, done}, err
 }
@@ -201,7 +204,7 @@ func (l *lane) record(batch []*parcel, outcomes []imapdst.Outcome) error {
 		}
 	}
 	t, ctx := l.p.t, context.WithoutCancel(l.p.hard)
-	if len(cut) > 0 && l.blame(cut, lost) && len(batch) == 1 && t.hopeless(cut[0].record) {
+	if len(cut) > 0 && l.blame(cut, lost) && len(batch) == 1 && mayBeCause(cut[0].record, cut[0].first) && t.hopeless(cut[0].record) {
 		by[imapdst.NotSent] = nil
 		lost = errors.Join(lost, l.holdCut(ctx, cut[0], lost))
 	}
@@ -320,12 +323,16 @@ func (t *trip) doubt(ctx context.Context, batch []*parcel, behind bool) error {
 	t.mu.Lock()
 	innocent := t.refusing || behind
 	t.mu.Unlock()
+	first := map[string]bool{}
+	for _, c := range batch {
+		first[c.record.Key] = c.first
+	}
 	return t.restate(ctx, batch, func(r *journal.Record) {
 		r.Ended = t.now()
 		if !innocent {
 			r.Attempts++
 		}
-		t.doubted(r.Key, doubt{time.Now(), true})
+		t.doubted(r.Key, doubt{time.Now(), true, first[r.Key]})
 	})
 }
 

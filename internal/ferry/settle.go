@@ -80,7 +80,7 @@ func (t *trip) settle(ctx context.Context, open []journal.Record) error {
 		case look.Sub(t.doubtOf(r, now, look).since) < t.engine.Config.Settle:
 			t.park(r)
 			continue
-		case t.doubts[r.Key].own && t.hopeless(r): // tried in this run
+		case t.doubts[r.Key].own && mayBeCause(r, t.doubts[r.Key].first) && t.hopeless(r): // tried in this run
 			r.State, r.Changed = journal.Held, now
 			r.Reason = reasonSilent + ", and it is not there"
 		default:
@@ -109,6 +109,7 @@ func (t *trip) settle(ctx context.Context, open []journal.Record) error {
 type doubt struct {
 	since time.Time
 	own   bool // it was sent in this run
+	first bool // alone, and before all other mail of its connection
 }
 
 // doubted says since when an append is in doubt.
