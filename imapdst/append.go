@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,14 +117,11 @@ func (c *Conn) ensureAlive(ctx context.Context) error {
 
 // groups decides what goes into one command.
 func (c *Conn) groups(items []int) [][]int {
+	most := uint64(1)
 	if c.Capabilities().MultiAppend {
-		return [][]int{items}
+		most = c.atOnce()
 	}
-	var single [][]int
-	for _, n := range items {
-		single = append(single, []int{n})
-	}
-	return single
+	return slices.Collect(slices.Chunk(items, int(min(most, uint64(len(items))))))
 }
 
 // upload writes the commands and leaves nothing in the buffer.

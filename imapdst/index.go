@@ -177,13 +177,15 @@ func (p *indexPart) octets() (n int) {
 	return n
 }
 
-// minimalLimit keeps a server from making us ask for messages one by one.
-const minimalLimit = 100
+// mostParts bounds how many commands an index takes, where UIDs are far apart and few messages
+// are given at once.
+const mostParts = 1_000_000
 
-// atOnce is how many messages a command may be about (RFC 9738 §3).
+// atOnce is how many messages a command may be about (RFC 9738 §3), however few that are:
+// what goes beyond is left out of the answer.
 func (c *Conn) atOnce() uint64 {
 	if limit := c.Capabilities().number("MESSAGELIMIT="); limit > 0 {
-		return max(limit, minimalLimit)
+		return min(limit, math.MaxUint32)
 	}
 	return math.MaxUint32
 }
@@ -195,7 +197,7 @@ func (c *Conn) indexSets(f Folder, from uint32) iter.Seq[imap.UIDSet] {
 	if f.Messages > 0 {
 		step *= max(1, next/uint64(f.Messages))
 	}
-	step = min(step, c.atOnce())
+	step = max(min(step, c.atOnce()), next/mostParts)
 	return func(yield func(imap.UIDSet) bool) {
 		low := uint64(from)
 		for ; low+step < next; low += step {

@@ -59,12 +59,18 @@ func TestFetchWithoutSection(t *testing.T) {
 
 // RFC 9738 §3: no command is about more messages than the server said.
 func TestMessageLimit(t *testing.T) {
+	for _, limit := range []int{100, 7, 1} {
+		messageLimit(t, limit)
+	}
+}
+
+func messageLimit(t *testing.T, limit int) {
 	var uids []uint32
 	for n := range uint32(600) {
 		uids = append(uids, 2+n+n/250) // runs of 250
 	}
 	asked := 0
-	f := &fake{caps: allCaps + " MESSAGELIMIT=100", on: map[string]handler{"UID FETCH": func(f *fake, tag, args string) {
+	f := &fake{caps: allCaps + fmt.Sprint(" MESSAGELIMIT=", limit), on: map[string]handler{"UID FETCH": func(f *fake, tag, args string) {
 		set, _, _ := strings.Cut(args, " ")
 		count := 0
 		for part := range strings.SplitSeq(set, ",") {
@@ -77,7 +83,7 @@ func TestMessageLimit(t *testing.T) {
 				f.send(fmt.Sprintf("* 1 FETCH (UID %d RFC822.SIZE 9 BODY[HEADER] NIL)", uid))
 			}
 		}
-		if asked += count; count > 100 {
+		if asked += count; count > limit {
 			t.Errorf("%d messages at once: %s", count, set)
 		}
 		f.send(tag + " OK done")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
@@ -314,5 +315,21 @@ func TestNothingBehindTheLast(t *testing.T) {
 	p.pop.Deliver(mail[4])
 	if r := p.run(fault.OK, 1); len(r.Accounts[0].Notes) > 0 {
 		t.Errorf("notes %q", r.Accounts[0].Notes)
+	}
+}
+
+// TestFewAtOnce: a server that gives and takes few messages with one command (RFC 9738) gets all
+// mail, and gives all that it has.
+func TestFewAtOnce(t *testing.T) {
+	for _, limit := range []int{1, 7} {
+		mail := ordinary(40, 37)
+		p := newPair(t, popd.Options{}, imapd.Options{MessageLimit: limit}, mail...)
+		p.run(0, 40)
+		p.forget()
+		p.run(0, 0)
+		p.arrived(mail...)
+		if v := ferry.Verify(t.Context(), p.o); v.Totals.Found != 40 {
+			t.Errorf("%+v", v.Totals)
+		}
 	}
 }

@@ -34,6 +34,8 @@ func (s *session) refuseMessage(c *command, size int64) string {
 		return "NO [NOPERM] nothing may be changed"
 	case len(c.messages) > 0 && o.NoMultiAppend:
 		return "BAD one message at a time"
+	case o.MessageLimit > 0 && len(c.messages) >= o.MessageLimit:
+		return fmt.Sprintf("NO [MESSAGELIMIT %d] these are too many", o.MessageLimit)
 	case o.AppendLimit > 0 && size > o.AppendLimit, size > maxMessage:
 		return "NO [TOOBIG] message is too large"
 	case s.overQuota(c, size):

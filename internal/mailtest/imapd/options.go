@@ -83,8 +83,8 @@ type Options struct {
 	// DropDuplicates answers OK, with an APPENDUID, to a message with a Message-ID that the user
 	// has already, in whichever mailbox, and throws it away.
 	DropDuplicates bool
-	// MessageLimit is how many messages one FETCH gives, and is announced (RFC 9738); 0: any
-	// number.
+	// MessageLimit is how many messages one FETCH gives, and one APPEND may have, and is announced
+	// (RFC 9738); 0: any number.
 	MessageLimit int
 	// Late tells of messages that have their UID and are not shown yet, as on a server whose
 	// database commits late. One that is shown at last comes up when the mailbox is selected.
