@@ -66,7 +66,8 @@ func TestHostileAnswers(t *testing.T) {
 		{"A9 SELECT, Courier", map[string]handler{"EXAMINE": say("TAG NO Mailbox in use.")}, fault.Temporary, "in use"},
 		{"A10 SELECT forbidden", map[string]handler{"EXAMINE": say("TAG NO [noperm] not yours")},
 			fault.Refused, "NOPERM"},
-		{"SELECT not understood", map[string]handler{"EXAMINE": say("TAG BAD what")}, fault.Protocol, ""},
+		{"SELECT not understood", map[string]handler{"EXAMINE": say("TAG BAD what"), "SELECT": say("TAG BAD what")},
+			fault.Protocol, ""},
 		{"SELECT throttled", map[string]handler{
 			"EXAMINE": say("TAG NO Request is throttled. Suggested Backoff Time: 1500 milliseconds")},
 			fault.Temporary, ""},

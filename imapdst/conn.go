@@ -43,7 +43,8 @@ type Conn struct {
 	mailbox lock
 	stream  *stream // what Append writes to
 
-	appended atomic.Bool // something was sent to be stored
+	appended  atomic.Bool // something was sent to be stored
+	noExamine atomic.Bool // SELECT opens what is only read, too
 
 	forbidden Forbidden
 

@@ -416,6 +416,9 @@ func (c *Conn) createAs(f Folder, w wanted) (Folder, error) {
 	// A folder that is not subscribed is a nuisance and no reason to fail.
 	_ = subscribed.Wait()
 	f, err := opened.wait(c, f)
+	if opened.unknown {
+		f, err = c.openBySelect(f, err)
+	}
 	if err != nil && errCreate != nil {
 		return f, c.createError(f.Mailbox, errCreate)
 	}

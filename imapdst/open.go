@@ -2,12 +2,15 @@ package imapdst
 
 import (
 	"context"
+	"errors"
 	"math"
+	"regexp"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/sasl"
 )
 
 // access says how a mailbox is opened.
@@ -29,10 +32,15 @@ type openCommand struct {
 	how    access
 	limit  *imapclient.StatusCommand // nil where it is not needed
 	opened *imapclient.SelectCommand
+
+	unknown bool // the server does not know EXAMINE, as it seems
 }
 
 // startOpen sends the commands. The caller holds the turn.
 func (c *Conn) startOpen(mailbox string, how access) *openCommand {
+	if c.noExamine.Load() {
+		how = toChange
+	}
 	o := &openCommand{how: how}
 	// "APPENDLIMIT" without a number: every mailbox has its own (RFC 7889 §2).
 	if c.Capabilities().has("APPENDLIMIT") {
@@ -54,6 +62,7 @@ func (o *openCommand) wait(c *Conn, f Folder) (Folder, error) {
 	data, err := o.opened.Wait()
 	if err != nil {
 		c.setSelected("", false)
+		o.unknown = o.how == toRead && lacksExamine(err)
 		return f, c.commandError("open "+quote(f.Mailbox), err)
 	}
 	noted := c.guard.takeOpening()
@@ -86,6 +95,9 @@ func (c *Conn) open(f Folder, how access, first func()) (Folder, error) {
 		opened = c.startOpen(f.Mailbox, how)
 	})
 	f, err := opened.wait(c, f)
+	if opened.unknown {
+		return c.openBySelect(f, err)
+	}
 	if err != nil || f.UIDNext != 0 {
 		return f, err
 	}
@@ -101,6 +113,32 @@ func (c *Conn) open(f Folder, how access, first func()) (Folder, error) {
 		f.UIDNext = uint32(data.UIDNext)
 	}
 	return f, nil
+}
+
+// openBySelect opens what could not be opened to read, as EXAMINE must be able to (RFC 3501
+// §6.3.2). From now on all is opened like that, unless it is refused, too: then it was not EXAMINE.
+func (c *Conn) openBySelect(f Folder, refusal error) (Folder, error) {
+	if c.wire.Broken() != nil || c.noExamine.Swap(true) {
+		return f, refusal
+	}
+	opened, err := c.open(f, toChange, func() {})
+	if err != nil {
+		c.noExamine.Store(false)
+		return f, refusal
+	}
+	return opened, nil
+}
+
+// notKnown is how servers say NO to a command that they do not have.
+var notKnown = regexp.MustCompile(`(?i)examine|(unknown|unrecogni[sz]ed|unsupported|invalid) command|not (supported|implemented)`)
+
+// lacksExamine reports an answer that may be about the command, and not about the folder.
+func lacksExamine(err error) bool {
+	var refusal *imap.Error
+	if !errors.As(err, &refusal) || explained(string(refusal.Code)) || throttled(refusal.Text) || sasl.NotConnected(refusal.Text) {
+		return false
+	}
+	return refusal.Type == imap.StatusResponseTypeBad || notKnown.MatchString(refusal.Text)
 }
 
 func (c *Conn) setSelected(mailbox string, writable bool) {

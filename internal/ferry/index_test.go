@@ -2,6 +2,7 @@ package ferry_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -330,6 +331,38 @@ func TestFewAtOnce(t *testing.T) {
 		p.arrived(mail...)
 		if v := ferry.Verify(t.Context(), p.o); v.Totals.Found != 40 {
 			t.Errorf("%+v", v.Totals)
+		}
+	}
+}
+
+// TestNoExamine: a server that does not know EXAMINE is asked by SELECT, which removes nothing
+// from the folder, and marks nothing as seen.
+func TestNoExamine(t *testing.T) {
+	for _, says := range []string{"BAD unknown", "NO EXAMINE is not supported", "NO [CLIENTBUG] Unknown command"} {
+		for _, folder := range []string{"INBOX", "New"} {
+			mail := ordinary(12, 38)
+			p := newPair(t, popd.Options{}, imapd.Options{Reply: func(e imapd.Event) imapd.Action {
+				if e.Command == "EXAMINE" && e.Stage == imapd.AtCommand {
+					return imapd.Action{Reply: says}
+				}
+				return imapd.Action{}
+			}}, mail...)
+			p.account().Folder = folder
+			p.imap.User("").Deliver("INBOX", mail[0], []string{`\Deleted`}, time.Time{})
+			p.run(0, 12)
+			p.forget()
+			p.run(0, 0)
+			if v := ferry.Verify(t.Context(), p.o); v.ExitCode != 0 {
+				t.Errorf("%+v", v)
+			}
+			for _, m := range p.imap.Mailbox(folder) {
+				if slices.Contains(m.Flags, `\Seen`) {
+					t.Errorf("uid %d is seen", m.UID)
+				}
+			}
+			if n := len(p.imap.Mailbox("INBOX")); n != map[string]int{"INBOX": 13, "New": 1}[folder] {
+				t.Errorf("%d messages", n)
+			}
 		}
 	}
 }
