@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -73,7 +74,7 @@ func (c *Conn) Folder(ctx context.Context, name string, create bool) (Folder, er
 	case found:
 		return c.open(f, toRead, func() {})
 	case create:
-		return c.create(f, wanted)
+		return c.create(ctx, f, wanted)
 	}
 	return f, nil
 }
@@ -379,8 +380,8 @@ func (l *listing) wait(c *Conn) ([]*imap.ListData, error) {
 // programs show it, and opens it, all in one go. Whether CREATE was refused does
 // not matter where the folder can be opened: another session may have been
 // faster, or names differ in case only. What is refused is tried without dots.
-func (c *Conn) create(f Folder, w wanted) (Folder, error) {
-	created, err := c.createAs(f, w)
+func (c *Conn) create(ctx context.Context, f Folder, w wanted) (Folder, error) {
+	created, err := c.createAs(ctx, f, w)
 	if err == nil || fault.CodeOf(err) != fault.Refused {
 		return created, err
 	}
@@ -389,7 +390,7 @@ func (c *Conn) create(f Folder, w wanted) (Folder, error) {
 		return created, err
 	}
 	f.Mailbox, f.Renamed = dotless, true
-	if created, errDotless := c.createAs(f, w); errDotless == nil {
+	if created, errDotless := c.createAs(ctx, f, w); errDotless == nil {
 		return created, nil
 	}
 	return created, err
@@ -403,7 +404,7 @@ func (c *Conn) cautious(w wanted, mailbox string) (string, error) {
 	return c.layout.under(w, mailbox, dotless), err
 }
 
-func (c *Conn) createAs(f Folder, w wanted) (Folder, error) {
+func (c *Conn) createAs(ctx context.Context, f Folder, w wanted) (Folder, error) {
 	c.guard.takeOpening()
 	var created, subscribed *imapclient.Command
 	var opened *openCommand
@@ -419,10 +420,47 @@ func (c *Conn) createAs(f Folder, w wanted) (Folder, error) {
 	if opened.unknown {
 		f, err = c.openBySelect(f, err)
 	}
+	if errCreate == nil || isThere(errCreate) {
+		f, err = c.awaitFolder(ctx, f, err)
+	}
 	if err != nil && errCreate != nil {
 		return f, c.createError(f.Mailbox, errCreate)
 	}
 	return f, err
+}
+
+// What several machines serve is made on one, and may be there later on the others: between the
+// first look and the last one 7.5 seconds pass.
+const (
+	firstLook = 500 * time.Millisecond
+	looks     = 4
+)
+
+// awaitFolder opens a folder that was just made, and that its server does not find yet.
+func (c *Conn) awaitFolder(ctx context.Context, f Folder, missing error) (Folder, error) {
+	opened, err := f, missing
+	for pause := firstLook; pause < firstLook<<looks && isMissing(err); pause *= 2 {
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return f, err
+		}
+		opened, err = c.open(f, toRead, func() {})
+	}
+	return opened, err
+}
+
+// isMissing reports a refusal because there is no such folder (RFC 5530 §3), with or without a code.
+func isMissing(err error) bool {
+	var e *fault.Error
+	return errors.As(err, &e) && e.Code == fault.Refused && (e.Response == "NONEXISTENT" || e.Response == "TRYCREATE" ||
+		e.Response == "" && noFolder.MatchString(strings.ToLower(e.Message)))
+}
+
+// isThere reports a refusal because there is such a folder (RFC 5530 §3, ALREADYEXISTS).
+func isThere(refusal error) bool {
+	var e *imap.Error
+	return errors.As(refusal, &e) && strings.EqualFold(string(e.Code), string(imap.ResponseCodeAlreadyExists))
 }
 
 // createError says why a folder could not be made. Servers say of one that is in none of

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -97,5 +98,28 @@ func TestQuotaUntold(t *testing.T) {
 			p.run(0, len(mail)-room)
 			p.arrived(mail...)
 		})
+	}
+}
+
+// TestFolderComesLate: a folder that was just made is there a moment later; the run waits for it,
+// and for one that never comes not long.
+func TestFolderComesLate(t *testing.T) {
+	for _, says := range []string{"NO [NONEXISTENT] no such mailbox", "NO [TRYCREATE] not yet", "NO Mailbox does not exist"} {
+		for late, want := range map[time.Duration]fault.Code{2 * time.Second: fault.OK, time.Hour: fault.Refused} {
+			synctest.Test(t, func(t *testing.T) {
+				start, mail := time.Now(), ordinary(5, 42)
+				p := newPair(t, popd.Options{}, imapd.Options{Reply: func(e imapd.Event) imapd.Action {
+					if e.Stage == imapd.AtCommand && e.Command == "EXAMINE" && time.Since(start) < late {
+						return imapd.Action{Reply: says}
+					}
+					return imapd.Action{}
+				}}, mail...)
+				p.account().Folder = "New"
+				p.run(want, map[fault.Code]int{fault.OK: 5}[want])
+				if waited := time.Since(start); waited > time.Minute {
+					t.Errorf("%s: waited %v", says, waited)
+				}
+			})
+		}
 	}
 }
