@@ -109,7 +109,7 @@ func (t *trip) predecessors(ctx context.Context, now journal.Scope) (old []prede
 			strangers = append(strangers, s.Scope)
 		case vouches:
 			old = append(old, p)
-		case !p.trial:
+		case !p.trial && !t.undoes: // which tells what this means to it
 			if err := t.noteOtherFolder(ctx, s.Scope); err != nil {
 				return nil, err
 			}

@@ -129,6 +129,7 @@ type trip struct {
 	ordinals       map[string]int             // of content keys given in this trip
 
 	silent bool   // do not record how this ended: it was no run
+	undoes bool   // it brings nothing, and takes back
 	origin string // of records made from found mail; empty: found
 }
 

@@ -22,7 +22,7 @@ func Undo(ctx context.Context, o Options) Report {
 }
 
 func (t *trip) undo(ctx context.Context) error {
-	t.silent = true
+	t.silent, t.undoes = true, true
 	if err := t.open(ctx, false); err != nil {
 		return err
 	}
@@ -36,6 +36,9 @@ func (t *trip) undo(ctx context.Context) error {
 		return err
 	}
 	if err := t.takeAllBack(ctx); err != nil {
+		return err
+	}
+	if err := t.noteElsewhere(ctx); err != nil {
 		return err
 	}
 	// It is complete now, unless there is still something that can't be looked at.
@@ -73,6 +76,45 @@ func (t *trip) takeAllBack(ctx context.Context) error {
 			count(gone, "message"))
 	}
 	return err
+}
+
+// noteElsewhere tells of mail that went to another folder before: that is a destination of its own,
+// and whoever gave the account another one may want to keep what is there.
+func (t *trip) noteElsewhere(ctx context.Context) error {
+	scopes, err := t.engine.Journal.Scopes(ctx)
+	if err != nil {
+		return err
+	}
+	now := scopeOf(t.account)
+	for _, s := range scopes {
+		if s.Scope.Folder == now.Folder || !sameSource(s.Scope, now) || !t.precedes(s.Scope, now) {
+			continue
+		}
+		n, err := t.broughtTo(ctx, s.Scope)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			t.note("%s that went to folder %s before left alone: this takes back what went to %s; set folder: %[2]s for popferry undo %[4]s",
+				count(n, "message"), fault.Escape(s.Scope.Folder), fault.Escape(now.Folder), t.account.Name)
+		}
+	}
+	return nil
+}
+
+// broughtTo counts what popferry appended for a scope.
+func (t *trip) broughtTo(ctx context.Context, s journal.Scope) (n int, err error) {
+	ledger, err := t.engine.Journal.Ledger(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	err = ledger.Each(ctx, journal.Query{States: []journal.State{journal.Delivered}}, func(r journal.Record) error {
+		if brought(r) {
+			n++
+		}
+		return nil
+	})
+	return n, err
 }
 
 // factUndo says that an undo has begun and is not complete: then nobody knows whether the

@@ -160,3 +160,28 @@ func TestUndoGoesOnInAnotherSession(t *testing.T) {
 		t.Error("no connection was lost")
 	}
 }
+
+// TestUndoAfterAnotherFolder: what went to the folder of before is left, and undo tells where it
+// is, and how it is taken back.
+func TestUndoAfterAnotherFolder(t *testing.T) {
+	for _, ran := range []bool{false, true} {
+		p := newPair(t, popd.Options{}, imapd.Options{}, ordinary(5, 34)...)
+		p.account().Folder = "Pilot"
+		p.run(0, 5)
+		p.account().Folder = "INBOX"
+		want := 0
+		if ran {
+			p.run(0, 5)
+			want = 5
+		}
+		const says = "5 messages that went to folder Pilot before left alone: this takes back what went to INBOX; " +
+			"set folder: Pilot for popferry undo alice"
+		if r := p.undo(0, want); !slices.Equal(r.Accounts[0].Notes, []string{says}) {
+			t.Errorf("notes %q", r.Accounts[0].Notes)
+		}
+		p.account().Folder = "Pilot"
+		if r := p.undo(0, 5); len(r.Accounts[0].Notes) > 0 {
+			t.Errorf("notes %q", r.Accounts[0].Notes)
+		}
+	}
+}
