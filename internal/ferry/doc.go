@@ -10,7 +10,8 @@
 //	settle   appends whose outcome a crash left open are looked for first
 //	recognise  mail that is new to the journal is held against the mail in the
 //	         destination (lost journal) and against journal entries that vanished
-//	         from the listing (renumbered UIDLs), by headers where those suffice
+//	         from the listing (renumbered UIDLs), by headers where those suffice; where both
+//	         servers show one mailbox, what was brought comes up as new, see mirror
 //	room     what the destination's quotas leave is asked for, if there is work
 //	carry    RETR, digest, match by content, INTENT, APPEND, DELIVERED: fetching
 //	         and appending overlap, bounded by octets in flight; what only a copy

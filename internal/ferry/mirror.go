@@ -13,8 +13,8 @@ import (
 // reasons: it is marked as \Deleted, and vouches for nothing; or it goes from IMAP while POP3
 // still has it in its session. It is brought once then, and no more.
 
-// itself finds what the destination has for new mail of octets that popferry brought in an
-// earlier run, in a folder whose mail comes up on POP3: the original, whose \Deleted means
+// itself finds what the destination has for new mail of octets that popferry brought before, in a
+// folder whose mail comes up on POP3: the original, whose \Deleted means
 // little where the octets are there without it, or else what was brought.
 func (m *matcher) itself(ctx context.Context, sums map[string]message.Summary) (map[string]journal.Record, error) {
 	again, brought, err := m.again(ctx, sums)
@@ -25,7 +25,19 @@ func (m *matcher) itself(ctx context.Context, sums map[string]message.Summary) (
 	if err != nil {
 		return nil, err
 	}
-	maps.DeleteFunc(again, func(key string, _ message.Summary) bool { return found[key].UID != 0 })
+	cameUp, err := m.ownCopies(ctx, without(again, found), brought)
+	maps.Copy(found, cameUp)
+	if len(found) > 0 {
+		m.t.noteOnce("what popferry brought before comes up on POP3 as new mail, and is not brought again: source and " +
+			"destination seem to be one mailbox; set another destination, or take the account out")
+	}
+	return found, err
+}
+
+// ownCopies has records of what was brought speak for new mail that is that very copy.
+func (m *matcher) ownCopies(ctx context.Context, again map[string]message.Summary,
+	brought []journal.Record) (map[string]journal.Record, error) {
+	found := map[string]journal.Record{}
 	for _, r := range brought {
 		key, err := m.cameUp(ctx, r, again)
 		if err != nil {
@@ -34,13 +46,9 @@ func (m *matcher) itself(ctx context.Context, sums map[string]message.Summary) (
 		if key == "" {
 			continue
 		}
-		r.Origin = originFound // from now on it is its own copy, and no deletion may take it for another
+		r.Origin = originFound // no deletion may take it for another mail than its copy
 		found[key], m.spent[r.Key] = r, true
 		delete(again, key)
-	}
-	if len(found) > 0 {
-		m.t.noteOnce("what popferry brought before comes up on POP3 as new mail, and is not brought again: source and " +
-			"destination seem to be one mailbox; set another destination, or take the account out")
 	}
 	return found, nil
 }
@@ -91,40 +99,45 @@ func (m *matcher) broughtAlike(ctx context.Context, sums map[string]message.Summ
 // mail, or was when another record was made of it. Of a mail alone nobody could tell whether it
 // was sent twice.
 func (m *matcher) shown(ctx context.Context, sums map[string]message.Summary) (map[string]bool, error) {
-	there := map[message.Digest]bool{}
+	there, put := map[message.Digest]bool{}, map[folderHeader]bool{}
 	for _, s := range sums {
 		there[s.Header] = true
 	}
-	put := map[string]map[message.Digest]bool{}
 	q := journal.Query{States: []journal.State{journal.Delivered}}
 	err := m.t.ledger.Each(ctx, q, func(r journal.Record) error {
-		switch {
-		case !brought(r):
+		if brought(r) {
+			put[folderHeader{r.Folder, r.Sum.Header}] = true
+		} else {
 			there[r.Sum.Header] = true
-		case put[r.Folder] == nil:
-			put[r.Folder] = map[message.Digest]bool{r.Sum.Header: true}
-		default:
-			put[r.Folder][r.Sum.Header] = true
 		}
 		return nil
 	})
-	shown := map[string]bool{}
-	for folder, headers := range put {
-		n := 0
-		for header := range headers {
-			if there[header] {
-				n++
-			}
+	more := map[string]int{} // by how many it is most
+	for at := range put {
+		if there[at.header] {
+			more[at.folder]++
+		} else {
+			more[at.folder]--
 		}
-		shown[folder] = 2*n > len(headers)
+	}
+	shown := map[string]bool{}
+	for folder, n := range more {
+		shown[folder] = n > 0
 	}
 	return shown, err
 }
 
-// cameUp is the key of the new mail that a record of an earlier run may be about: POP3 does
-// not list what it was brought for, and the copy is there. It is "" if there is none.
+// folderHeader is mail of a folder by its header.
+type folderHeader struct {
+	folder string
+	header message.Digest
+}
+
+// cameUp is the key of the new mail that a record may be about: POP3 does not list what it was
+// brought for, not only since it was fetched, and the copy is there. It is "" if there is none.
 func (m *matcher) cameUp(ctx context.Context, r journal.Record, again map[string]message.Summary) (string, error) {
-	if _, listed := m.t.at(r.Key); listed || !named(r.Key) || m.isSpent(r.Key) || m.t.isOwn(r.Key) {
+	_, listed := m.t.at(r.Key)
+	if listed || !named(r.Key) || m.isSpent(r.Key) || m.t.isOwn(r.Key) && !m.t.showsFetched() {
 		return "", nil
 	}
 	for _, key := range inOrder(again) {
@@ -138,6 +151,19 @@ func (m *matcher) cameUp(ctx context.Context, r journal.Record, again map[string
 		return key, nil
 	}
 	return "", nil
+}
+
+// showsFetched reports whether POP3 lists something that this run has brought: some servers hide
+// that, and then show more copies.
+func (t *trip) showsFetched() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key := range t.own {
+		if _, listed := t.at(key); listed {
+			return true
+		}
+	}
+	return false
 }
 
 // isUnmarked reports whether the copy of a record is where it was put, and nobody wants it gone.

@@ -106,6 +106,27 @@ func TestOneMailboxExpunged(t *testing.T) {
 	}
 }
 
+// TestOneMailboxAmidARun: a maildrop of which a session may show a page is listed anew in the same
+// run, with what was brought in it.
+func TestOneMailboxAmidARun(t *testing.T) {
+	for _, expunges := range []bool{false, true} {
+		var m *mirror
+		var done atomic.Bool
+		m = newMirror(t, popd.Options{NoTOP: true, Reply: func(cmd string, _ int) ([]byte, bool) {
+			switch {
+			case cmd == "GREETING":
+				m.show()
+			case cmd == "RETR" && expunges && !done.Swap(true):
+				m.imap.User("").Expunge("INBOX", 2)
+			}
+			return nil, false
+		}}, imapd.Options{}, ordinary(250, 39)...)
+		m.imap.User("").MarkDeleted("INBOX", 7)
+		m.run(fault.OK, map[bool]int{false: 1, true: 2}[expunges])
+		m.settles(0)
+	}
+}
+
 // mirrors has what QUIT removes from POP3 go from INBOX, too.
 func (m *mirror) mirrors() {
 	m.pop.Configure(func(o *popd.Options) {
