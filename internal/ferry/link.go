@@ -142,10 +142,14 @@ func (l *link) unplace() {
 }
 
 func (l *link) connect(ctx context.Context) error {
+	l.trip.slot.beat()
+	if l.resume(ctx) {
+		return nil
+	}
+	l.trip.engine.hosts.makeRoom(l.places)
 	ctx, giveWay := context.WithCancelCause(ctx)
 	defer giveWay(nil)
-	l.trip.slot.beat()
-	l.sent.Store(false)
+	l.trip.slot.beat() // until now nobody waited for the server
 	l.giveWay.Store(&giveWay)
 	defer l.giveWay.Store(nil)
 	err := l.enter(ctx)
@@ -155,24 +159,21 @@ func (l *link) connect(ctx context.Context) error {
 	return err
 }
 
-// enters is called before credentials are sent.
-func (l *link) enters() error {
-	l.sent.Store(true)
-	return nil
-}
-
 func (l *link) enter(ctx context.Context) error {
-	if l.resume(ctx) {
-		return nil
-	}
-	l.trip.engine.hosts.makeRoom(l.places)
 	account := l.trip.account
 	account.Destination.BeforeLogin = l.enters
 	conn, err := l.trip.engine.DialDestination(ctx, account)
+	l.sent.Store(false)
 	if err != nil {
 		return err
 	}
 	return l.board(ctx, conn, time.Now())
+}
+
+// enters is called before credentials are sent.
+func (l *link) enters() error {
+	l.sent.Store(true)
+	return nil
 }
 
 // board looks at the folder and makes the connection the link's.

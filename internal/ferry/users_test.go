@@ -22,7 +22,7 @@ func crowded(t *testing.T, accounts, users, perUser, perHost int) *fleet {
 	f.o.Config.Limits = plan.Limits{Accounts: accounts, PerHost: perHost,
 		Hosts: map[string]plan.HostLimits{"imap.example.org": known, "imap.example.net": known}}
 	pauses := []ailing{{}, {source: illness{from: "RETR", pause: 20 * time.Second}},
-		{dest: illness{from: "AUTHENTICATE", pause: 10 * time.Second}}, {}}
+		{dest: illness{from: "AUTHENTICATE", pause: 8 * time.Second}}, {}}
 	for i := range accounts {
 		name := fmt.Sprintf("account%d", i)
 		a := f.add(name, pauses[i%len(pauses)], ordinary(30, int64(i))...)
