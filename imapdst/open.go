@@ -130,7 +130,7 @@ func (c *Conn) openBySelect(f Folder, refusal error) (Folder, error) {
 }
 
 // notKnown is how servers say NO to a command that they do not have.
-var notKnown = regexp.MustCompile(`(?i)examine|(unknown|unrecogni[sz]ed|unsupported|invalid) command|not (supported|implemented)`)
+var notKnown = regexp.MustCompile(`(?i)(unknown|unrecogni[sz]ed|unsupported|invalid) command|not (supported|implemented)`)
 
 // lacksExamine reports an answer that may be about the command, and not about the folder.
 func lacksExamine(err error) bool {
