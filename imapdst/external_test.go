@@ -92,23 +92,11 @@ func (s *script) start(t *testing.T, change func(*tls.Config)) imapdst.Options {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := pair.Server()
-	config.ClientAuth = tls.RequestClientCert
-	change(config)
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	listener, err := pair.Listen(change, s.serve)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go s.serve(conn.(*tls.Conn))
-		}
-	}()
 	o := options(endpoint(t, listener.Addr().String(), wire.Implicit, files.CA))
 	o.Endpoint.Certificate = certificateOf(t, pair, "alice")
 	return o

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/popferry/popferry/internal/fault"
-	"github.com/popferry/popferry/internal/mailtest/certs"
 	"github.com/popferry/popferry/internal/mailtest/dovecot"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/internal/secret"
@@ -72,14 +71,7 @@ func TestCertificateForTLS(t *testing.T) {
 		"nobody":  func(*tls.Config) {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			pair, err := certs.New(certs.Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			files, err := pair.WriteFiles(t.TempDir())
-			if err != nil {
-				t.Fatal(err)
-			}
+			pair, files := newPair(t)
 			o := popd.Options{Mode: popd.Implicit, TLS: pair.Server()}
 			change(o.TLS)
 			server := serve(t, o)
@@ -145,30 +137,12 @@ const hangUp = "hang up"
 // secureDesk serves a script to each connection in TLS, and asks for a certificate.
 func secureDesk(t *testing.T, d *desk) pop.Options {
 	t.Helper()
-	pair, err := certs.New(certs.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := pair.WriteFiles(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := pair.Server()
-	config.ClientAuth = tls.RequestClientCert
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	pair, files := newPair(t)
+	listener, err := pair.Listen(func(*tls.Config) {}, func(conn *tls.Conn) { d.serve(conn) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go d.serve(conn)
-		}
-	}()
 	o := pop.Options{Endpoint: at(t, listener.Addr().String(), wire.Implicit, files.CA), Username: "alice",
 		Password: secret.New("open sesame")}
 	o.Endpoint.Certificate = certificateOf(t, pair, "alice")

@@ -152,8 +152,8 @@ func say(cmd, reply string) popd.Options {
 	return popd.Options{Reply: replies(map[string]string{cmd: reply})}
 }
 
-// certificate makes a server configuration for 127.0.0.1 and a file with its CA.
-func certificate(t testing.TB) (*tls.Config, string) {
+// newPair makes certificates, also in files.
+func newPair(t testing.TB) (*certs.Pair, certs.Files) {
 	t.Helper()
 	pair, err := certs.New(certs.Options{})
 	if err != nil {
@@ -163,6 +163,13 @@ func certificate(t testing.TB) (*tls.Config, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return pair, files
+}
+
+// certificate makes a server configuration for 127.0.0.1 and a file with its CA.
+func certificate(t testing.TB) (*tls.Config, string) {
+	t.Helper()
+	pair, files := newPair(t)
 	return pair.Server(), files.CA
 }
 

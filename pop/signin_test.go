@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/certs"
@@ -262,13 +261,9 @@ func TestDovecotNoExternal(t *testing.T) {
 
 func certificateOf(t testing.TB, pair *certs.Pair, user string) *tls.Certificate {
 	t.Helper()
-	cert, key, err := pair.ForUser(user, time.Now().AddDate(0, 0, -1), time.Now().AddDate(1, 0, 0))
+	certificate, err := pair.User(user)
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificate, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &certificate
+	return certificate
 }

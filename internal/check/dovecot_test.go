@@ -14,7 +14,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/popferry/popferry/internal/check"
 	"github.com/popferry/popferry/internal/fault"
@@ -214,13 +213,9 @@ func TestDovecotSharedCertificate(t *testing.T) {
 
 func certificateOf(t *testing.T, s *dovecot.Server, user string) *tls.Certificate {
 	t.Helper()
-	cert, key, err := s.Certs.ForUser(user, time.Now().AddDate(0, 0, -1), time.Now().AddDate(1, 0, 0))
+	certificate, err := s.Certs.User(user)
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificate, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &certificate
+	return certificate
 }

@@ -133,16 +133,11 @@ func TestRefusedCertificateIsTriedAfterAReload(t *testing.T) {
 
 func certificateOf(t *testing.T, server *dovecot.Server, user string) *tls.Certificate {
 	t.Helper()
-	now := time.Now()
-	cert, key, err := server.Certs.ForUser(user, now.AddDate(0, 0, -1), now.AddDate(1, 0, 0))
+	certificate, err := server.Certs.User(user)
 	if err != nil {
 		t.Fatal(err)
 	}
-	certificate, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &certificate
+	return certificate
 }
 
 // TestGlanceRoundTripsWithScram: over TLS from the first octet, too, a pass that finds nothing

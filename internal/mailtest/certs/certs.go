@@ -116,6 +116,38 @@ func (p *Pair) ForUser(user string, from, until time.Time) (certPEM, keyPEM []by
 	return encode("CERTIFICATE", leaf.Raw), encode("PRIVATE KEY", der), nil
 }
 
+// User makes a certificate of the same authority for a client, good from yesterday for a year.
+func (p *Pair) User(name string) (*tls.Certificate, error) {
+	cert, key, err := p.ForUser(name, time.Now().AddDate(0, 0, -1), time.Now().AddDate(1, 0, 0))
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	return &pair, err
+}
+
+// Listen accepts connections on a free port of 127.0.0.1 until the listener is closed, asks
+// clients for a certificate, as far as change leaves it at that, and has each served.
+func (p *Pair) Listen(change func(*tls.Config), serve func(*tls.Conn)) (net.Listener, error) {
+	config := p.Server()
+	config.ClientAuth = tls.RequestClientCert
+	change(config)
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	if err != nil {
+		return nil, err
+	}
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go serve(conn.(*tls.Conn))
+		}
+	}()
+	return listener, nil
+}
+
 // Pin returns the SHA-256 of the server certificate's SubjectPublicKeyInfo, in lower-case hex.
 func (p *Pair) Pin() string {
 	sum := sha256.Sum256(p.certificate.Leaf.RawSubjectPublicKeyInfo)
