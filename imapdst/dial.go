@@ -2,7 +2,6 @@ package imapdst
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -58,50 +57,27 @@ func Dial(ctx context.Context, o Options) (*Conn, error) {
 		o.Endpoint.Limits.Idle = idleLimit
 	}
 	beside := o.Auth == authAuto && o.credentials().BesideCertificate()
-	if o.NoExternal && beside {
-		bare := o
-		bare.Endpoint.Certificate = nil
-		if c, err := dial(ctx, bare); !wire.WantsCertificate(err) {
-			return c, sasl.LeftOut(err)
-		}
-	}
-	c, err := dial(ctx, o)
-	switch {
-	case beside && errors.Is(err, sasl.ErrExternal):
-		return o.afterExternal(ctx, err)
-	case errors.Is(err, sasl.ErrBeside):
-		return o.withoutCertificate(ctx)
-	}
-	return c, err
-}
-
-// withoutCertificate logs in without the certificate, which is another's, where TLS does not
-// demand one.
-func (o Options) withoutCertificate(ctx context.Context) (*Conn, error) {
-	certificate := o.Endpoint.Certificate
-	o.Endpoint.Certificate = nil
-	c, err := dial(ctx, o)
-	switch {
-	case wire.WantsCertificate(err):
-		o.Endpoint.Certificate, o.demanded = certificate, true
-		return dial(ctx, o)
-	case err != nil:
-		return nil, sasl.WithoutCertificate(err)
-	}
-	c.leftOut = true
-	return c, nil
-}
-
-// afterExternal logs in without the certificate, and without SCRAM, so that no more than two
-// refusals count against the user.
-func (o Options) afterExternal(ctx context.Context, refused error) (*Conn, error) {
-	o.Endpoint.Certificate, o.NoScram = nil, true
-	c, err := dial(ctx, o)
+	c, visit, err := sasl.Call(beside, o.NoExternal, wire.WantsCertificate, func(v sasl.Visit) (*Conn, error) {
+		return dial(ctx, o.on(v))
+	})
 	if err != nil {
-		return nil, sasl.AfterExternal(refused, err)
+		return nil, err
 	}
-	c.refusedWay = sasl.External
+	c.leftOut = visit.Bare && !visit.Again
+	if visit.Again {
+		c.refusedWay = sasl.External
+	}
 	return c, nil
+}
+
+// on is for a visit.
+func (o Options) on(v sasl.Visit) Options {
+	o.demanded = v.Demanded
+	o.NoScram = o.NoScram || v.Again
+	if v.Bare {
+		o.Endpoint.Certificate = nil
+	}
+	return o
 }
 
 func dial(ctx context.Context, o Options) (*Conn, error) {

@@ -148,50 +148,27 @@ func Dial(ctx context.Context, o Options) (*Maildrop, error) {
 		return nil, err
 	}
 	beside := o.Auth == authAuto && o.credentials().BesideCertificate()
-	if o.NoExternal && beside {
-		bare := o
-		bare.Endpoint.Certificate = nil
-		if m, err := dial(ctx, bare); !wire.WantsCertificate(err) {
-			return m, sasl.LeftOut(err)
-		}
-	}
-	m, err := dial(ctx, o)
-	switch {
-	case beside && errors.Is(err, sasl.ErrExternal):
-		return o.afterExternal(ctx, err)
-	case errors.Is(err, sasl.ErrBeside):
-		return o.withoutCertificate(ctx)
-	}
-	return m, err
-}
-
-// withoutCertificate logs in without the certificate, which is another's, where TLS does not
-// demand one.
-func (o Options) withoutCertificate(ctx context.Context) (*Maildrop, error) {
-	certificate := o.Endpoint.Certificate
-	o.Endpoint.Certificate = nil
-	m, err := dial(ctx, o)
-	switch {
-	case wire.WantsCertificate(err):
-		o.Endpoint.Certificate, o.demanded = certificate, true
-		return dial(ctx, o)
-	case err != nil:
-		return nil, sasl.WithoutCertificate(err)
-	}
-	m.leftOut = true
-	return m, nil
-}
-
-// afterExternal logs in without the certificate, and without SCRAM, so that no more than two
-// refusals count against the user.
-func (o Options) afterExternal(ctx context.Context, refused error) (*Maildrop, error) {
-	o.Endpoint.Certificate, o.NoScram, o.another = nil, true, true
-	m, err := dial(ctx, o)
+	m, visit, err := sasl.Call(beside, o.NoExternal, wire.WantsCertificate, func(v sasl.Visit) (*Maildrop, error) {
+		return dial(ctx, o.on(v))
+	})
 	if err != nil {
-		return nil, sasl.AfterExternal(refused, err)
+		return nil, err
 	}
-	m.refusedWay = sasl.External
+	m.leftOut = visit.Bare && !visit.Again
+	if visit.Again {
+		m.refusedWay = sasl.External
+	}
 	return m, nil
+}
+
+// on is for a visit.
+func (o Options) on(v sasl.Visit) Options {
+	o.demanded, o.another = v.Demanded, v.Again
+	o.NoScram = o.NoScram || v.Again
+	if v.Bare {
+		o.Endpoint.Certificate = nil
+	}
+	return o
 }
 
 func dial(ctx context.Context, o Options) (*Maildrop, error) {
