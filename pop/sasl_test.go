@@ -52,15 +52,16 @@ func (d *desk) options(t testing.TB) pop.Options {
 }
 
 func (d *desk) serve(conn net.Conn) {
-	if d.greeting == "" {
-		d.greeting = "+OK ready"
-	}
 	if d.bare != "" && !showsCertificate(conn) {
 		io.WriteString(conn, d.bare+"\r\n")
 		conn.Close()
 		return
 	}
-	io.WriteString(conn, d.greeting+"\r\n")
+	greeting := d.greeting
+	if greeting == "" {
+		greeting = "+OK ready"
+	}
+	io.WriteString(conn, greeting+"\r\n")
 	for in := bufio.NewReader(conn); ; {
 		line, err := in.ReadString('\n')
 		if err != nil {

@@ -159,18 +159,18 @@ func TestStalledAccountsDelayNobody(t *testing.T) {
 		ill        ailing
 		discovered time.Duration
 	}{
-		"POP3 login":            {12, imap, ailing{source: illness{from: "AUTH"}}, 31 * time.Second},
-		"four POP3 logins":      {4, imap, ailing{source: illness{from: "AUTH"}}, 11 * time.Second},
-		"POP3 listing":          {12, imap, ailing{source: illness{from: "LIST"}}, 31 * time.Second},
-		"POP3 message":          {12, imap, ailing{source: illness{from: "RETR"}}, 31 * time.Second},
-		"POP3 later message":    {12, imap, ailing{source: illness{from: "RETR 3"}}, 31 * time.Second},
-		"POP3 deletion":         {12, imap, ailing{source: illness{from: "DELE"}}, 31 * time.Second},
-		"POP3 drips":            {12, imap, ailing{source: illness{from: "start", every: time.Second}}, 31 * time.Second},
-		"forty drip":            {40, imap, ailing{source: illness{from: "LIST", every: time.Second}}, 101 * time.Second},
-		"another IMAP login":    {20, other, ailing{dest: illness{from: "AUTHENTICATE"}}, 51 * time.Second},
-		"the same IMAP login":   {20, imap, ailing{dest: illness{from: "AUTHENTICATE"}}, 51 * time.Second},
-		"another IMAP's append": {20, other, ailing{dest: illness{from: "APPEND"}}, 51 * time.Second},
-		"the same IMAP append":  {4, imap, ailing{dest: illness{from: "APPEND"}}, time.Minute + time.Second},
+		"POP3 login":            {12, imap, ailing{source: illness{from: "AUTH"}}, 35 * time.Second},
+		"four POP3 logins":      {4, imap, ailing{source: illness{from: "AUTH"}}, 13 * time.Second},
+		"POP3 listing":          {12, imap, ailing{source: illness{from: "LIST"}}, 35 * time.Second},
+		"POP3 message":          {12, imap, ailing{source: illness{from: "RETR"}}, 35 * time.Second},
+		"POP3 later message":    {12, imap, ailing{source: illness{from: "RETR 3"}}, 35 * time.Second},
+		"POP3 deletion":         {12, imap, ailing{source: illness{from: "DELE"}}, 35 * time.Second},
+		"POP3 drips":            {12, imap, ailing{source: illness{from: "start", every: time.Second}}, 35 * time.Second},
+		"forty drip":            {40, imap, ailing{source: illness{from: "LIST", every: time.Second}}, 110 * time.Second},
+		"another IMAP login":    {20, other, ailing{dest: illness{from: "AUTHENTICATE"}}, 55 * time.Second},
+		"the same IMAP login":   {20, imap, ailing{dest: illness{from: "AUTHENTICATE"}}, 55 * time.Second},
+		"another IMAP's append": {20, other, ailing{dest: illness{from: "APPEND"}}, 55 * time.Second},
+		"the same IMAP append":  {4, imap, ailing{dest: illness{from: "APPEND"}}, 65 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
