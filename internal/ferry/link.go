@@ -238,7 +238,7 @@ func (l *link) yieldLogin(end context.CancelCauseFunc, w wish, quiet time.Durati
 		cause, patience = errGaveWay, l.trip.engine.slots.patience()
 	case w == wishGoOn && l.trip.engine.keeps:
 		cause = standstill("IMAP server "+l.address(), quiet)
-		patience = l.trip.engine.standing.patience(l.trip.account.Name, l.address())
+		patience = l.trip.engine.standing.patience(l.trip.account.Name, l.address(), standFor)
 	default:
 		return false
 	}
@@ -266,9 +266,9 @@ const appendFor = 6 * standFor
 // yieldAnswer ends the connection of a fleet's trip, and with it the pass, where the server says
 // nothing to a question or a batch. What became of the batch is settled as after any loss.
 func (l *link) yieldAnswer(quiet time.Duration) bool {
-	more := l.trip.engine.standing.of(l.trip.account.Name, l.address())
+	patience := l.trip.engine.standing.patience(l.trip.account.Name, l.address(), appendFor)
 	conn := l.get()
-	if !l.trip.engine.keeps || conn == nil || quiet < appendFor<<more {
+	if !l.trip.engine.keeps || conn == nil || quiet < patience {
 		return false
 	}
 	conn.Break(standstill("IMAP server "+l.address(), quiet))

@@ -188,7 +188,7 @@ func (s *seat) explainLocked(err error) error {
 // served says that the server gave what the pass is about. After one slow pass the trip counts as
 // others do from then on; after more of them it may stand still further on.
 func (s *seat) served() {
-	again := s.trip.engine.standing.of(s.trip.account.Name, s.place) > 1
+	again := s.trip.engine.standing.at(s.trip.account.Name, s.place).times > 1
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if more := s.places[1:]; len(more) > 0 && !again {
@@ -232,7 +232,7 @@ func (s *seat) mayEndLocked(w wish) bool {
 	case s.state == seatTaken && s.asked.IsZero():
 		return quiet >= s.idleFor()<<min(s.lent, mostDoubled)
 	}
-	return w != wishSlow && quiet >= s.trip.engine.standing.patience(s.trip.account.Name, s.place)
+	return w != wishSlow && quiet >= s.trip.engine.standing.patience(s.trip.account.Name, s.place, standFor)
 }
 
 func (s *seat) door() *door { return s.trip.engine.Learned.doors.of(s.trip.account.Source) }
@@ -242,7 +242,7 @@ func (s *seat) quiet() time.Duration { return s.trip.slot.quietAt(s.trip.account
 // idleFor is for how long a session may be idle while others wait: not for long where it is the
 // destination's way to leave the account standing.
 func (s *seat) idleFor() time.Duration {
-	if s.trip.engine.standing.of(s.trip.account.Name, s.trip.account.Destination.Address()) > 0 {
+	if s.trip.engine.standing.isIll(s.trip.account.Name, s.trip.account.Destination.Address()) {
 		return patience
 	}
 	return standFor

@@ -341,6 +341,23 @@ func TestSlowAccountsArrive(t *testing.T) {
 	}
 }
 
+// TestSlowAndWell (X5): an account whose passes go well, though its server takes long each time,
+// does not wait for those that stall.
+func TestSlowAndWell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t)
+		defer c.close()
+		c.join("stalled", 4, "pop.example.org", "imap.example.org", ailing{source: illness{from: "AUTH"}})
+		c.join("slow", 1, "pop.example.org", "imap.example.org", ailing{source: illness{from: "LIST", pause: 12 * time.Second}})
+		c.join("healthy", 4, "pop.example.org", "imap.example.org", ailing{})
+		c.bridge(15 * time.Minute)
+		if took := c.slowest("slow", 1, 5*time.Minute, 14*time.Minute); took > 30*time.Second {
+			t.Errorf("a pass took %v", took)
+		}
+		c.within(4)
+	})
+}
+
 // weather is what ails the connections that accounts make, and changes.
 type weather struct {
 	mu  sync.Mutex

@@ -18,27 +18,37 @@ const (
 	mostDoubled = 4
 )
 
-// standing remembers the accounts that a server left standing of late. They may have half of
-// its connections until they are served, and so the other half is for the others: four that
-// stall, or forty, delay nobody once it is known which they are.
+// standing remembers the accounts that a server left standing of late. Those whose last pass
+// failed for that may have half of its connections until they are served, and so the other half is
+// for the others: four that stall, or forty, delay nobody once it is known which they are.
 type standing struct {
-	mu    sync.Mutex
-	times map[standingKey]int // passes in a row
+	mu sync.Mutex
+	of map[standingKey]stood
 }
 
 type standingKey struct{ account, place string }
 
-func newStanding() *standing { return &standing{times: map[standingKey]int{}} }
-
-func (s *standing) of(account, place string) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.times[standingKey{account, place}]
+// stood is how it went.
+type stood struct {
+	times int  // passes in a row in which it was long
+	ill   bool // they failed
 }
 
-// patience is for how long an account may stand while others wait.
-func (s *standing) patience(account, place string) time.Duration {
-	return standFor << s.of(account, place)
+func newStanding() *standing { return &standing{of: map[standingKey]stood{}} }
+
+func (s *standing) at(account, place string) stood {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.of[standingKey{account, place}]
+}
+
+// isIll reports whether the last pass over an account failed since it was left standing.
+func (s *standing) isIll(account, place string) bool { return s.at(account, place).ill }
+
+// patience is for how long an account may stand while others wait, where that is so long for the
+// first time.
+func (s *standing) patience(account, place string, first time.Duration) time.Duration {
+	return first << s.at(account, place).times
 }
 
 // note takes in how a pass ended, and the longest time for which the server owed an answer. An
@@ -46,16 +56,20 @@ func (s *standing) patience(account, place string) time.Duration {
 func (s *standing) note(account, place string, well bool, longest time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := standingKey{account, place}
-	n := s.times[key]
+	key, long := standingKey{account, place}, longest >= standFor
+	was := s.of[key]
+	was.ill = !well && (long || was.ill)
 	switch {
-	case longest < standFor:
-		if well {
-			delete(s.times, key)
-		}
-	case n < mostDoubled && (!well || longest >= standFor<<n):
-		s.times[key] = n + 1
+	case well && !long:
+		was.times = 0
+	case long && was.times < mostDoubled && (!well || longest >= standFor<<was.times):
+		was.times++
 	}
+	if was == (stood{}) {
+		delete(s.of, key)
+		return
+	}
+	s.of[key] = was
 }
 
 // errStood is the cause where a pass was ended for the sake of others.
@@ -72,7 +86,7 @@ func standstill(server string, stood time.Duration) *fault.Error {
 // of those which were left standing there.
 func (e *engine) withShare(account, place string, others []string) []string {
 	places := append(others, place)
-	if e.keeps && e.standing.of(account, place) > 0 {
+	if e.keeps && e.standing.isIll(account, place) {
 		places = append(places, slowPrefix+place)
 	}
 	return places
