@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -156,9 +157,14 @@ func unsendable(size, limit int64) string {
 // refusalReason is what the destination said, for people, and what may help. Of a
 // message that was refused wrapped as well, nothing does.
 func refusalReason(c *parcel) string {
-	reason := "the destination refuses it: " + c.refusal.Error()
+	reason := "the destination refuses it: "
 	if c.original != nil {
-		return reason
+		return reason + c.refusal.Error()
 	}
-	return reason + "; " + fault.HintOf(c.refusal)
+	return reason + hinted(c.refusal)
+}
+
+// hinted is a refusal and what may help. Servers end what they say with a stop, or not.
+func hinted(refusal error) string {
+	return strings.TrimSuffix(refusal.Error(), ".") + "; " + fault.HintOf(refusal)
 }

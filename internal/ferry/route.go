@@ -6,7 +6,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/message"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
@@ -62,7 +61,7 @@ func (t *trip) holdHere(ctx context.Context, p *pipeline, c *parcel) error {
 	defer p.release(c)
 	t.resolved(c.session)
 	c.record.Attempts = max(c.record.Attempts, suspectAttempts) // next time the others come first
-	err := t.hold(ctx, c.listed, c.record, reasonAlone+": "+c.refusal.Error()+"; "+fault.HintOf(c.refusal))
+	err := t.hold(ctx, c.listed, c.record, reasonAlone+": "+hinted(c.refusal))
 	if err != nil || isForbidden(c.refusal) && strings.HasPrefix(t.knownAs(c.listed.Key).Reason, reasonAlone) {
 		return err
 	}
