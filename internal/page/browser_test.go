@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -22,6 +23,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
+	document "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
@@ -296,6 +298,30 @@ func TestNoAnswerIsNotLive(t *testing.T) {
 	v.becomes(t, "#live", "popferry does not answer; this is how it was")
 	hangs.Store(false)
 	s.change(func() {})
+	v.becomes(t, "#live", "live")
+}
+
+// TestDeadServerIsNotLive: a server that is killed is noticed at once, and so is its return.
+func TestDeadServerIsNotLive(t *testing.T) {
+	v := browse(t)
+	pages := page.New(newScene().options())
+	server := httptest.NewServer(pages)
+	address := server.Listener.Addr().String()
+	// Without the look now and then, which would find it out in half a minute.
+	call(t, v, document.AddScriptToEvaluateOnNewDocument, document.AddScriptToEvaluateOnNewDocumentParams{Source: "setInterval = () => 0"})
+	v.do(t, chromedp.Navigate(server.URL))
+	v.becomes(t, "#live", "live")
+	server.CloseClientConnections()
+	server.Close()
+	v.becomes(t, "#live", "popferry does not answer; this is how it was")
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server = &httptest.Server{Listener: listener, Config: &http.Server{Handler: pages}}
+	server.Start()
+	t.Cleanup(server.Close)
+	t.Cleanup(server.CloseClientConnections) // of the stream
 	v.becomes(t, "#live", "live")
 }
 

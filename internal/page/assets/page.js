@@ -68,6 +68,7 @@
     follows = false;
     had = true;
     events = new EventSource("/events");
+    events.addEventListener("open", refresh);
     events.addEventListener("changed", () => {
       others.postMessage({ say: "changed" });
       refresh();
@@ -75,7 +76,8 @@
     // It comes back by itself unless it was refused, or the window is about to go; then any
     // window may ask again later.
     events.addEventListener("error", () => {
-      if (!events || events.readyState !== EventSource.CLOSED) return;
+      if (!events) return;
+      if (events.readyState !== EventSource.CLOSED) { refresh(); return; } // which tells why
       events = null;
       others.postMessage({ say: "lost" });
     });
