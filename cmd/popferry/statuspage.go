@@ -22,12 +22,14 @@ func (k *keeping) listen(ctx context.Context) (net.Listener, error) {
 	return page.Listen(ctx, address)
 }
 
-// reloadPage goes over to another token. One for another address may be none, and says
-// nothing about who may see this one.
+// reloadPage goes over to another token. Without one for another address this one, which stays
+// open, keeps its own: there it may be that none is needed.
 func (k *keeping) reloadPage(ctx context.Context, config *plan.Config) {
 	before, now := k.session.config.Bridge.Listen, config.Bridge.Listen
 	if before != now {
 		k.log.WarnContext(bridge.Answer(ctx), "bridge.listen changed, which needs a restart", "before", before, "now", now)
+	}
+	if before != now && config.Bridge.Token.Secret.Empty() {
 		return
 	}
 	k.token.Store(&config.Bridge.Token.Secret)
