@@ -308,9 +308,9 @@ func fold(field string) string {
 // letter is a news for people.
 func letter(n bridge.News) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\r\n", fault.Escape(n.Account), fault.Escape(n.Text))
+	fmt.Fprintf(&b, "%s: %s\r\n", fault.Escape(n.Account), report.Harmless(n.Text))
 	if n.Check != "" {
-		fmt.Fprintf(&b, "\r\nFirst thing to check: %s\r\n", fault.Escape(report.Hint(n.Check)))
+		fmt.Fprintf(&b, "\r\nFirst thing to check: %s\r\n", report.Harmless(report.Hint(n.Check)))
 	}
 	for i, m := range n.Messages {
 		if i == 20 {
