@@ -47,7 +47,7 @@ missing: it writes them once an hour.`,
 
 // moment reads a time span that ends now, or a date.
 func moment(text string, now time.Time) (time.Time, error) {
-	if age, ok := plan.ParseAge(text); ok {
+	if age, ok := plan.ParseAge(text); ok && age > 0 {
 		return now.Add(-age), nil
 	}
 	// 12:00 is there on every day, which can't be said of 0:00.
