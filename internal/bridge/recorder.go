@@ -29,6 +29,7 @@ type Recorder struct {
 	mu        sync.Mutex
 	keep      time.Duration
 	quiet     map[string]summed
+	held      map[string]int // by the last pass
 	unwritten []journal.Pass // since the history could not be written
 }
 
@@ -37,7 +38,7 @@ type summed struct{ all, last journal.Pass }
 
 // NewRecorder makes one that forgets what is longer ago than keep.
 func NewRecorder(h History, keep time.Duration) *Recorder {
-	return &Recorder{history: h, keep: keep, quiet: map[string]summed{}}
+	return &Recorder{history: h, keep: keep, quiet: map[string]summed{}, held: map[string]int{}}
 }
 
 // Keep changes for how long passes are remembered.
@@ -54,7 +55,9 @@ func (r *Recorder) Record(p Pass) error {
 	defer r.mu.Unlock()
 	sum, waiting := r.quiet[pass.Account]
 	before := sum.all
-	if idle(pass) {
+	wasHeld := r.held[pass.Account]
+	r.held[pass.Account] = pass.Held
+	if idle(pass) && pass.Held == wasHeld {
 		last := pass
 		if waiting && before.Code == pass.Code {
 			before.Passes++

@@ -76,6 +76,13 @@ func TestRecorder(t *testing.T) {
 	if len(k.passes) != 4 || k.passes[0].Passes != 1 || k.passes[1].Error != "away" || k.passes[1].Code != 75 || k.passes[2].Delivered != 2 {
 		t.Errorf("%+v", k.passes)
 	}
+	*k = kept{}
+	for minute, held := range []int{0, 0, 2, 2, 2, 0} {
+		record(2020+5*minute, ferry.AccountReport{ExitCode: fault.Held, Totals: ferry.Totals{Held: held}})
+	}
+	if len(k.passes) != 4 || k.passes[1].Held != 2 || k.passes[2].Passes != 2 || k.passes[3].Held != 0 {
+		t.Errorf("held and let go: %+v", k.passes)
+	}
 }
 
 // TestRecorderOfAFullDisk: what could not be written is with the next that can, as far as
