@@ -410,7 +410,7 @@ func (k *keeping) tell(p bridge.Pass) {
 		k.failed.Store(r.Name, true)
 		fields = append(fields, "error", r.Error.Message, "check", r.Error.Hint, "parked", p.Parked)
 	}
-	k.log.Log(ctx, level, "pass", fields...)
+	k.log.Log(ctx, level, bridge.PassLine, fields...)
 }
 
 // tellParked writes which accounts don't even begin, since they were refused just now.

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +15,8 @@ const (
 	linesAMinute = 100
 	// againAfter is when a line that says what was said before is written again.
 	againAfter = time.Hour
+	// PassLine is the message of a line about a pass.
+	PassLine = "pass"
 	// remembered is of how many lines of an account that is known.
 	remembered = 100
 )
@@ -22,6 +25,8 @@ const (
 // hundred lines a minute, and one that says what was said before only once an hour, with
 // how often it came. Lines are of an account if they have it as an attribute; warnings
 // and errors of none are bounded as if they were of one, what else is of none is not.
+//
+// After a line about a pass that was well ([PassLine]) failures of its account are new again.
 //
 // What a failure says is not when, nor how long it took: the attributes seconds and next of
 // warnings and errors don't make them new.
@@ -66,6 +71,9 @@ func (c *calm) Handle(ctx context.Context, r slog.Record) error {
 	if account == "" && (r.Level < slog.LevelWarn || ctx.Value(answering{}) != nil) {
 		return c.Handler.Handle(ctx, r)
 	}
+	if r.Message == PassLine && r.Level < slog.LevelWarn {
+		c.forget(account)
+	}
 	lost, again, ok := c.admit(account, text)
 	if lost > 0 {
 		more := slog.NewRecord(r.Time, slog.LevelWarn, "there was more to say than is written here", 0)
@@ -99,6 +107,17 @@ func gist(r slog.Record) (account, text string) {
 		return true
 	})
 	return account, said.String()
+}
+
+// forget has the warnings and errors of an account written again.
+func (s *speakers) forget(account string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a := s.of[account]; a != nil {
+		maps.DeleteFunc(a.said, func(text string, _ *saying) bool {
+			return strings.HasPrefix(text, slog.LevelWarn.String()) || strings.HasPrefix(text, slog.LevelError.String())
+		})
+	}
 }
 
 // admit decides on a line: whether it is written, how often it came since it was, and how

@@ -77,6 +77,21 @@ func TestLogRepeatsNothing(t *testing.T) {
 	})
 }
 
+// TestLogOfARelapse: what fails again after a pass that was well is said again.
+func TestLogOfARelapse(t *testing.T) {
+	var out bytes.Buffer
+	log := slog.New(bridge.Calm(slog.NewTextHandler(&out, nil)))
+	for n := range 3 {
+		log.Warn(bridge.PassLine, "account", "alice", "error", "refused")
+		log.Warn(bridge.PassLine, "account", "bob", "error", "refused")
+		log.Info("note", "account", "bob", "text", n)
+		log.Info(bridge.PassLine, "account", "alice", "result", "ok", "seconds", n)
+	}
+	if text := out.String(); strings.Count(text, "account=alice error=refused") != 3 || strings.Count(text, "account=bob error=refused") != 1 {
+		t.Error(text)
+	}
+}
+
 // TestLogOfAFailingAccount: passes that fail alike are said once an hour, however long they
 // took. Others, and passes that succeed, are all there.
 func TestLogOfAFailingAccount(t *testing.T) {
