@@ -1,6 +1,7 @@
 package pop_test
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -36,6 +37,44 @@ func TestKnown(t *testing.T) {
 				m.Close()
 			}
 		})
+	}
+}
+
+// TestKnownByAnotherProcess: what an earlier process saved is of no use where it can't be read, is
+// held against the server like what this one heard, and forgotten where a login is refused.
+func TestKnownByAnotherProcess(t *testing.T) {
+	server, o := secured(t, popd.Implicit, popd.Options{Username: "alice", Password: "open sesame"}, "A: b\r\n\r\nc\r\n")
+	o.Username, o.Password = "alice", secret.New("open sesame")
+	text := "{"
+	known := func() *pop.Known {
+		return &pop.Known{Load: func(string) string { return text }, Save: func(_, now string) { text = now }}
+	}
+	caps := pop.Capabilities{Known: true, Pipelining: true, Top: true, UIDL: true, SASL: []string{"PLAIN"}}
+	old, err := json.Marshal(map[string]pop.Capabilities{"Before": caps, "After": caps})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{1, 0, 0, 1} { // questions before the login
+		switch i {
+		case 1:
+			text = string(old)
+		case 2:
+			o.Password = secret.New("wrong")
+		case 3:
+			o.Password = secret.New("open sesame")
+		}
+		o.Known = known()
+		before := server.Counters().Commands["CAPA"]
+		m, err := pop.Dial(t.Context(), o)
+		if wrong := i == 2; (err != nil) != wrong || (text == "") != (i >= 2) {
+			t.Errorf("%d: %v, %q", i, err, text)
+		}
+		if n := server.Counters().Commands["CAPA"] - before; n != want {
+			t.Errorf("%d: asked %d times before the login", i, n)
+		}
+		if err == nil {
+			m.Close()
+		}
 	}
 }
 

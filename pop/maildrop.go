@@ -219,7 +219,7 @@ func (m *Maildrop) start(ctx context.Context, askCAPA bool) error {
 	}
 	err := m.login(ctx)
 	if err != nil && m.unasked {
-		m.options.Known.forget(m.options) // it may have been changed
+		m.options.Known.forget(m.options, fault.CodeOf(err) == fault.Temporary) // it may have been changed
 	}
 	return err
 }

@@ -60,6 +60,7 @@ type Learned struct {
 	Save func(name, text string)
 
 	refused sync.Map     // when, by name
+	offered sync.Once    // known has its memory
 	since   atomic.Int64 // when certificates were last asked to be tried again, in Unix seconds
 	known   pop.Known
 	doors   doors
@@ -68,6 +69,9 @@ type Learned struct {
 // learnedFor is how long it is known, also in later processes: a server may learn SCRAM, or to
 // know a certificate, and by then a refused one is no more than the first of a day.
 const learnedFor = 24 * time.Hour
+
+// offersOf is the name of what a POP3 server offers.
+func offersOf(server string) string { return "offers\x00" + server }
 
 // scramOf is the name of SCRAM at a side.
 func scramOf(side plan.Endpoint) string { return side.Address() + "\x00" + side.Username }
@@ -170,6 +174,12 @@ func (l *Learned) offers() *pop.Known {
 	if l == nil {
 		return nil
 	}
+	l.offered.Do(func() {
+		if l.Load != nil && l.Save != nil {
+			l.known.Load = func(server string) string { return l.Load(offersOf(server)) }
+			l.known.Save = func(server, text string) { l.Save(offersOf(server), text) }
+		}
+	})
 	return &l.known
 }
 
