@@ -325,7 +325,6 @@ func (t *trip) retrieved(s *session) {
 	defer t.mu.Unlock()
 	s.retrieved++
 	t.deadEnds = 0
-	t.seat.served()
 }
 
 func (t *trip) resolved(s *session) {

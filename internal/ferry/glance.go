@@ -44,7 +44,6 @@ func (t *trip) glance(ctx context.Context) error {
 		}
 	}
 	if t.idle {
-		t.seat.served()
 		t.leave(ctx)
 		return t.signInStays(ctx)
 	}

@@ -185,20 +185,6 @@ func (s *seat) explainLocked(err error) error {
 	return standstill("POP3 server "+s.trip.account.Source.Address(), s.stood)
 }
 
-// served says that the server gave what the pass is about. After one slow pass the trip counts as
-// others do from then on; after more of them it may stand still further on.
-func (s *seat) served() {
-	again := s.trip.engine.standing.at(s.trip.account.Name, s.place).times > 1
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if more := s.places[1:]; len(more) > 0 && !again {
-		s.places = s.places[:1]
-		if s.placed {
-			s.trip.engine.hosts.release(more...)
-		}
-	}
-}
-
 // yield implements [holder].
 func (s *seat) yield(w wish) bool {
 	if !s.trip.engine.keeps {

@@ -19,7 +19,7 @@ const (
 )
 
 // standing remembers the accounts that a server left standing of late. Those whose last pass
-// failed for that may have half of its connections until they are served, and so the other half is
+// failed for that may have half of its connections until one goes well, and so the other half is
 // for the others: four that stall, or forty, delay nobody once it is known which they are.
 type standing struct {
 	mu sync.Mutex

@@ -280,7 +280,6 @@ func (t *trip) round(ctx context.Context) error {
 	if err := t.carryAll(ctx, listedOf(p, plan.Copy)); err != nil {
 		return err
 	}
-	t.seat.served()
 	if err := t.establish(ctx); err != nil {
 		return err
 	}
