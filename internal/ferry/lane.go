@@ -53,10 +53,11 @@ func (p *pipeline) startLanes(messages int) {
 // servers allow only a few, so that one which can't be opened is no error.
 func (p *pipeline) startMore(n int) {
 	for range n {
-		if !p.t.engine.hosts.take(p.t.dest.places...) {
+		places := p.t.engine.destinationPlaces(p.t.account)
+		if !p.t.engine.hosts.take(places...) {
 			return
 		}
-		extra := p.t.newLink(true)
+		extra := p.t.newLink(places, true)
 		extra.bonus = true
 		p.run(func() error {
 			defer extra.close()

@@ -44,9 +44,8 @@ type link struct {
 // errGaveWay is the cause when a login was given up in favour of another account.
 var errGaveWay = errors.New("gave way")
 
-// newLink returns a link that has a place already, or none yet.
-func (t *trip) newLink(placed bool) *link {
-	places := t.engine.destinationPlaces(t.account)
+// newLink returns a link that has its places already, or none yet.
+func (t *trip) newLink(places []string, placed bool) *link {
 	l := &link{trip: t, home: &folder{name: t.account.Folder}, base: places, places: places,
 		placed: placed, turn: make(chan struct{}, 1)}
 	if placed {

@@ -98,11 +98,12 @@ func (e *engine) next(waiting []request) (n int, t *trip) {
 	}
 	wanted := map[string]int{}
 	for n, r := range waiting {
+		sources := e.sourcePlaces(r.account)
 		switch {
-		case r.glance && e.sit(r.account, wanted):
-			return n, newTrip(e, r, given)
+		case r.glance && e.sit(sources, wanted):
+			return n, newTrip(e, r, given, sources)
 		case !r.glance && e.reserve(r.account, wanted):
-			return n, newTrip(e, r, given)
+			return n, newTrip(e, r, given, sources)
 		}
 	}
 	e.slots.end(given)
@@ -133,8 +134,7 @@ func (e *engine) foresee(waiting []request, n int, begun *trip) {
 
 // sit takes a place at the source. Where an account that was not left standing there of late
 // lacks one, it is counted as wanted.
-func (e *engine) sit(a plan.Account, wanted map[string]int) bool {
-	places := e.sourcePlaces(a)
+func (e *engine) sit(places []string, wanted map[string]int) bool {
 	if e.hosts.take(places...) {
 		return true
 	}

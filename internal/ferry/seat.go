@@ -47,9 +47,9 @@ const (
 	seatLeaving                  // it comes to its end, and nothing hangs on that
 )
 
-// newSeat makes the seat of a trip that has its places.
-func (t *trip) newSeat() *seat {
-	s := &seat{trip: t, place: sourcePlace(t.account), places: t.engine.sourcePlaces(t.account), placed: true}
+// newSeat makes the seat of a trip that has the places.
+func (t *trip) newSeat(places []string) *seat {
+	s := &seat{trip: t, place: sourcePlace(t.account), places: places, placed: true}
 	t.engine.hosts.enlist(s)
 	return s
 }

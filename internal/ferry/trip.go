@@ -146,7 +146,7 @@ type session struct {
 
 // newTrip makes a trip that has a slot and a place at its source, and unless it glances
 // there first, its folders and a place at the destination.
-func newTrip(e *engine, r request, given *slot) *trip {
+func newTrip(e *engine, r request, given *slot, sources []string) *trip {
 	a := r.account
 	a.Destination.Wrap = given.feel
 	t := &trip{
@@ -160,9 +160,9 @@ func newTrip(e *engine, r request, given *slot) *trip {
 		byName: map[string]*folder{}, targets: map[string]plan.Target{}, got: map[string]FolderReport{},
 		unlocatedNoted: map[string]bool{},
 	}
-	t.seat = t.newSeat()
+	t.seat = t.newSeat(sources)
 	t.account.Source.Wrap, t.account.Source.BeforeLogin = t.seat.feel, t.seat.enter
-	t.dest = t.newLink(!r.glance)
+	t.dest = t.newLink(e.destinationPlaces(t.account), !r.glance)
 	return t
 }
 
