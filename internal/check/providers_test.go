@@ -83,6 +83,24 @@ func TestOwnWordings(t *testing.T) {
 	}
 }
 
+// TestPasswordOfProviders: who wants another password than that of the account says so
+// where a login is refused.
+func TestPasswordOfProviders(t *testing.T) {
+	for host, words := range map[string]string{
+		"imap.seznam.cz": "two-step login", "imapmail.libero.it": "two-step login", "pop.tools.sky.com": "Sky wants a password",
+		"pop3.virginmedia.com": "email app password", "pop.rambler.ru": "POP3 is switched on",
+	} {
+		command := "PASS"
+		if strings.HasPrefix(host, "imap") {
+			command = "AUTHENTICATE"
+		}
+		if p := refusing(t, host, command, "Authentication failed."); p == nil || p.Topic != "login-refused" ||
+			!strings.Contains(p.Cause+p.Check, words) || p.Page == "" {
+			t.Errorf("%s: %+v", host, p)
+		}
+	}
+}
+
 // refusing is what is found where a host says no to a command.
 func refusing(t *testing.T, host, command, says string) *check.Problem {
 	t.Helper()
@@ -94,7 +112,7 @@ func refusing(t *testing.T, host, command, says string) *check.Problem {
 		return imapd.Action{}
 	}})
 	side := &s.account.Source
-	if strings.HasPrefix(host, "imap.") {
+	if strings.HasPrefix(host, "imap") {
 		side = &s.account.Destination
 	}
 	side.Host, side.AllowPlaintext = host, true
