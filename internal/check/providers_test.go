@@ -83,6 +83,39 @@ func TestOwnWordings(t *testing.T) {
 	}
 }
 
+// TestCommonWordings: a provider whose own words nobody knows has those of its server
+// explained, in all three lines and with its page.
+func TestCommonWordings(t *testing.T) {
+	for said, topic := range map[string]string{
+		"[AUTH] Authentication failed.":                                 "login-refused", // Dovecot, Open-Xchange
+		"Login failed.":                                                 "login-refused", // Courier
+		"Login failed: authentication failure":                          "login-refused", // Cyrus
+		"LOGIN failed":                                                  "login-refused", // Zimbra
+		"invalid username/password":                                     "login-refused",
+		"account is not active":                                         "account-disabled",
+		"LOGIN DENIED -- EXCESSIVE FAILURES -- IP TEMP BANNED":          "locked-out", // cPanel
+		"Maximum number of login attempts exceeded":                     "locked-out",
+		"Account temporarily locked":                                    "locked-out",
+		"Authorized code is incorrect":                                  "app-password",
+		"Mail drop is locked":                                           "maildrop-locked",
+		"mailbox has been locked by another":                            "maildrop-locked",
+		"Can't get lock.  Try again or use IMAP instead":                "maildrop-locked",
+		"Your account is locked by another session":                     "maildrop-locked",
+		"The POP3 protocol is disabled for this mailbox":                "switched-off",
+		"Temporary authentication failure. [m.example.org:2026-01-02]":  "server-trouble",
+		"Maximum number of connections from user+IP exceeded":           "too-many-connections",
+		"Application-specific password required: https://a.example.org": "app-password",
+	} {
+		for host, command := range map[string]string{"pop.orange.fr": "PASS", "imap.orange.fr": "AUTHENTICATE"} {
+			p := refusing(t, host, command, said)
+			if p == nil || p.Topic != topic || p.Symptom == "" || p.Cause == "" || p.Check == "" ||
+				!strings.HasPrefix(p.Page, "https://assistance.orange.fr/") {
+				t.Errorf("%s, %q: %+v", host, said, p)
+			}
+		}
+	}
+}
+
 // TestPasswordOfProviders: who wants another password than that of the account says so
 // where a login is refused.
 func TestPasswordOfProviders(t *testing.T) {

@@ -139,7 +139,8 @@ var rules = []rule{
 			"lock on mailbox", "lock busy", "unable to lock", "not lock", "can't lock", "failed to lock", "mailbox is busy",
 			"mailbox busy", "another pop", "already logged in", "active session"}},
 	{topic: "login-delay", protocol: wire.POP3, codes: []fault.Code{fault.Temporary},
-		texts: []string{"minimum time", "login interval", "wait between", "logins too frequent", "too often"}},
+		texts: []string{"minimum time", "login interval", "login frequency", "wait between", "logins too frequent",
+			"too often"}},
 	{topic: "listing-refused", protocol: wire.POP3, texts: []string{"list refused", "uidl refused", "unusable listing"}},
 
 	// What the server has no login for.
@@ -171,7 +172,8 @@ var rules = []rule{
 	// Passwords.
 	{topic: "app-password", codes: signingIn, login: showsPassword, texts: []string{"application-specific", "application specific",
 		"app-specific", "app specific", "app password", "application password", "invalidsecondfactor", "second factor",
-		"two-factor", "two-step", "2fa", "authorization code", "authorisation code", "授权码"}},
+		"two-factor", "two-step", "2fa", "authorization code", "authorisation code", "authorized code",
+		"授权码"}},
 	{topic: "device-approval", codes: signingIn, texts: []string{"device not registered", "device is not registered",
 		"device must be registered", "device has to be registered", "device needs to be registered", "register your device",
 		"register this device", "device not enrolled", "device is not enrolled", "to be enrolled", "must be enrolled", "must enrol", "enrolment",
@@ -193,7 +195,8 @@ var rules = []rule{
 		"account has been disabled", "account was disabled", "account temporarily disabled", "account is temporarily disabled",
 		"account has been temporarily disabled", "account permanently disabled", "account is permanently disabled",
 		"account has been permanently disabled", "user disabled", "user is disabled", "suspended", "deactivated",
-		"account is inactive", "account inactive", "account closed", "account has been closed"}},
+		"account is inactive", "account inactive", "account is not active", "account not active", "account closed",
+		"account has been closed"}},
 	{topic: "switched-off", codes: signingIn, texts: []string{"disabled", "not enabled", "not been enabled", "enable pop",
 		"enable imap", "enable access", "service is not open", "not activated", "not allowed to use", "not permitted to use",
 		"web settings", "pop3 access", "imap access", "switched off", "turned off", "protocol is blocked"}},
@@ -208,11 +211,11 @@ var rules = []rule{
 		"exceeded quota", "exceeds quota", "exceeded the quota", "exceeded its quota", "exceeded your quota", "out of quota",
 		"mailbox full", "mailbox is full"}},
 	{topic: "maildrop-locked", protocol: wire.IMAP, responses: []string{"INUSE"}},
-	{topic: "maildrop-locked", protocol: wire.IMAP, codes: []fault.Code{fault.Temporary},
-		is: func(err error) bool { return sasl.InUse(err.Error()) }},
+	{topic: "maildrop-locked", codes: []fault.Code{fault.Temporary}, is: isInUse},
 	{topic: "locked-out", codes: signingIn, texts: []string{"too many login", "too many failed", "too many attempts",
 		"too many bad", "too many invalid", "too many auth", "too many unsuccessful", "login limit", "rate limit", "locked",
-		"lockout", "temporarily blocked", "been blocked", "is blocked", "blacklist", "too frequent"}},
+		"lockout", "temporarily blocked", "been blocked", "is blocked", "blacklist", "banned", "excessive failures",
+		"attempts exceeded", "too frequent", "login frequency"}},
 	{topic: "wrong-auth", codes: signingIn, texts: []string{"mechanism", "unsupported auth", "authentication method",
 		"unknown command", "unrecognized command", "unusable challenge", "bad command", "does not know a login by"}},
 	{topic: "wrong-auth", codes: []fault.Code{fault.Config}, // auth: names what is not offered
@@ -297,6 +300,18 @@ func nobodySignsIn(e plan.Endpoint) bool { return e.OAuth != nil && !e.OAuth.Flo
 // is what there is to look at.
 func isCertificateRefused(err error) bool {
 	return errors.Is(err, sasl.ErrExternal) && fault.RefusalsOf(err) == 1
+}
+
+// isInUse looks at what the server said: in our own words before it there is a login, and a
+// locked one of those is an account.
+func isInUse(err error) bool {
+	said := err.Error()
+	for _, ours := range []string{"login refused: ", "refused the login: "} {
+		if _, answer, ok := strings.Cut(said, ours); ok {
+			said = answer
+		}
+	}
+	return sasl.InUse(said)
 }
 
 func as[T error](err error) (found T, ok bool) {

@@ -171,6 +171,8 @@ func TestRules(t *testing.T) {
 		{coded(fault.Temporary, "", "NO Mailbox already in use by another process"), wire.IMAP, "maildrop-locked"},
 		{coded(fault.Temporary, "", "minimum time between mail checks violation"), wire.POP3, "login-delay"},
 		{coded(fault.Temporary, "", "wait between checks"), wire.POP3, "login-delay"},
+		{coded(fault.Temporary, "", "Login frequency limited"), wire.POP3, "login-delay"},
+		{coded(fault.Temporary, "", "Login frequency limited"), wire.IMAP, "locked-out"},
 		{fault.New(fault.Refused, "s: LIST refused: \"-ERR internal\""), wire.POP3, "listing-refused"},
 		{fault.New(fault.Protocol, "s: unusable listing: message 3 listed twice"), wire.POP3, "listing-refused"},
 

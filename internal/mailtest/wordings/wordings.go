@@ -33,6 +33,9 @@ func Bare() []Refusal {
 		{"Exchange", "Command is not valid in this state.", fault.Credentials},
 		{"Exchange", "User is authenticated but not connected.", fault.Credentials},
 		{"Zimbra", "invalid username/password", fault.Credentials},
+		{"Zimbra", "LOGIN failed", fault.Credentials},
+		{"cPanel", "[ALERT] LOGIN DENIED -- EXCESSIVE FAILURES -- IP TEMP BANNED", fault.Credentials},
+		{"cPanel", "[ALERT] LOGIN DENIED -- COUNTRY IS BLACKLISTED", fault.Credentials},
 		{others, "account is not active", fault.Credentials},
 		{"qpopper", `Password supplied for "alice" is incorrect.`, fault.Credentials},
 		{"popa3d", "Authentication failed (bad password?)", fault.Credentials},
@@ -97,6 +100,7 @@ func Bare() []Refusal {
 		{"Exchange", "Request is throttled. Suggested Backoff Time: 29961 milliseconds", fault.Temporary},
 		{"Outlook.com", "Exceeded the login limit for a 15 minute period. Reduce the frequency of requests to the POP3 " +
 			"server.", fault.Temporary},
+		{"Vodafone (Germany), TalkTalk", "Account is temporarily unavailable", fault.Temporary},
 		{others, "account is in maintenance mode", fault.Temporary},
 		{"qpopper", "/var/mail/.alice.pop lock busy!  Is another session active? (11)", fault.Temporary},
 		{"popper", "Maildrop lock busy!  Is another session active?", fault.Temporary},
