@@ -73,6 +73,10 @@ func TestOwnWordings(t *testing.T) {
 		{"imap.126.com", "EXAMINE", "EXAMINE " + unsafeLogin, "folder-refused", "a client that it does not know"},
 		{"imap.yeah.net", "EXAMINE", "EXAMINE " + unsafeLogin, "folder-refused", "a client that it does not know"},
 		{"imap.1und1.de", "AUTHENTICATE", "authentication failed", "login-refused", "each address has one of its own"},
+		{"imap.ionos.com", "AUTHENTICATE", "authentication failed", "login-refused", "each address has one of its own"},
+		{"imap.mail.ovh.net", "AUTHENTICATE", "[AUTHENTICATIONFAILED] Authentication failed.", "login-refused",
+			"each address has one of its own"},
+		{"imap.vodafonemail.de", "AUTHENTICATE", "Account is temporarily unavailable", "server-trouble", "more programs"},
 		{"pop.secureserver.net", "PASS", "warning: auth_error: authorization failed (authorization failed wrong password)",
 			"login-refused", "by APOP"},
 	} {
