@@ -10,6 +10,13 @@ import (
 	"github.com/popferry/popferry/plan"
 )
 
+// lookalikes is what a trip knows of mail that only an altered copy may vouch for. It is
+// guarded by trip.mu.
+type lookalikes struct {
+	later   map[string]bool // put off until all others are matched, by listing key
+	altered int             // recognised in a copy that the destination altered
+}
+
 // recogniseAltered takes out of a batch what is in the destination as that server
 // altered it, so that no digest can tell. Such a copy is enough to skip a message,
 // and never to delete one.

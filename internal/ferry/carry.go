@@ -34,6 +34,20 @@ const (
 	lull = 250 * time.Millisecond
 )
 
+// stumbles is what a trip knows of messages at which the source fails. It is guarded by
+// trip.mu.
+type stumbles struct {
+	ended    map[string]bool // a POP3 session ended while it was read, by listing key
+	deadEnds int             // messages in a row that ended their sessions
+	garbled  map[string]bool // spoil the POP3 session when asked for, by listing key
+	badTops  int             // answers to TOP that did so because their end was none
+	unread   map[int64]bool  // sizes of messages that the source does not give: nobody knows what they are
+}
+
+func newStumbles() stumbles {
+	return stumbles{ended: map[string]bool{}, garbled: map[string]bool{}, unread: map[int64]bool{}}
+}
+
 // parcel is one message between the two servers.
 type parcel struct {
 	listed   plan.Listed

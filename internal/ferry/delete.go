@@ -16,6 +16,15 @@ import (
 	"github.com/popferry/popferry/pop"
 )
 
+// deleteState is how far a trip is with deletions.
+type deleteState struct {
+	pending     string // key of the message that an earlier run deleted first, and did not settle
+	unreturned  error  // why it could not be put back
+	undeleted   bool   // deletions in doubt did not take effect, and the names changed
+	undeletable int    // messages of which the source refused the deletion
+	refusal     error  // of the first of them
+}
+
 // deletePass deletes from POP3 what `keep` no longer wants there: only what is
 // delivered, was read back from IMAP, and is still the same message in a session
 // of its own (I1).

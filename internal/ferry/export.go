@@ -12,6 +12,12 @@ import (
 	"github.com/popferry/popferry/pop"
 )
 
+// exportState is what kept held messages from being exported.
+type exportState struct {
+	ungiven error // why the source gave one not
+	unkept  error // why it could not be kept
+}
+
 // exportHeld retrieves what this run reports as held, whether it was held now or
 // long ago, for [Options.KeepHeld]. All that can be delivered is delivered by then
 // and recorded, so that nothing that goes wrong here is in its way: that is told

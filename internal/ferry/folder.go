@@ -15,6 +15,24 @@ import (
 	"github.com/popferry/popferry/plan"
 )
 
+// folderState is what a trip knows of the folders of its account.
+type folderState struct {
+	home    *folder                // the account's own
+	folders []*folder              // all that were opened or may be; home is the first
+	byName  map[string]*folder     // those of routes, by configured name
+	targets map[string]plan.Target // where messages would go, for a plan, by listing key
+	reached bool                   // all that routes lead to are among them
+}
+
+// folderFates is what became of folders. It is guarded by trip.mu.
+type folderFates struct {
+	shut           []*folder       // those that messages could not be delivered to
+	gone           bool            // the destination says that the account's folder is not there
+	madeAnew       bool            // and it was looked for since, and made
+	turnedUp       int             // folders that were missing had mail when they were made
+	unlocatedNoted map[string]bool // folders that factUnlocated has
+}
+
 // folder is one folder of the destination that mail of a trip goes to, or may be in.
 // The account's own is opened with the connection; others only when there is mail for
 // them, or when one may hold mail that the journal does not know.

@@ -20,6 +20,17 @@ const (
 	reasonSilent   = "the destination never answered when it was sent"
 )
 
+// holding is what a trip did with the messages that it holds. It is guarded by trip.mu.
+type holding struct {
+	held     map[string]bool // reported as held in this run, by listing key
+	heldRow  map[string]int  // where the report has them
+	exported map[string]bool // their export was tried
+}
+
+func newHolding() holding {
+	return holding{held: map[string]bool{}, heldRow: map[string]int{}, exported: map[string]bool{}}
+}
+
 // hold records that a message can't be delivered. It stays on POP3, and the
 // others go on (I7).
 func (t *trip) hold(ctx context.Context, l plan.Listed, r journal.Record, reason string) error {

@@ -6,12 +6,29 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
 )
 
 // A maildrop may hold a million messages, so that what is kept of a listing is
 // one slice, one string a message, and the order of its UIDLs.
+
+// listingState is what a trip knows of the maildrop's listing.
+type listingState struct {
+	listing    []plan.Listed             // what the maildrop holds now
+	byUIDL     []int32                   // indices of the listing, in the order of the UIDLs
+	known      map[string]journal.Record // the journal's word on trusted keys, but for those that are
+	unchanged  []unchanged               // as they were, in the order of the listing
+	repeats    map[string]bool           // UIDLs that the listing has more than once
+	skipped    int                       // messages that skip_uidls leaves alone
+	inPlan     map[string]bool           // keys of the stored plan
+	nameless   bool                      // the listing has messages without a lasting name
+	renumbered bool                      // (almost) no UIDL of the listing is known, though others are
+	unnamed    bool                      // UIDLs changed from session to session, and say nothing
+	voided     bool                      // that was seen since the round began
+	turned     bool                      // the next listing may be another page of the maildrop
+}
 
 // setListing gives every message its key: its UIDL where that names just one
 // message, else a name for this session only, since repeated UIDLs and missing

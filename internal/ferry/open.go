@@ -5,12 +5,36 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/message"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
 )
+
+// sourceState is how a trip and its POP3 server are with each other.
+type sourceState struct {
+	source     *pop.Maildrop
+	session    *session       // of the source
+	lost       bool           // the session before, or an attempt to get one, failed
+	loginAgain time.Time      // when the POP3 server permits another login
+	oneByOne   bool           // the source lost count of its answers
+	farewell   sync.WaitGroup // sessions that are saying QUIT
+	quit       atomic.Bool    // one of them did in which something was retrieved
+}
+
+// session counts what was retrieved in a POP3 session and how much of that is
+// delivered or held by now: unless they are equal it must not end in QUIT (I2).
+type session struct {
+	retrieved, resolved int
+	topped              bool // a TOP was sent
+	// tops has the headers that the glance asked for, by listing key; noTop says that there
+	// are none to be had.
+	tops  map[string]message.Summary
+	noTop bool
+}
 
 // open connects to both servers at once, and opens the journal's ledger. The folder
 // is made when create is set.

@@ -12,6 +12,18 @@ import (
 	"github.com/popferry/popferry/plan"
 )
 
+// recorded is what a trip wrote into the journal. It is guarded by trip.mu.
+type recorded struct {
+	own        map[string]bool // delivered in it, by key of the record
+	recognised map[string]bool // records counted as known, or false: as duplicate; by key
+	ordinals   map[string]int  // of content keys given in this trip
+	undone     int             // messages that are there although QUIT, which was to delete them, was answered
+}
+
+func newRecorded() recorded {
+	return recorded{own: map[string]bool{}, recognised: map[string]bool{}, ordinals: map[string]int{}}
+}
+
 // foundAs is a listed message that turned out to be delivered.
 type foundAs struct {
 	listed plan.Listed

@@ -9,6 +9,16 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 )
 
+// resistance is what the destination did against messages. It is guarded by trip.mu.
+type resistance struct {
+	refusing    bool // messages were refused in this round
+	paused      bool // it wanted a pause in this round
+	choked      bool // it ended the connection amid a message in this round
+	silenced    int  // messages held in a row over which it ended its connection
+	unexplained int  // messages in a row refused without a reason
+	accused     int  // messages that became suspects by a refusal
+}
+
 // refused finds the culprit of a refused batch by halves, and tries a single
 // message once more without flags and date before it is held: some servers
 // object to those only. A refusal that is about the account ends the trip.

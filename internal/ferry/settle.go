@@ -14,6 +14,18 @@ import (
 	"github.com/popferry/popferry/plan"
 )
 
+// openState is what a trip knows of appends whose outcome is open. It is guarded by trip.mu.
+type openState struct {
+	parked  map[string]journal.Record
+	doubts  map[string]doubt // by key of the record
+	unsure  bool             // a message may be there that the journal has as held, or as not sent
+	settled int              // listed messages whose open append was found to have arrived
+}
+
+func newOpenState() openState {
+	return openState{parked: map[string]journal.Record{}, doubts: map[string]doubt{}}
+}
+
 // settleOpen looks up every append whose outcome an earlier run left open. The
 // journal's lock proves that the process which left it is dead, or is this one, whose
 // pass before is over. So its connections ended before now at the latest.

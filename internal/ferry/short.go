@@ -24,6 +24,22 @@ const (
 	sameLength       = 1 << 10
 )
 
+// lengths is what a trip knows of messages that are not as long as LIST says. It is guarded
+// by trip.mu.
+type lengths struct {
+	sizes       sizes                      // how far those of LIST are right
+	grown       map[string]int64           // at least as large, whatever LIST said, by listing key
+	shortened   map[string]message.Summary // arrived too short, by listing key
+	rereads     []plan.Listed              // to be read a second time: of these, or put off
+	off         int                        // messages that were shorter than listed, twice the same
+	cutOff      int                        // messages that seem to be cut off, and were delivered
+	firstCutOff string                     // the first of these
+}
+
+func newLengths() lengths {
+	return lengths{grown: map[string]int64{}, shortened: map[string]message.Summary{}}
+}
+
 func short(listed, got int64) bool {
 	return got < listed-max(shortOctets, listed*shortPercent/100)
 }

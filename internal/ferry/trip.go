@@ -8,15 +8,12 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
-	"github.com/popferry/popferry/internal/message"
 	"github.com/popferry/popferry/internal/sasl"
 	"github.com/popferry/popferry/plan"
-	"github.com/popferry/popferry/pop"
 )
 
 // Facts that the journal remembers of an account.
@@ -28,120 +25,54 @@ const (
 	factClock         = "clock"          // plan.Clock as JSON
 )
 
-// trip is the pass over one account.
+// trip is the pass over one account. What it knows for one part of its way is embedded, and
+// declared where that part is.
 type trip struct {
 	engine  *engine
 	account plan.Account
 	seat    *seat
 	turns   *turns // in a fleet, once it has them
 	slot    *slot
-	glances bool // look at the source first; see glance
-	idle    bool // that was all there was to do
-	heldToo bool // try held messages again
 	brakes  []*brake
 	purses  []*purse
 
-	source     *pop.Maildrop
-	session    *session       // of the source
-	lost       bool           // the session before, or an attempt to get one, failed
-	loginAgain time.Time      // when the POP3 server permits another login
-	farewell   sync.WaitGroup // POP3 sessions that are saying QUIT
-	quit       atomic.Bool    // one of them did in which something was retrieved
-	dest       *link
+	glances bool   // look at the source first; see glance
+	idle    bool   // that was all there was to do
+	heldToo bool   // try held messages again
+	silent  bool   // do not record how this ended: it was no run
+	undoes  bool   // it brings nothing, and takes back
+	origin  string // of records made from found mail; empty: found
 
-	home    *folder                // the account's own
-	folders []*folder              // all that were opened or may be; home is the first
-	byName  map[string]*folder     // those of routes, by configured name
-	targets map[string]plan.Target // where messages would go, for a plan, by listing key
-	reached bool                   // all that routes lead to are among them
+	ledger   journal.Ledger
+	lastRun  LastRun   // the one before
+	opened   time.Time // what the clock said at first
+	clock    plan.Clock
+	baseline bool // a first pass was completed before
+	rounds   int  // rounds completed before this one
 
-	ledger  journal.Ledger
-	lastRun LastRun   // the one before
-	opened  time.Time // what the clock said at first
-	clock   plan.Clock
+	sourceState
+	listingState
+	dest *link
+	folderState
+	match     *matcher
+	roomAsked bool
+	batch     int // how many messages one has at most
+	exportState
+	deleteState
 
-	listing     []plan.Listed             // what the maildrop holds now
-	byUIDL      []int32                   // indices of the listing, in the order of the UIDLs
-	known       map[string]journal.Record // the journal's word on trusted keys, but for those that are
-	unchanged   []unchanged               // as they were, in the order of the listing
-	baseline    bool                      // a first pass was completed before
-	repeats     map[string]bool           // UIDLs that the listing has more than once
-	renumbered  bool                      // (almost) no UIDL of the listing is known, though others are
-	undeleted   bool                      // deletions in doubt did not take effect, and the names changed
-	skipped     int                       // messages that skip_uidls leaves alone
-	unnamed     bool                      // UIDLs changed from session to session, and say nothing
-	voided      bool                      // that was seen since the round began
-	nameless    bool                      // the listing has messages without a lasting name
-	inPlan      map[string]bool           // keys of the stored plan
-	rounds      int                       // rounds completed before this one
-	turned      bool                      // the next listing may be another page of the maildrop
-	match       *matcher
-	roomAsked   bool
-	pending     string // key of the message that an earlier run deleted first, and did not settle
-	unreturned  error  // why it could not be put back
-	batch       int    // how many messages one has at most
-	oneByOne    bool   // the source lost count of its answers
-	undeletable int    // messages of which the source refused the deletion
-	refusal     error  // of the first of them
-	ungiven     error  // why the source gave a held message not to be exported
-	unkept      error  // why it could not be kept
-
-	mu             sync.Mutex // guards what follows
-	report         AccountReport
-	well           bool // it ended without an error
-	room           plan.Room
-	own            map[string]bool // delivered in it, by key of the record
-	got            map[string]FolderReport
-	shut           []*folder // those that messages could not be delivered to
-	parked         map[string]journal.Record
-	doubts         map[string]doubt           // by key of the record
-	held           map[string]bool            // reported as held in this run, by listing key
-	heldRow        map[string]int             // where the report has them
-	exported       map[string]bool            // their export was tried
-	shortened      map[string]message.Summary // arrived too short, by listing key
-	rereads        []plan.Listed              // to be read a second time: of these, or put off
-	later          map[string]bool            // put off until all others are matched, by listing key
-	altered        int                        // recognised in a copy that the destination altered
-	ended          map[string]bool            // a POP3 session ended while it was read, by listing key
-	deadEnds       int                        // messages in a row that ended their sessions
-	badTops        int                        // answers to TOP that did so because their end was none
-	unread         map[int64]bool             // sizes of messages that the source does not give: nobody knows what they are
-	grown          map[string]int64           // at least as large, whatever LIST said, by listing key
-	garbled        map[string]bool            // spoil the POP3 session when asked for, by listing key
-	refusing       bool                       // messages were refused in this round
-	silenced       int                        // messages held in a row over which the destination ended its connection
-	accused        int                        // messages that became suspects by a refusal
-	gone           bool                       // the destination says that the account's folder is not there
-	madeAnew       bool                       // and it was looked for since, and made
-	paused         bool                       // the destination wanted a pause in this round
-	choked         bool                       // it ended the connection amid a message in this round
-	unsure         bool                       // a message may be there that the journal has as held, or as not sent
-	unexplained    int                        // messages in a row refused without a reason
-	turnedUp       int                        // folders that were missing had mail when they were made
-	off            int                        // messages that were shorter than listed, twice the same
-	sizes          sizes                      // how far those of LIST are right
-	cutOff         int                        // messages that seem to be cut off, and were delivered
-	firstCutOff    string                     // the first of these
-	unlocatedNoted map[string]bool            // folders that factUnlocated has
-	recognised     map[string]bool            // records counted as known, or false: as duplicate; by key
-	undone         int                        // messages that are there although QUIT, which was to delete them, was answered
-	settled        int                        // listed messages whose open append was found to have arrived
-	ordinals       map[string]int             // of content keys given in this trip
-
-	silent bool   // do not record how this ended: it was no run
-	undoes bool   // it brings nothing, and takes back
-	origin string // of records made from found mail; empty: found
-}
-
-// session counts what was retrieved in a POP3 session and how much of that is
-// delivered or held by now: unless they are equal it must not end in QUIT (I2).
-type session struct {
-	retrieved, resolved int
-	topped              bool // a TOP was sent
-	// tops has the headers that the glance asked for, by listing key; noTop says that there
-	// are none to be had.
-	tops  map[string]message.Summary
-	noTop bool
+	mu     sync.Mutex // guards what follows
+	report AccountReport
+	well   bool // it ended without an error
+	room   plan.Room
+	got    map[string]FolderReport
+	lengths
+	stumbles
+	lookalikes
+	holding
+	resistance
+	folderFates
+	openState
+	recorded
 }
 
 // newTrip makes a trip that has a slot and a place at its source, and unless it glances
@@ -152,13 +83,11 @@ func newTrip(e *engine, r request, given *slot, sources []string) *trip {
 	t := &trip{
 		engine: e, account: a, slot: given, brakes: e.brakesOf(a), purses: e.pursesOf(a),
 		glances: r.glance, heldToo: e.Held || r.held, opened: e.Clock(), batch: batchMessages,
-		report: AccountReport{Name: a.Name},
-		parked: map[string]journal.Record{}, doubts: map[string]doubt{}, ordinals: map[string]int{}, own: map[string]bool{},
-		held: map[string]bool{}, heldRow: map[string]int{}, exported: map[string]bool{},
-		garbled: map[string]bool{}, unread: map[int64]bool{}, grown: map[string]int64{}, ended: map[string]bool{}, recognised: map[string]bool{},
-		shortened: map[string]message.Summary{}, room: unlimited(),
-		byName: map[string]*folder{}, targets: map[string]plan.Target{}, got: map[string]FolderReport{},
-		unlocatedNoted: map[string]bool{},
+		report:      AccountReport{Name: a.Name},
+		folderState: folderState{byName: map[string]*folder{}, targets: map[string]plan.Target{}},
+		room:        unlimited(), got: map[string]FolderReport{},
+		lengths: newLengths(), stumbles: newStumbles(), holding: newHolding(),
+		folderFates: folderFates{unlocatedNoted: map[string]bool{}}, openState: newOpenState(), recorded: newRecorded(),
 	}
 	t.seat = t.newSeat(sources)
 	t.account.Source.Wrap, t.account.Source.BeforeLogin = t.seat.feel, t.seat.enter
