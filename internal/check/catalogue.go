@@ -222,6 +222,10 @@ var topics = []Topic{
 		Cause: "host: is an alias, an address, or the customer's own domain, and the certificate has the provider's name",
 		Check: "set host: to one of the names in the certificate, if that is your provider's",
 		Words: "hostname mismatch alias domain other different match"},
+	{Name: "certificate-nameless", Symptom: "the certificate has a common name alone",
+		Cause: "an old server or device made it so; what counts today are its alternative names, and it has none",
+		Check: "have the operator issue one with them; if the server is yours, compare the certificate's digest on it and set tls_pin",
+		Words: "legacy common name cn san sans subject alternative names old"},
 	{Name: "certificate-unknown-ca", Symptom: "the certificate is signed by an unknown authority",
 		Cause: "the operator has an authority of its own, the server leaves out an intermediate certificate, or a " +
 			"scanner in between puts its own in place",

@@ -88,6 +88,7 @@ var rules = []rule{
 		invalid, ok := as[x509.CertificateInvalidError](err)
 		return ok && invalid.Reason == x509.Expired
 	}},
+	{topic: "certificate-nameless", is: isNameless},
 	{topic: "certificate-name", is: func(err error) bool { _, ok := as[x509.HostnameError](err); return ok }},
 	{topic: "self-signed", is: isSelfSigned},
 	// What other programs say of certificates is asked about, too: OpenSSL's "certificate verify
@@ -95,6 +96,7 @@ var rules = []rule{
 	{topic: "certificate-not-yet-valid", codes: []fault.Code{fault.TLS}, texts: []string{"certificate is not yet valid",
 		"z is before 2", "0 is before 2"}}, // Go's, after a time in any zone
 	{topic: "certificate-expired", codes: []fault.Code{fault.TLS}, texts: []string{"certificate has expired"}},
+	{topic: "certificate-nameless", codes: []fault.Code{fault.TLS}, texts: []string{"legacy common name"}},
 	{topic: "certificate-name", codes: []fault.Code{fault.TLS}, texts: []string{"hostname mismatch", "certificate is valid for"}},
 	{topic: "certificate-unknown-ca", codes: []fault.Code{fault.TLS}, texts: []string{"certificate in certificate chain"}},
 	{topic: "self-signed", codes: []fault.Code{fault.TLS}, texts: []string{"self-signed certificate", "self signed certificate"}},
@@ -330,6 +332,12 @@ func isNotYetValid(err error) bool {
 	invalid, ok := as[x509.CertificateInvalidError](err)
 	return ok && invalid.Reason == x509.Expired && invalid.Cert != nil &&
 		strings.Contains(invalid.Detail, "is before")
+}
+
+// isNameless tells of a certificate without the names that count (RFC 9525 §2).
+func isNameless(err error) bool {
+	name, ok := as[x509.HostnameError](err)
+	return ok && len(name.Certificate.DNSNames)+len(name.Certificate.IPAddresses) == 0
 }
 
 // isSelfSigned looks at what the server showed as its own: the certificate in x509's error

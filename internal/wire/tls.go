@@ -251,11 +251,28 @@ func certificateHint(failed *tls.CertificateVerificationError) string {
 	}
 	leaf, advice := chain[0], "if it is right, set tls_ca to its CA, or tls_pin: %s%x"
 	var invalid x509.CertificateInvalidError
-	if errors.As(failed.Err, &invalid) && invalid.Reason == x509.Expired {
+	var name x509.HostnameError
+	switch {
+	case errors.As(failed.Err, &invalid) && invalid.Reason == x509.Expired:
 		advice = "if the server is yours, tls_pin: %s%x takes it whatever its date"
+	case errors.As(failed.Err, &name): // no tls_ca helps
+		advice = "if the server is yours, tls_pin: %s%x takes it whatever its name"
 	}
 	return fmt.Sprintf("it is for %s, by %s, valid %s to %s; "+advice,
-		fault.Escape(strings.Join(leaf.DNSNames, ", ")), fault.Escape(leaf.Issuer.String()),
+		fault.Escape(namesOf(leaf)), fault.Escape(leaf.Issuer.String()),
 		leaf.NotBefore.UTC().Format(time.DateOnly), leaf.NotAfter.UTC().Format(time.DateOnly),
 		pinPrefix, keyDigest(leaf))
+}
+
+// namesOf are the servers that a certificate is for. The common name is not one of them any more
+// (RFC 9525 §2), and all that old ones have.
+func namesOf(leaf *x509.Certificate) string {
+	names := slices.Clone(leaf.DNSNames)
+	for _, ip := range leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	if len(names) == 0 {
+		return "no server by name (its common name, " + leaf.Subject.CommonName + ", does not count)"
+	}
+	return strings.Join(names, ", ")
 }
