@@ -52,8 +52,12 @@ type Account struct {
 	Repair string
 	// Pace is how often the bridge passes.
 	Pace Pace
-	// DifferentUser says that the two user names are meant to differ.
+	// DifferentUser says that it is meant so if the two user names differ, or if another account
+	// has the same folder.
 	DifferentUser bool
+	// Together names the accounts of the file whose mail goes into one folder with this one's,
+	// itself included; nil where there are none, or where that is meant so.
+	Together []string
 }
 
 // Endpoint is one side of an account: where it is, and how to log in.
@@ -187,6 +191,9 @@ func (a Account) Warnings() []string {
 		list = append(list, "mail of "+fault.Escape(a.Source.Mailbox())+" goes to "+
 			fault.Escape(a.Destination.Mailbox())+
 			"; if that is right, set different_user: true under destination")
+	}
+	if text := a.Mixed(); text != "" {
+		list = append(list, text+"; if that is right, set different_user: true under destination")
 	}
 	list = append(list, a.Crowded(a.Destination.Ways)...)
 	for _, e := range []Endpoint{a.Source, a.Destination} {

@@ -212,6 +212,7 @@ func (d *decoder) accounts(top fields) []Account {
 		accounts = append(accounts, account)
 	}
 	d.account = ""
+	findTogether(accounts)
 	return accounts
 }
 

@@ -316,6 +316,11 @@ var topics = []Topic{
 		Check: "compare the two; if it is meant so, say different_user: true in the destination",
 		Words: "stranger wrong person mismatch swapped"},
 
+	{Name: "one-folder", Symptom: "mail of several accounts goes into one folder",
+		Cause: "they have one destination: two people of one name at two providers, or a row of a list that was copied and not changed",
+		Check: "compare their destinations; if it is one person, or a shared mailbox, say different_user: true in the " +
+			"destination; else give each its own, or a folder: of its own",
+		Words: "mixed merged together shared same destination person persons people namesake"},
 	{Name: "blank-in-username", Symptom: "a user name begins or ends with a blank",
 		Cause: "it came along when the name was copied, from a spreadsheet for example; most servers do not know such a user",
 		Check: "take it out where the name is written; if it was copied, type the name anew",

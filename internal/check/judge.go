@@ -46,6 +46,9 @@ func (a *Account) judge(configured plan.Account, now time.Time) {
 		a.warn("other-user", "source and destination look like two persons: %s and %s",
 			fault.Escape(configured.Source.Mailbox()), fault.Escape(configured.Destination.Mailbox()))
 	}
+	if text := configured.Mixed(); text != "" {
+		a.warn("one-folder", "%s", text)
+	}
 }
 
 // judgeMaildrop says what is to be expected of the maildrop.

@@ -53,6 +53,9 @@ func TestLint(t *testing.T) {
 			a[2].Source.Username, a[2].Source.AuthorizeAs = "user 2", "user2\ufeff"
 			a[1].DifferentUser, a[2].DifferentUser = true, true
 		}, [3][]string{{"blank-in-username", "other-user"}, {"blank-in-username"}, {"blank-in-username"}}, `"user2\ufeff"`},
+		"one folder": {func(a []plan.Account) {
+			a[0].Together, a[2].Together = []string{"user0", "user2"}, []string{"user0", "user2"}
+		}, [3][]string{{"one-folder"}, nil, {"one-folder"}}, "the mail of 2 accounts goes into one folder"},
 		"both sides": {func(a []plan.Account) { a[1].Source.Secret = secret.New("to1") },
 			[3][]string{nil, {"password-reused"}, nil}, "both sides have the same password"},
 		"two users": {func(a []plan.Account) { a[2].Source.Secret = secret.New("to0") },
