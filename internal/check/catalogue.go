@@ -321,10 +321,14 @@ var topics = []Topic{
 		Check: "compare their destinations; if it is one person, or a shared mailbox, say different_user: true in the " +
 			"destination; else give each its own, or a folder: of its own",
 		Words: "mixed merged together shared same destination person persons people namesake"},
-	{Name: "blank-in-username", Symptom: "a user name begins or ends with a blank",
+	{Name: "blank-in-username", Symptom: "stray blanks or characters in a user name",
 		Cause: "it came along when the name was copied, from a spreadsheet for example; most servers do not know such a user",
 		Check: "take it out where the name is written; if it was copied, type the name anew",
 		Words: "space nbsp whitespace excel csv invisible trailing"},
+	{Name: "blank-in-password", Symptom: "stray blanks or characters in a password",
+		Cause: "it may have come along when the password was copied, or a spreadsheet changed it",
+		Check: "type the password anew where it is written; in a spreadsheet, format the column as text first",
+		Words: "space nbsp whitespace excel csv invisible trailing quotes autocorrect"},
 
 	{Name: "one-mailbox", Symptom: "source and destination are the same mailbox",
 		Cause: "POP3 and IMAP show the same mail at this provider, so that each message is there as its own copy",

@@ -30,6 +30,7 @@ func (a *Account) judgeSides(configured plan.Account, now time.Time) {
 		a.judgeConnection(side.Side, side.Endpoint, now)
 		a.judgeUser(side.Side, "username", side.Endpoint.Username)
 		a.judgeUser(side.Side, "authorize_as", side.Endpoint.AuthorizeAs)
+		a.judgePassword(side.Side, side.Endpoint)
 	}
 	a.judgeWritten(configured.Source, configured.Destination)
 }
@@ -48,11 +49,36 @@ func (s configuredSide) byCertificate() bool {
 	return s.ByCertificate() || s.Side.Auth == sasl.External
 }
 
-// judgeUser warns of what nobody sees at the ends of a name, as spreadsheets leave it there.
+// judgeUser warns of what nobody sees at the ends of a name, or in it, as spreadsheets and web pages
+// leave it there.
 func (a *Account) judgeUser(s Side, key, name string) {
-	if strings.TrimFunc(name, isUnseen) != name {
+	switch {
+	case padded(name):
 		a.warn("blank-in-username", "%s of the %s begins or ends with a blank: \"%s\"", key, s.Server, fault.Escape(name))
+	case strings.ContainsFunc(name, isStray):
+		a.warn("blank-in-username", "%s of the %s has a character in it that %s: \"%s\"", key, s.Server, stray, fault.Escape(name))
 	}
+}
+
+// judgePassword warns of the same in a password that was refused: others are meant so.
+func (a *Account) judgePassword(s Side, e plan.Endpoint) {
+	switch {
+	case s.Problem == nil || s.Problem.Code != fault.Credentials:
+	case e.Secret.Fits(padded):
+		a.warn("blank-in-password", "the password for the %s begins or ends with a blank", s.Server)
+	case e.Secret.Fits(func(text string) bool { return strings.ContainsFunc(text, isStray) }):
+		a.warn("blank-in-password", "the password for the %s has a character in it that %s", s.Server, stray)
+	}
+}
+
+const stray = "nobody sees, or that a spreadsheet put in the place of another"
+
+func padded(text string) bool { return strings.TrimFunc(text, isUnseen) != text }
+
+// isStray knows what nobody types into a name or a password: what is not seen, and the quotes,
+// dashes and dots that programs make of those that were typed.
+func isStray(r rune) bool {
+	return r != ' ' && isUnseen(r) || strings.ContainsRune("‘’‚“”„–—…", r)
 }
 
 // isUnseen also knows the non-breaking blank and marks without a width.

@@ -53,6 +53,10 @@ func TestLint(t *testing.T) {
 			a[2].Source.Username, a[2].Source.AuthorizeAs = "user 2", "user2\ufeff"
 			a[1].DifferentUser, a[2].DifferentUser = true, true
 		}, [3][]string{{"blank-in-username", "other-user"}, {"blank-in-username"}, {"blank-in-username"}}, `"user2\ufeff"`},
+		"what nobody typed": {func(a []plan.Account) {
+			a[0].Source.Username, a[1].Source.Username = "us\u00ader0", "user1’s"
+			a[0].DifferentUser, a[1].DifferentUser = true, true
+		}, [3][]string{{"blank-in-username"}, {"blank-in-username"}, nil}, `"us\u00ader0"`},
 		"one folder": {func(a []plan.Account) {
 			a[0].Together, a[2].Together = []string{"user0", "user2"}, []string{"user0", "user2"}
 		}, [3][]string{{"one-folder"}, nil, {"one-folder"}}, "the mail of 2 accounts goes into one folder"},
@@ -152,6 +156,33 @@ func TestLint(t *testing.T) {
 				t.Errorf("%q is not in %s", c.words, all)
 			}
 		})
+	}
+}
+
+// TestStray: characters that came along with a copy are told of, in a password only if it was
+// refused, and without it.
+func TestStray(t *testing.T) {
+	for password, c := range map[string]struct {
+		right bool
+		want  string
+	}{
+		"abcd efgh":              {false, ""},
+		"abcd\u00a0efgh":         {false, "has a character in it that nobody sees, or that a spreadsheet put in the place of another"},
+		"abcd…":                  {false, "has a character in it that nobody sees, or that a spreadsheet put in the place of another"},
+		"abcd\u200b":             {false, "begins or ends with a blank"},
+		"abcd ":                  {false, "begins or ends with a blank"},
+		"\u00a0abcd\u00a0efgh… ": {true, ""},
+	} {
+		o := popd.Options{Username: "alice", Password: "another"}
+		if c.right {
+			o.Password = password
+		}
+		s := newStage(t, o, imapd.Options{})
+		s.account.Source.Secret = secret.New(password)
+		got := fmt.Sprint(run(t, s.account).Accounts[0].Warnings)
+		if strings.Contains(got, "blank-in-password") != (c.want != "") || !strings.Contains(got, c.want) || strings.Contains(got, "abcd") {
+			t.Errorf("%q: %s", password, got)
+		}
 	}
 }
 

@@ -36,6 +36,9 @@ func (v Value) Reveal() string {
 // Empty reports whether there is no password at all.
 func (v Value) Empty() bool { return v.Reveal() == "" }
 
+// Fits reports what a test says of the password, and nothing else about it.
+func (v Value) Fits(test func(string) bool) bool { return test(v.Reveal()) }
+
 // markKey makes marks worth nothing outside of this process.
 var markKey = rand.Text()
 
