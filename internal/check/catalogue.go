@@ -25,6 +25,11 @@ var topics = []Topic{
 		Check: "stop what else logs in to the account, wait the time that the provider states (15 minutes to a " +
 			"day), then check one account alone",
 		Words: "blocked lockout rate limit too many failed logins temporarily"},
+	{Name: "address-refused", Symptom: "the server lets nobody in from this address",
+		Cause: "the account or its organisation permits certain networks or countries only, and this machine is in another",
+		Check: "run popferry where the user's mail programs work, or go through there with proxy:; else have the administrator " +
+			"permit this machine's address",
+		Words: "ip country location geo region restricted network abroad vpn hoster allowlist"},
 	{Name: "too-many-connections", Symptom: "the server refuses another connection",
 		Cause: "the account, or this address, has as many sessions open as the server allows",
 		Check: "lower limits: {per_host: 1} and connections: 1, and close mail programs that are open on the account",
