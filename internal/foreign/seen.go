@@ -159,7 +159,7 @@ func fetchid(line string) (user, host, uidl string) {
 		return "", "", ""
 	}
 	host, uidl, _ = strings.Cut(line[at+1:], " ")
-	return line[:at], host, uidl
+	return line[:at], host, strings.TrimRight(uidl, " ")
 }
 
 // eachLine calls fn with every line that is not empty.
@@ -194,12 +194,25 @@ func (l *List) Remember(all []Seen, settings ...Setting) (left []Seen) {
 		case a.numbers && s.Port != "":
 			s.Left = "which is not taken over: getmail knows no UIDLs of it (BrokenUIDL), and what it fetched counts as new"
 		default:
-			a.Seen = append(a.Seen, s.UIDLs...)
+			a.remember(s.UIDLs)
 			continue
 		}
 		left = append(left, s)
 	}
 	return left
+}
+
+// remember adds UIDLs, without those that no message will have, as popferry takes them for none.
+func (a *Account) remember(uidls []string) {
+	before := len(a.Seen)
+	for _, uidl := range uidls {
+		if plan.UsableUIDL(uidl) {
+			a.Seen = append(a.Seen, uidl)
+		}
+	}
+	if len(a.Seen)-before < len(uidls) {
+		a.note("some mail that was fetched counts as new: its UIDLs have blanks, or what is no text")
+	}
 }
 
 // of returns the account that fits best, of several the first; nil if none does.
@@ -261,10 +274,8 @@ var notInFileName = regexp.MustCompile(`[/:;<>|]+`)
 // inFileName is a user as getmail writes it into the name of a file.
 func inFileName(user string) string { return notInFileName.ReplaceAllString(user, "-") }
 
-// WriteSeen writes the UIDLs that were seen, one a line, as skip_uidls reads them. Those
-// that popferry takes for no UIDL are left out: no message will have one.
+// WriteSeen writes the UIDLs that were seen, one a line, as skip_uidls reads them.
 func (a *Account) WriteSeen(w io.Writer) error {
-	seen := slices.DeleteFunc(slices.Clone(a.Seen), func(uidl string) bool { return !plan.UsableUIDL(uidl) })
-	_, err := io.WriteString(w, strings.Join(seen, "\n")+"\n")
+	_, err := io.WriteString(w, strings.Join(a.Seen, "\n")+"\n")
 	return err
 }
