@@ -3,6 +3,7 @@ package discover
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -60,11 +61,31 @@ func (f Finder) Drafts(ctx context.Context, w Wish) ([]Draft, error) {
 			}
 		}
 	}
+	warnOfNamesakes(drafts)
 	if len(drafts) > 0 && w.Leave != nil {
 		return drafts, nil
 	}
 	return drafts, together(wrong)
 }
+
+// warnOfNamesakes tells where two addresses of one name, which may be two people's, lead to one
+// mailbox: what is to be in a domain is made of the names alone.
+func warnOfNamesakes(drafts []Draft) {
+	same := map[string][]string{}
+	for _, d := range drafts {
+		same[d.Destination.mailbox()] = append(same[d.Destination.mailbox()], d.Name)
+	}
+	for i, d := range drafts {
+		others := slices.DeleteFunc(slices.Clone(same[d.Destination.mailbox()]), func(name string) bool { return name == d.Name })
+		if len(others) > 0 && !d.DifferentUser {
+			server := &drafts[i].Destination.Server
+			server.Warnings = append(slices.Clone(server.Warnings), "the mail of "+strings.Join(others, ", ")+
+				" goes to the same mailbox: is that one person?")
+		}
+	}
+}
+
+func (s Side) mailbox() string { return strings.ToLower(s.Username + " " + s.Server.Host) }
 
 // together is one error for several, each told once.
 func together(wrong []*fault.Error) error {

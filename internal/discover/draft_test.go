@@ -56,6 +56,23 @@ func TestDrafts(t *testing.T) {
 	}
 }
 
+// TestNamesakes: that two people's mail may come into one mailbox is said beside it.
+func TestNamesakes(t *testing.T) {
+	drafts, err := discover.Finder{}.Drafts(t.Context(), discover.Wish{To: "posteo.de",
+		Addresses: []string{"kim@gmx.de", "lee@gmx.de", "Kim@web.de"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{"the mail of Kim@web.de goes to the same mailbox", "", "the mail of kim@gmx.de goes to the same mailbox"} {
+		if got := strings.Join(drafts[i].Destination.Server.Warnings, "\n"); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %q", drafts[i].Name, got)
+		}
+	}
+	if text := string(write(t, drafts...)); strings.Count(text, "# WARNING: the mail of") != 2 {
+		t.Error(text)
+	}
+}
+
 // A hundred addresses of a domain are one search.
 func TestDraftsAskOnce(t *testing.T) {
 	w := newWorld(t, "pop.example.org")

@@ -37,6 +37,21 @@ func convert(t *testing.T, name, text string, settings ...foreign.Setting) (*for
 	return list, accounts
 }
 
+// TestNamesakes: that two people's mail may come into one folder is said beside it, unless it is
+// known to be meant so.
+func TestNamesakes(t *testing.T) {
+	const list = "source.host,source.username,folder,destination.different_user\n" +
+		"a.example,kim@a.example,,\nb.example,Kim@b.example,,\nc.example,kim@c.example,C,\nd.example,kim@d.example,,true\n"
+	local := foreign.Setting{Key: "destination.username", Value: "{local}@example.net"}
+	if _, got := convert(t, "users.csv", list, local); strings.Count(got, "goes to the same folder") != 1 ||
+		!strings.Contains(got, "# the mail of kim@a.example goes to the same folder: is that one person?\n  - name: Kim@b.example\n") {
+		t.Error(got)
+	}
+	if _, got := convert(t, "users.csv", list, foreign.Setting{Key: "destination.username", Value: "archive"}); strings.Contains(got, "same folder") {
+		t.Error(got)
+	}
+}
+
 func TestConvert(t *testing.T) {
 	const secrets = ", password: {file: secrets/"
 	for name, c := range map[string]struct {
@@ -120,6 +135,7 @@ poll pop.c.example proto pop3 user joe jim here is frank there pass f ssl to * h
 			`  - name: alice
     source: {host: pop.a.example, tls: implicit, username: alice, password: x}
     destination: {username: alice` + secrets + `alice-destination}}
+  # the mail of alice goes to the same folder: is that one person?
   - name: alice@pop.b.example
     source: {host: pop.b.example, tls: implicit, username: alice, password: x}
     destination: {username: alice` + secrets + `alice@pop.b.example-destination}}

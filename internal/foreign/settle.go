@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/popferry/popferry/internal/fault"
 )
 
 // Setting is a value that the list does not have: for all accounts alike, or made from
@@ -59,7 +61,26 @@ func (l *List) Settle(settings []Setting) error {
 		}
 	}
 	l.Drop(bad)
+	l.noteNamesakes(settings)
 	return nil
+}
+
+// noteNamesakes tells where two accounts, which may be two people's, lead to one folder. What
+// settings say is one mailbox for all is meant so.
+func (l *List) noteNamesakes(settings []Setting) {
+	first := map[string]*Account{}
+	for _, a := range l.Accounts {
+		user := a.Get("destination.username")
+		if user == "" || a.Said("destination.different_user", settings) != "" {
+			continue
+		}
+		to := strings.ToLower(user + " " + a.Said("destination.host", settings) + " " + a.Said("folder", settings))
+		if other := first[to]; other != nil {
+			a.note("the mail of %s goes to the same folder: is that one person?", fault.Escape(other.Get("name")))
+			continue
+		}
+		first[to] = a
+	}
 }
 
 func below(key, parent string) bool { return key == parent || strings.HasPrefix(key, parent+".") }
