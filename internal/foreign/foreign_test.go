@@ -839,6 +839,23 @@ func TestFetchmailNamesUsersAsTheyAre(t *testing.T) {
 	}
 }
 
+// TestPassedOver: mpop remembers what it was told to kill and to keep as fetched.
+func TestPassedOver(t *testing.T) {
+	for commands, want := range map[string]bool{
+		"keep on\nkillsize 5000": true, "keep on\nfilter \"f\"": true, "keep off\nkillsize 5000": false,
+		"keep on\nkillsize off": false, "keep on\nskipsize 5000": false,
+	} {
+		list, err := foreign.Read("mpoprc", "", strings.NewReader("account a\nhost pop.example\nuser a\n"+commands+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list.Remember([]foreign.Seen{{User: "a", Host: "pop.example", UIDLs: []string{"1"}}})
+		if got := fmt.Sprint(list.Accounts[0].Notes); strings.Contains(got, "had mpop pass over") != want {
+			t.Errorf("%q: %s", commands, got)
+		}
+	}
+}
+
 // TestUsersWithBlanks: fetchmail, mpop and getmail write them as they are.
 func TestUsersWithBlanks(t *testing.T) {
 	for name, in := range map[string]string{

@@ -271,6 +271,8 @@ func (r *mpoprc) account(name string) {
 	}
 	a.noteLost(from, "tls_fingerprint", "tls_host_override", "tls_crl_file", "tls_priorities", "tls_key_file", "tls_cert_file",
 		"filter", "killsize", "skipsize", "socket", "proxy_host", "source_ip")
+	kills := from["killsize"] != "" && from["killsize"] != "off"
+	a.passesOver = from["keep"] == "on" && (kills || from["filter"] != "")
 	r.list.Accounts = append(r.list.Accounts, a)
 }
 
