@@ -52,6 +52,15 @@ func TestNamesakes(t *testing.T) {
 	}
 }
 
+// TestTrueOfSpreadsheets: they write it in capitals, whatever was typed.
+func TestTrueOfSpreadsheets(t *testing.T) {
+	if _, got := convert(t, "users.csv", "source.host,source.username,destination.username,destination.different_user\n"+
+		"a.example,kim,TRUE,TRUE\nb.example,lee,eve,False\n"); !strings.Contains(got, `username: "TRUE", `) ||
+		!strings.Contains(got, "different_user: true") || !strings.Contains(got, "different_user: false") {
+		t.Error(got)
+	}
+}
+
 func TestConvert(t *testing.T) {
 	const secrets = ", password: {file: secrets/"
 	for name, c := range map[string]struct {

@@ -182,8 +182,8 @@ func (v Value) yaml(key string) string {
 		}
 		return "[" + strings.Join(quoted, ", ") + "]"
 	}
-	if slices.Contains(typed, key) && (number.MatchString(v.Text) || v.Text == "true" || v.Text == "false") {
-		return v.Text
+	if lower := strings.ToLower(v.Text); slices.Contains(typed, key) && (number.MatchString(lower) || lower == "true" || lower == "false") {
+		return lower // spreadsheets write TRUE
 	}
 	return plain(v.Text)
 }
