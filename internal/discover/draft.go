@@ -46,7 +46,7 @@ func (f Finder) Drafts(ctx context.Context, w Wish) ([]Draft, error) {
 	s := &sketch{Finder: f, wish: w, found: map[string]Findings{}}
 	var drafts []Draft
 	var wrong []*fault.Error
-	for _, address := range w.Addresses {
+	for _, address := range once(w.Addresses) {
 		draft, err := s.draft(ctx, address)
 		var known *fault.Error
 		switch {
@@ -66,6 +66,18 @@ func (f Finder) Drafts(ctx context.Context, w Wish) ([]Draft, error) {
 		return drafts, nil
 	}
 	return drafts, together(wrong)
+}
+
+// once leaves out addresses that were there before. No server known tells them apart by case.
+func once(addresses []string) (list []string) {
+	known := map[string]bool{}
+	for _, address := range addresses {
+		if !known[strings.ToLower(address)] {
+			list = append(list, address)
+		}
+		known[strings.ToLower(address)] = true
+	}
+	return list
 }
 
 // warnOfNamesakes tells where two addresses of one name, which may be two people's, lead to one

@@ -43,6 +43,8 @@ func TestDrafts(t *testing.T) {
 		"to a domain": {discover.Wish{Addresses: []string{"alice@gmx.de", "bob@web.de"}, To: "posteo.de"},
 			"alice@gmx.de: pop.gmx.net:995 alice@gmx.de -> posteo.de:993 alice@posteo.de different=false\n" +
 				"bob@web.de: pop3.web.de:995 bob -> posteo.de:993 bob@posteo.de different=false"},
+		"the same twice": {discover.Wish{Addresses: []string{"alice@gmx.de", "Alice@GMX.de", "alice@gmx.de"}, To: "posteo.de"},
+			"alice@gmx.de: pop.gmx.net:995 alice@gmx.de -> posteo.de:993 alice@posteo.de different=false"},
 		"to another server": {discover.Wish{Addresses: []string{"alice@example.org"},
 			Source: at("pop.old.example"), Destination: at("imap.new.example:1993")},
 			"alice@example.org: pop.old.example:995 alice@example.org -> " +
