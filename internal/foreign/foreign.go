@@ -65,9 +65,8 @@ type Account struct {
 
 	microsoft bool // destination.username is the EmailAddress of Microsoft's lists
 
-	// passesOver: mpop was told to delete some mail unread and to keep it. That it remembers as
-	// fetched.
-	passesOver bool
+	// unread says which mail the other program remembers as fetched though nobody got it.
+	unread string
 
 	secrets int  // passwords for which Settle named a file
 	numbers bool // getmail told its messages apart by their numbers, for want of UIDLs

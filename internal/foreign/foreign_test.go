@@ -848,19 +848,22 @@ func TestFetchmailNamesUsersAsTheyAre(t *testing.T) {
 	}
 }
 
-// TestPassedOver: mpop remembers what it was told to kill and to keep as fetched.
+// TestPassedOver: mpop remembers what it was told to kill and to keep as fetched, and getmail what
+// its filters dropped.
 func TestPassedOver(t *testing.T) {
-	for commands, want := range map[string]bool{
-		"keep on\nkillsize 5000": true, "keep on\nfilter \"f\"": true, "keep off\nkillsize 5000": false,
-		"keep on\nkillsize off": false, "keep on\nskipsize 5000": false,
+	const mpop, getmail = "account a\nhost pop.example\nuser a\n", "[retriever]\ntype = SimplePOP3SSLRetriever\nserver = pop.example\nusername = a\n"
+	for text, want := range map[string]bool{
+		mpop + "keep on\nkillsize 5000": true, mpop + "keep on\nfilter \"f\"": true, mpop + "keep off\nkillsize 5000": false,
+		mpop + "keep on\nkillsize off": false, mpop + "keep on\nskipsize 5000": false,
+		getmail + "[filter-spam]\ntype = Filter_external\n": true, getmail + "[options]\nmax_message_size = 1\n": false,
 	} {
-		list, err := foreign.Read("mpoprc", "", strings.NewReader("account a\nhost pop.example\nuser a\n"+commands+"\n"))
+		list, err := foreign.Read("list", "", strings.NewReader(text))
 		if err != nil {
 			t.Fatal(err)
 		}
 		list.Remember([]foreign.Seen{{User: "a", Host: "pop.example", UIDLs: []string{"1"}}})
-		if got := fmt.Sprint(list.Accounts[0].Notes); strings.Contains(got, "had mpop pass over") != want {
-			t.Errorf("%q: %s", commands, got)
+		if got := fmt.Sprint(list.Accounts[0].Notes); strings.Contains(got, "among what it remembers as fetched") != want {
+			t.Errorf("%q: %s", text, got)
 		}
 	}
 }

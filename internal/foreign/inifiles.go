@@ -61,6 +61,7 @@ func (l *List) readGetmailrc(data []byte) error {
 	for _, section := range slices.Sorted(maps.Keys(sections)) {
 		if strings.HasPrefix(section, "filter") {
 			a.note("the filters are not taken over")
+			a.unread = "getmail's filters may have dropped"
 		}
 	}
 	l.Accounts = append(l.Accounts, a)
@@ -272,7 +273,9 @@ func (r *mpoprc) account(name string) {
 	a.noteLost(from, "tls_fingerprint", "tls_host_override", "tls_crl_file", "tls_priorities", "tls_key_file", "tls_cert_file",
 		"filter", "killsize", "skipsize", "socket", "proxy_host", "source_ip")
 	kills := from["killsize"] != "" && from["killsize"] != "off"
-	a.passesOver = from["keep"] == "on" && (kills || from["filter"] != "")
+	if from["keep"] == "on" && (kills || from["filter"] != "") {
+		a.unread = "filter or killsize had mpop pass over"
+	}
 	r.list.Accounts = append(r.list.Accounts, a)
 }
 

@@ -213,9 +213,9 @@ func (a *Account) remember(uidls []string) {
 	if len(a.Seen)-before < len(uidls) {
 		a.note("some mail that was fetched counts as new: its UIDLs have blanks, or what is no text")
 	}
-	if a.passesOver {
-		a.note("mail that filter or killsize had mpop pass over is among what it remembers as fetched, and left alone here, too: " +
-			"to bring it, take its UIDLs out of the file that skip_uidls names")
+	if a.unread != "" {
+		a.note("mail that %s is among what it remembers as fetched, and left alone here, too: to bring it, take its UIDLs out of "+
+			"the file that skip_uidls names", a.unread)
 	}
 }
 
