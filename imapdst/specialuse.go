@@ -18,15 +18,16 @@ var usualNames = map[imap.MailboxAttr][]string{
 	imap.MailboxAttrDrafts: {
 		"Drafts", "Draft", "Entwürfe", "Brouillons", "Borradores", "Bozze", "Concepten", "Rascunhos",
 		"Utkast", "Kladder", "Luonnokset", "Wersje robocze", "Szkice", "Koncepty", "Rozepsané", "Piszkozatok",
-		"Ciorne", "Taslaklar", "Черновики", "Чернетки", "下書き", "草稿", "草稿箱", "임시 보관함",
+		"Ciorne", "Taslaklar", "Черновики", "Чернетки", "Πρόχειρα", "下書き", "草稿", "草稿箱",
+		"임시 보관함", "임시보관함",
 	},
 	imap.MailboxAttrJunk: {
 		"Junk", "Spam", "Junk E-mail", "Junk Email", "Junk Mail", "Bulk Mail", "Unerwünscht", "Junk-E-Mail",
 		"Spamverdacht", "Courrier indésirable", "Indésirables", "Pourriel", "Correo no deseado", "No deseado",
 		"Posta indesiderata", "Ongewenste e-mail", "Ongewenst", "Lixo Eletrônico", "Correio Não Solicitado",
 		"Skräppost", "Uønsket e-mail", "Uønsket post", "Søppelpost", "Roskaposti", "Wiadomości-śmieci",
-		"Nevyžádaná pošta", "Nevyžiadaná pošta", "Levélszemét", "Gereksiz", "Спам", "迷惑メール", "垃圾邮件",
-		"垃圾郵件", "스팸",
+		"Nevyžádaná pošta", "Nevyžiadaná pošta", "Levélszemét", "Gereksiz", "Önemsiz E-posta", "Спам",
+		"Ανεπιθύμητη αλληλογραφία", "Ανεπιθύμητα", "迷惑メール", "垃圾邮件", "垃圾郵件", "스팸", "스팸메일함", "정크 메일",
 	},
 	imap.MailboxAttrSent: {
 		"Sent", "Sent Items", "Sent Messages", "Sent Mail", "Sent-Mail", "Gesendet", "Gesendete Elemente",
@@ -36,8 +37,8 @@ var usualNames = map[imap.MailboxAttr][]string{
 		"Itens Enviados", "Mensagens enviadas", "Skickat", "Skickade objekt", "Sendt post", "Sendte elementer",
 		"Sendt", "Lähetetyt", "Lähetetyt viestit", "Wysłane", "Elementy wysłane", "Odeslaná pošta", "Odeslané",
 		"Odoslaná pošta", "Elküldött elemek", "Elementos enviados", "Trimise", "Gönderilmiş Öğeler",
-		"Отправленные", "Надіслані", "送信済みアイテム", "送信済みメール", "送信済み", "已发送邮件", "已发送",
-		"寄件備份", "보낸 편지함",
+		"Отправленные", "Надіслані", "Απεσταλμένα", "送信済みアイテム", "送信済みメール", "送信済みトレイ",
+		"送信済み", "已发送邮件", "已发送", "寄件備份", "보낸 편지함", "보낸편지함", "보낸메일함",
 	},
 	imap.MailboxAttrTrash: {
 		"Trash", "Deleted Items", "Deleted Messages", "Bin", "Papierkorb", "Gelöschte Elemente",
@@ -45,8 +46,8 @@ var usualNames = map[imap.MailboxAttr][]string{
 		"Cestino", "Posta eliminata", "Prullenbak", "Verwijderde items", "Lixeira", "Lixo", "Itens Excluídos",
 		"Papperskorgen", "Borttagna objekt", "Papirkurv", "Slettet post", "Slettede elementer", "Roskakori",
 		"Poistetut", "Kosz", "Elementy usunięte", "Koš", "Odstraněná pošta", "Kôš", "Törölt elemek", "Coș",
-		"Çöp Kutusu", "Silinmiş Öğeler", "Корзина", "Удаленные", "Кошик", "ごみ箱", "削除済みアイテム",
-		"已删除邮件", "已删除", "刪除的郵件", "휴지통",
+		"Çöp Kutusu", "Silinmiş Öğeler", "Корзина", "Удаленные", "Кошик", "Διαγραμμένα", "Απορρίμματα", "ごみ箱", "ゴミ箱",
+		"削除済みアイテム", "已删除邮件", "已删除", "刪除的郵件", "휴지통", "지운 편지함",
 	},
 }
 
