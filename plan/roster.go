@@ -23,8 +23,9 @@ type roster struct {
 	path     string
 	sheet    *sheet.Sheet
 	template *yaml.Node
-	clones   int // nodes made for the present row
-	visits   int // nodes of the template that were checked
+	keys     [][]string // without a template: what each column is for
+	clones   int        // nodes made for the present row
+	visits   int        // nodes of the template that were checked
 	// varies has the nodes of the template with braces in or below them.
 	varies map[*yaml.Node]bool
 }
@@ -38,14 +39,15 @@ const (
 	maxTemplateDepth = 20
 )
 
-// microsoftTemplate is what the columns of Microsoft's migration lists mean: whose
-// mailbox, and how to sign in to the old one, with a password or as defaults say. There
-// may be UserRoot, too, a folder, which POP3 does not have.
-const (
-	microsoftTemplate = `{name: "{EmailAddress}", destination: {username: "{EmailAddress}"},
-  source: {username: "{UserName}"%s}}`
-	microsoftPassword = `, password: "{Password}"`
-)
+// microsoftKeys are what the columns of Microsoft's migration lists mean, in lower case: whose
+// mailbox, and how to sign in to the old one, with a password or as defaults say. UserRoot is a
+// folder, which POP3 does not have.
+var microsoftKeys = map[string][]string{
+	"emailaddress": {"name", "destination.username"},
+	"username":     {"source.username"},
+	"password":     {"source.password"},
+	"userroot":     {},
+}
 
 // roster reads what accounts_from names, as items of the list of accounts.
 func (d *decoder) roster(top fields) []*yaml.Node {
@@ -103,18 +105,25 @@ func (r *roster) mistake(err error) {
 
 // prepare finds out what the columns mean.
 func (r *roster) prepare() bool {
-	if r.template == nil && r.isMicrosofts() {
-		r.template = r.microsoft()
-	}
 	if r.template != nil {
 		return r.checkTemplate(r.template, 0)
 	}
-	right := true
+	right, known := true, map[string][]string{}
+	if r.isMicrosofts() {
+		known = microsoftKeys
+	}
 	for _, column := range r.sheet.Header {
-		if why := wrongColumn(column.Text); why != "" {
+		keys, theirs := known[strings.ToLower(column.Text)]
+		why := wrongColumn(column.Text)
+		switch {
+		case theirs:
+		case why == "":
+			keys = []string{column.Text}
+		case len(known) == 0 || looksLikeKey(column.Text): // what else such a list has means nothing
 			r.d.add(&Problem{File: r.path, Line: column.Line, Column: column.Column, Code: fault.Config, Text: why})
 			right = false
 		}
+		r.keys = append(r.keys, keys)
 	}
 	return right
 }
@@ -123,22 +132,22 @@ func (r *roster) prepare() bool {
 // column than it may have could be that, mistyped.
 func (r *roster) isMicrosofts() bool {
 	has := func(column string) bool { return r.sheet.Index(column) >= 0 }
-	columns := len(r.sheet.Header)
+	columns := 0
+	for _, column := range r.sheet.Header {
+		if wrongColumn(column.Text) != "" {
+			columns++
+		}
+	}
 	return has("EmailAddress") && has("UserName") &&
 		(has("Password") || columns == 2 || columns == 3 && has("UserRoot"))
 }
 
-// microsoft is the template of such a list.
-func (r *roster) microsoft() *yaml.Node {
-	password := microsoftPassword
-	if r.sheet.Index("Password") < 0 {
-		password = ""
-	}
-	var document yaml.Node
-	if err := yaml.Unmarshal(fmt.Appendf(nil, microsoftTemplate, password), &document); err != nil {
-		panic(err) // it is made of constants
-	}
-	return document.Content[0]
+// looksLikeKey reports a column that was meant to be a key: left out, its values would be missed.
+// Name is one that lists of people have.
+func looksLikeKey(column string) bool {
+	first, _, _ := strings.Cut(column, ".")
+	isKey := func(key string) bool { return strings.EqualFold(key, first) }
+	return slices.ContainsFunc(accountSpec.keys, isKey) && !strings.EqualFold(column, "name")
 }
 
 // wrongColumn says why no key of an account is called so, or "". It may be no name but a
@@ -194,22 +203,34 @@ func (r *roster) item(row sheet.Row) *yaml.Node {
 	return &own
 }
 
-// tree makes a mapping of a row whose columns are named like keys.
+// tree makes a mapping of a row by what its columns are for.
 func (r *roster) tree(row sheet.Row) *yaml.Node {
 	root := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Line: row.Line, Column: 1}
 	for i, cell := range row.Cells {
 		if cell.Text == "" {
 			continue // as if the key was not there
 		}
-		column := r.sheet.Header[i]
-		keys := strings.Split(column.Text, ".")
-		at := root
-		for _, key := range keys[:len(keys)-1] {
-			at = r.child(at, key, &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}, cell)
+		for _, key := range r.keys[i] {
+			if !r.overruled(i, key, row) {
+				r.put(root, key, cell)
+			}
 		}
-		r.child(at, keys[len(keys)-1], r.scalar(cell.Text), cell)
 	}
 	return root
+}
+
+// overruled reports whether a row has a key in a column of that very name, too.
+func (r *roster) overruled(column int, key string, row sheet.Row) bool {
+	own := r.sheet.Index(key)
+	return own >= 0 && own != column && r.sheet.Header[own].Text == key && row.Cells[own].Text != ""
+}
+
+func (r *roster) put(at *yaml.Node, key string, cell sheet.Cell) {
+	keys := strings.Split(key, ".")
+	for _, level := range keys[:len(keys)-1] {
+		at = r.child(at, level, &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}, cell)
+	}
+	r.child(at, keys[len(keys)-1], r.scalar(cell.Text), cell)
 }
 
 // child returns the value of a key, which is made if it is not there.

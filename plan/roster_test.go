@@ -68,6 +68,18 @@ func TestRoster(t *testing.T) {
 			"EmailAddress,UserName,UserRoot\nalice@example.net,old-alice,/Public\n",
 			"2 alice@example.net: old-alice@pop.oldisp.example:995 \"pop-secret\" -> alice@example.net@imap.example.net:993 \"imap-secret\" INBOX forever\n",
 		},
+		"Microsoft's columns, and some named like keys": {
+			rosterDefaults,
+			"name,EmailAddress,UserName,Password,source.host,folder,destination.username,Notes\n" +
+				"al,alice@example.net,old-alice,no,pop.other.example,Old/A,,x\n,bob@example.net,old-bob,so,,,bob,\n",
+			"2 al: old-alice@pop.other.example:995 \"no\" -> alice@example.net@imap.example.net:993 \"imap-secret\" Old/A forever\n" +
+				"3 bob@example.net: old-bob@pop.oldisp.example:995 \"so\" -> bob@imap.example.net:993 \"imap-secret\" INBOX forever\n",
+		},
+		"Microsoft's columns, and where the password is": {
+			rosterDefaults,
+			"EmailAddress,Name,UserName,Password,source.password.env\nalice@example.net,Alice,old-alice,,IMAP\n",
+			"2 alice@example.net: old-alice@pop.oldisp.example:995 \"imap-secret\" -> alice@example.net@imap.example.net:993 \"imap-secret\" INBOX forever\n",
+		},
 		"a template": {
 			rosterDefaults + `
 template:
@@ -126,6 +138,8 @@ func TestRosterMistakes(t *testing.T) {
 			"users.csv:1:28: source has no such key; it takes host,", "did you mean host?", "users.csv:1:40: unknown column; the first"}},
 		"Microsoft's, mistyped": {rosterDefaults, "EmailAddress,UserName,Passwort\na@example.net,a,x\n", []string{
 			"users.csv:1:1: unknown column", "users.csv:1:14: unknown column", "users.csv:1:23: unknown column"}},
+		"Microsoft's, with keys mistyped": {rosterDefaults, "EmailAddress,UserName,Password,source.hots,Folder,Notes\na@example.net,a,x,h,f,n\n", []string{
+			"users.csv:1:32: source has no such key", "did you mean host?", "users.csv:1:44: unknown column", "did you mean folder?"}},
 		"two forms": {rosterDefaults, "source.username,destination.username,source.password,source.password.env\na,a,x,Y\n", []string{
 			"users.csv:2:7: another column gives this row the same key in another form"}},
 		"no rows":         {rosterDefaults, header, []string{"accounts.yaml:5:16: accounts_from: the file has no account"}},

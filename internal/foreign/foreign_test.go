@@ -52,6 +52,20 @@ func TestNamesakes(t *testing.T) {
 	}
 }
 
+// TestMicrosoftsAndMore: a column named like a key counts beside Microsoft's, wherever it stands.
+func TestMicrosoftsAndMore(t *testing.T) {
+	for _, list := range []string{"name,source.host,EmailAddress,UserName,Password\nal,pop.a.example,alice@example.net,a,x\n,pop.b.example,bob@example.net,b,x\n",
+		"EmailAddress,UserName,Password,source.host,name\nalice@example.net,a,x,pop.a.example,al\nbob@example.net,b,x,pop.b.example,\n"} {
+		_, got := convert(t, "users.csv", list)
+		for _, want := range []string{"- name: al\n", "host: pop.a.example, username: a,", "username: alice@example.net,",
+			"- name: bob@example.net\n", "host: pop.b.example, username: b,"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("no %q in\n%s", want, got)
+			}
+		}
+	}
+}
+
 // TestTrueOfSpreadsheets: they write it in capitals, whatever was typed.
 func TestTrueOfSpreadsheets(t *testing.T) {
 	if _, got := convert(t, "users.csv", "source.host,source.username,destination.username,destination.different_user\n"+

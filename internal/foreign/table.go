@@ -36,7 +36,9 @@ func (l *List) readCSV(data []byte) error {
 		a := &Account{Line: row.Line, microsoft: isMicrosofts(table)}
 		for i, cell := range row.Cells {
 			for _, key := range keys[i] {
-				a.set(key, cell.Text)
+				if own := table.Index(key); own < 0 || own == i || row.Cells[own].Text == "" { // else that column counts
+					a.set(key, cell.Text)
+				}
 			}
 			if len(keys[i]) == 0 && cell.Text != "" {
 				a.note("UserRoot is not taken over: POP3 has no folders")
