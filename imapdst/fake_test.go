@@ -24,12 +24,13 @@ const (
 	allCaps  = "IMAP4rev1 SASL-IR AUTH=PLAIN ID NAMESPACE UIDPLUS LITERAL+ MULTIAPPEND"
 )
 
-// fake is a scripted IMAP server on the other end of a pipe. It answers every
+// fake is a scripted IMAP server on the other end of a pipe, or of what pair makes. It answers every
 // command properly unless on has another answer for it.
 type fake struct {
 	greeting string // default: OK with the capabilities
 	caps     string // default: allCaps
 	on       map[string]handler
+	pair     func() (client, server net.Conn)
 
 	conn net.Conn
 	in   *bufio.Reader
@@ -61,7 +62,10 @@ func hangUp(text string) handler {
 
 func (f *fake) start(t testing.TB) imapdst.Options {
 	t.Helper()
-	client, server := net.Pipe()
+	if f.pair == nil {
+		f.pair = net.Pipe
+	}
+	client, server := f.pair()
 	f.conn, f.next, f.done = server, 100, make(chan struct{})
 	f.in = bufio.NewReader(io.TeeReader(server, &lockedWriter{f: f}))
 	if f.caps == "" {

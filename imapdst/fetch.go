@@ -102,7 +102,7 @@ func readEach[T any](
 		err := c.fetch(ctx, f, fetchPlan{
 			sets: slices.Values(uidSets(uids, c.atOnce())), section: section, largest: largest, flags: true,
 			each: func(_ imap.UIDSet, m *imapclient.FetchMessageData) error {
-				r, err := readMessage(m, read)
+				r, err := readMessage(c, m, read)
 				if err != nil || r.made == nil {
 					return err
 				}
@@ -222,7 +222,9 @@ type reading[T any] struct {
 }
 
 // readMessage takes one FETCH response.
-func readMessage[T any](m *imapclient.FetchMessageData, read func(io.Reader) (T, error)) (r reading[T], err error) {
+func readMessage[T any](
+	c *Conn, m *imapclient.FetchMessageData, read func(io.Reader) (T, error),
+) (r reading[T], err error) {
 	for item := m.Next(); item != nil; item = m.Next() {
 		switch item := item.(type) {
 		case imapclient.FetchItemDataUID:
@@ -236,7 +238,7 @@ func readMessage[T any](m *imapclient.FetchMessageData, read func(io.Reader) (T,
 				continue
 			}
 			var v T
-			if v, err = read(literal{item.Literal}); err == nil {
+			if v, err = read(literal{item.Literal, c.client.Closed()}); err == nil {
 				r.made = &v
 			}
 		}
@@ -245,7 +247,21 @@ func readMessage[T any](m *imapclient.FetchMessageData, read func(io.Reader) (T,
 }
 
 // literal tells its length, so that a short one is read into a short buffer.
-type literal struct{ imap.LiteralReader }
+type literal struct {
+	imap.LiteralReader
+	ended <-chan struct{} // go-imap's reader has
+}
+
+// Read returns, when the connection failed, only after go-imap's reader has ended: a failure sets
+// that going again, and it looks into the buffer from which, next, the rest of the literal
+// is skipped. That reader waits for nobody then: with a literal open it takes nothing more.
+func (l literal) Read(p []byte) (int, error) {
+	n, err := l.LiteralReader.Read(p)
+	if err != nil && err != io.EOF {
+		<-l.ended
+	}
+	return n, err
+}
 
 func (l literal) Len() int { return int(min(l.Size(), math.MaxInt32)) }
 

@@ -59,7 +59,7 @@ func (c *Conn) IndexParts(
 ) error {
 	from = max(from, 1)
 	low := max(from-1, 1)
-	p := &indexParts{address: c.wire.Address(), fn: fn, from: from, next: low, seen: from,
+	p := &indexParts{conn: c, fn: fn, from: from, next: low, seen: from,
 		read: at(message.SummarizeHeader), numbers: numbers{tally: c.guard.tallied, left: left, known: from == 1}}
 	return c.fetch(ctx, f, fetchPlan{
 		sets: func(yield func(imap.UIDSet) bool) {
@@ -76,7 +76,7 @@ func (c *Conn) IndexParts(
 // indexParts puts the answers to several FETCHes that are on their way back into the
 // order of their sets.
 type indexParts struct {
-	address string // of the server
+	conn    *Conn
 	fn      func([]Entry, uint32) error
 	read    func(io.Reader) (message.Summary, error)
 	from    uint32 // the first UID that is wanted
@@ -108,7 +108,7 @@ type numbered struct {
 }
 
 func (p *indexParts) take(set imap.UIDSet, m *imapclient.FetchMessageData) error {
-	r, err := readMessage(m, p.read)
+	r, err := readMessage(p.conn, m, p.read)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (p *indexParts) take(set imap.UIDSet, m *imapclient.FetchMessageData) error
 	}
 	if p.octets += entryOctets + len(entry.MessageID); p.octets > maxIndexed {
 		return fault.New(fault.Protocol, "%s lists more than %d MiB of messages where some thousand were asked for",
-			p.address, maxIndexed>>20).WithHint("%s", brokenHint)
+			p.conn.wire.Address(), maxIndexed>>20).WithHint("%s", brokenHint)
 	}
 	part := p.of(set)
 	part.entries = append(part.entries, numbered{entry, m.SeqNum})
