@@ -120,3 +120,17 @@ func tcpPair(t *testing.T) (client, server net.Conn) {
 	}
 	return client, server
 }
+
+// TestEndWhileMoreIsAskedFor has a FETCH that can't be sent while go-imap's reader is about to
+// hand over the answer to another, so often that the race detector sees it.
+func TestEndWhileMoreIsAskedFor(t *testing.T) {
+	for range 100 {
+		server := &fake{caps: allCaps + " MESSAGELIMIT=1", on: map[string]handler{"UID FETCH": hangUp(cutShort)}}
+		conn := server.dial(t)
+		err := conn.Digests(t.Context(), inboxFolder, []uint32{5, 7, 9},
+			func(uint32, imapdst.Copy) error { return nil })
+		if fault.CodeOf(err) != fault.Temporary {
+			t.Fatalf("%v", err)
+		}
+	}
+}

@@ -34,8 +34,8 @@ const maxUnwanted = 1000
 const maxUnasked = 10_000
 
 // guard is the network connection as go-imap sees it; the package comment says
-// what it does. Read is called by go-imap's reader goroutine only, Write by
-// whoever holds Conn.turn.
+// what it does. Read is called by go-imap's reader goroutine only, or by whoever
+// reads a literal while that one waits, Write by whoever holds Conn.turn.
 type guard struct {
 	net.Conn // addresses and deadlines, which [wire.Conn] ignores
 	conn     *wire.Conn
@@ -47,8 +47,10 @@ type guard struct {
 
 	// largest is the longest FETCH literal that is accepted now.
 	largest atomic.Int64
+	// deaf: go-imap's reader reads no more, and is about to end all of its commands.
+	deaf atomic.Bool
 
-	// Owned by the reader goroutine.
+	// Owned by the reader goroutine, which lends them to whoever reads a literal.
 	scan     scanner
 	out      []byte                 // written by us, for go-imap to read
 	literal  int64                  // octets of a literal to pass through behind out
@@ -135,6 +137,7 @@ func (g *guard) readLiteral(p []byte) (int, error) {
 // Close is called by go-imap when its reader ends, which without an error of
 // ours means that it could not parse what we let through.
 func (g *guard) Close() error {
+	g.deaf.Store(true)
 	g.fail(fault.New(fault.Protocol, "%s sent an answer that can't be understood",
 		g.conn.Address()).WithHint("%s", brokenHint))
 	return nil
@@ -265,19 +268,30 @@ func (g *guard) nonsense(line []byte) error {
 
 // Write sends go-imap's commands, with our letters before its predictable tags.
 // None of them has a literal, so a line is a command.
+//
+// A failure is for go-imap's reader to find: it ends all commands that go-imap knows of
+// by then, and this one is among them. Told here, go-imap would end them in this
+// goroutine, while its reader still gives them answers.
 func (g *guard) Write(p []byte) (int, error) {
+	if err := g.write(p); err != nil && g.deaf.Load() {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func (g *guard) write(p []byte) error {
 	line := p
 	if !g.within {
 		tag, _, _ := bytes.Cut(p, []byte(" "))
 		if err := g.router.sent(string(tag)); err != nil {
-			return 0, err
+			return err
 		}
 		line = append([]byte(g.router.prefix), g.restoreNames(p)...)
 	}
 	g.within = !bytes.HasSuffix(p, []byte("\n"))
 	g.touch()
 	if _, err := g.conn.Write(line); err != nil {
-		return 0, g.fail(err)
+		return g.fail(err)
 	}
-	return len(p), nil
+	return nil
 }
