@@ -117,7 +117,10 @@ type illness struct {
 	from  string
 	every time.Duration // drips an octet; 0: falls silent
 	pause time.Duration // is silent for so long only, and well again
+	until time.Time     // drips no longer; zero: for ever
 }
+
+func (ill illness) drips() bool { return ill.until.IsZero() || time.Now().Before(ill.until) }
 
 func spoiled(dial wire.DialFunc, ill illness) wire.DialFunc {
 	if ill == (illness{}) {
@@ -167,6 +170,8 @@ func (c *illConn) Read(b []byte) (int, error) {
 		return c.Conn.Read(b)
 	case c.every == 0:
 		return c.nothing()
+	case !c.drips():
+		return c.Conn.Read(b)
 	}
 	time.Sleep(c.every)
 	return c.Conn.Read(b[:1])
