@@ -34,6 +34,7 @@ type fetchReply struct {
 	sequence uint32
 	uid      uint32
 	size     int64        // RFC822.SIZE, or -1
+	deleted  bool         // FLAGS has \Deleted
 	items    bytes.Buffer // not yet handed on
 	wanted   bool         // there is something in it that was asked for
 	section  bool         // a body section is
@@ -90,8 +91,7 @@ func (g *guard) fetchItem() (streams bool, err error) {
 		return false, err
 	case name == "RFC822.SIZE":
 		n, err := g.scan.number()
-		f.size = int64(n)
-		f.add("RFC822.SIZE %d", n)
+		f.noteSize(int64(n))
 		return false, err
 	case name == "FLAGS":
 		return false, g.fetchFlags()
@@ -107,7 +107,7 @@ func (g *guard) fetchItem() (streams bool, err error) {
 func (g *guard) fetchFlags() error {
 	flags, err := g.scan.value()
 	if slices.ContainsFunc(flags.list, func(f node) bool { return strings.EqualFold(f.text, `\Deleted`) }) {
-		g.fetch.items.WriteString(` FLAGS (\Deleted)`)
+		g.fetch.noteDeleted()
 	}
 	return err
 }
@@ -218,12 +218,16 @@ func (g *guard) endFetch() error {
 func (g *guard) joinParts() {
 	f := g.fetch
 	part, found := g.parts[f.uid]
-	if !found || f.begun || f.size >= 0 && part.size >= 0 {
+	if !found || f.begun {
 		return
 	}
 	delete(g.parts, f.uid)
-	f.items.Write(part.items.Bytes())
-	f.size, f.wanted = max(f.size, part.size), f.wanted || part.wanted
+	if part.size >= 0 {
+		f.noteSize(part.size)
+	}
+	if part.deleted {
+		f.noteDeleted()
+	}
 }
 
 // restOfParts hands on what waited in vain.
@@ -238,6 +242,22 @@ func (g *guard) restOfParts() (out []byte) {
 }
 
 func (f *fetchReply) end() []byte { return append(f.take(), ")\r\n"...) }
+
+// noteSize and noteDeleted hand on what the server says, however often it does, once: parts
+// wait in memory.
+func (f *fetchReply) noteSize(n int64) {
+	if f.size < 0 {
+		f.size = n
+		f.add("RFC822.SIZE %d", n)
+	}
+}
+
+func (f *fetchReply) noteDeleted() {
+	if !f.deleted {
+		f.deleted = true
+		f.items.WriteString(` FLAGS (\Deleted)`)
+	}
+}
 
 func (f *fetchReply) add(format string, args ...any) {
 	f.wanted = true

@@ -22,6 +22,7 @@ func TestFetchInParts(t *testing.T) {
 		"UID behind":        {"* 1 FETCH (UID 5 FLAGS (\\Deleted))", "* 1 FETCH (RFC822.SIZE 4 UID 5)", "* 1 FETCH (" + body + " UID 5)"},
 		"others in between": {"* 1 FETCH (UID 5 RFC822.SIZE 4 FLAGS (\\Deleted))", "* 2 FETCH (UID 6 FLAGS (\\Seen))", "* 1 FETCH (UID 5 " + body + ")"},
 		"size said twice":   {"* 1 FETCH (UID 5 FLAGS (\\Deleted))", "* 1 FETCH (UID 5 RFC822.SIZE 4 " + body + ")", "* 1 FETCH (UID 5 RFC822.SIZE 4)"},
+		"size also before":  {"* 1 FETCH (UID 5 RFC822.SIZE 4 FLAGS (\\Deleted))", "* 1 FETCH (UID 5 RFC822.SIZE 4 " + body + ")"},
 		"literal8":          {"* 1 FETCH (UID 5 FLAGS (\\Deleted) BODY[] ~{5}\r\nx\r\n\r\n)"},
 		"quoted":            {"* 1 FETCH (UID 5 FLAGS (\\Deleted))", "* 1 FETCH (UID 5 BODY[] \"x\")"},
 	} {
@@ -36,6 +37,39 @@ func TestFetchInParts(t *testing.T) {
 				})
 			if diff := cmp.Diff([]string{"5 true true"}, got); diff != "" || err != nil {
 				t.Errorf("%s %v", diff, err)
+			}
+		})
+	}
+}
+
+// I6: however often a server says the same of messages whose text never comes, little of it waits.
+func TestEndlessParts(t *testing.T) {
+	for name, c := range map[string]struct {
+		said string
+		step int // between UIDs
+	}{
+		"one message": {" FLAGS (\\Deleted)", 0},
+		"flags":       {" FLAGS (\\Deleted)", 1},
+		"sizes":       {" RFC822.SIZE 4", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			again := strings.Repeat(c.said, 60_000/len(c.said))
+			waits := make(chan int64, 2) // what did not come is asked for again
+			server := fake{on: map[string]handler{"UID FETCH": func(f *fake, tag, _ string) {
+				before := live()
+				for n := range 15 {
+					f.send(fmt.Sprintf("* 1 FETCH (UID %d%s)", 5+n*c.step, again))
+				}
+				waits <- live() - before
+				f.send(tag + " OK done")
+			}}}
+			conn := server.dial(t)
+			if err := conn.Digests(t.Context(), folder(t, conn, "INBOX"), []uint32{5},
+				func(uint32, imapdst.Copy) error { return nil }); err != nil {
+				t.Error(err)
+			}
+			if n := <-waits; n > 512<<10 {
+				t.Errorf("%d KiB wait", n>>10)
 			}
 		})
 	}
