@@ -48,3 +48,47 @@ func TestClockThatWasBehind(t *testing.T) {
 		t.Errorf("what was never delivered counts from %v", at)
 	}
 }
+
+// TestClockThatLeaps (T10): what went by while no bridge looked is believed once the clock has
+// gone on for a day; until then the reading before it counts.
+func TestClockThatLeaps(t *testing.T) {
+	const hour = time.Hour
+	for name, c := range map[string]struct {
+		readings []time.Duration
+		sure     time.Duration
+	}{
+		"goes on":                  {[]time.Duration{0, hour, 2 * hour, 4 * hour}, 4 * hour},
+		"leaps":                    {[]time.Duration{0, hour, 100 * day}, hour},
+		"goes on for hours":        {[]time.Duration{0, 100 * day, 100*day + hour, 101*day - hour}, 0},
+		"goes on for a day":        {[]time.Duration{0, 100 * day, 100*day + 12*hour, 101*day - hour, 101 * day}, 100 * day},
+		"and on":                   {[]time.Duration{0, 100 * day, 101*day - hour, 101 * day, 102 * day, 102*day + hour}, 101 * day},
+		"is put right":             {[]time.Duration{0, 100 * day, hour, 2 * hour}, 2 * hour},
+		"is put right a day later": {[]time.Duration{0, 100 * day, 20 * hour, 21 * hour}, 0},
+		"is put right in part":     {[]time.Duration{0, 100 * day, 99 * day, 99*day + hour}, 0},
+		"is set back a little":     {[]time.Duration{0, 100 * day, 100*day - time.Second, 100*day + hour}, 0},
+		"leaps again and again":    {[]time.Duration{0, 100 * day, 200 * day, 300 * day, 300*day + hour}, 200 * day},
+		"leaps twice in a day":     {[]time.Duration{0, 3 * hour, 100 * day, 100*day + hour}, 3 * hour},
+	} {
+		clock, last := plan.Clock{}, time.Time{}
+		for _, at := range c.readings {
+			clock = clock.Next(last, now.Add(at)).Watched(last, now.Add(at))
+			last = now.Add(at)
+		}
+		if got := clock.Sure(last).Sub(now); got != c.sure {
+			t.Errorf("%s: sure of %v, want %v; %+v", name, got, c.sure, clock.Leaps)
+		}
+	}
+}
+
+// TestManyLeaps: what is remembered of them is bounded, and nothing is believed too early for it.
+func TestManyLeaps(t *testing.T) {
+	clock, last := plan.Clock{}, now
+	for range 100 {
+		at := last.Add(2*time.Hour + time.Second)
+		clock = clock.Next(last, at).Watched(last, at)
+		last = at
+	}
+	if late := last.Sub(clock.Sure(last)); len(clock.Leaps) > 8 || late < day || late > 2*day {
+		t.Errorf("%d leaps, sure of what was %v ago", len(clock.Leaps), late)
+	}
+}

@@ -199,3 +199,58 @@ func (p *pair) age(by time.Duration) {
 		p.t.Fatal(err)
 	}
 }
+
+// TestClockThatLeapsUnderABridge (T10): passes follow each other, and all read what a clock
+// says that was set wrongly. It is believed once it has gone on for a day.
+func TestClockThatLeapsUnderABridge(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{}, ordinary(5, 84)...)
+	p.account().Keep = plan.Keep{Delete: true, For: 30 * day}
+	p.o.ConfirmDelete = true
+	var skew atomic.Int64
+	p.o.Clock = func() time.Time { return time.Now().Round(0).Add(time.Duration(skew.Load())) }
+	pass := p.passes()
+	pass(0, 5)
+	at := func(skewed time.Duration) {
+		skew.Store(int64(skewed))
+		pass(0, 0)
+	}
+	skew.Store(int64(100 * day))
+	p.pop.Deliver(ordinary(1, 86)...)
+	if notes := strings.Join(pass(0, 1).Notes, "; "); !strings.Contains(notes, "5 messages to be deleted from POP3 when it "+
+		"has gone on for a day, if the clock is right: it has moved by 100 days") {
+		t.Errorf("notes %q", notes)
+	}
+	for _, still := range []time.Duration{100 * day, 100*day + time.Hour, 101*day - time.Hour, time.Hour, 29 * day} {
+		at(still)
+	}
+	p.kept(6)
+	for hour := range 24 {
+		at(31*day + time.Duration(hour)*time.Hour)
+	}
+	p.kept(6)
+	at(32 * day)
+	p.kept(1) // which the clock said to be of the future
+}
+
+// TestClockThatLeapsAmidAPass (T10) of a bridge.
+func TestClockThatLeapsAmidAPass(t *testing.T) {
+	var skew, leap atomic.Int64
+	p := newPair(t, popd.Options{}, imapd.Options{Reply: func(e imapd.Event) imapd.Action {
+		if e.Stage == imapd.AtStore && e.Command == "APPEND" {
+			skew.Store(leap.Load())
+		}
+		return imapd.Action{}
+	}}, ordinary(5, 85)...)
+	p.account().Keep = plan.Keep{Delete: true, For: 30 * day}
+	p.o.ConfirmDelete = true
+	p.o.Clock = func() time.Time { return time.Now().Round(0).Add(time.Duration(skew.Load())) }
+	pass := p.passes()
+	pass(0, 5)
+	leap.Store(int64(100 * day))
+	p.pop.Deliver(ordinary(1, 86)...)
+	pass(0, 1)
+	for range 3 {
+		pass(0, 0)
+	}
+	p.kept(6)
+}

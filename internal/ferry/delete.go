@@ -120,10 +120,10 @@ func (t *trip) agreed(ctx context.Context) (bool, error) {
 	return true, t.ledger.SetFact(ctx, factConfirmDelete, time.Now().UTC().Format(time.RFC3339))
 }
 
-// due lists the records of listed messages whose time on POP3 is over, by the
-// clock of the last run too.
+// due lists the records of listed messages whose time on POP3 is over, by an earlier
+// reading of the clock too.
 func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
-	now, keep, early, never := t.now(), t.account.Keep, 0, 0
+	now, by, keep, early, never := t.now(), t.agreedBy(), t.account.Keep, 0, 0
 	var due []journal.Record
 	states := []journal.State{journal.Delivered, journal.DeleteSent}
 	err := t.ledger.Each(ctx, journal.Query{States: states}, func(r journal.Record) error {
@@ -131,10 +131,10 @@ func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
 		switch {
 		case !t.mayList(r), r.Reason == notDeleted && t.justTried():
 		case !t.erasable(r):
-			if keep.Due(counted, t.lastRun.At, now) {
+			if keep.Due(counted, by, now) {
 				never++
 			}
-		case keep.Due(counted, t.lastRun.At, now):
+		case keep.Due(counted, by, now):
 			due = append(due, r)
 		case keep.Over(counted, now):
 			early++
@@ -147,10 +147,18 @@ func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
 			"which IMAP can't carry)", count(never, "message"))
 	}
 	if early > 0 && !t.lastRun.At.IsZero() && now.Sub(t.lastRun.At) > longPause {
-		t.note("%s to be deleted from POP3 by the next run, if the clock is right: "+
-			"it has moved by %d days since the last one", count(early, "message"), int(now.Sub(t.lastRun.At).Hours()/24))
+		t.note("%s to be deleted from POP3 %s, if the clock is right: it has moved by %d days since the last run",
+			count(early, "message"), t.agreesSoon(now), int(now.Sub(t.lastRun.At).Hours()/24))
 	}
 	return due, err
+}
+
+// agreesSoon says when a clock that went on will be believed.
+func (t *trip) agreesSoon(now time.Time) string {
+	if t.clock.Sure(now).Before(now) {
+		return "when it has gone on for a day"
+	}
+	return "by the next run"
 }
 
 // longPause is a time between two runs after which people may wonder why nothing

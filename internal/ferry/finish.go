@@ -130,7 +130,7 @@ func (t *trip) finish(err error, took time.Duration) AccountReport {
 	if t.ledger == nil || t.silent || !t.worthSaying(last) {
 		return *r
 	}
-	_ = t.learnClock(context.Background(), t.clock.Next(t.opened, t.now())) // as below
+	_ = t.learnClock(context.Background(), t.reads(t.opened, t.now())) // as below
 	if text, err := json.Marshal(last); err == nil {
 		// The run is over and its context may be too; the fact is a courtesy to
 		// `status`, so that its loss changes no exit status.

@@ -120,7 +120,7 @@ func (t *trip) mayDelete(ctx context.Context) (may, unsaid bool, err error) {
 }
 
 func (t *trip) isDue(r journal.Record) bool {
-	return t.erasable(r) && t.account.Keep.Due(t.clock.Counted(r.DeliveredAt), t.lastRun.At, t.now())
+	return t.erasable(r) && t.account.Keep.Due(t.clock.Counted(r.DeliveredAt), t.agreedBy(), t.now())
 }
 
 // worthSaying reports whether the journal should hear how a pass ended. One that a bridge

@@ -122,12 +122,31 @@ func (t *trip) readClock(ctx context.Context) error {
 		return err
 	}
 	_ = json.Unmarshal([]byte(text), &t.clock) // likewise
-	seen := t.clock.Next(t.lastRun.At, t.opened)
+	seen := t.reads(t.lastRun.At, t.opened)
 	if t.account.Keep.For > 0 && seen.Since != t.clock.Since {
 		t.note("the clock was behind: what is to be deleted from POP3 some days after delivery " +
 			"stays there so many days from now on")
 	}
 	return t.learnClock(ctx, seen)
+}
+
+// reads is what is known of the clock after another reading. Runs may be far apart, and a
+// bridge is not.
+func (t *trip) reads(last, now time.Time) plan.Clock {
+	seen := t.clock.Next(last, now)
+	if t.engine.keeps {
+		seen = seen.Watched(last, now)
+	}
+	return seen
+}
+
+// agreedBy is the reading of the clock that has to agree with the present one where days are
+// counted: that of the last run, unless it is in doubt as well.
+func (t *trip) agreedBy() time.Time {
+	if sure := t.clock.Sure(t.now()); sure.Before(t.lastRun.At) {
+		return sure
+	}
+	return t.lastRun.At
 }
 
 // learnClock lets the journal know what is known of the clock.

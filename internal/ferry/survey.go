@@ -207,7 +207,7 @@ func (t *trip) draw(ctx context.Context, act bool) (plan.Plan, error) {
 	}
 	box, limit := t.home.now(), t.limit()
 	p := plan.Build(plan.Input{
-		Account: t.account.Name, ConfigHash: t.account.Hash(), Now: t.now(), LastRun: t.lastRun.At,
+		Account: t.account.Name, ConfigHash: t.account.Hash(), Now: t.now(), LastRun: t.agreedBy(),
 		Listing: t.listing, Skip: t.account.Source.Skip, Known: t.knownToPlan(limit),
 		Delivered: t.deliveredBefore, Found: found,
 		Routes: len(t.account.Routes) > 0, Targets: t.targets,
