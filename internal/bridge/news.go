@@ -377,7 +377,13 @@ func (t *told) expires(e ferry.Expiry, now time.Time) *News {
 		soon = min(soon, e.Life/3)
 	}
 	before := t.Expires[e.What]
-	if e.At.Sub(now) > soon || before.After(now) && before.Sub(e.At) <= sameExpiry || before.Equal(e.At) {
+	if e.At.Sub(now) > soon {
+		if before.Equal(e.At) { // a clock told that was ahead
+			delete(t.Expires, e.What)
+		}
+		return nil
+	}
+	if before.After(now) && before.Sub(e.At) <= sameExpiry || before.Equal(e.At) {
 		return nil
 	}
 	if t.Expires == nil {

@@ -718,3 +718,17 @@ func TestStoppedIsNoNews(t *testing.T) {
 	r.want(t, 5, fails)
 	r.want(t, 5, ferry.AccountReport{}, bridge.Recovered)
 }
+
+// TestExpiryToldByAClockThatWasAhead is news again in its time.
+func TestExpiryToldByAClockThatWasAhead(t *testing.T) {
+	const day = 24 * time.Hour
+	r := newRoom()
+	ends := ferry.AccountReport{Expiries: []ferry.Expiry{{What: "the certificate of POP3 server x", At: r.now.Add(90 * day)}}}
+	r.now = r.now.Add(80 * day)
+	r.want(t, 0, ends, bridge.Expires)
+	r.restart()
+	r.now = r.now.Add(-80 * day)
+	r.want(t, 0, ends)
+	r.want(t, 77*24*60, ends, bridge.Expires)
+	r.want(t, 60, ends)
+}

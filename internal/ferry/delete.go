@@ -148,14 +148,14 @@ func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
 	}
 	if early > 0 && !t.lastRun.At.IsZero() && now.Sub(t.lastRun.At) > longPause {
 		t.note("%s to be deleted from POP3 %s, if the clock is right: it has moved by %d days since the last run",
-			count(early, "message"), t.agreesSoon(now), int(now.Sub(t.lastRun.At).Hours()/24))
+			count(early, "message"), t.agreesSoon(), int(now.Sub(t.lastRun.At).Hours()/24))
 	}
 	return due, err
 }
 
 // agreesSoon says when a clock that went on will be believed.
-func (t *trip) agreesSoon(now time.Time) string {
-	if t.clock.Sure(now).Before(now) {
+func (t *trip) agreesSoon() string {
+	if t.engine.keeps {
 		return "when it has gone on for a day"
 	}
 	return "by the next run"
