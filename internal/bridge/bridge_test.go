@@ -418,3 +418,36 @@ func TestTurn(t *testing.T) {
 		b.Wait()
 	})
 }
+
+// TestStateWhenTheClockIsSetBack: nothing that was is said to be still to come, and what is due
+// is so by the clock that whoever reads it has.
+func TestStateWhenTheClockIsSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var back time.Duration
+		b := bridge.New(bridge.Options{Random: func() float64 { return 0 }, Wall: func() time.Time { return time.Now().Add(-back) }})
+		ctx, cancel := context.WithCancel(t.Context())
+		p := &played{answer: failing(fault.Temporary, 1)}
+		p.began = time.Now()
+		b.Start(ctx, []bridge.Account{p.account("a")})
+		synctest.Wait()
+		time.Sleep(time.Second)
+		right := b.Snapshot().Accounts[0]
+		back = 100 * 24 * time.Hour
+		a := b.Snapshot().Accounts[0]
+		for name, moved := range map[string]time.Duration{"next": right.Next.Sub(a.Next), "started": right.Started.Sub(a.Started),
+			"ended": right.Ended.Sub(a.Ended), "failing since": right.Since.Sub(a.Since)} {
+			if moved != back {
+				t.Errorf("%s is %v earlier, want %v", name, moved, back)
+			}
+		}
+		if !a.Success.IsZero() || right.Since.IsZero() {
+			t.Errorf("%+v", a)
+		}
+		back = -back
+		if a = b.Snapshot().Accounts[0]; a.Since != right.Since || a.Next != right.Next.Add(-back) {
+			t.Errorf("put forward: %+v", a)
+		}
+		cancel()
+		b.Wait()
+	})
+}

@@ -194,12 +194,27 @@ func (b *Bridge) Snapshot() Snapshot {
 	keepers := b.keepers
 	b.mu.Unlock()
 	s := Snapshot{Started: b.started, Now: time.Now(), Accounts: make([]AccountState, len(keepers))}
+	wall := b.options.Wall()
 	for i, k := range keepers {
 		k.mu.Lock()
 		s.Accounts[i] = k.state
 		k.mu.Unlock()
+		s.Accounts[i].tell(s.Now, wall)
 	}
 	return s
+}
+
+// tell has times be as the clock shows them that may have been set since, at now: when the next
+// pass is due, and what would be in the future by it. Whatever else happened was when it was seen.
+func (s *AccountState) tell(now, wall time.Time) {
+	if !s.Next.IsZero() {
+		s.Next = wall.Add(s.Next.Sub(now))
+	}
+	for _, at := range []*time.Time{&s.Started, &s.Ended, &s.Success, &s.Since} {
+		if at.Round(0).After(wall) {
+			*at = wall.Add(at.Sub(now))
+		}
+	}
 }
 
 // Rests reports whether all that the bridge does is to wait for times in which its accounts
