@@ -18,6 +18,7 @@ import (
 type session struct {
 	config  *plan.Config
 	journal journal.Journal
+	tokens  *oauth.Keeper
 	options ferry.Options
 }
 
@@ -49,7 +50,7 @@ func (a *app) open(ctx context.Context, config *plan.Config, names []string) (*s
 	for _, note := range j.Notes() {
 		a.say("note: %s", note)
 	}
-	s := &session{config: config, journal: j}
+	s := &session{config: config, journal: j, tokens: a.tokens()}
 	spool := filepath.Join(a.state, "spool")
 	if err := os.MkdirAll(spool, 0o700); err != nil {
 		s.close()
@@ -63,7 +64,7 @@ func (a *app) open(ctx context.Context, config *plan.Config, names []string) (*s
 	s.options = ferry.Options{
 		Config: config, Accounts: names, Journal: j, Spool: spool, SpoolRoom: message.RoomIn(spool),
 		NoWait: a.noWait, EveryMessage: a.verbose, Observe: a.output.Load().Observe,
-		Tokens: a.tokens(),
+		Tokens: s.tokens,
 	}
 	return s, nil
 }

@@ -292,11 +292,22 @@ func (k *keeping) accounts(config *plan.Config, fleet *ferry.Fleet) []bridge.Acc
 		k.after[account.Name] = account.Pace.AlertAfter
 		set[i] = bridge.Account{Name: account.Name, Hash: account.Hash() + account.Pace.String(), Servers: serversOf(*account),
 			Interval: account.Pace.Interval, Fastest: account.Pace.Fastest,
+			Mended: func() bool { return k.signedIn(account) },
 			Pass: func(ctx context.Context, held bool) ferry.AccountReport {
 				return fleet.Pass(ctx, account.Name, held)
 			}}
 	}
 	return set
+}
+
+// signedIn reports whether somebody signed in for an account that waits for that.
+func (k *keeping) signedIn(a *plan.Account) bool {
+	for _, side := range []plan.Endpoint{a.Source, a.Destination} {
+		if side.OAuth != nil && k.session.tokens.Renewed(a.Name, side) {
+			return true
+		}
+	}
+	return false
 }
 
 // namesOf are all accounts of accounts.yaml: one that is not kept now has not left.

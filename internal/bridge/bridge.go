@@ -14,7 +14,8 @@ import (
 // heldEvery is how often held mail is tried again.
 const heldEvery = 24 * time.Hour
 
-// glance is how often an account that rests looks at the wall clock.
+// glance is how often an account that rests looks at the wall clock, and one that waits for
+// somebody whether he did it.
 const glance = time.Minute
 
 // stagger spreads the first passes: so many accounts begin in a second.
@@ -31,6 +32,9 @@ type Account struct {
 	Hash string
 	// Servers tells those that it asks from others.
 	Servers string
+	// Mended reports whether somebody did what the last pass failed for want of; nil: nobody can
+	// tell.
+	Mended func() bool
 	// Pass takes one pass, with held mail tried again if held is set. It returns soon
 	// after ctx ends, with what was in hand finished.
 	Pass func(ctx context.Context, held bool) ferry.AccountReport
@@ -299,14 +303,34 @@ func (k *keeper) refrain(ctx context.Context) bool {
 
 // wait returns false when there is no more to wait for.
 func (k *keeper) wait(ctx context.Context, delay time.Duration) bool {
-	resting := false
-	k.change(func(s *AccountState) { s.Next, resting = time.Now().Add(delay), s.Resting })
-	if !resting {
-		k.sleep(ctx, delay)
-	} else {
+	var resting, stuck bool
+	k.change(func(s *AccountState) { s.Next, resting, stuck = time.Now().Add(delay), s.Resting, s.stuck() })
+	switch {
+	case resting:
 		k.rest(ctx, delay)
+	case stuck:
+		k.attend(ctx, delay)
+	default:
+		k.sleep(ctx, delay)
 	}
 	return ctx.Err() == nil
+}
+
+// attend is sleep until somebody did what the account waits for.
+func (k *keeper) attend(ctx context.Context, delay time.Duration) {
+	for ; delay > 0 && k.sleep(ctx, min(delay, glance)); delay -= glance {
+		if k.mended() {
+			k.recall.forgive()
+			return
+		}
+	}
+}
+
+func (k *keeper) mended() bool {
+	k.mu.Lock()
+	mended := k.account.Mended
+	k.mu.Unlock()
+	return mended != nil && mended()
 }
 
 // rest is sleep until a time of day, which is there when either clock says so: one stands

@@ -150,6 +150,12 @@ func (r *recall) begin(now time.Time, held bool) {
 	}
 }
 
+// forgive takes in that what was refused is not what the next login is with.
+func (r *recall) forgive() {
+	r.refused, r.why = nil, nil
+	r.write()
+}
+
 // end takes in how it ended, and how many logins were refused in it, the last as why says.
 func (r *recall) end(code fault.Code, refusals int, why *ferry.ErrorReport) {
 	before := slices.Clone(r.refused)

@@ -526,3 +526,43 @@ func TestWhyItIsParked(t *testing.T) {
 		}
 	})
 }
+
+// TestWhoSignedInWaitsNoLonger than a minute, also where there were too many bad logins with
+// what was refused; who signed in for nothing is left alone again.
+func TestWhoSignedInWaitsNoLonger(t *testing.T) {
+	for name, c := range map[string]struct {
+		refusals, failures int
+		want               []time.Duration
+	}{
+		"parked":           {1, 2, []time.Duration{0, 5 * minute, 31 * minute, 36 * minute}},
+		"too many refused": {2, 2, []time.Duration{0, 5 * minute, 31 * minute, 36 * minute}},
+		"in vain":          {1, 9, []time.Duration{0, 5 * minute, 31 * minute}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				signedIn := false
+				p := &played{began: time.Now(), answer: func(n int) ferry.AccountReport {
+					signedIn = false
+					r := failing(fault.Credentials, c.failures)(n)
+					if r.Error != nil {
+						r.Refusals = c.refusals
+					}
+					return r
+				}}
+				a := p.account("a")
+				a.Mended = func() bool { return signedIn }
+				b := bridge.New(bridge.Options{Random: func() float64 { return 0 }})
+				ctx, cancel := context.WithCancel(t.Context())
+				b.Start(ctx, []bridge.Account{a})
+				time.Sleep(30*minute + time.Second)
+				signedIn = true
+				time.Sleep(7 * minute)
+				cancel()
+				b.Wait()
+				if at := p.times(); !slices.Equal(at, c.want) {
+					t.Errorf("passes at %v, want %v", at, c.want)
+				}
+			})
+		})
+	}
+}

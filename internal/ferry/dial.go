@@ -40,6 +40,16 @@ func (n *NoToken) Error() string { return n.Err.Error() }
 // Unwrap returns Err, whose class it has.
 func (n *NoToken) Unwrap() error { return n.Err }
 
+// noToken makes one. No mail server refused anything.
+func noToken(err error) error {
+	if said, ok := err.(*fault.Error); ok {
+		unasked := *said // others may have the same
+		unasked.Refusals = fault.NoRefusal
+		err = &unasked
+	}
+	return &NoToken{err}
+}
+
 func isNoToken(err error) bool {
 	var missing *NoToken
 	return errors.As(err, &missing)
@@ -254,7 +264,7 @@ func withToken[C any](tokens Tokens, account string, side plan.Endpoint, dial fu
 	token := func(ctx context.Context) (secret.Value, error) {
 		var err error
 		if given, err = tokens.Token(ctx, account, side); err != nil {
-			return given, &NoToken{err}
+			return given, noToken(err)
 		}
 		return given, nil
 	}

@@ -62,7 +62,7 @@ func (t *trip) signInStays(ctx context.Context) error {
 	if dest.OAuth != nil && t.engine.Tokens != nil && !(ok && time.Since(used.(time.Time)) < usedEvery) {
 		_, err := t.engine.Tokens.Token(ctx, name, dest)
 		if err != nil && fault.CodeOf(err) != fault.Temporary { // that may pass, and nothing waits for it
-			return &NoToken{err}
+			return noToken(err)
 		}
 		t.engine.signedIn.Store(name, time.Now())
 	}

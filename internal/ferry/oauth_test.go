@@ -224,3 +224,35 @@ func TestTokenRevokedDuringTheRun(t *testing.T) {
 	}
 	alice.arrived(mail...)
 }
+
+// TestRefusalsOfARevokedToken: the provider's are none, and that which the mail server made
+// before is one. As soon as somebody signs in it goes on.
+func TestRefusalsOfARevokedToken(t *testing.T) {
+	r, keeper := newRealm(t)
+	p, provider := modern(t, r, keeper, "alice", popd.Options{}, ordinary(3, 1)...)
+	pass := p.passes()
+	pass(0, 3)
+	provider.Revoke("alice")
+	for n, want := range []int{1, 0, 0} {
+		a := pass(fault.Credentials, 0)
+		if a.Refusals != want || !strings.Contains(a.Error.Hint, "popferry login alice") {
+			t.Errorf("pass %d: %d refusals, %+v", n, a.Refusals, a.Error)
+		}
+	}
+	sides := []plan.Endpoint{p.account().Source, p.account().Destination}
+	if keeper.Renewed("alice", sides[0]) {
+		t.Error("nobody signed in")
+	}
+	for _, side := range sides {
+		if err := keeper.Login(t.Context(), "alice", side, func(p oauth.Prompt) { go visit(t, provider, p.URL) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !keeper.Renewed("alice", sides[0]) {
+		t.Error("somebody signed in")
+	}
+	pass(0, 0)
+	if keeper.Renewed("alice", sides[0]) {
+		t.Error("it has its token")
+	}
+}

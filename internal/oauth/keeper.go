@@ -91,6 +91,24 @@ func (k *Keeper) Ends(e plan.Endpoint) (at time.Time, life time.Duration) {
 	return s.last.ends, s.last.life
 }
 
+// Renewed reports whether somebody signed in for an endpoint since Token last wanted that of an
+// account. It does not wait for a request under way.
+func (k *Keeper) Renewed(account string, e plan.Endpoint) bool {
+	s := k.source(e)
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	default:
+		return false
+	}
+	lacked, lacks := s.lacks[account]
+	if !lacks {
+		return false
+	}
+	kept, err := s.store.load()
+	return err == nil && kept.refresh != "" && kept.refresh != lacked
+}
+
 // source is the one that all accounts with this endpoint share. Other secrets make it
 // another one, with the same stored token.
 func (k *Keeper) source(e plan.Endpoint) *source {
@@ -99,7 +117,7 @@ func (k *Keeper) source(e plan.Endpoint) *source {
 	as := setting(e)
 	if k.sources[as] == nil {
 		k.sources[as] = &source{shelf: k.shelf(identity(e), e.OAuth.Store), keeper: k, oauth: *e.OAuth,
-			username: subject(e)}
+			username: subject(e), lacks: map[string]string{}}
 	}
 	return k.sources[as]
 }
@@ -167,6 +185,11 @@ type source struct {
 	refused string
 	refusal error
 	until   time.Time
+
+	// used is the refresh token that was used last, or "", and lacks that of each account for
+	// which somebody has to sign in.
+	used  string
+	lacks map[string]string
 }
 
 // provider names whom an error is about.
@@ -188,14 +211,26 @@ func (s *source) take(ctx context.Context) (func(), error) {
 	}
 }
 
-// get renews the token if it is about to expire. While the provider is out of order, one
-// that has not expired yet is good.
+// get gives the token, and notes for whom there is none.
 func (s *source) get(ctx context.Context, account string) (secret.Value, error) {
 	done, err := s.take(ctx)
 	if err != nil {
 		return secret.Value{}, err
 	}
 	defer done()
+	token, err := s.give(ctx, account)
+	switch {
+	case err == nil:
+		delete(s.lacks, account)
+	case fault.CodeOf(err) == fault.Credentials && s.oauth.Flow.Interactive():
+		s.lacks[account] = s.used
+	}
+	return token, err
+}
+
+// give renews the token if it is about to expire. While the provider is out of order, one
+// that has not expired yet is good.
+func (s *source) give(ctx context.Context, account string) (secret.Value, error) {
 	now := s.keeper.options.Now()
 	if now.Before(s.renew) {
 		return s.token, nil
@@ -260,7 +295,7 @@ func (s *source) refresh(ctx context.Context, r *request) (grant, error) {
 	}
 	defer unlock()
 	kept, err := s.kept(r)
-	if err != nil {
+	if s.used = kept.refresh; err != nil {
 		return grant{}, err
 	}
 	now := s.keeper.options.Now()
