@@ -155,7 +155,8 @@ func TestContainerfile(t *testing.T) {
 		!strings.Contains(build, "-o /out/popferry ./cmd/popferry") {
 		t.Errorf("what is started is not what was built: %q", entry)
 	}
-	for _, want := range []string{"CGO_ENABLED=0", "\nUSER 65532:65532\n", "\nVOLUME [\"/state\"]\n", "KEEP THE VOLUME", "--read-only", "--stop-timeout=45"} {
+	for _, want := range []string{"CGO_ENABLED=0", "install -d -m 0700 /out/volume/state\n",
+		"\nCOPY --from=build --chown=65532:65532 /out/volume /\n", "\nUSER 65532:65532\n", "\nVOLUME [\"/state\"]\n", "KEEP THE VOLUME", "--read-only", "--stop-timeout=45"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("there is no %q", want)
 		}
