@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
@@ -51,6 +52,19 @@ func endsOverOne(t *testing.T, stage imapd.Stage, o imapd.Options) {
 	p.run(fault.Held, 1)
 	if attempts != before || before > 2*3 {
 		t.Errorf("tried %d times, and then %d times", before, attempts-before)
+	}
+	for name, by := range map[string]time.Duration{"a day later": day, "after a clock that was ahead": -100 * day} {
+		before = attempts
+		p.age(by)
+		p.run(fault.Held, 0)
+		if attempts == before {
+			t.Errorf("it was not tried %s", name)
+		}
+		before = attempts
+		p.run(fault.Held, 0)
+		if attempts > before {
+			t.Errorf("it was tried at once, again, %s", name)
+		}
 	}
 }
 

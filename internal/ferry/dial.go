@@ -107,8 +107,12 @@ func (l *Learned) at(name string) (at time.Time, known bool) {
 	} else if l.Load == nil {
 		return time.Time{}, false
 	}
-	// What can't be read is not known; what a clock that was ahead wrote is.
+	// What can't be read is not known.
 	at, err := time.Parse(time.RFC3339, l.Load(name))
+	if err == nil && at.After(time.Now()) { // by a clock that was ahead
+		l.note(name)
+		at = time.Now()
+	}
 	return at, err == nil
 }
 

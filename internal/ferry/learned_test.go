@@ -45,9 +45,26 @@ func TestRefusedScramIsRemembered(t *testing.T) {
 	next.Close()
 	o.Learned = learnedIn(texts)
 	later := ferry.NewFleet(o)
-	defer later.Close()
 	if n := pass(later); n != 1 {
 		t.Errorf("%d after a restart", n)
+	}
+	later.Close()
+	for name, text := range texts { // as a clock writes that is ahead
+		if at, err := time.Parse(time.RFC3339, text); err == nil {
+			texts[name] = at.Add(100 * day).Format(time.RFC3339)
+		}
+	}
+	o.Learned = learnedIn(texts)
+	o.Config.Accounts[0].Source.Secret = secret.New(server.Password)
+	right := ferry.NewFleet(o)
+	defer right.Close()
+	if r := right.Pass(t.Context(), "alice", false); r.ExitCode != fault.OK {
+		t.Errorf("after the clock was put right: %+v", r)
+	}
+	for name, text := range texts {
+		if at, err := time.Parse(time.RFC3339, text); err == nil && at.After(time.Now()) {
+			t.Errorf("%q is known until %v", name, at)
+		}
 	}
 }
 

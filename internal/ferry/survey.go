@@ -263,7 +263,8 @@ func retriable(r journal.Record, limit int64) bool {
 		return true
 	}
 	refused := strings.HasPrefix(r.Reason, reasonSource) && r.Attempts < maxAttempts
-	silent := wasSilent(r) && (r.Attempts < 2*maxAttempts || time.Since(r.Changed) >= silentFor)
+	alone := time.Since(r.Changed) // less than 0 by a clock that was ahead
+	silent := wasSilent(r) && (r.Attempts < 2*maxAttempts || alone >= silentFor || alone < 0)
 	return refused || tooLarge || silent
 }
 
