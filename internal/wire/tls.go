@@ -254,7 +254,7 @@ func certificateHint(failed *tls.CertificateVerificationError) string {
 	var name x509.HostnameError
 	switch {
 	case errors.As(failed.Err, &invalid) && invalid.Reason == x509.Expired:
-		advice = "if the server is yours, tls_pin: %s%x takes it whatever its date"
+		advice = "check this machine's clock; if the server is yours, tls_pin: %s%x takes it whatever its date"
 	case errors.As(failed.Err, &name): // no tls_ca helps
 		advice = "if the server is yours, tls_pin: %s%x takes it whatever its name"
 	}
