@@ -15,7 +15,7 @@ import (
 const heldEvery = 24 * time.Hour
 
 // glance is how often an account that rests looks at the wall clock, and one that waits for
-// somebody whether he did it.
+// somebody whether they did it.
 const glance = time.Minute
 
 // stagger spreads the first passes: so many accounts begin in a second.
