@@ -564,7 +564,6 @@ func TestLeastSharedFolderFirst(t *testing.T) {
 // routes have, though the server knows them, is not copied again without the journal.
 func TestFoldersOfAnotherSpelling(t *testing.T) {
 	p, _ := routed(t, popd.Options{}, imapd.Options{Caseless: true})
-	p.o.Random = func() float64 { return 0 }
 	p.imap.User("").Create("lists/go")
 	p.imap.User("").Create("lists/c")
 	p.run(0, 30)
