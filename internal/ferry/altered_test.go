@@ -38,6 +38,7 @@ func grown(raw []byte) []byte { return append([]byte("X-Stored-By: imap.example.
 // TestAlteredIsRecognised: on servers that alter what they store, a run without the
 // journal copies nothing again either; and never does such a copy permit a deletion.
 func TestAlteredIsRecognised(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name      string
 		transform func([]byte) []byte

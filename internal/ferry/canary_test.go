@@ -98,6 +98,7 @@ func TestFoundMailIsDeleted(t *testing.T) {
 // TestOneMailboxWithFaults: wherever a connection breaks, the message that went first is put
 // back, at the latest by the next run, and once.
 func TestOneMailboxWithFaults(t *testing.T) {
+	t.Parallel()
 	for name, po := range map[string]popd.Options{"": {}, "no UIDL": {NoUIDL: true}} {
 		for at, struck := int64(1), true; struck; at += 7 {
 			struck = false

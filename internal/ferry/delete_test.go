@@ -98,6 +98,7 @@ func TestDeleteNothingThatIsNotThere(t *testing.T) {
 // TestDeleteInBatches: many messages are deleted in several sessions, none with
 // more than a thousand, and all of them once.
 func TestDeleteInBatches(t *testing.T) {
+	t.Parallel()
 	var mail [][]byte
 	for i := range 2050 {
 		mail = append(mail, simple(fmt.Sprint(i), "a", "text"))

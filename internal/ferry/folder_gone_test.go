@@ -17,6 +17,7 @@ import (
 // another reason, and the rest comes. What was in it is not brought again, and not deleted
 // from POP3 (I1).
 func TestFolderRemovedAmidARun(t *testing.T) {
+	t.Parallel()
 	var mail [][]byte
 	for i := range 350 {
 		mail = append(mail, simple(fmt.Sprint(i), "a", "text"))
@@ -64,6 +65,7 @@ func TestFolderRemovedAmidARun(t *testing.T) {
 // TestFolderSaidToBeGone: one that is there all the same is looked for once; no message is
 // to blame, and so none is held.
 func TestFolderSaidToBeGone(t *testing.T) {
+	t.Parallel()
 	for _, says := range []string{"NO [TRYCREATE] gone", "NO [NONEXISTENT] gone", "NO Mailbox doesn't exist"} {
 		t.Run(says, func(t *testing.T) {
 			mail := ordinary(10, 41)

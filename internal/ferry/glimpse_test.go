@@ -90,6 +90,7 @@ func TestGlanceWithoutNames(t *testing.T) {
 // TestGlanceWithoutNamesOverlooksNothing: what has no name of its own is brought, deleted and
 // told of as ever.
 func TestGlanceWithoutNamesOverlooksNothing(t *testing.T) {
+	t.Parallel()
 	for name, po := range uncertainNames() {
 		for what, c := range map[string]struct {
 			change             func(*pair)
@@ -157,6 +158,7 @@ func TestGlanceSparesTheSession(t *testing.T) {
 // read again, as all is where there is no TOP, or TOP spoils the session; the journal hears
 // nothing of it.
 func TestGlanceWhereHeadersSayNothing(t *testing.T) {
+	t.Parallel()
 	plain := append(ordinary(5, 3), []byte("Subject: plain\r\n\r\none\r\n"), []byte("Subject: plain\r\n\r\ntwo\r\n"))
 	twice := func(cmd string, n int) int {
 		if cmd == "TOP" && n == 3 {

@@ -101,6 +101,7 @@ func (d dyingLedger) SetFact(ctx context.Context, name, value string) error {
 // back, may end after any write. Whatever name the account has next, nothing is copied
 // again.
 func TestTakeOverInterrupted(t *testing.T) {
+	t.Parallel()
 	mail := short(110)
 	for _, next := range []string{"alice", "renamed", "again"} {
 		t.Run(next, func(t *testing.T) {
@@ -126,6 +127,7 @@ func TestTakeOverInterrupted(t *testing.T) {
 // TestRenamedAfterACrash: what the crashed run knew about names and places holds for
 // its records under the new name, too.
 func TestRenamedAfterACrash(t *testing.T) {
+	t.Parallel()
 	mail := short(110)
 	for name, c := range map[string]struct {
 		pop      popd.Options

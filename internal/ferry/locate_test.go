@@ -64,6 +64,7 @@ func TestOpenAppendIsNobodyElses(t *testing.T) {
 // TestOpenAppendTakesNothing: mail that was delivered is not taken for an append of the same
 // mail that never arrived.
 func TestOpenAppendTakesNothing(t *testing.T) {
+	t.Parallel()
 	for name, mail := range map[string][]byte{
 		"Message-ID": simple("a", "x", "text"), "none": simple("", "x", "text"), "no header": []byte("text\r\n"),
 	} {

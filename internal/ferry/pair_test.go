@@ -95,6 +95,7 @@ func ordinary(n int, seed int64) [][]byte {
 // times, over several batches, and a second run adds none; nor does one without
 // the journal.
 func TestIdenticalCopies(t *testing.T) {
+	t.Parallel()
 	for name, po := range map[string]popd.Options{
 		"UIDL": {}, "no UIDL": {NoUIDL: true}, "repeated UIDL": {DuplicateUIDLs: true},
 		"no UIDL, no TOP": {NoUIDL: true, NoTOP: true},
@@ -185,6 +186,7 @@ func TestSizesThatLie(t *testing.T) {
 // found in its batch and held; the others arrive, and a later run that can
 // deliver it does.
 func TestCulpritIsHeldAlone(t *testing.T) {
+	t.Parallel()
 	refuse := func(msg []byte) string {
 		if bytes.Contains(msg, []byte("poison")) {
 			return "NO [CANNOT] Message contains poison"
@@ -416,6 +418,7 @@ func TestPilotThenProduction(t *testing.T) {
 // TestLostAnswer (A2): the connection ends after the messages are stored and
 // before the OK. They are found, and not sent again.
 func TestLostAnswer(t *testing.T) {
+	t.Parallel()
 	mail := ordinary(120, 8)
 	for name, io := range map[string]imapd.Options{"UIDPLUS": {}, "no UIDPLUS": {NoUIDPlus: true}} {
 		t.Run(name, func(t *testing.T) {

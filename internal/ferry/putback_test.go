@@ -40,6 +40,7 @@ func unreturned(t *testing.T, io imapd.Options, mail ...[]byte) *pair {
 // TestPutBackRefused: as long as a server of one mailbox does not take back what was deleted
 // first, nothing else is deleted, and no run ends well. Once it does, nothing is missing.
 func TestPutBackRefused(t *testing.T) {
+	t.Parallel()
 	for answer, want := range map[string]fault.Code{
 		"NO no": fault.Refused, "BAD no": fault.Refused, "NO [CANNOT] no": fault.Refused, "NO [LIMIT] no": fault.Refused,
 		"NO [TOOBIG] no": fault.Refused, "NO [PARSE] no": fault.Refused, "NO [ALREADYEXISTS] no": fault.Refused,

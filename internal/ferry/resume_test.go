@@ -68,6 +68,7 @@ func (p *pair) renew() {
 // there twice, nothing is missing, and no mark is left by which a mail program removes
 // mail that counts as delivered.
 func TestUndoInterrupted(t *testing.T) {
+	t.Parallel()
 	for when, at := range halfway {
 		for name, next := range map[string]func(*pair){
 			"run":   func(p *pair) { p.run(0, at.gone) },

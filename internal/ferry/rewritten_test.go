@@ -16,6 +16,7 @@ import (
 // answer was lost has arrived. It is not sent again, and as nobody can compare it, its
 // original stays on POP3.
 func TestLostAnswerOfAServerThatRewrites(t *testing.T) {
+	t.Parallel()
 	mail := ordinary(60, 8)
 	mail = append(mail, []byte("Subject: no identity\r\n\r\nsome text\r\n"))
 	for name, rewrite := range map[string]func([]byte) []byte{
@@ -84,6 +85,7 @@ func TestAnotherVersionInTheWindow(t *testing.T) {
 // TestStrangersInTheWindow: mail that never arrived is sent again, although other mail came
 // to the folder meanwhile that has neither a Message-ID nor a text, or only those of its own.
 func TestStrangersInTheWindow(t *testing.T) {
+	t.Parallel()
 	const head = "From: a@example.org\r\nSubject: s\r\nDate: Tue, 4 Mar 2014 05:06:07 +0100\r\n"
 	for name, c := range map[string][2][]byte{
 		"no header":          {[]byte("an ordinary text\r\n"), []byte("another text\r\n")},

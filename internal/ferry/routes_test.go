@@ -96,6 +96,7 @@ func named(io imapd.Options, byFolder map[string][][]byte) map[string][][]byte {
 // TestRoutes: mail goes where its route leads, and a second run, with the journal or
 // without, copies nothing, even if the routes have changed meanwhile.
 func TestRoutes(t *testing.T) {
+	t.Parallel()
 	for pop, po := range map[string]popd.Options{"UIDL": {}, "no UIDL": {NoUIDL: true}, "no TOP": {NoTOP: true}} {
 		for name, io := range servers {
 			t.Run(pop+", "+name, func(t *testing.T) {
@@ -151,6 +152,7 @@ func TestFoldersThatNothingGoesTo(t *testing.T) {
 // TestAFolderThatIsRefused holds what is for it, delivers the rest, and is tried again
 // by every run (I7).
 func TestAFolderThatIsRefused(t *testing.T) {
+	t.Parallel()
 	for _, command := range []string{"CREATE", "APPEND"} {
 		for name, io := range servers {
 			t.Run(command+", "+name, func(t *testing.T) {
@@ -186,6 +188,7 @@ func TestAFolderThatIsRefused(t *testing.T) {
 // TestOneThatAFolderRefuses: a message that the server forbids, as a content filter does, is
 // held alone, wherever it is among others for its folder, and so are several.
 func TestOneThatAFolderRefuses(t *testing.T) {
+	t.Parallel()
 	for name, io := range servers {
 		io.Refuse = func(msg []byte) string {
 			if bytes.Contains(msg, []byte("poison")) {

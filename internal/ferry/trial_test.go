@@ -22,6 +22,7 @@ func called(a *plan.Account, user string) { a.Name, a.Source.Username = user, us
 // another form; and a host may change with a name. Nothing is copied again, back and
 // forth, and what is kept on POP3 until it was delivered goes from there.
 func TestAnotherForm(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(a *plan.Account, n int){
 		"user":          func(a *plan.Account, n int) { called(a, []string{"alice", "Alice@example.org"}[n%2]) },
 		"name and host": func(a *plan.Account, n int) { a.Name, a.Source.Host = fmt.Sprint("n", n), fmt.Sprintf("127.0.0.%d", n) },
@@ -105,6 +106,7 @@ func (l *lists) list(forms map[int]int) {
 // TestListsChange: whichever accounts of one destination come, go, come again and get other
 // names at once, each mail of theirs arrives once.
 func TestListsChange(t *testing.T) {
+	t.Parallel()
 	for name, steps := range map[string][]map[int]int{
 		"gone and back":       {{0: 0}, {1: 0}, {0: 0, 1: 0}},
 		"back otherwise":      {{0: 0}, {1: 0}, {0: 2, 1: 0}},
@@ -136,10 +138,12 @@ func TestListsChange(t *testing.T) {
 // TestTrialInterrupted: a trial may end after any write, and whoever else may be the account
 // that left takes his own out of it.
 func TestTrialInterrupted(t *testing.T) {
+	t.Parallel()
 	for name, next := range map[string]map[int]int{
 		"the same list": {0: 2, 1: 2}, "home again": {0: 2, 1: 0},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			for writes, died := 0, true; died; writes++ {
 				l := newLists(t, popd.Options{NoTOP: true}, 0, 110, 5) // more than a batch
 				l.list(map[int]int{0: 0, 1: 0})
@@ -190,6 +194,7 @@ func TestTrialEnds(t *testing.T) {
 // TestListsChangeAnyhow plays such changes at random, among them runs that die amid a
 // write, and accounts that are left out of a run.
 func TestListsChangeAnyhow(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, 0))

@@ -35,6 +35,7 @@ func withOthers(t *testing.T, io imapd.Options, others [][]byte, mail ...[]byte)
 // TestUIDNextTooLow (RFC 3501 §2.3.1.1): what lies behind a UIDNEXT that is always 1, or as
 // it was some time ago, is seen all the same.
 func TestUIDNextTooLow(t *testing.T) {
+	t.Parallel()
 	mail, others := ordinary(8, 61), ordinary(10, 62)
 	for _, next := range []uint32{1, 11} {
 		for _, noUIDPlus := range []bool{false, true} {
@@ -74,6 +75,7 @@ func TestUIDNextTooLowIsNotReadAgain(t *testing.T) {
 // TestShownLater (W3): an append that has its UID at once and is shown later, when others
 // were appended and seen, is found as long as its outcome is open, and by whoever lost the journal.
 func TestShownLater(t *testing.T) {
+	t.Parallel()
 	mail := ordinary(8, 65)
 	late := func(raw []byte) bool {
 		return slices.ContainsFunc(mail[:3], func(m []byte) bool { return bytes.Equal(m, raw) })
