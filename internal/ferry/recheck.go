@@ -26,10 +26,30 @@ type recheck struct {
 	seen    map[string]message.Summary // listed messages that were read, or have another header
 	sure    []pop.Entry                // to be deleted
 	records []journal.Record
-	others  int // retrieved, and not to be deleted
-	unlike  int // not given, or with another header than was delivered
-	anew    int // of these what is to be delivered anew: its copy was another mail's
+	marked  []journal.Record // of messages with a NUL, which their copies did not tell
+	others  int              // retrieved, and not to be deleted
+	unlike  int              // not given, or with another header than was delivered
+	anew    int              // of these what is to be delivered anew: its copy was another mail's
 }
+
+// stray is a message that was read, and that no record has the content of.
+type stray struct {
+	entry pop.Entry
+	sum   message.Summary
+}
+
+// appearance is what two copies of a mail share where servers added fields.
+type appearance struct{ header, body message.Digest }
+
+// appearanceOf is zero where it would prove nothing.
+func appearanceOf(s message.Summary) appearance {
+	if s.Header.IsZero() || s.Body.IsZero() {
+		return appearance{}
+	}
+	return appearance{s.Header, s.Body}
+}
+
+func (a appearance) isZero() bool { return a == appearance{} }
 
 func newRecheck(t *trip, proven []journal.Record, read map[string]bool) *recheck {
 	c := &recheck{t: t, byKey: map[string]journal.Record{},
@@ -141,8 +161,8 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 	}
 	entries := entriesOf(likely)
 	now := time.Now()
-	var unmatched []message.Digest
-	var changed, marked []journal.Record
+	var unmatched []stray
+	var changed []journal.Record
 	err := c.t.source.Retrieve(ctx, entries, func(e pop.Entry, body io.Reader, refused error) error {
 		if refused != nil {
 			c.unlike++
@@ -166,30 +186,26 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 		c.seen[key] = s
 		r, ok := c.recordOf(key, s)
 		switch {
-		case ok && s.HasNUL: // which its copy did not tell
-			r.Origin = markNUL(r.Origin, s)
-			marked = append(marked, r)
-			c.t.resolved(c.t.session)
 		case ok:
-			c.accept(e, r)
-			c.t.resolved(c.t.session)
+			c.found(e, r, s)
 		case r.Key != "":
 			// Another mail under a header that is known: the next run delivers it.
 			r.State, r.Changed = journal.Listed, now
 			changed = append(changed, r)
-			unmatched = append(unmatched, s.Content)
+			unmatched = append(unmatched, stray{e, s})
 		default:
-			unmatched = append(unmatched, s.Content)
+			unmatched = append(unmatched, stray{e, s})
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if err := c.t.ledger.Put(ctx, slices.Concat(changed, marked)); err != nil {
+	unmatched = c.likewise(unmatched)
+	if err := c.t.ledger.Put(ctx, slices.Concat(changed, c.marked)); err != nil {
 		return err
 	}
-	c.others, c.anew = c.others+len(unmatched)+len(marked), c.anew+len(changed)
+	c.others, c.anew = c.others+len(unmatched)+len(c.marked), c.anew+len(changed)
 	strangers, err := c.strangers(ctx, unmatched)
 	if err != nil {
 		return err
@@ -234,24 +250,39 @@ func (c *recheck) dismiss(ctx context.Context) error {
 	return c.t.ledger.Put(ctx, gone)
 }
 
-// strangers counts contents of which no record says that they are delivered or held:
-// no QUIT may follow their RETR (I2).
-func (c *recheck) strangers(ctx context.Context, contents []message.Digest) (int, error) {
-	if len(contents) == 0 {
-		return 0, nil
-	}
-	known := map[message.Digest]bool{}
-	err := c.t.ledger.Each(ctx, journal.Query{Contents: contents}, func(r journal.Record) error {
-		known[r.Sum.Content] = known[r.Sum.Content] || delivered(r) || r.State == journal.Held
+// strangers counts messages of which no record says that they are delivered or held: no QUIT
+// may follow their RETR (I2).
+func (c *recheck) strangers(ctx context.Context, unmatched []stray) (n int, err error) {
+	contents, looks := map[message.Digest]bool{}, map[appearance]bool{}
+	know := func(r journal.Record) error {
+		if delivered(r) || r.State == journal.Held {
+			contents[r.Sum.Content], looks[appearanceOf(r.Sum)] = true, true
+		}
 		return nil
-	})
-	n := 0
-	for _, content := range contents {
-		if !known[content] {
+	}
+	for part := range slices.Chunk(unmatched, deleteBatch) {
+		for _, q := range queriesFor(part) {
+			if err := c.t.ledger.Each(ctx, q, know); err != nil {
+				return 0, err
+			}
+		}
+	}
+	for _, s := range unmatched {
+		if look := appearanceOf(s.sum); !contents[s.sum.Content] && (look.isZero() || !looks[look]) {
 			n++
 		}
 	}
-	return n, err
+	return n, nil
+}
+
+// queriesFor are those for records that may be about the same mail.
+func queriesFor(strays []stray) []journal.Query {
+	var byContent, byHeader journal.Query
+	for _, s := range strays {
+		byContent.Contents = append(byContent.Contents, s.sum.Content)
+		byHeader.Headers = append(byHeader.Headers, s.sum.Header)
+	}
+	return []journal.Query{byContent, byHeader}
 }
 
 // recordOf finds the record of a message that was read: the one of its name, or
@@ -267,6 +298,49 @@ func (c *recheck) recordOf(key string, s message.Summary) (journal.Record, bool)
 	}
 	c.byContent[s.Content] = records[1:]
 	return records[0], true
+}
+
+// likewise accepts those messages that a record is about but for fields which servers add or
+// change, as when they write into a mail that it was read, and returns the others. It comes
+// last, since the same content has the better claim.
+func (c *recheck) likewise(strays []stray) (others []stray) {
+	byLook := map[appearance][]journal.Record{}
+	for _, records := range c.byContent {
+		for _, r := range records {
+			look := appearanceOf(r.Sum)
+			byLook[look] = append(byLook[look], r)
+		}
+	}
+	for _, s := range strays {
+		look := appearanceOf(s.sum)
+		records := byLook[look]
+		if look.isZero() || len(records) == 0 || c.byKey[c.t.numbered(s.entry.Number).Key].Key != "" {
+			others = append(others, s)
+			continue
+		}
+		byLook[look] = records[1:]
+		c.take(records[0])
+		c.found(s.entry, records[0], s.sum)
+	}
+	return others
+}
+
+// take takes a record from those that speak for no message yet.
+func (c *recheck) take(r journal.Record) {
+	content := r.Sum.Content
+	c.byContent[content] = slices.DeleteFunc(slices.Clone(c.byContent[content]),
+		func(o journal.Record) bool { return o.Key == r.Key })
+}
+
+// found deals with a message that a record is about.
+func (c *recheck) found(e pop.Entry, r journal.Record, s message.Summary) {
+	if s.HasNUL {
+		r.Origin = markNUL(r.Origin, s)
+		c.marked = append(c.marked, r)
+	} else {
+		c.accept(e, r)
+	}
+	c.t.resolved(c.t.session)
 }
 
 func (c *recheck) accept(e pop.Entry, r journal.Record) {

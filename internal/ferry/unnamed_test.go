@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
@@ -70,4 +71,59 @@ func TestMessageNotGiven(t *testing.T) {
 			t.Errorf("%s: %+v", says, r.Totals)
 		}
 	}
+}
+
+// marksRead makes the server say in the Status of mail, from the next session but one on, that
+// it was read.
+func (p *pair) marksRead() {
+	var sessions atomic.Int64
+	p.pop.Configure(func(o *popd.Options) {
+		noTop := o.NoTOP
+		o.Reply = func(cmd string, n int) ([]byte, bool) {
+			if cmd == "GREETING" {
+				sessions.Add(1)
+			}
+			if cmd != "RETR" && (cmd != "TOP" || noTop) || sessions.Load() == 1 {
+				return nil, false
+			}
+			now := strings.Replace(string(p.pop.Messages()[n-1]), "Status: N", "Status: R", 1)
+			return []byte("+OK\r\n" + now + ".\r\n"), true
+		}
+	})
+}
+
+// TestStatusOfUnnamedMail (S4, S6): mail that nothing but its content names, and into which the
+// server writes that it was read, is deleted as what was delivered, and comes no second time.
+func TestStatusOfUnnamedMail(t *testing.T) {
+	var mail [][]byte
+	for i := range 6 {
+		mail = append(mail, fmt.Appendf(nil, "Status: N\r\nSubject: %d\r\n\r\nx\r\n", i/2))
+	}
+	same := func(int, []byte) string { return "same" }
+	for _, po := range []popd.Options{{NoUIDL: true}, {NoUIDL: true, NoTOP: true}, {UIDL: same}} {
+		p := newPair(t, po, imapd.Options{}, mail...)
+		p.marksRead()
+		p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
+		p.run(fault.OK, 6)
+		p.run(fault.OK, 0)
+		p.arrived(mail...)
+		p.kept(0)
+	}
+}
+
+// TestOthersReadBesideDeletion (S4): such mail whose time on POP3 is not over, and which is read
+// in the session that deletes, is no new mail either.
+func TestOthersReadBesideDeletion(t *testing.T) {
+	mail := func(text string) []byte { return []byte("Status: N\r\nSubject: a\r\n\r\n" + text + "\r\n") }
+	p := newPair(t, popd.Options{NoUIDL: true, NoTOP: true}, imapd.Options{}, mail("old"))
+	p.marksRead()
+	p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true, For: 48 * time.Hour}, true
+	p.run(fault.OK, 1)
+	p.o.Clock = func() time.Time { return time.Now().Add(60 * time.Hour) }
+	p.pop.Deliver(mail("new"))
+	p.run(fault.OK, 1)
+	for range 2 {
+		p.run(fault.OK, 0)
+	}
+	p.kept(1)
 }
