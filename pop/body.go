@@ -40,9 +40,10 @@ type body struct {
 	first firstDot
 	// keepFirst takes two dots at the very start as they are.
 	keepFirst bool
-	// removed and alone tell that a line lost one of two dots, and that a line
+	// removed counts the lines that lost one of two dots, and alone tells that a line
 	// behind the first kept its only one.
-	removed, alone bool
+	removed int64
+	alone   bool
 	// most is how many octets there may be; 0: any number.
 	most int64
 	// sum, unless nil, is over the octets that were given out.
@@ -214,11 +215,14 @@ func (b *body) bareLF() bool { return b.dotted[0] == '\n' }
 // vouchedBy tells whether the size that was announced is that of what was read: nothing is
 // missing then. Some servers count a line end as one octet, and a last one that was
 // missing and that they add not at all.
-func (b *body) vouchedBy(announced int64) bool {
+func (b *body) vouchedBy(announced int64) bool { return b.vouchedWith(0, announced) }
+
+// vouchedWith tells whether it is, with so many octets more.
+func (b *body) vouchedWith(more, announced int64) bool {
 	if announced <= 0 {
 		return false // LIST did not say
 	}
-	switch over := b.size - announced; {
+	switch over := b.size + more - announced; {
 	case b.bareLF():
 		return over == 0 || over == -b.lines
 	default:

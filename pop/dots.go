@@ -42,7 +42,7 @@ func (b *body) doubled() {
 	if b.size == 0 {
 		b.first = removed
 	}
-	b.removed = true
+	b.removed++
 	_, _ = b.r.Discard(len("."))
 }
 
@@ -66,7 +66,14 @@ func (b *body) notTheEnd(line []byte) {
 // in what is longer than announced, such a dot may be a terminator without its line
 // end, and what follows it the next reply.
 func (b *body) dotsFit(announced int64) bool {
-	return !(b.alone && (b.removed || b.outgrew(announced))) && b.firstFits(announced)
+	return !(b.alone && (b.removed > 0 || b.outgrew(announced))) && b.firstFits(announced) && !b.lostDots(announced)
+}
+
+// lostDots reports a message that has the announced size only with the dots that were
+// taken away: all dots were its own, from a server that doubles none. One that counts
+// those which it adds looks the same.
+func (b *body) lostDots(announced int64) bool {
+	return b.removed > 0 && !b.vouchedBy(announced) && b.vouchedWith(b.removed, announced)
 }
 
 func (b *body) outgrew(announced int64) bool {

@@ -71,3 +71,28 @@ func TestDotsInDoubt(t *testing.T) {
 	}
 	wantFault(t, got[0].err, fault.Held, "message 1", "which dots")
 }
+
+// Where no line gives such a server away, the size does: a message that has it only with the
+// dots that were taken away has lost them.
+func TestSizeTellsOfDots(t *testing.T) {
+	mail := []string{"Subject: x\r\n\r\nwait ...\r\n... for it\r\n", "a\r\n..\r\n..b\r\n..", "c\r\n.\r\n", "d\r\n"}
+	for _, noPipelining := range []bool{false, true} {
+		o := popd.Options{Unstuffed: true, NoPipelining: noPipelining}
+		m := dial(t, over(serve(t, o, mail[0], mail[1], mail[3])))
+		var got []fetched
+		err := m.Retrieve(t.Context(), list(t, m), tolerate(collect(&got), &got))
+		if err != nil || len(got) != 3 || got[2].text != mail[3] {
+			t.Fatalf("got %v, %v", got, err)
+		}
+		wantFault(t, got[0].err, fault.Held, "message 1", "which dots")
+		wantFault(t, got[1].err, fault.Held, "message 2", "which dots")
+	}
+	for _, offset := range []int{-20, 0, 20} { // sizes that are off otherwise prove nothing
+		m := dial(t, over(serve(t, popd.Options{SizeOffset: offset}, mail...)))
+		got, err := retrieve(t.Context(), m, list(t, m))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantTexts(t, got, []string{mail[0], mail[1] + "\r\n", mail[2], mail[3]})
+	}
+}
