@@ -154,3 +154,26 @@ func TestOneDeletionInDoubtRenumbered(t *testing.T) {
 		})
 	}
 }
+
+// TestNoNamesAfterDeletionInDoubt (S4, S14): a session ends before the QUIT that was to carry out
+// the deletions, or behind it, and then the server gives no UIDLs for a while. What is listed
+// without a name can be what was to be deleted, and is brought no second time.
+func TestNoNamesAfterDeletionInDoubt(t *testing.T) {
+	for _, noTop := range []bool{false, true} {
+		mail := ordinary(6, 31)
+		cut := true
+		var p *pair
+		p = deleting(t, popd.Options{NoTOP: noTop, Reply: func(cmd string, _ int) ([]byte, bool) {
+			return []byte("-ERR it is too late\r\n"), cmd == "QUIT" && cut && p.pop.Counters().Dele == len(mail)
+		}}, imapd.Options{}, mail...)
+		runFerry(t, p.o)
+		p.kept(len(mail))
+		cut = false
+		for _, noUIDL := range []bool{true, false} {
+			p.pop.Configure(func(o *popd.Options) { o.NoUIDL = noUIDL })
+			p.run(fault.OK, 0)
+		}
+		p.arrived(mail...)
+		p.kept(0)
+	}
+}

@@ -20,12 +20,13 @@ func sameOrEmpty(r journal.Record, key string, s message.Summary) bool {
 // if that names something else now or the provider renumbered everything: else it is
 // about a message that is gone, and this one is another copy. What was deleted and
 // seen to be gone never comes back under another name. A deletion in doubt may have had no
-// effect where the maildrop has another host or user since, and the name is still the same.
+// effect where the maildrop has another host or user since, and the name is still the same;
+// or where this one has no name.
 func (t *trip) mayWitness(r journal.Record, key string) bool {
 	switch {
 	case r.Key == key:
 		return delivered(r) || r.State == journal.Intent
-	case r.State == journal.DeleteSent && movedWith(r, key):
+	case r.State == journal.DeleteSent && (movedWith(r, key) || t.mayLackName(r, key)):
 		return true
 	case r.State == journal.DeleteSent && !t.mayBeBack(r):
 		return false
@@ -60,6 +61,12 @@ func (t *trip) isOwn(key string) bool {
 // all of the names changed.
 func (t *trip) mayBeBack(r journal.Record) bool {
 	return t.undeleted || r.Key == t.pending || !named(r.Key) || t.repeats[r.UIDL]
+}
+
+// mayLackName reports whether a deletion in doubt may be of a message that the server gives no
+// name this time, as where it refuses UIDL for a while. A QUIT that was answered is believed.
+func (t *trip) mayLackName(r journal.Record, key string) bool {
+	return r.Reason != quitOK && !named(key) && !t.lists(r.UIDL)
 }
 
 // movedWith reports whether a record was taken over from a maildrop in which its message had
