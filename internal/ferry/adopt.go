@@ -60,7 +60,9 @@ func (t *trip) adoptByContent(ctx context.Context, todo []plan.Listed) error {
 		if err := t.compareAll(ctx, todo); err != nil {
 			return err
 		}
-		todo = t.takeRereads()
+		if todo = t.takeRereads(); len(todo) == 0 && !t.comeback.judged {
+			todo = t.judgeComeback()
+		}
 	}
 	t.noteAltered()
 	return nil

@@ -18,11 +18,12 @@ import (
 
 // deleteState is how far a trip is with deletions.
 type deleteState struct {
-	pending     string // key of the message that an earlier run deleted first, and did not settle
-	unreturned  error  // why it could not be put back
-	undeleted   bool   // deletions in doubt did not take effect, and the names changed
-	undeletable int    // messages of which the source refused the deletion
-	refusal     error  // of the first of them
+	pending     string   // key of the message that an earlier run deleted first, and did not settle
+	unreturned  error    // why it could not be put back
+	undeleted   bool     // deletions in doubt may not have taken effect, and the names changed
+	comeback    comeback // what the contents tell of that
+	undeletable int      // messages of which the source refused the deletion
+	refusal     error    // of the first of them
 }
 
 // deletePass deletes from POP3 what `keep` no longer wants there: only what is

@@ -155,6 +155,13 @@ func (m *matcher) taken(key string) {
 	m.spent[key] = true
 }
 
+// free takes that back.
+func (m *matcher) free(key string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.spent, key)
+}
+
 // take is taken, unless the record speaks for another message already.
 func (m *matcher) take(key string) bool {
 	m.mu.Lock()

@@ -170,6 +170,8 @@ func (t *trip) sift(ctx context.Context, p *pipeline, batch []*parcel) ([]*parce
 		switch {
 		case ok && r.State == journal.Intent:
 			p.release(c) // parked: settle decides, and the session ends without QUIT
+		case ok && t.putOffDoubted(c.listed, r):
+			p.release(c)
 		case ok:
 			found = append(found, foundAs{listed: c.listed, record: r, sum: c.msg.Summary})
 			t.resolved(c.session)

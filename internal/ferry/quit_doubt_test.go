@@ -2,6 +2,7 @@ package ferry_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -175,5 +176,38 @@ func TestNoNamesAfterDeletionInDoubt(t *testing.T) {
 		}
 		p.arrived(mail...)
 		p.kept(0)
+	}
+}
+
+// TestGuardLookAlikesAfterDeletionsInDoubt (W2, I5): the answer to the QUIT that carried out
+// the deletions is lost, and then other mail is there, all of which looks like what was deleted:
+// a program's next reports, or one of them and a copy. Each is a mail of its own.
+func TestGuardLookAlikesAfterDeletionsInDoubt(t *testing.T) {
+	backup := func(day string) []byte { return simple("backup", "backup", day) }
+	check := func(day string) []byte { return simple("check", "check", day) }
+	mail := [][]byte{backup("of Monday"), check("of Monday")}
+	for name, more := range map[string][][]byte{
+		"the next reports":       {backup("of Friday"), check("of Friday")},
+		"one of them and a copy": {backup("of Friday"), mail[1]},
+	} {
+		for kind, po := range map[string]popd.Options{"": {}, "no TOP": {NoTOP: true}} {
+			t.Run(name+kind, func(t *testing.T) {
+				var p *pair
+				po.Reply = func(cmd string, _ int) ([]byte, bool) {
+					return nil, cmd == "QUIT" && p.pop.Counters().Dele == len(mail)
+				}
+				p = deleting(t, po, imapd.Options{}, mail...)
+				p.account().Source.Limits.Idle = 200 * time.Millisecond
+				runFerry(t, p.o)
+				p.left()
+				p.pop.Configure(func(o *popd.Options) { o.Reply = nil })
+				p.pop.Deliver(more...)
+				if r := p.run(0, 2); r.Totals.Deleted != 2 {
+					t.Errorf("%+v", r.Totals)
+				}
+				p.left()
+				p.arrived(slices.Concat(mail, more)...)
+			})
+		}
 	}
 }

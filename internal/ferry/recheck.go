@@ -217,7 +217,7 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 		if err := c.dismiss(ctx); err != nil {
 			return err
 		}
-		return fault.New(fault.Held, "nothing was deleted from POP3: %s changed since delivery", count(strangers, "message")).
+		return fault.New(fault.Held, "deletions from POP3 were put off: %s changed since delivery", count(strangers, "message")).
 			WithHint("run again: what is new is delivered first")
 	}
 	return nil

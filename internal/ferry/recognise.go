@@ -208,6 +208,7 @@ func (w witness) isMail() bool { return w.at.uid != 0 }
 // another account is about to find there could have that look, and the header has
 // something that no other mail has: a Message-ID, or a date. A header of mail of several
 // sizes tells nothing: LIST and RFC822.SIZE may differ for one mail, and then agree for two.
+// Nor does one whose witness is a deletion in doubt: that was most likely carried out.
 func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 	headers map[string]message.Summary, act bool) (map[string]plan.Match, error) {
 	if err := t.judgeDeletions(ctx, headerListed(headers)); err != nil {
@@ -239,7 +240,7 @@ func (t *trip) matchHeaders(ctx context.Context, want []plan.Listed,
 			if i >= len(theirs) {
 				break
 			}
-			certain := len(theirs) == len(members) && !unseen[k.size] && !awaited[k.header] && !vague[k.header].is()
+			certain := len(theirs) == len(members) && !inDoubt(theirs) && !unseen[k.size] && !awaited[k.header] && !vague[k.header].is()
 			matches[l.Key] = matchOf(theirs[i], certain)
 			if certain {
 				recognised[l.Key] = theirs[i].record
@@ -358,10 +359,10 @@ func (m *matcher) spend(w witness) {
 	m.spent[w.record.Key] = true
 }
 
-// judgeDeletions decides whether deletions in doubt did not take effect although
+// judgeDeletions decides whether deletions in doubt may have had no effect although
 // all their names are gone: then the listing has nearly all of their mail again,
-// under new names. Anything less is new mail, and another copy of it at worst. So is one
-// alone, unless other mail under new names shows that this is what happened to all.
+// under new names, as far as looks tell. One alone is new mail, unless other mail under new
+// names shows that this is what happened to all.
 func (t *trip) judgeDeletions(ctx context.Context, listed func(journal.Record) bool) error {
 	if t.undeleted = false; !t.renumbered {
 		return nil
@@ -382,7 +383,8 @@ func (t *trip) judgeDeletions(ctx context.Context, listed func(journal.Record) b
 		}
 		return nil
 	})
-	t.undeleted = (sent > 1 || renamed) && sent > 0 && 10*back >= 9*sent
+	t.comeback.sent = sent
+	t.undeleted = (sent > 1 || renamed) && t.comeback.enough(back)
 	return err
 }
 

@@ -24,7 +24,7 @@ func (t *trip) survey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.undeleted = false
+	t.undeleted, t.comeback = false, comeback{back: map[string]bool{}}
 	t.countSkipped()
 	if err := t.judgeNames(ctx, named-t.skipped, len(counts) == 0); err != nil {
 		return err

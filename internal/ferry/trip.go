@@ -239,6 +239,9 @@ func (t *trip) carryAll(ctx context.Context, todo []plan.Listed) error {
 	if err := t.carryFitting(ctx, todo); err != nil {
 		return err
 	}
+	if err := t.carryFitting(ctx, t.judgeComeback()); err != nil {
+		return err
+	}
 	return t.noRoom(vast)
 }
 

@@ -59,8 +59,11 @@ func (t *trip) isOwn(key string) bool {
 // mayBeBack reports whether a deletion in doubt may not have taken effect although no
 // message has the record's name for itself: it never had one, several share it now, or
 // all of the names changed.
-func (t *trip) mayBeBack(r journal.Record) bool {
-	return t.undeleted || r.Key == t.pending || !named(r.Key) || t.repeats[r.UIDL]
+func (t *trip) mayBeBack(r journal.Record) bool { return t.undeleted || t.mayBeBackAlone(r) }
+
+// mayBeBackAlone is mayBeBack whatever became of the other deletions.
+func (t *trip) mayBeBackAlone(r journal.Record) bool {
+	return r.Key == t.pending || !named(r.Key) || t.repeats[r.UIDL]
 }
 
 // mayLackName reports whether a deletion in doubt may be of a message that the server gives no
