@@ -482,3 +482,24 @@ func TestBusyLayout(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusedLayout: a server that refuses both ways to ask how names are built, once or each
+// time, tells it with each folder, and has folders in folders all the same.
+func TestRefusedLayout(t *testing.T) {
+	for name, inbox := range map[string]string{"INBOX": `() "/" INBOX`, "INBOX has none below": `(\NoInferiors) NIL INBOX`} {
+		server := listing("", `() "/" Old`, inbox, `() "/" Old/2001`)
+		server.on["NAMESPACE"] = say("TAG BAD no")
+		works := server.on["LIST"]
+		server.on["LIST"] = func(f *fake, tag, args string) {
+			if args == `"" ""` {
+				f.send(tag + " BAD no")
+				return
+			}
+			works(f, tag, args)
+		}
+		c := server.dial(t)
+		if f, err := c.Folder(t.Context(), "Old/2001", false); err != nil || f.Mailbox != "Old/2001" || !f.Exists {
+			t.Errorf("%s: %+v, %v", name, f, err)
+		}
+	}
+}

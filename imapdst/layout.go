@@ -64,13 +64,28 @@ func (s *spacesCommand) wait(c *Conn) (*layout, error) {
 			return nil, err
 		}
 	}
-	if err == nil && l.delimiter == "" && len(roots) > 0 && roots[0].Delim != 0 {
-		l.separate(string(roots[0].Delim))
+	if err != nil && l.delimiter == "" {
+		if roots, err = c.topFolders(); err != nil {
+			return nil, err
+		}
+	}
+	for _, root := range roots {
+		if l.delimiter == "" && root.Delim != 0 {
+			l.separate(string(root.Delim))
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.layout = l
 	return l, nil
+}
+
+// topFolders lists what is on the first level, INBOX at least: each entry tells the delimiter
+// (RFC 3501 §7.2.2), where LIST "" "" was refused.
+func (c *Conn) topFolders() ([]*imap.ListData, error) {
+	var top *listing
+	c.send(func() { top = c.startList("%", nil) })
+	return top.wait(c)
 }
 
 // spaces makes a layout of the answer to NAMESPACE. A server that offers it and refuses it
