@@ -211,3 +211,31 @@ func TestGuardLookAlikesAfterDeletionsInDoubt(t *testing.T) {
 		}
 	}
 }
+
+// TestGuardLookAlikesAndADeath: the same, and the next run dies after any write, when more mail
+// is there.
+func TestGuardLookAlikesAndADeath(t *testing.T) {
+	mail := [][]byte{simple("backup", "backup", "of Monday"), simple("check", "check", "of Monday")}
+	next := [][]byte{simple("backup", "backup", "of Friday"), simple("check", "check", "of Friday and Saturday")}
+	others, last := ordinary(4, 37), ordinary(4, 38)
+	for writes, died := 0, true; died; writes++ {
+		var p *pair
+		p = deleting(t, popd.Options{Reply: func(cmd string, _ int) ([]byte, bool) {
+			return nil, cmd == "QUIT" && p.pop.Counters().Dele == len(mail)
+		}}, imapd.Options{}, mail...)
+		p.account().Source.Limits.Idle = 200 * time.Millisecond
+		runFerry(t, p.o)
+		p.pop.Configure(func(o *popd.Options) { o.Reply = nil })
+		p.pop.Deliver(slices.Concat(others, next)...)
+		whole := p.o.Journal
+		p.o.Journal = dyingAfter(writes, whole)
+		died = runFerry(t, p.o).ExitCode == fault.State
+		p.o.Journal = whole
+		p.pop.Deliver(last...)
+		if r := runFerry(t, p.o); r.ExitCode != fault.OK {
+			t.Errorf("dies after %d writes: %+v", writes, r)
+		}
+		p.left()
+		p.arrived(slices.Concat(mail, others, next, last)...)
+	}
+}
