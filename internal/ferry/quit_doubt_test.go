@@ -244,3 +244,35 @@ func TestGuardLookAlikesAndADeath(t *testing.T) {
 		p.arrived(slices.Concat(mail, others, next, last)...)
 	}
 }
+
+// TestGuardLookAlikesBesideDeletionsInDoubt: the deletions had no effect, and all of their mail is
+// listed as before, beside copies of it or what looks like it. Each is a mail of its own.
+func TestGuardLookAlikesBesideDeletionsInDoubt(t *testing.T) {
+	mail := [][]byte{simple("backup", "backup", "of Monday"), simple("check", "check", "of Monday")}
+	for name, more := range map[string][][]byte{
+		"copies": mail, "the next reports": {simple("backup", "backup", "of Friday"), simple("check", "check", "of Friday")},
+		"a copy and a report": {mail[0], simple("check", "check", "of Friday")},
+	} {
+		for kind, po := range map[string]popd.Options{"": {}, "no TOP": {NoTOP: true}} {
+			po.UIDL = func(n int, _ []byte) string { return fmt.Sprint(9 - n) } // what is new comes first
+			t.Run(name+", "+kind, func(t *testing.T) {
+				var p *pair
+				po.Reply = func(cmd string, _ int) ([]byte, bool) {
+					cut := cmd == "QUIT" && p.pop.Counters().Dele == len(mail)
+					if cut {
+						p.pop.Cut()
+					}
+					return []byte("-"), cut
+				}
+				p = deleting(t, po, imapd.Options{}, mail...)
+				runFerry(t, p.o)
+				p.left(mail...)
+				p.pop.Configure(func(o *popd.Options) { o.Reply = nil })
+				p.pop.Deliver(more...)
+				p.run(0, len(more))
+				p.left()
+				p.arrived(slices.Concat(mail, more)...)
+			})
+		}
+	}
+}

@@ -58,8 +58,16 @@ func (t *trip) isOwn(key string) bool {
 
 // mayBeBack reports whether a deletion in doubt may not have taken effect although no
 // message has the record's name for itself: it never had one, several share it now, or
-// all of the names changed.
-func (t *trip) mayBeBack(r journal.Record) bool { return t.undeleted || t.mayBeBackAlone(r) }
+// all of the names changed, and not only those of other mail.
+func (t *trip) mayBeBack(r journal.Record) bool {
+	return t.undeleted && !t.isListed(r) || t.mayBeBackAlone(r)
+}
+
+// isListed reports whether a message of the record's name and size is there.
+func (t *trip) isListed(r journal.Record) bool {
+	l, listed := t.at(r.Key)
+	return listed && l.Size == r.Listed
+}
 
 // mayBeBackAlone is mayBeBack whatever became of the other deletions.
 func (t *trip) mayBeBackAlone(r journal.Record) bool {
