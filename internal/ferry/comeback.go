@@ -28,7 +28,7 @@ func (c comeback) enough(back int) bool { return c.sent > 0 && 10*back >= 9*c.se
 // message is that of a record. Then it is read again once there is one.
 func (t *trip) putOffDoubted(l plan.Listed, r journal.Record) bool {
 	c := &t.comeback
-	if c.judged || r.State != journal.DeleteSent || r.Key == l.Key || movedWith(r, l.Key) || t.mayBeBackAlone(r) {
+	if c.judged || r.State != journal.DeleteSent || r.Key == l.Key || t.mayBeUnder(r, l.Key) || t.mayBeBackAlone(r) {
 		return false
 	}
 	c.back[r.Key] = true

@@ -26,7 +26,7 @@ func (t *trip) mayWitness(r journal.Record, key string) bool {
 	switch {
 	case r.Key == key:
 		return delivered(r) || r.State == journal.Intent
-	case r.State == journal.DeleteSent && (movedWith(r, key) || t.mayLackName(r, key)):
+	case r.State == journal.DeleteSent && t.mayBeUnder(r, key):
 		return true
 	case r.State == journal.DeleteSent && !t.mayBeBack(r):
 		return false
@@ -74,10 +74,11 @@ func (t *trip) mayBeBackAlone(r journal.Record) bool {
 	return r.Key == t.pending || !named(r.Key) || t.repeats[r.UIDL]
 }
 
-// mayLackName reports whether a deletion in doubt may be of a message that the server gives no
-// name this time, as where it refuses UIDL for a while. A QUIT that was answered is believed.
-func (t *trip) mayLackName(r journal.Record, key string) bool {
-	return r.Reason != quitOK && !named(key) && !t.lists(r.UIDL)
+// mayBeUnder reports whether a deletion in doubt may be of the message with a key, whatever
+// became of the others: the maildrop moved, or the server gives this one no name, as where it
+// refuses UIDL for a while. A QUIT that was answered is believed.
+func (t *trip) mayBeUnder(r journal.Record, key string) bool {
+	return movedWith(r, key) || r.Reason != quitOK && !named(key) && !t.lists(r.UIDL)
 }
 
 // movedWith reports whether a record was taken over from a maildrop in which its message had
