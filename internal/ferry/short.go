@@ -16,7 +16,7 @@ const (
 	shortOctets  = 64
 	shortPercent = 5
 	// sizesAreOff is how many messages show that sizes say nothing, enough to go without a
-	// second reading; sizesMeanNothing is enough to delete in spite of them, where next to
+	// second reading, or that they are right; sizesMeanNothing is enough to delete in spite of them, where next to
 	// none is right and they do not end after the same length.
 	sizesAreOff      = 3
 	sizesMeanNothing = 20
@@ -71,6 +71,9 @@ type sizes struct {
 	// Long were longer, and Exact those of Right that were not, since these are counted.
 	Long  int `json:"long,omitempty"`
 	Exact int `json:"exact,omitempty"`
+	// Equal and Less count readings, of just as much as was said, and of a little less.
+	Equal int `json:"equal,omitempty"`
+	Less  int `json:"less,omitempty"`
 }
 
 func (s *sizes) add(listed int64, sum message.Summary) {
@@ -100,6 +103,22 @@ func (s sizes) meanNothing() bool {
 	return s.Short >= sizesMeanNothing && 100*s.Right < fewRight*s.Short && s.Most-s.Least > sameLength
 }
 
+// read takes in that a message was read.
+func (s *sizes) read(listed, got int64) {
+	switch {
+	case got == listed:
+		s.Equal++
+	case got < listed && !short(listed, got):
+		s.Less++
+	}
+}
+
+// lacks reports a message that has less than was said, however little, from a server whose
+// sizes are right to the octet nearly always.
+func (s sizes) lacks(listed, got int64) bool {
+	return got < listed && s.Equal >= sizesAreOff && 100*s.Less < fewRight*s.Equal
+}
+
 // verdict is what becomes of a message that may have been cut off.
 type verdict int
 
@@ -109,8 +128,8 @@ const (
 	cut                  // it differs every time, or ends amid its header: hold it
 )
 
-// weigh judges a message by its length. One that is shorter than announced is
-// read twice, the second time in a session of its own: the same content both
+// weigh judges a message by its length. One that is shorter than announced, by a twentieth or
+// where sizes are right, is read twice, the second time in a session of its own: the same content both
 // times means that the server has no more of it, or that its sizes are off, and
 // differing ones that it can't be trusted. So is one that begins as an answer does.
 func (t *trip) weigh(l plan.Listed, msg *message.Message) verdict {
@@ -118,8 +137,10 @@ func (t *trip) weigh(l plan.Listed, msg *message.Message) verdict {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before, seen := t.shortened[l.Key]
+	lacks := t.sizes.lacks(l.Size, got.Raw)
+	t.sizes.read(l.Size, got.Raw)
 	switch {
-	case !answer && (!short(l.Size, got.Raw) || !seen && t.off >= sizesAreOff):
+	case !answer && !lacks && (!short(l.Size, got.Raw) || !seen && t.off >= sizesAreOff):
 		return whole
 	case !seen:
 		t.shortened[l.Key] = got

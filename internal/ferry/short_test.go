@@ -128,6 +128,42 @@ func TestSizesAreOff(t *testing.T) {
 	}
 }
 
+// TestEndLostOnce (S8, I4): of a server whose sizes are right a message comes once without its
+// last line, in a batch of its own or among others, and ends as it should. It is read again,
+// and delivered whole. What never has more is delivered as it comes.
+func TestEndLostOnce(t *testing.T) {
+	const lost = "twenty octets here\r\n"
+	withoutEnd := func(raw []byte) string {
+		return "+OK\r\n" + strings.TrimSuffix(string(raw), lost) + ".\r\n"
+	}
+	for name, n := range map[string]int{"among others": 12, "last": 29} {
+		t.Run(name, func(t *testing.T) {
+			mail := longer(30)
+			p := alters(t, mail, n, 1, withoutEnd)
+			if r := p.run(fault.OK, 30); r.Totals.Deleted != 30 {
+				t.Errorf("%d deleted", r.Totals.Deleted)
+			}
+			p.arrived(mail...)
+			p.left()
+		})
+	}
+	t.Run("in a later run", func(t *testing.T) {
+		mail := longer(8)
+		p := alters(t, mail, 7, 1, withoutEnd)
+		p.pop.Configure(func(o *popd.Options) { o.Page = 7 })
+		p.run(fault.OK, 7)
+		p.pop.Configure(func(o *popd.Options) { o.Page = 0 })
+		p.run(fault.OK, 1)
+		p.arrived(mail...)
+	})
+	t.Run("always", func(t *testing.T) {
+		mail := longer(30)
+		p := alters(t, mail, 12, -1, withoutEnd)
+		p.run(fault.OK, 30)
+		p.run(fault.OK, 0)
+	})
+}
+
 // alters is a maildrop whose server gives a message otherwise than it is, for as many
 // times.
 func alters(t *testing.T, mail [][]byte, n, times int, alter func(raw []byte) string) *pair {
