@@ -58,6 +58,9 @@ type Account struct {
 	// Together names the accounts of the file whose mail goes into one folder with this one's,
 	// itself included; nil where there are none, or where that is meant so.
 	Together []string
+	// Shared is how many folders the accounts of the file with this destination may fill together,
+	// counted as Crowded does; 0 if there is no other one.
+	Shared int
 }
 
 // Endpoint is one side of an account: where it is, and how to log in.

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -12,15 +13,41 @@ import (
 // of these, and how many folders it has already.
 func (a Account) Crowded(w Ways) (list []string) {
 	folders, deepest := a.ownFolders()
-	if w.Folders > 0 && len(folders) > w.Folders {
-		list = append(list, fmt.Sprintf("mail may go to %d folders, with those that they are in, "+
-			"and the smallest account at %s has %d of its own at most", len(folders), w.Provider, w.Folders))
+	whose, n := "mail", len(folders)
+	if a.Shared > n {
+		whose, n = "the mail of all accounts with this destination", a.Shared
+	}
+	if w.Folders > 0 && n > w.Folders {
+		list = append(list, fmt.Sprintf("%s may go to %d folders, with those that they are in, "+
+			"and the smallest account at %s has %d of its own at most", whose, n, w.Provider, w.Folders))
 	}
 	if depth := levels(deepest); w.FolderDepth > 0 && depth > w.FolderDepth {
 		list = append(list, fmt.Sprintf("folder %s has %d levels, and the smallest account at %s has %d at most",
 			fault.Escape(deepest), depth, w.Provider, w.FolderDepth))
 	}
 	return list
+}
+
+// countShared notes what accounts with one destination fill together.
+func countShared(accounts []Account) {
+	of := map[mailbox][]int{}
+	for i, a := range accounts {
+		m := mailboxOf(a.Destination, destinationSide)
+		of[m] = append(of[m], i)
+	}
+	for _, those := range of {
+		if len(those) == 1 {
+			continue
+		}
+		all := map[string]bool{}
+		for _, i := range those {
+			folders, _ := accounts[i].ownFolders()
+			maps.Copy(all, folders)
+		}
+		for _, i := range those {
+			accounts[i].Shared = len(all)
+		}
+	}
 }
 
 // ownFolders are the folders that mail may go to and those that they are in, and the one of

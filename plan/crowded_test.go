@@ -2,6 +2,9 @@ package plan_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -38,6 +41,31 @@ func TestCrowded(t *testing.T) {
 		}
 		if diff := cmp.Diff(c.want, a.Warnings()); diff != "" {
 			t.Errorf("%q: the plan (-want +got):\n%s", c.folders, diff)
+		}
+	}
+}
+
+// TestCrowdedTogether: what counts is what all accounts with one destination may fill.
+func TestCrowdedTogether(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("accounts:\n")
+	for _, name := range []string{"a", "b", "c"} {
+		fmt.Fprintf(&b, "  - {name: %s, folder: Old/%s, source: {host: pop.example.org, username: %[1]s, password: x},\n"+
+			"     destination: {host: imap.example.net, username: team, password: x, different_user: true}}\n", name, name)
+	}
+	path := filepath.Join(t.TempDir(), "accounts.yaml")
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config, err := plan.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for most, warns := range map[int]int{3: 1, 4: 0} {
+		for _, a := range config.Accounts {
+			if got := a.Crowded(plan.Ways{Provider: "Example Mail", Folders: most}); len(got) != warns {
+				t.Errorf("%s, %d folders: %q", a.Name, most, got)
+			}
 		}
 	}
 }

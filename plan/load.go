@@ -213,6 +213,7 @@ func (d *decoder) accounts(top fields) []Account {
 	}
 	d.account = ""
 	findTogether(accounts)
+	countShared(accounts)
 	return accounts
 }
 
