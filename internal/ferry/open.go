@@ -108,7 +108,7 @@ func (t *trip) openLedger(ctx context.Context) (err error) {
 	last, err := t.ledger.Fact(ctx, factLastRun)
 	// A fact that can't be read is none.
 	_ = json.Unmarshal([]byte(last), &t.lastRun)
-	t.sizes = t.lastRun.Sizes
+	t.sizes, t.sizesRead = t.lastRun.Sizes, t.lastRun.Sizes
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,7 @@ const (
 // by trip.mu.
 type lengths struct {
 	sizes       sizes                      // how far those of LIST are right
+	sizesRead   sizes                      // the same, with what was read and is not delivered
 	grown       map[string]int64           // at least as large, whatever LIST said, by listing key
 	shortened   map[string]message.Summary // arrived too short, by listing key
 	rereads     []plan.Listed              // to be read a second time: of these, or put off
@@ -71,7 +72,7 @@ type sizes struct {
 	// Long were longer, and Exact those of Right that were not, since these are counted.
 	Long  int `json:"long,omitempty"`
 	Exact int `json:"exact,omitempty"`
-	// Equal and Less count readings, of just as much as was said, and of a little less.
+	// Equal are those that had just as much as was said, and Less those of a little less.
 	Equal int `json:"equal,omitempty"`
 	Less  int `json:"less,omitempty"`
 }
@@ -91,6 +92,12 @@ func (s *sizes) add(listed int64, sum message.Summary) {
 		}
 		s.Least, s.Most = min(s.Least, got), max(s.Most, got)
 	}
+	switch {
+	case got == listed:
+		s.Equal++
+	case got < listed && !short(listed, got):
+		s.Less++
+	}
 }
 
 // tooSmall reports a server whose sizes are too small nearly always, such as one that adds
@@ -101,16 +108,6 @@ func (s sizes) tooSmall() bool { return s.Long >= sizesAreOff && 100*s.Exact < f
 // what is shorter was cut off in the server's own store, or on its way out.
 func (s sizes) meanNothing() bool {
 	return s.Short >= sizesMeanNothing && 100*s.Right < fewRight*s.Short && s.Most-s.Least > sameLength
-}
-
-// read takes in that a message was read.
-func (s *sizes) read(listed, got int64) {
-	switch {
-	case got == listed:
-		s.Equal++
-	case got < listed && !short(listed, got):
-		s.Less++
-	}
 }
 
 // lacks reports a message that has less than was said, however little, from a server whose
@@ -129,16 +126,16 @@ const (
 )
 
 // weigh judges a message by its length. One that is shorter than announced, by a twentieth or
-// where sizes are right, is read twice, the second time in a session of its own: the same content both
-// times means that the server has no more of it, or that its sizes are off, and
+// where sizes are right, is read twice, the second time in a session of its own: the same
+// content both times means that the server has no more of it, or that its sizes are off, and
 // differing ones that it can't be trusted. So is one that begins as an answer does.
 func (t *trip) weigh(l plan.Listed, msg *message.Message) verdict {
 	got, answer := msg.Summary, beginsAsAnswer(msg)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before, seen := t.shortened[l.Key]
-	lacks := t.sizes.lacks(l.Size, got.Raw)
-	t.sizes.read(l.Size, got.Raw)
+	lacks := t.sizesRead.lacks(l.Size, got.Raw)
+	t.sizesRead.add(l.Size, got)
 	switch {
 	case !answer && !lacks && (!short(l.Size, got.Raw) || !seen && t.off >= sizesAreOff):
 		return whole
