@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -540,9 +541,9 @@ func TestWhoSignedInWaitsNoLonger(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				signedIn := false
+				var signedIn atomic.Bool
 				p := &played{began: time.Now(), answer: func(n int) ferry.AccountReport {
-					signedIn = false
+					signedIn.Store(false)
 					r := failing(fault.Credentials, c.failures)(n)
 					if r.Error != nil {
 						r.Refusals = c.refusals
@@ -550,12 +551,12 @@ func TestWhoSignedInWaitsNoLonger(t *testing.T) {
 					return r
 				}}
 				a := p.account("a")
-				a.Mended = func() bool { return signedIn }
+				a.Mended = signedIn.Load
 				b := bridge.New(bridge.Options{Random: func() float64 { return 0 }})
 				ctx, cancel := context.WithCancel(t.Context())
 				b.Start(ctx, []bridge.Account{a})
 				time.Sleep(30*minute + time.Second)
-				signedIn = true
+				signedIn.Store(true)
 				time.Sleep(7 * minute)
 				cancel()
 				b.Wait()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -208,6 +209,17 @@ func TestAsked(t *testing.T) {
 }
 
 func learnedIn(texts map[string]string) *ferry.Learned {
-	return &ferry.Learned{Load: func(name string) string { return texts[name] },
-		Save: func(name, text string) { texts[name] = text }}
+	var mu sync.Mutex
+	return &ferry.Learned{
+		Load: func(name string) string {
+			mu.Lock()
+			defer mu.Unlock()
+			return texts[name]
+		},
+		Save: func(name, text string) {
+			mu.Lock()
+			defer mu.Unlock()
+			texts[name] = text
+		},
+	}
 }
