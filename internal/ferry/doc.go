@@ -19,6 +19,8 @@
 //	         has routes, each batch is parted by folder, and a folder is opened or
 //	         made when the first message goes to it
 //	export   held messages are retrieved once more, for [Options.KeepHeld]
+//	page     where the provider lists only a part, what is known of it is read again, so that
+//	         another part is listed
 //	delete   in a POP3 session of its own, what was read back from IMAP; of mail that was
 //	         found there one message goes first, see canary. What went so, and its copy with
 //	         it, is put back before anything else, by whatever run comes next

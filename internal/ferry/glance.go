@@ -91,6 +91,9 @@ func (t *trip) allSettled(ctx context.Context) (bool, error) {
 // nothingNew reports whether the journal knows all that is listed, and nothing of it is due
 // for anything.
 func (t *trip) nothingNew(ctx context.Context) (bool, error) {
+	if turn, err := t.mayTurn(ctx); err != nil || turn {
+		return false, err
+	}
 	g := &glimpse{t: t, held: map[int]string{}}
 	var err error
 	if g.deletes, g.unsaid, err = t.mayDelete(ctx); err != nil {

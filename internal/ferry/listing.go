@@ -27,7 +27,6 @@ type listingState struct {
 	renumbered bool                      // (almost) no UIDL of the listing is known, though others are
 	unnamed    bool                      // UIDLs changed from session to session, and say nothing
 	voided     bool                      // that was seen since the round began
-	turned     bool                      // the next listing may be another page of the maildrop
 }
 
 // setListing gives every message its key: its UIDL where that names just one

@@ -105,6 +105,90 @@ func TestGmailPages(t *testing.T) {
 	})
 }
 
+// TestGmailPagesOfKnownMail: a page of nothing but what is delivered is turned, too, and one with
+// little else is turned as a whole.
+func TestGmailPagesOfKnownMail(t *testing.T) {
+	mail := ordinary(620, 3)
+	gmail := func(f *fleet) {
+		f.o.Config.Accounts[0].Source.Ways = plan.Ways{Provider: "Example Mail", Page: 250}
+	}
+	for name, there := range map[string][][]byte{"all": mail[:250], "but one": mail[1:250]} {
+		t.Run("brought by another program, "+name, func(t *testing.T) {
+			between(t, popd.Gmail(), imapd.Options{}, mail, func(f *fleet) {
+				gmail(f)
+				for _, m := range there {
+					f.imap.User("alice").Deliver("INBOX", m, nil, time.Time{})
+				}
+				f.ran(fault.OK, 620-len(there))
+				f.holds(mail...)
+				if n := f.drops[0].Counters().Sessions; f.drops[0].Hidden() != 620 || n > 8 {
+					f.t.Errorf("%d are hidden after %d sessions", f.drops[0].Hidden(), n)
+				}
+			})
+		})
+	}
+	t.Run("shown anew", func(t *testing.T) {
+		between(t, popd.Gmail(), imapd.Options{}, mail[:300], func(f *fleet) {
+			gmail(f)
+			f.ran(fault.OK, 300)
+			f.drops[0].Show()
+			f.drops[0].Deliver(mail[300:]...)
+			f.ran(fault.OK, 320)
+			f.holds(mail...)
+		})
+	})
+	t.Run("other mail under a known name", func(t *testing.T) {
+		twin := func(name string) []byte {
+			return []byte("Message-ID: <" + name + "@example.org>\r\nSubject: " + name + "\r\n\r\n" + name + "\r\n")
+		}
+		mail := append([][]byte{twin("a"), twin("b")}, mail...)
+		between(t, popd.Gmail(), imapd.Options{}, mail[:300], func(f *fleet) {
+			gmail(f)
+			f.ran(fault.OK, 300)
+			names := f.drops[0].UIDLs()
+			f.drops[0].Show()
+			f.drops[0].Rename(1, names[1])
+			f.drops[0].Rename(2, names[0])
+			f.drops[0].Deliver(mail[300:]...)
+			f.ran(fault.OK, 322)
+			f.holds(mail...)
+			if n := f.drops[0].Hidden(); n != 620 {
+				f.t.Errorf("%d are hidden", n)
+			}
+		})
+	})
+}
+
+// TestPassesTurnPages: a bridge does not rest over a page of nothing but known mail.
+func TestPassesTurnPages(t *testing.T) {
+	mail := ordinary(620, 3)
+	p := newPair(t, popd.Gmail(), imapd.Options{}, mail[:300]...)
+	p.account().Source.Ways = plan.Ways{Provider: "Example Mail", Page: 250}
+	pass := p.passes()
+	pass(fault.OK, 300)
+	p.pop.Show()
+	p.pop.Deliver(mail[300:]...)
+	pass(fault.OK, 320)
+	pass(fault.OK, 0)
+	p.arrived(mail...)
+}
+
+// TestPagesThatStay: a page that reading does not turn is not read again in the next run.
+func TestPagesThatStay(t *testing.T) {
+	mail := ordinary(250, 3)
+	between(t, popd.Options{}, imapd.Options{}, mail, func(f *fleet) {
+		f.o.Config.Accounts[0].Source.Ways = plan.Ways{Provider: "Example Mail", Page: 250}
+		f.ran(fault.OK, 250)
+		f.ran(fault.OK, 0)
+		before := f.drops[0].Counters().Commands["RETR"]
+		f.ran(fault.OK, 0)
+		if n := f.drops[0].Counters().Commands["RETR"]; before != 500 || n != before {
+			f.t.Errorf("%d RETR, then %d", before, n)
+		}
+		f.holds(mail...)
+	})
+}
+
 // TestPagesAreListedTogether: a run's report counts what it listed on all pages, each message
 // once, and its notes and the plan tell that there are pages.
 func TestPagesAreListedTogether(t *testing.T) {

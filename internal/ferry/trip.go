@@ -52,6 +52,7 @@ type trip struct {
 
 	sourceState
 	listingState
+	pageState
 	dest *link
 	folderState
 	match     *matcher
@@ -84,6 +85,7 @@ func newTrip(e *engine, r request, given *slot, sources []string) *trip {
 		engine: e, account: a, slot: given, brakes: e.brakesOf(a), purses: e.pursesOf(a),
 		glances: r.glance, heldToo: e.Held || r.held, opened: e.Clock(), batch: batchMessages,
 		report:      AccountReport{Name: a.Name},
+		pageState:   pageState{reread: map[string]bool{}},
 		folderState: folderState{byName: map[string]*folder{}, targets: map[string]plan.Target{}},
 		room:        unlimited(), got: map[string]FolderReport{},
 		lengths: newLengths(), stumbles: newStumbles(), holding: newHolding(),
@@ -196,6 +198,9 @@ func (t *trip) round(ctx context.Context) error {
 	if err := t.survey(ctx); err != nil {
 		return err
 	}
+	if err := t.sawPage(ctx); err != nil {
+		return err
+	}
 	p, err := t.draw(ctx, true)
 	if err != nil {
 		return err
@@ -219,6 +224,9 @@ func (t *trip) round(ctx context.Context) error {
 		if err := t.describe(ctx); err != nil {
 			return err
 		}
+	}
+	if err := t.turnPage(ctx); err != nil {
+		return err
 	}
 	// A session that retrieved nothing will do for the deletions.
 	if t.session.retrieved > 0 || !t.account.Keep.Delete {
@@ -351,12 +359,14 @@ func (t *trip) lookAgain(ctx context.Context) error {
 }
 
 // progress grows with every message that is done with, or known to be garbled, or
-// to be larger than announced, with every folder that proved to have mail, with every one
-// that is a suspect from now on, and when it is learned that one at a time is safer.
+// to be larger than announced, or read to turn a page, with every folder that proved to have
+// mail, with every one that is a suspect from now on, and when it is learned that one at a time
+// is safer.
 func (t *trip) progress() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := t.report.Delivered + t.report.Held + t.report.Duplicate + len(t.garbled) + len(t.grown) + t.turnedUp + t.accused
+	n := t.report.Delivered + t.report.Held + t.report.Duplicate + len(t.garbled) + len(t.grown) + t.turnedUp + t.accused +
+		len(t.reread)
 	if t.oneByOne {
 		n++
 	}

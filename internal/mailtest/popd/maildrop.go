@@ -103,6 +103,15 @@ func (s *Server) hide(given map[*stored]bool) {
 	}
 }
 
+// Show shows later sessions again what is hidden from them.
+func (s *Server) Show() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.drop {
+		m.hidden = false
+	}
+}
+
 // Hidden returns how many messages no session sees any more.
 func (s *Server) Hidden() int {
 	s.mu.Lock()
