@@ -114,7 +114,7 @@ func (r *roster) prepare() bool {
 	}
 	for _, column := range r.sheet.Header {
 		keys, theirs := known[strings.ToLower(column.Text)]
-		why := wrongColumn(column.Text)
+		why := WrongColumn(column.Text)
 		switch {
 		case theirs:
 		case why == "":
@@ -134,7 +134,7 @@ func (r *roster) isMicrosofts() bool {
 	has := func(column string) bool { return r.sheet.Index(column) >= 0 }
 	columns := 0
 	for _, column := range r.sheet.Header {
-		if wrongColumn(column.Text) != "" {
+		if WrongColumn(column.Text) != "" {
 			columns++
 		}
 	}
@@ -150,9 +150,9 @@ func looksLikeKey(column string) bool {
 	return slices.ContainsFunc(accountSpec.keys, isKey) && !strings.EqualFold(column, "name")
 }
 
-// wrongColumn says why no key of an account is called so, or "". It may be no name but a
+// WrongColumn says why no key of an account is called so, or "". It may be no name but a
 // password, so it is not shown. What is below the second level is left to the rows.
-func wrongColumn(name string) string {
+func WrongColumn(name string) string {
 	first, rest, nested := strings.Cut(name, ".")
 	second, _, _ := strings.Cut(rest, ".")
 	sides := map[string]*spec{"source": sourceSpec, "destination": destinationSpec}

@@ -579,6 +579,8 @@ func TestBadLists(t *testing.T) {
 		"nothing":          {"x", "hello\n", "it is not clear what it is; say --format csv, fetchmailrc"},
 		"empty":            {"users.csv", "", "is empty"},
 		"header":           {"users.csv", "user,pw\na,b\n", "line 1: unknown column number 1"},
+		"YAML":             {"users.csv", "source.host,\"source.x}: y\"\na,b\n", "line 1: column number 2: source has no such key"},
+		"second level":     {"users.csv", "name,source.usernme\na,b\n", "line 1: column number 2: source has no such key"},
 		"binary":           {"mpoprc", "account\x00", "holds a NUL"},
 		"UTF-16":           {"fetchmailrc", "\xff\xfep\x00o\x00l\x00l\x00", "is UTF-16; save it as UTF-8"},
 		"UTF-16, unknown":  {"list.txt", "\xfe\xff\x00a\x00", "is UTF-16; save it as UTF-8"},
@@ -633,7 +635,7 @@ func TestBadAccounts(t *testing.T) {
 		"imapsync, a semicolon": {"list", "a;b;c;d;e;f; ;\nb;b;p;w;e;f;g\nc;b;c;d;e;p;w;--ssl2\nd;b;c;d;e;f; --ssl2;--port2 993;\n",
 			[]string{"list:2: has more than six values", "list:3: has more than six values"}, 2},
 		"letters": {"mpoprc", "account a\nhost a.example\nuser a\npassword \xe9\naccount b\nhost b.example\nuser b\n", []string{"mpoprc:1: has letters that are not UTF-8"}, 1},
-		"YAML":    {"users.csv", "source.host,source.username,\"source.x}: y\"\na.example,a,b\nb.example,b,\n", []string{"users.csv:2: source: unknown key"}, 1},
+		"YAML":    {"users.csv", "source.host,source.username,\"source.password.x}: y\"\na.example,a,b\nb.example,b,\n", []string{"users.csv:2: password: unknown key"}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			list, err := foreign.Read(c.file, "", strings.NewReader(c.in))

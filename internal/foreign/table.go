@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/popferry/popferry/internal/sheet"
+	"github.com/popferry/popferry/plan"
 )
 
 // microsoft maps the columns of Microsoft's migration lists: whose mailbox, and how to
@@ -68,6 +69,9 @@ func keysOf(table *sheet.Sheet) ([][]string, error) {
 				"source.password, destination.username), or as Microsoft does (EmailAddress, UserName, Password); " +
 				"or leave the file as it is, and say what its columns are for with accounts_from: and template: " +
 				"in accounts.yaml"}
+		}
+		if why := plan.WrongColumn(column.Text); why != "" {
+			return nil, &Mistake{Line: column.Line, Column: column.Column, Text: "column " + ordinal(i+1) + ": " + why}
 		}
 	}
 	return keys, nil
