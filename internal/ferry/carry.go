@@ -247,7 +247,7 @@ func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body
 		p.giveBack(load)
 		return err
 	}
-	p.t.retrieved(s)
+	p.t.retrieved(s, l.Key)
 	switch p.t.weigh(l, msg) {
 	case again:
 		msg.Close()
@@ -334,10 +334,13 @@ func (p *pipeline) release(c *parcel) {
 	}
 }
 
-func (t *trip) retrieved(s *session) {
+func (t *trip) retrieved(s *session, key string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s.retrieved++
+	if t.hidesGiven() {
+		s.given[key] = true
+	}
 	t.deadEnds = 0
 }
 

@@ -90,7 +90,7 @@ func (t *trip) export(ctx context.Context, todo []plan.Listed) error {
 			return err
 		}
 		defer msg.Close()
-		t.retrieved(session)
+		t.retrieved(session, t.numbered(e.Number).Key)
 		t.resolved(session) // it is held, and stays so
 		t.keep(t.numbered(e.Number), msg)
 		return nil

@@ -14,7 +14,7 @@ import (
 )
 
 // mayQuit reports whether the session may end in QUIT: all that it retrieved is
-// delivered or held (I2). A server that announces EXPIRE 0, or may want to, takes QUIT
+// delivered or held (I2), and delivered where QUIT hides it. A server that announces EXPIRE 0, or may want to, takes QUIT
 // for the deletion of all that was retrieved (RFC 2449 §6.7), though it is to be kept,
 // or was not read back yet (I1), or can't be delivered; without QUIT nothing goes.
 func (t *trip) mayQuit(source *pop.Maildrop) bool {
@@ -23,7 +23,18 @@ func (t *trip) mayQuit(source *pop.Maildrop) bool {
 	if mayExpireAtOnce(source) {
 		return t.session.retrieved == 0
 	}
-	return t.session.retrieved == t.session.resolved
+	return t.session.retrieved == t.session.resolved && !t.hidesHeldLocked()
+}
+
+// hidesHeldLocked reports whether QUIT would hide mail that is held, so that nobody could try
+// it again.
+func (t *trip) hidesHeldLocked() bool {
+	for key := range t.session.given {
+		if t.held[key] {
+			return true
+		}
+	}
+	return false
 }
 
 // mayExpireAtOnce reports a server that keeps nothing that was retrieved, as far as

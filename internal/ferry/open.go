@@ -29,7 +29,8 @@ type sourceState struct {
 // delivered or held by now: unless they are equal it must not end in QUIT (I2).
 type session struct {
 	retrieved, resolved int
-	topped              bool // a TOP was sent
+	topped              bool            // a TOP was sent
+	given               map[string]bool // what was retrieved, by listing key, where QUIT hides it
 	// tops has the headers that the glance asked for, by listing key; noTop says that there
 	// are none to be had.
 	tops  map[string]message.Summary
@@ -219,7 +220,7 @@ func (t *trip) openSource(ctx context.Context) error {
 		t.seat.left()
 		return t.seat.explain(err)
 	}
-	t.source, t.session = source, &session{}
+	t.source, t.session = source, &session{given: map[string]bool{}}
 	t.setListing(entries)
 	return nil
 }

@@ -30,6 +30,10 @@ type pageState struct {
 	reread map[string]bool
 }
 
+// hidesGiven reports a provider that shows no more what was retrieved in a session that ended
+// with QUIT: all that are known to list pages do.
+func (t *trip) hidesGiven() bool { return t.account.Source.Ways.Page > 0 }
+
 // isPage reports whether the listing is a part of the maildrop, by what is known of the
 // provider. With "recent:" Gmail shows the mail of 30 days, whatever was retrieved.
 func (t *trip) isPage() bool {
@@ -90,7 +94,7 @@ func (t *trip) turnPage(ctx context.Context) error {
 			return nil
 		}
 		l := t.numbered(e.Number)
-		t.retrieved(t.session)
+		t.retrieved(t.session, l.Key)
 		return t.readToTurn(ctx, l, records[l.Key], body)
 	})
 	if err != nil {
@@ -138,13 +142,13 @@ func (t *trip) pageStays(ctx context.Context) error {
 	return t.ledger.SetFact(ctx, factPageStays, t.now().UTC().Format(time.RFC3339))
 }
 
-// onPage are the records of what is delivered, and was not read in this trip, with their
+// onPage are the records of what is delivered, and was not read in this session, with their
 // contents.
 func (t *trip) onPage(ctx context.Context) (map[string]journal.Record, error) {
 	byKey := map[string]plan.Listed{}
 	var keys []string
 	for _, l := range t.listing {
-		if _, read := t.reread[l.Key]; !read && trusted(l) && !t.skips(l) && !t.isHeld(l.Key) && !t.isOwn(l.Key) {
+		if _, read := t.reread[l.Key]; !read && trusted(l) && !t.skips(l) && !t.isHeld(l.Key) && !t.session.given[l.Key] {
 			byKey[l.Key] = l
 			keys = append(keys, l.Key)
 		}
@@ -155,8 +159,7 @@ func (t *trip) onPage(ctx context.Context) (map[string]journal.Record, error) {
 	}
 	var bare []journal.Record
 	for key, r := range records {
-		read := !r.Sum.Content.IsZero() && r.Changed.After(t.opened)
-		if !delivered(r) || !sameListing(r, byKey[key]) || read {
+		if !delivered(r) || !sameListing(r, byKey[key]) {
 			delete(records, key)
 		} else if r.Sum.Content.IsZero() {
 			bare = append(bare, r)

@@ -3,6 +3,7 @@ package ferry_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -159,6 +160,32 @@ func TestGmailPagesOfKnownMail(t *testing.T) {
 	})
 }
 
+// TestGmailShowsWhatIsHeld (I7): mail that is held is not hidden, so that it can be tried again,
+// and is in the way of no other.
+func TestGmailShowsWhatIsHeld(t *testing.T) {
+	mail := ordinary(620, 3)
+	bad := [][]byte{mail[20], mail[510], mail[600]}
+	refuse := func(msg []byte) string {
+		if slices.ContainsFunc(bad, func(b []byte) bool { return bytes.Equal(b, msg) }) {
+			return "NO never"
+		}
+		return ""
+	}
+	between(t, popd.Gmail(), imapd.Options{Refuse: refuse, NoMultiAppend: true}, mail, func(f *fleet) {
+		f.o.Config.Accounts[0].Source.Ways = plan.Ways{Provider: "Example Mail", Page: 250}
+		f.ran(fault.Held, 617)
+		for range 2 {
+			if r := f.ran(fault.Held, 0); r.Totals.Held != len(bad) {
+				f.t.Errorf("%+v", r.Totals)
+			}
+		}
+		f.imap.Configure(func(o *imapd.Options) { o.Refuse = nil })
+		f.o.Held = true
+		f.ran(fault.OK, len(bad))
+		f.holds(mail...)
+	})
+}
+
 // TestPassesTurnPages: a bridge does not rest over a page of nothing but known mail.
 func TestPassesTurnPages(t *testing.T) {
 	mail := ordinary(620, 3)
@@ -179,7 +206,6 @@ func TestPagesThatStay(t *testing.T) {
 	between(t, popd.Options{}, imapd.Options{}, mail, func(f *fleet) {
 		f.o.Config.Accounts[0].Source.Ways = plan.Ways{Provider: "Example Mail", Page: 250}
 		f.ran(fault.OK, 250)
-		f.ran(fault.OK, 0)
 		before := f.drops[0].Counters().Commands["RETR"]
 		f.ran(fault.OK, 0)
 		if n := f.drops[0].Counters().Commands["RETR"]; before != 500 || n != before {

@@ -168,7 +168,7 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 			c.unlike++
 			return nil
 		}
-		c.t.retrieved(c.t.session)
+		c.t.retrieved(c.t.session, c.t.numbered(e.Number).Key)
 		body, err := c.t.readAgain(ctx, c.t.numbered(e.Number), body)
 		if err != nil {
 			return err
