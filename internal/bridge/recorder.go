@@ -21,24 +21,34 @@ type History interface {
 	RecordPasses(ctx context.Context, passes []journal.Pass, keep time.Duration) error
 }
 
-// Recorder remembers passes: those in which something was done or failed at once, the
-// others summed up.
+// Recorder remembers passes: those in which something was done or failed at once, and the
+// first that went well since, the others summed up.
 type Recorder struct {
 	history History
 
 	mu        sync.Mutex
 	keep      time.Duration
 	quiet     map[string]summed
-	held      map[string]int // by the last pass
-	unwritten []journal.Pass // since the history could not be written
+	before    map[string]journal.Pass // the last one of each account
+	unwritten []journal.Pass          // since the history could not be written
 }
 
 // summed are passes that did nothing, and the last of them.
 type summed struct{ all, last journal.Pass }
 
+// passes has the last one by itself: whoever reads it wants to know when that was.
+func (s summed) passes() []journal.Pass {
+	if s.all.Passes == 1 {
+		return []journal.Pass{s.last}
+	}
+	s.all.Passes--
+	s.all.Seconds -= s.last.Seconds
+	return []journal.Pass{s.all, s.last}
+}
+
 // NewRecorder makes one that forgets what is longer ago than keep.
 func NewRecorder(h History, keep time.Duration) *Recorder {
-	return &Recorder{history: h, keep: keep, quiet: map[string]summed{}, held: map[string]int{}}
+	return &Recorder{history: h, keep: keep, quiet: map[string]summed{}, before: map[string]journal.Pass{}}
 }
 
 // Keep changes for how long passes are remembered.
@@ -53,16 +63,15 @@ func (r *Recorder) Record(p Pass) error {
 	pass := PassOf(p)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	before, known := r.before[pass.Account]
+	r.before[pass.Account] = pass
 	sum, waiting := r.quiet[pass.Account]
-	before := sum.all
-	wasHeld := r.held[pass.Account]
-	r.held[pass.Account] = pass.Held
-	if idle(pass) && pass.Held == wasHeld {
+	if known && idle(pass) && went(before) && pass.Held == before.Held {
 		last := pass
-		if waiting && before.Code == pass.Code {
-			before.Passes++
-			before.Seconds += pass.Seconds
-			pass = before
+		if waiting && sum.all.Code == pass.Code {
+			sum.all.Passes++
+			sum.all.Seconds += pass.Seconds
+			pass = sum.all
 		}
 		r.quiet[pass.Account] = summed{pass, last}
 		if p.Started.Sub(pass.Started) < quietFor {
@@ -73,24 +82,18 @@ func (r *Recorder) Record(p Pass) error {
 	}
 	delete(r.quiet, pass.Account)
 	if waiting {
-		return r.write(before, pass)
+		return r.write(append(sum.passes(), pass)...)
 	}
 	return r.write(pass)
 }
 
-// Flush writes what was only summed up so far, and the last pass by itself: whoever reads it
-// wants to know when that was.
+// Flush writes what was only summed up so far.
 func (r *Recorder) Flush() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var passes []journal.Pass
 	for _, p := range r.quiet {
-		if p.all.Passes > 1 {
-			p.all.Passes--
-			p.all.Seconds -= p.last.Seconds
-			passes = append(passes, p.all)
-		}
-		passes = append(passes, p.last)
+		passes = append(passes, p.passes()...)
 	}
 	r.quiet = map[string]summed{}
 	return r.write(passes...)
@@ -108,8 +111,13 @@ func (r *Recorder) write(passes ...journal.Pass) error {
 
 // idle reports a pass in which nothing was done and nothing failed.
 func idle(p journal.Pass) bool {
+	return p.Delivered == 0 && p.Deleted == 0 && p.Duplicate == 0 && went(p)
+}
+
+// went reports a pass that did not fail.
+func went(p journal.Pass) bool {
 	code := fault.Code(p.Code)
-	return p.Delivered == 0 && p.Deleted == 0 && p.Duplicate == 0 && (code == fault.OK || code == fault.Held)
+	return code == fault.OK || code == fault.Held
 }
 
 // PassOf is how the history has a pass.

@@ -3,6 +3,8 @@ package bridge_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -46,7 +48,10 @@ func TestRecorder(t *testing.T) {
 	for minute := 0; minute < 24*60; minute += 5 {
 		record(minute, ferry.AccountReport{})
 	}
-	if k.writes != 22 || k.passes[0].Passes != 13 || k.passes[0].Seconds != 6.5 || !k.passes[1].Started.Equal(began.Add(65*time.Minute)) {
+	if first := k.passes[0]; first.Passes != 1 || !first.Started.Equal(began) {
+		t.Errorf("the first pass: %+v", first)
+	}
+	if k.writes != 23 || k.passes[1].Passes != 13 || k.passes[1].Seconds != 6.5 || !k.passes[2].Started.Equal(began.Add(70*time.Minute)) {
 		t.Errorf("%d writes: %+v", k.writes, k.passes[:2])
 	}
 	if err := r.Flush(); err != nil {
@@ -80,8 +85,33 @@ func TestRecorder(t *testing.T) {
 	for minute, held := range []int{0, 0, 2, 2, 2, 0} {
 		record(2020+5*minute, ferry.AccountReport{ExitCode: fault.Held, Totals: ferry.Totals{Held: held}})
 	}
-	if len(k.passes) != 4 || k.passes[1].Held != 2 || k.passes[2].Passes != 2 || k.passes[3].Held != 0 {
+	if len(k.passes) != 6 || k.passes[1].Held != 0 || k.passes[2].Held != 2 || k.passes[4].Held != 2 || k.passes[5].Held != 0 {
 		t.Errorf("held and let go: %+v", k.passes)
+	}
+}
+
+// TestRecorderOfAnOutage: when it went well last before a failure, and that it does again, is
+// known at once.
+func TestRecorderOfAnOutage(t *testing.T) {
+	k := &kept{}
+	r := bridge.NewRecorder(k, time.Hour)
+	began := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
+	for minute, code := range []fault.Code{0, 0, 0, 0, fault.Temporary, fault.Temporary, 0, 0} {
+		a := ferry.AccountReport{Name: "alice", ExitCode: code}
+		if code != 0 {
+			a.Error = &ferry.ErrorReport{Message: "away"}
+		}
+		if err := r.Record(bridge.Pass{Started: began.Add(time.Duration(minute) * time.Minute), Report: a}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, p := range k.passes {
+		got = append(got, fmt.Sprintf("%d from %d: %d", p.Passes, int(p.Started.Sub(began).Minutes()), p.Code))
+	}
+	want := []string{"1 from 0: 0", "2 from 1: 0", "1 from 3: 0", "1 from 4: 75", "1 from 5: 75", "1 from 6: 0"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

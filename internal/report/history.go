@@ -102,7 +102,10 @@ func (r *HistoryReport) Add(p journal.Pass) {
 	}
 	a := r.account(p.Account)
 	a.add(counts)
-	a.Held, a.ExitCode, a.Error = p.Held, code, nil
+	a.ExitCode, a.Error = code, nil
+	if !failed || p.Held > a.Held { // one that failed did not see all
+		a.Held = p.Held
+	}
 	if failed {
 		a.Error = &ferry.ErrorReport{Code: code, Message: p.Error, Hint: p.Hint}
 	} else {

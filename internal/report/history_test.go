@@ -94,6 +94,26 @@ func TestHistoryOfAWrongClock(t *testing.T) {
 	}
 }
 
+// TestHistoryHeld: a pass that failed did not see what is held.
+func TestHistoryHeld(t *testing.T) {
+	r := report.NewHistory(started, started.Add(time.Hour))
+	for minute, c := range []struct {
+		pass journal.Pass
+		held int
+	}{
+		{journal.Pass{Held: 1, Code: 65}, 1},
+		{journal.Pass{Code: 75, Error: "away"}, 1},
+		{journal.Pass{Held: 2, Code: 75, Error: "away"}, 2},
+		{journal.Pass{}, 0},
+	} {
+		c.pass.Account, c.pass.Passes, c.pass.Started = "alice", 1, started.Add(time.Duration(minute)*time.Minute)
+		r.Add(c.pass)
+		if a := r.Accounts[0]; a.Held != c.held || int(a.ExitCode) != c.pass.Code {
+			t.Errorf("%+v, then %+v", c.pass, a)
+		}
+	}
+}
+
 func TestHistory(t *testing.T) {
 	r := week()
 	if len(r.Days) != 7 || r.Days[6].Delivered != 18 || r.Days[6].Failed != 1 || r.Totals.Passes != 79 || r.Totals.Delivered != 63 {
