@@ -198,31 +198,49 @@ func (m *matcher) inJournal(ctx context.Context, sums map[string]message.Summary
 // complete reads the copies of records that were recognised by their header alone
 // and may have to speak about a content now.
 func (m *matcher) complete(ctx context.Context, headers []message.Digest) error {
-	bare := map[spot]journal.Record{}
+	var bare []journal.Record
 	err := m.t.ledger.Each(ctx, journal.Query{Headers: headers}, func(r journal.Record) error {
-		if !r.Sum.Content.IsZero() || !delivered(r) || r.UID == 0 || m.isSpent(r.Key) {
-			return nil
+		if r.Sum.Content.IsZero() && delivered(r) && r.UID != 0 && !m.isSpent(r.Key) {
+			bare = append(bare, r)
 		}
-		at, ok, err := m.t.spotOf(ctx, r)
-		if ok {
-			bare[at] = r
-		}
-		return err
+		return nil
 	})
-	if err != nil || len(bare) == 0 {
-		return err
-	}
-	sums, err := m.t.readBack(ctx, slices.Collect(maps.Keys(bare)))
 	if err != nil {
 		return err
 	}
-	var full []journal.Record
-	for at, s := range sums {
-		if r := bare[at]; sameMail(r, s.Summary) {
-			full = append(full, completed(r, s.Summary))
+	_, err = m.t.withContents(ctx, bare)
+	return err
+}
+
+// withContents reads the copies of mail that was recognised by its header alone.
+func (t *trip) withContents(ctx context.Context, bare []journal.Record) (full []journal.Record, err error) {
+	at := map[spot]journal.Record{}
+	var spots []spot
+	for _, r := range bare {
+		place, ok, err := t.spotOf(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			at[place] = r
+			spots = append(spots, place)
 		}
 	}
-	return m.t.ledger.Put(ctx, full)
+	for part := range slices.Chunk(spots, deleteBatch) {
+		sums, err := t.readBack(ctx, part)
+		if err != nil {
+			return nil, err
+		}
+		for place, s := range sums {
+			if r := at[place]; sameMail(r, s.Summary) {
+				full = append(full, completed(r, s.Summary))
+			}
+		}
+	}
+	if len(full) == 0 {
+		return nil, nil
+	}
+	return full, t.ledger.Put(ctx, full)
 }
 
 // testify lets the records that a query finds by a digest speak for messages that nobody

@@ -172,31 +172,3 @@ func (t *trip) onPage(ctx context.Context) (map[string]journal.Record, error) {
 	}
 	return records, err
 }
-
-// withContents reads the copies of mail that was recognised by its header alone.
-func (t *trip) withContents(ctx context.Context, bare []journal.Record) (full []journal.Record, err error) {
-	at := map[spot]journal.Record{}
-	var spots []spot
-	for _, r := range bare {
-		place, ok, err := t.spotOf(ctx, r)
-		if err != nil {
-			return nil, err
-		}
-		if ok {
-			at[place] = r
-			spots = append(spots, place)
-		}
-	}
-	for part := range slices.Chunk(spots, deleteBatch) {
-		sums, err := t.readBack(ctx, part)
-		if err != nil {
-			return nil, err
-		}
-		for place, s := range sums {
-			if r := at[place]; sameMail(r, s.Summary) {
-				full = append(full, completed(r, s.Summary))
-			}
-		}
-	}
-	return full, t.ledger.Put(ctx, full)
-}
