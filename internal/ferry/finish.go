@@ -14,9 +14,10 @@ import (
 )
 
 // mayQuit reports whether the session may end in QUIT: all that it retrieved is
-// delivered or held (I2), and delivered where QUIT hides it. A server that announces EXPIRE 0, or may want to, takes QUIT
-// for the deletion of all that was retrieved (RFC 2449 §6.7), though it is to be kept,
-// or was not read back yet (I1), or can't be delivered; without QUIT nothing goes.
+// delivered or held (I2), and delivered where QUIT hides it. A server that announces EXPIRE 0,
+// or may want to, takes QUIT for the deletion of all that was retrieved (RFC 2449 §6.7),
+// though it is to be kept, or was not read back yet (I1), or can't be delivered; without QUIT
+// nothing goes.
 func (t *trip) mayQuit(source *pop.Maildrop) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -68,8 +68,12 @@ func (t *trip) sawPage(ctx context.Context) error {
 	return t.pageStays(ctx)
 }
 
-// turnPage reads what is delivered of a page, in the session in which the rest of it was read.
+// turnPage reads what is delivered of a page, in the session in which the rest of it was read,
+// unless that can't end in QUIT, or is over.
 func (t *trip) turnPage(ctx context.Context) error {
+	if t.source == nil || !t.mayQuit(t.source) {
+		return nil
+	}
 	if may, err := t.mayTurn(ctx); err != nil || !may {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/internal/message"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -183,6 +184,37 @@ func TestGmailShowsWhatIsHeld(t *testing.T) {
 		f.o.Held = true
 		f.ran(fault.OK, len(bad))
 		f.holds(mail...)
+	})
+}
+
+// TestGmailExportBreaks: a session that breaks as held mail is exported is no page's end.
+func TestGmailExportBreaks(t *testing.T) {
+	mail := ordinary(620, 3)
+	refuse := func(msg []byte) string {
+		if bytes.Equal(msg, mail[20]) {
+			return "NO never"
+		}
+		return ""
+	}
+	between(t, popd.Gmail(), imapd.Options{Refuse: refuse, NoMultiAppend: true}, mail, func(f *fleet) {
+		f.o.Config.Accounts[0].Source.Ways = plan.Ways{Provider: "Example Mail", Page: 250}
+		f.o.KeepHeld = func(string, *message.Message) (string, error) { return "x.eml", nil }
+		asked := 0
+		f.drops[0].Configure(func(o *popd.Options) {
+			o.Reply = func(cmd string, n int) ([]byte, bool) {
+				if cmd != "RETR" || n != 21 {
+					return nil, false
+				}
+				if asked++; asked == 2 {
+					return nil, true // the export's
+				}
+				return nil, false
+			}
+		})
+		r := ferry.Run(f.t.Context(), f.o)
+		if r.Totals.Delivered != 619 || r.Totals.Held != 1 || r.ExitCode == fault.Internal || asked < 2 {
+			f.t.Errorf("exit %v, %+v, asked %d times: %+v", r.ExitCode, r.Totals, asked, r.Accounts[0].Error)
+		}
 	})
 }
 

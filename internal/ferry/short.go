@@ -16,8 +16,8 @@ const (
 	shortOctets  = 64
 	shortPercent = 5
 	// sizesAreOff is how many messages show that sizes say nothing, enough to go without a
-	// second reading, or that they are right; sizesMeanNothing is enough to delete in spite of them, where next to
-	// none is right and they do not end after the same length.
+	// second reading, or that they are right; sizesMeanNothing is enough to delete in spite of
+	// them, where next to none is right and they do not end after the same length.
 	sizesAreOff      = 3
 	sizesMeanNothing = 20
 	fewRight         = 10 // percent
