@@ -39,10 +39,10 @@ const (
 	maxTemplateDepth = 20
 )
 
-// microsoftKeys are what the columns of Microsoft's migration lists mean, in lower case: whose
+// MicrosoftKeys are what the columns of Microsoft's migration lists mean, in lower case: whose
 // mailbox, and how to sign in to the old one, with a password or as defaults say. UserRoot is a
 // folder, which POP3 does not have.
-var microsoftKeys = map[string][]string{
+var MicrosoftKeys = map[string][]string{
 	"emailaddress": {"name", "destination.username"},
 	"username":     {"source.username"},
 	"password":     {"source.password"},
@@ -110,7 +110,7 @@ func (r *roster) prepare() bool {
 	}
 	right, known := true, map[string][]string{}
 	if r.isMicrosofts() {
-		known = microsoftKeys
+		known = MicrosoftKeys
 	}
 	for _, column := range r.sheet.Header {
 		keys, theirs := known[strings.ToLower(column.Text)]

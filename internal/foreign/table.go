@@ -10,15 +10,6 @@ import (
 	"github.com/popferry/popferry/plan"
 )
 
-// microsoft maps the columns of Microsoft's migration lists: whose mailbox, and how to
-// sign in to the old one.
-var microsoft = map[string][]string{
-	"emailaddress": {"name", "destination.username"},
-	"username":     {"source.username"},
-	"password":     {"source.password"},
-	"userroot":     {}, // a folder of the old mailbox, which POP3 does not have
-}
-
 // readCSV reads a table whose columns are named like keys, or are Microsoft's.
 func (l *List) readCSV(data []byte) error {
 	table, err := sheet.Read(bytes.NewReader(data), sheet.OneLine)
@@ -57,7 +48,7 @@ func keysOf(table *sheet.Sheet) ([][]string, error) {
 	keys := make([][]string, len(table.Header))
 	for i, column := range table.Header {
 		keys[i] = []string{column.Text}
-		if known := microsoft[strings.ToLower(column.Text)]; isMicrosofts(table) && known != nil {
+		if known := plan.MicrosoftKeys[strings.ToLower(column.Text)]; isMicrosofts(table) && known != nil {
 			keys[i] = known
 			continue
 		}
