@@ -2,6 +2,7 @@ package ferry_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 )
@@ -160,4 +162,48 @@ func TestConnectionEndsOverManyAndOne(t *testing.T) {
 			p.run(fault.Held, 29)
 		})
 	}
+}
+
+// slowJournal takes a moment for what it keeps.
+type slowJournal struct{ journal.Journal }
+
+func (j slowJournal) Ledger(ctx context.Context, s journal.Scope) (journal.Ledger, error) {
+	l, err := j.Journal.Ledger(ctx, s)
+	return slowLedger{l}, err
+}
+
+type slowLedger struct{ journal.Ledger }
+
+func (l slowLedger) Put(ctx context.Context, rs []journal.Record) error {
+	time.Sleep(time.Millisecond)
+	return l.Ledger.Put(ctx, rs)
+}
+
+// TestConnectionEndsAndTheNext: of a destination that ends each connection after some appends, and
+// for a moment each new one, no message is held that was the first of such a one.
+func TestConnectionEndsAndTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var ended time.Time
+		seen := map[int]int{}
+		p := newPair(t, popd.Options{}, imapd.Options{NoMultiAppend: true, Reply: func(e imapd.Event) imapd.Action {
+			if e.Stage != imapd.AtStore || e.Command != "APPEND" {
+				return imapd.Action{}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if seen[e.Conn]++; seen[e.Conn] == 1 && time.Since(ended) > 100*time.Millisecond {
+				return imapd.Action{}
+			}
+			ended = time.Now()
+			return imapd.Action{Cut: imapd.FIN}
+		}}, dated(30, 30)...)
+		p.o.Journal = slowJournal{p.o.Journal}
+		for range 3 {
+			if r := runFerry(t, p.o); r.Totals.Held != 0 {
+				t.Errorf("%+v", r.Accounts[0])
+			}
+		}
+		p.arrived(dated(30, 30)...)
+	})
 }

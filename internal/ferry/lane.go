@@ -210,7 +210,7 @@ func (l *lane) record(batch []*parcel, outcomes []imapdst.Outcome) error {
 		lost = errors.Join(lost, l.holdCut(ctx, cut[0], lost))
 	}
 	err := errors.Join(t.commit(ctx, by[imapdst.Delivered]),
-		t.doubt(ctx, by[imapdst.Unknown], l.ended), t.unsent(ctx, by[imapdst.NotSent]))
+		t.doubt(ctx, by[imapdst.Unknown], l.ended || l.p.hard.Err() != nil), t.unsent(ctx, by[imapdst.NotSent]))
 	l.ended = l.ended || lost != nil
 	l.p.releaseAll(by[imapdst.Delivered])
 	l.p.releaseAll(by[imapdst.Unknown])
@@ -318,15 +318,15 @@ func (t *trip) noteRefusal(err error) {
 }
 
 // doubt records that the outcome of appends is unknown and since when, so that
-// the next round looks for them. Where refusals may be why, or a batch that went before
-// them, they are not blamed.
-func (t *trip) doubt(ctx context.Context, batch []*parcel, behind bool) error {
+// the next round looks for them. They are not blamed where there is another cause, such as
+// refusals, a batch that went before them, or that we ended the connection.
+func (t *trip) doubt(ctx context.Context, batch []*parcel, otherCause bool) error {
 	t.mu.Lock()
-	innocent := t.refusing || behind
+	innocent := t.refusing || otherCause
 	t.mu.Unlock()
 	first := map[string]bool{}
 	for _, c := range batch {
-		first[c.record.Key] = c.first
+		first[c.record.Key] = c.first && !innocent
 	}
 	return t.restate(ctx, batch, func(r *journal.Record) {
 		r.Ended = t.now()

@@ -121,7 +121,7 @@ func (t *trip) settle(ctx context.Context, open []journal.Record) error {
 type doubt struct {
 	since time.Time
 	own   bool // it was sent in this run
-	first bool // alone, and before all other mail of its connection
+	first bool // alone, and before all other mail of its connection, which nothing else ended
 }
 
 // doubted says since when an append is in doubt.
@@ -329,5 +329,5 @@ func (t *trip) waitToSettle(ctx context.Context) error {
 	}
 	t.emit(Event{Kind: Waiting, Messages: len(t.parked), Until: until,
 		Text: count(len(t.parked), "append") + " whose answer was lost to show up"})
-	return sleep(ctx, time.Until(until)+time.Millisecond)
+	return t.slot.sleep(ctx, time.Until(until)+time.Millisecond)
 }
