@@ -296,7 +296,7 @@ func (t *trip) deletionSession(ctx context.Context) (ok bool, err error) {
 			t.account.Source.Address(), wait.Round(time.Second))
 		return false, nil
 	}
-	return true, t.engine.retry(ctx, func() error { return t.openSource(ctx) })
+	return true, t.retry(ctx, func() error { return t.openSource(ctx) })
 }
 
 // headerOnly names the records that know nothing but a header.

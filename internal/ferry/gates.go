@@ -42,7 +42,7 @@ func (g *gates) of(server string) *gate {
 
 // pass waits until an attempt to connect to a server may be made. Again says that the
 // one before failed, or that the connection was lost.
-func (g *gates) pass(ctx context.Context, server string, again bool) error {
+func (g *gates) pass(ctx context.Context, s *slot, server string, again bool) error {
 	g.mu.Lock()
 	gate := g.of(server)
 	free := !again && !gate.failing
@@ -50,7 +50,7 @@ func (g *gates) pass(ctx context.Context, server string, again bool) error {
 	if free {
 		return nil
 	}
-	return sleep(ctx, gate.tokens.Reserve().Delay())
+	return s.sleep(ctx, gate.tokens.Reserve().Delay())
 }
 
 // learn notes how an attempt ended.

@@ -98,7 +98,7 @@ func (l *link) unlock() { <-l.turn }
 // only slow gets in all the same.
 func (l *link) dial(ctx context.Context) error {
 	for await := l.trip.engine.hosts.await; ; await = l.trip.engine.hosts.awaitLast {
-		if err := l.trip.engine.gates.pass(ctx, l.address(), l.lost); err != nil {
+		if err := l.trip.engine.gates.pass(ctx, l.trip.slot, l.address(), l.lost); err != nil {
 			return err
 		}
 		if err := l.place(ctx, await); err != nil {
@@ -124,6 +124,7 @@ func (l *link) place(ctx context.Context, await func(context.Context, ...string)
 		return nil
 	}
 	l.places = l.trip.engine.destinationPlaces(l.trip.account)
+	defer l.trip.slot.rest()()
 	if err := await(ctx, l.places...); err != nil {
 		return err
 	}
@@ -186,6 +187,9 @@ func (l *link) board(ctx context.Context, conn *imapdst.Conn, opened time.Time) 
 	box, err := conn.Folder(ctx, l.trip.account.Folder, l.create)
 	if err == nil {
 		err = Countable(l.address(), box)
+	}
+	if err == nil {
+		err = ctx.Err() // its end may have broken the connection behind the last answer
 	}
 	if err != nil {
 		l.hangUp(conn)
@@ -343,7 +347,7 @@ func (l *link) renew(ctx context.Context, dead *imapdst.Conn) error {
 // again connects once more and looks whether the folder is the same.
 func (l *link) again(ctx context.Context) error {
 	before := l.home.now()
-	err := l.trip.engine.retry(ctx, func() error { return l.dial(ctx) })
+	err := l.trip.retry(ctx, func() error { return l.dial(ctx) })
 	if before.Exists {
 		err = doubted(err)
 	}

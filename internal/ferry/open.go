@@ -181,7 +181,7 @@ func (t *trip) openBusySource(ctx context.Context) error {
 	if responseOf(err) != "IN-USE" {
 		return err
 	}
-	return t.engine.retry(ctx, func() error { return t.openSource(ctx) })
+	return t.retry(ctx, func() error { return t.openSource(ctx) })
 }
 
 // openSource logs in to the maildrop and lists it.
@@ -190,7 +190,7 @@ func (t *trip) openSource(ctx context.Context) error {
 		return err
 	}
 	server := sourcePlace(t.account)
-	if err := t.engine.gates.pass(ctx, server, t.lost); err != nil {
+	if err := t.engine.gates.pass(ctx, t.slot, server, t.lost); err != nil {
 		return err
 	}
 	source, err := t.seat.dial(ctx, func(ctx context.Context) (*pop.Maildrop, error) {
@@ -237,7 +237,7 @@ func (t *trip) waitForLogin(ctx context.Context) error {
 			wait.Round(time.Second)).WithHint("run again later").WithAfter(wait)
 	}
 	t.emit(Event{Kind: Waiting, Until: time.Now().Add(wait), Text: "the POP3 server to permit another login"})
-	return sleep(ctx, wait)
+	return t.slot.sleep(ctx, wait)
 }
 
 func (t *trip) loginPause() time.Duration {
@@ -273,7 +273,7 @@ func (t *trip) renewSource(ctx context.Context) error {
 	before, unnamed := t.listing, t.unnamed
 	t.leave(ctx)
 	t.farewell.Wait()
-	if err := t.engine.retry(ctx, func() error { return t.openSource(ctx) }); err != nil {
+	if err := t.retry(ctx, func() error { return t.openSource(ctx) }); err != nil {
 		return err
 	}
 	if t.unnamed && !unnamed {

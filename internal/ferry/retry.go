@@ -3,6 +3,7 @@ package ferry
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -16,13 +17,16 @@ const maxReconnects = 5
 // retry repeats what failed for a temporary reason: after 1 s, then longer, with
 // jitter; a server that said how long to wait is left alone for as long, within
 // reason, and one that wants a pause between logins and never said how long, longer.
-func (e *engine) retry(ctx context.Context, try func() error) error {
-	wait := jitter{e.Random, &backoff.ExponentialBackOff{
+func (t *trip) retry(ctx context.Context, try func() error) error {
+	wait := jitter{t.engine.Random, &backoff.ExponentialBackOff{
 		InitialInterval: time.Second, Multiplier: 2, MaxInterval: time.Minute,
 	}}
 	var last error // what the library returns says no more than how long to wait
 	pause := firstLoginPause
+	endRest := func() {}
+	defer func() { endRest() }()
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		endRest()
 		err := try()
 		last = err
 		switch {
@@ -37,7 +41,8 @@ func (e *engine) retry(ctx context.Context, try func() error) error {
 			return struct{}{}, &backoff.RetryAfterError{Duration: pause}
 		}
 		return struct{}{}, err
-	}, backoff.WithBackOff(wait), backoff.WithMaxTries(maxReconnects))
+	}, backoff.WithBackOff(wait), backoff.WithMaxTries(maxReconnects),
+		backoff.WithNotify(func(error, time.Duration) { endRest = sync.OnceFunc(t.slot.rest()) }))
 	if wait := (*backoff.RetryAfterError)(nil); errors.As(err, &wait) {
 		return last
 	}

@@ -78,6 +78,7 @@ func (s *seat) take(ctx context.Context) error {
 	if placed {
 		return nil
 	}
+	defer s.trip.slot.rest()()
 	if err := s.trip.engine.hosts.await(ctx, places...); err != nil {
 		s.left()
 		return err

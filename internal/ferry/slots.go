@@ -48,6 +48,7 @@ type slot struct {
 	since  time.Time
 	lent   int64 // octets in memory when it was lent
 	times  int   // that it was lent
+	idle   int   // waits under way in which it has no use for it
 	back   chan struct{}
 }
 
@@ -129,15 +130,38 @@ func (s *slots) lendLocked() {
 }
 
 // lendLocked takes the slot of an account that waits, each time for longer before that:
-// it may be only slow. One that its limits make wait loses nothing.
+// it may be only slow. One that its limits make wait loses nothing, nor does one that is idle,
+// and has it taken as soon as it is quiet: its other connection may be at work.
 func (s *slot) lendLocked(wait time.Duration) {
-	braked := s.braked()
-	if !braked {
+	waits := s.braked()
+	switch {
+	case s.idle > 0:
+		wait, waits = leastPatience, true
+	case !waits:
 		wait <<= min(s.times, maxShift)
 	}
-	if s.quiet() >= wait && s.restLocked() && !braked {
+	if s.quiet() >= wait && s.restLocked() && !waits {
 		s.times++
 	}
+}
+
+// rest says that the account waits for what no server owes it, such as an hour, or a place,
+// until end is called.
+func (s *slot) rest() (end func()) {
+	s.idles(1)
+	return func() { s.idles(-1) }
+}
+
+func (s *slot) idles(n int) {
+	s.of.mu.Lock()
+	defer s.of.mu.Unlock()
+	s.idle += n
+}
+
+// sleep waits for d, or until ctx ends, with no use for the slot.
+func (s *slot) sleep(ctx context.Context, d time.Duration) error {
+	defer s.rest()()
+	return sleep(ctx, d)
 }
 
 // restLocked takes an account off work, unless all those off work would hold more in

@@ -197,7 +197,7 @@ func TestStalledAccountsDelayNobody(t *testing.T) {
 
 // TestOwnWaitsDelayNobody (X5): an account that waits for a maildrop that another session has
 // locked, for the pause that a destination asked for, or for an append to settle has no place
-// at its POP3 server meanwhile.
+// at its POP3 server meanwhile, and no slot of limits.accounts that another could have.
 func TestOwnWaitsDelayNobody(t *testing.T) {
 	const pop, imap, other = "pop.example.org", "imap.example.org", "other.example.org"
 	answers := func(a imapd.Action) func(*crowd) {
@@ -221,21 +221,23 @@ func TestOwnWaitsDelayNobody(t *testing.T) {
 		"throttled": answers(imapd.Action{Reply: "NO Request is throttled. Suggested Backoff Time: 92415 milliseconds"}),
 		"lost":      answers(imapd.Action{Cut: imapd.RST}),
 	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				c := newCrowd(t)
-				defer c.close()
-				c.o.Config.Settle = 90 * time.Second
-				c.join("waits", 8, pop, other, ailing{})
-				c.join("healthy", 6, pop, imap, ailing{})
-				make(c)
-				c.bridge(5 * time.Minute)
-				if took := c.slowest("healthy", 6, 0, 4*time.Minute); took > 2*time.Second {
-					t.Errorf("a healthy account waited for %v", took)
-				}
-				c.within(4)
+		for _, slots := range []int{2, 8} {
+			t.Run(fmt.Sprint(name, " ", slots), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					c := newCrowd(t)
+					defer c.close()
+					c.o.Config.Settle, c.o.Config.Limits.Accounts = 90*time.Second, slots
+					c.join("waits", 8, pop, other, ailing{})
+					c.join("healthy", 6, pop, imap, ailing{})
+					make(c)
+					c.bridge(5 * time.Minute)
+					if took := c.slowest("healthy", 6, 0, 4*time.Minute); took > 2*time.Second {
+						t.Errorf("a healthy account waited for %v", took)
+					}
+					c.within(4)
+				})
 			})
-		})
+		}
 	}
 }
 

@@ -330,13 +330,13 @@ func (t *trip) worthAnother(ctx context.Context, err error, failures int) bool {
 func (t *trip) reopen(ctx context.Context, wait time.Duration) error {
 	t.hangUp() // nothing proves that all it gave is safe (I2)
 	t.farewell.Wait()
-	if err := sleep(ctx, wait); err != nil {
+	if err := t.slot.sleep(ctx, wait); err != nil {
 		return err
 	}
 	if err := t.lookAgain(ctx); err != nil {
 		return err
 	}
-	if err := t.engine.retry(ctx, func() error { return t.openSource(ctx) }); err != nil {
+	if err := t.retry(ctx, func() error { return t.openSource(ctx) }); err != nil {
 		return err
 	}
 	return t.slot.work(ctx)
