@@ -12,6 +12,9 @@ import (
 var (
 	// ErrNoTop is returned, or given for a message, when the server has no TOP.
 	ErrNoTop = errors.New("the server has no TOP command")
+	// ErrEnough is what a callback of [Maildrop.Retrieve] returns to have no more messages
+	// asked for. The session goes on.
+	ErrEnough = errors.New("no more messages are wanted")
 	// ErrTopTooLong is the cause when an answer to TOP goes on and on: the session has
 	// ended, and the message is best asked for with RETR.
 	ErrTopTooLong = errors.New("too long an answer to TOP")

@@ -85,6 +85,19 @@ func retrieve(ctx context.Context, m *pop.Maildrop, entries []pop.Entry) ([]fetc
 	return got, err
 }
 
+// retrieveUntil has enough after so many messages.
+func retrieveUntil(ctx context.Context, m *pop.Maildrop, entries []pop.Entry, enough int) ([]fetched, error) {
+	var got []fetched
+	each := collect(&got)
+	err := m.Retrieve(ctx, entries, func(e pop.Entry, body io.Reader, err error) error {
+		if err := each(e, body, err); err != nil || len(got) < enough {
+			return err
+		}
+		return pop.ErrEnough
+	})
+	return got, err
+}
+
 // collect reads each body whole; what can't be read is not collected.
 func collect(got *[]fetched) func(pop.Entry, io.Reader, error) error {
 	return func(e pop.Entry, body io.Reader, err error) error {

@@ -71,6 +71,9 @@ func (q *queue) add(packet *strings.Builder) bool {
 	return true
 }
 
+// stop has nothing sent that was not sent before.
+func (q *queue) stop() { q.entries = q.entries[:q.sent] }
+
 // answered takes the reply for an entry off the window.
 func (q *queue) answered(e Entry) {
 	_, size := q.command(e)

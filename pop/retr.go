@@ -23,9 +23,10 @@ const maxSkip = 64 << 20
 // when fn returns nil all the same the session goes on.
 //
 // With PIPELINING a window of commands is on its way (RFC 2449 §6.6), bounded by
-// Options.Window and by about 32 MiB of announced sizes. An error from fn ends the
-// call and the session, and is returned as it is. fn should take what it is given
-// without long pauses: the server waits, and may give up.
+// Options.Window and by about 32 MiB of announced sizes. After [ErrEnough] from fn no
+// more is asked for: what is on its way is handed over, and that is all. Any other error
+// from fn ends the call and the session, and is returned as it is. fn should take what it
+// is given without long pauses: the server waits, and may give up.
 func (m *Maildrop) Retrieve(ctx context.Context, entries []Entry,
 	fn func(e Entry, body io.Reader, err error) error,
 ) error {
@@ -57,9 +58,9 @@ type fetch struct {
 
 func (f *fetch) run(ctx context.Context) error {
 	f.seed = maphash.MakeSeed()
-	for _, e := range f.queue.entries {
+	for i := 0; i < len(f.queue.entries); i++ { // fn may cut them short
 		f.body = nil
-		if err := f.one(ctx, e); err != nil {
+		if err := f.one(ctx, f.queue.entries[i]); err != nil {
 			return err
 		}
 		f.lastBody = f.body
@@ -95,8 +96,8 @@ func (f *fetch) one(ctx context.Context, e Entry) error {
 		f.body.sum.SetSeed(f.seed)
 	}
 	content := reader{f.body, e, f.m.conn}
-	if err := f.fn(e, content, nil); err != nil {
-		return f.abandon(e, err)
+	if err := f.hand(e, content, nil); err != nil {
+		return err
 	}
 	f.m.plainFirst = f.m.plainFirst || f.body.first == single
 	return f.skip(content)
@@ -116,7 +117,17 @@ func (f *fetch) refused(e Entry, reply status) error {
 			return err
 		}
 	}
-	if err := f.fn(e, nil, err); err != nil {
+	return f.hand(e, nil, err)
+}
+
+// hand gives an answer to fn.
+func (f *fetch) hand(e Entry, body io.Reader, refusal error) error {
+	err := f.fn(e, body, refusal)
+	switch {
+	case errors.Is(err, ErrEnough):
+		f.queue.stop()
+		return nil
+	case err != nil:
 		return f.abandon(e, err)
 	}
 	return nil

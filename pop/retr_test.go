@@ -41,13 +41,15 @@ var hard = []string{
 	"Subject: split\r\n\r\n" + strings.Repeat(strings.Repeat("y", 61)+"\r\n.\r\n", 3_000),
 }
 
+// honest are servers that give what they have.
+var honest = map[string]popd.Options{
+	"pipelined": {}, "one at a time": {NoPipelining: true}, "no CAPA": {NoCAPA: true},
+	"S8 sizes too small": {SizeOffset: -20}, "S8 sizes too large": {SizeOffset: 1000},
+	"S8 sizes too large, one at a time": {SizeOffset: 1000, NoPipelining: true},
+}
+
 func TestRetrieveByteExact(t *testing.T) {
-	servers := map[string]popd.Options{
-		"pipelined": {}, "one at a time": {NoPipelining: true}, "no CAPA": {NoCAPA: true},
-		"S8 sizes too small": {SizeOffset: -20}, "S8 sizes too large": {SizeOffset: 1000},
-		"S8 sizes too large, one at a time": {SizeOffset: 1000, NoPipelining: true},
-	}
-	for name, o := range servers {
+	for name, o := range honest {
 		for _, window := range []int{1, 2, 3, 64} {
 			t.Run(fmt.Sprint(name, "/", window), func(t *testing.T) {
 				options := over(serve(t, o, hard...))
@@ -62,6 +64,31 @@ func TestRetrieveByteExact(t *testing.T) {
 					t.Errorf("afterwards go-pop3 is out of step: %v", err)
 				}
 			})
+		}
+	}
+}
+
+// TestEnough: who wants no more is given what is on its way, and the session goes on.
+func TestEnough(t *testing.T) {
+	for name, o := range honest {
+		for _, window := range []int{1, 2, 64} {
+			for _, enough := range []int{1, 5, len(hard) - 1, len(hard)} {
+				t.Run(fmt.Sprint(name, "/", window, "/", enough), func(t *testing.T) {
+					options := over(serve(t, o, hard...))
+					options.Window = window
+					m := dial(t, options)
+					entries := list(t, m)
+					got, err := retrieveUntil(t.Context(), m, entries, enough)
+					if err != nil || len(got) < enough || len(got) > enough+window {
+						t.Fatalf("%d messages: %v", len(got), err)
+					}
+					rest, err := retrieve(t.Context(), m, entries[len(got):])
+					if err != nil {
+						t.Fatal(err)
+					}
+					wantTexts(t, append(got, rest...), hard)
+				})
+			}
 		}
 	}
 }
