@@ -414,6 +414,8 @@ func (k *keeping) tell(p bridge.Pass) {
 	switch {
 	case p.Stopped:
 		fields = append(fields, "stopped", true)
+	case r.GaveWay && r.Left != nil:
+		fields = append(fields, "gave_way", true, "left", *r.Left)
 	case r.Resting:
 		fields = append(fields, "until", r.NotBefore.Format(time.RFC3339))
 	case r.Error != nil:

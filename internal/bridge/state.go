@@ -87,7 +87,7 @@ func (s *AccountState) after(r ferry.AccountReport, started, now time.Time, park
 		s.Phase, s.Error, s.Failures = Waiting, nil, 0
 		s.Since, s.Success = time.Time{}, now
 		s.Held, s.Waiting, s.Messages = r.Held, r.Waiting, r.Messages
-		if !s.Resting { // else it did not see all
+		if !s.Resting && !r.GaveWay { // else it did not see all
 			s.Awaits = awaits(r)
 		}
 		return

@@ -78,7 +78,8 @@ type pipeline struct {
 	parts sync.WaitGroup
 	first sync.Once
 	err   error
-	later error // why the fetcher stopped before all was fetched
+	later error     // why the fetcher stopped before all was fetched
+	ceded time.Time // when the fetcher found that the pass gives way
 
 	mu      sync.Mutex
 	carried map[*parcel]bool // not released yet
@@ -95,8 +96,11 @@ func (t *trip) carry(ctx context.Context, todo []plan.Listed) error {
 	p.run(p.pack)
 	p.startLanes(len(todo))
 	p.parts.Wait()
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return ctx.Err() // what else failed, failed because of that
+	case p.err != nil && errors.Is(p.later, errCeded):
+		return p.err // the next round gives way
 	}
 	return errors.Join(p.err, p.later)
 }
@@ -153,9 +157,14 @@ func (p *pipeline) fetch(todo []plan.Listed) error {
 	spool := t.engine.spool()
 	session := t.session
 	done := 0
+	if t.engine.keeps {
+		t.slot.carries()
+	}
 	err := t.source.Retrieve(p.soft, entries, func(e pop.Entry, body io.Reader, refused error) error {
 		listed := t.numbered(e.Number)
 		switch {
+		case p.drained():
+			return errCeded
 		case fault.CodeOf(refused) == fault.Temporary:
 			return refused // a limit of the session, or a passing fault: later
 		case refused != nil:
@@ -169,11 +178,21 @@ func (p *pipeline) fetch(todo []plan.Listed) error {
 			return err
 		}
 		err := p.receive(spool, session, listed, body)
-		if err == nil {
-			done++
+		if err != nil {
+			return err
 		}
-		return err
+		done++
+		if p.enough() {
+			return pop.ErrEnough
+		}
+		return nil
 	})
+	if !p.ceded.IsZero() && done < len(todo) {
+		p.later = errCeded
+	}
+	if p.later != nil && err != nil {
+		t.hangUp() // no farewell is said there
+	}
 	if p.later != nil {
 		return nil // what it gave is to arrive all the same
 	}

@@ -88,6 +88,9 @@ const deleteBatch = 1000
 
 func (t *trip) deleteDue(ctx context.Context, due []journal.Record) error {
 	read, kept := headerOnly(due), 0
+	if t.engine.keeps {
+		t.slot.carries()
+	}
 	for batch := range slices.Chunk(due, deleteBatch) {
 		proven, err := t.proveAnywhere(ctx, batch)
 		if err != nil {
@@ -99,6 +102,10 @@ func (t *trip) deleteDue(ctx context.Context, due []journal.Record) error {
 		}
 		if goOn, err := t.deleteProven(ctx, proven, read); err != nil || !goOn {
 			return err
+		}
+		if t.ceding() {
+			t.report.GaveWay = true
+			return nil
 		}
 	}
 	if kept > 0 {

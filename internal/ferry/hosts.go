@@ -147,7 +147,8 @@ func (h *hosts) await(ctx context.Context, places ...string) error {
 		case <-d.granted:
 			return nil
 		case <-turn.C:
-			h.ask(h.lacking(places...), 1, w)
+			lacking := h.lacking(places...)
+			h.ask(lacking, h.upTo(d, lacking), w)
 		case <-ctx.Done():
 			h.withdraw(d)
 			return ctx.Err()
@@ -203,6 +204,21 @@ func (h *hosts) demand(places []string) *demand {
 	h.queue = append(h.queue, d)
 	h.grantLocked()
 	return d
+}
+
+// upTo is how many demands wait for a place up to this one.
+func (h *hosts) upTo(d *demand, place string) (n int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, other := range h.queue {
+		if slices.Contains(other.places, place) {
+			n++
+		}
+		if other == d {
+			break
+		}
+	}
+	return n
 }
 
 func (h *hosts) grantLocked() {

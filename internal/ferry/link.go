@@ -218,12 +218,12 @@ func (l *link) yield(w wish) bool {
 	}
 	if l.busy.Load() > 0 {
 		l.unlock()
-		return w == wishGoOn && l.yieldAnswer(quiet)
+		return w == wishGoOn && (l.yieldAnswer(quiet) || l.trip.slot.cede())
 	}
 	if l.get() == nil || !l.placed ||
 		quiet < patience<<min(l.times, maxShift) {
-		l.unlock()
-		return false
+		defer l.unlock()
+		return l.placed && w == wishGoOn && l.trip.slot.cede()
 	}
 	l.times++
 	l.leaving.Store(true)

@@ -56,6 +56,8 @@ type AccountReport struct {
 	Folders []FolderReport `json:"folders,omitempty"`
 	// Resting tells that the account's own limits ended the pass: nothing failed.
 	Resting bool `json:"-"`
+	// GaveWay tells that the pass ended, before all was done, for the sake of other accounts.
+	GaveWay bool `json:"-"`
 	// Awaits is what a person has to say before all can be done, also where a pass found
 	// nothing new; nil: nothing.
 	Awaits *ErrorReport `json:"-"`

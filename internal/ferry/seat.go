@@ -194,7 +194,7 @@ func (s *seat) yield(w wish) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.placed || !s.mayEndLocked(w) || s.state == seatLogin && !s.door().giveUp() {
-		return false
+		return s.placed && w != wishSlow && s.trip.slot.cede()
 	}
 	s.endLocked()
 	return true

@@ -40,6 +40,7 @@ type slots struct {
 // slot is what an account has while it is at work.
 type slot struct {
 	pulse
+	tenure
 	of     *slots
 	flight atomic.Int64 // octets of messages in memory
 
@@ -70,13 +71,26 @@ func (s *slots) begin() *slot {
 	if s.freeLocked() <= 0 {
 		s.lendLocked()
 	}
+	if s.freeLocked() <= 0 {
+		s.askLocked()
+	}
 	if s.freeLocked() <= 0 || len(s.queue) > 0 || len(s.begun) >= max(s.limit, mostTrips) {
 		return nil
 	}
 	given := &slot{of: s, atWork: true, since: time.Now()}
 	given.beat()
+	given.tenure.begun = time.Now()
 	s.begun = append(s.begun, given)
 	return given
+}
+
+// askLocked has one account of those at work give way, if there is such a one.
+func (s *slots) askLocked() {
+	for _, other := range s.begun {
+		if other.atWork && other.cede() {
+			return
+		}
+	}
 }
 
 // free is how many slots nobody has.
@@ -149,7 +163,11 @@ func (s *slot) lendLocked(wait time.Duration) {
 // until end is called.
 func (s *slot) rest() (end func()) {
 	s.idles(1)
-	return func() { s.idles(-1) }
+	since := time.Now()
+	return func() {
+		s.idles(-1)
+		s.rested(time.Since(since))
+	}
 }
 
 func (s *slot) idles(n int) {

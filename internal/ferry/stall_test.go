@@ -27,6 +27,7 @@ type crowd struct {
 	open, most map[string]int // connections, by address
 	passes     map[string][]seen
 	brought    map[string][][]byte // to POP3, by account
+	mail       func(n int, seed int64) [][]byte
 }
 
 // seen is a pass: how long after it was asked for it was over.
@@ -38,13 +39,13 @@ type seen struct {
 func newCrowd(t *testing.T) *crowd {
 	f := newFleet(t)
 	f.o.Random = func() float64 { return 0.5 }
-	return &crowd{fleet: f, open: map[string]int{}, most: map[string]int{}, passes: map[string][]seen{}, brought: map[string][][]byte{}}
+	return &crowd{fleet: f, open: map[string]int{}, most: map[string]int{}, passes: map[string][]seen{}, brought: map[string][][]byte{}, mail: ordinary}
 }
 
 // join adds accounts of POP3 and IMAP servers.
 func (c *crowd) join(kind string, n int, pop, imap string, ill ailing) {
 	for i := range n {
-		mail := ordinary(3, int64(i))
+		mail := c.mail(3, int64(i))
 		a := c.add(fmt.Sprint(kind, i), ill, mail...)
 		c.brought[a.Name] = mail
 		a.Source.Host, a.Destination.Host = pop, imap
@@ -94,7 +95,7 @@ func (c *crowd) bridge(whole time.Duration) {
 					pause = crowdPause
 				}
 				time.Sleep(pause)
-				mail := ordinary(1, 1000*(n+1)+int64(i))
+				mail := c.mail(1, 1000*(n+1)+int64(i))
 				c.drops[i].Deliver(mail...)
 				c.mu.Lock()
 				c.brought[a.Name] = append(c.brought[a.Name], mail...)

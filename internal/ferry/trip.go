@@ -156,6 +156,15 @@ func (t *trip) pass(ctx context.Context) error {
 			continue
 		}
 		switch {
+		case errors.Is(err, errCeded) && len(t.parked) == 0:
+			t.report.GaveWay = true
+			t.leave(ctx)
+			return nil
+		case errors.Is(err, errCeded):
+			err = nil
+			if err := t.waitToSettle(ctx); err != nil {
+				return err
+			}
 		case err == nil && len(t.parked) == 0 && (t.progress() == before || !t.looksLikePage()):
 			err := t.giveBack(ctx)
 			if err == nil {
@@ -211,7 +220,9 @@ func (t *trip) round(ctx context.Context) error {
 	if err := t.recordHolds(ctx, p); err != nil {
 		return err
 	}
-	if err := t.carryAll(ctx, listedOf(p, plan.Copy)); err != nil {
+	if err := t.carryAll(ctx, listedOf(p, plan.Copy)); errors.Is(err, errCeded) {
+		return cmp.Or(t.locateOwn(ctx), t.advanceIndex(ctx), err)
+	} else if err != nil {
 		return err
 	}
 	if err := t.establish(ctx); err != nil {

@@ -17,6 +17,7 @@ type turns struct {
 func (t *trip) awaitTurns(ctx context.Context) error {
 	e := t.engine
 	have := &turns{t, e.turns(t.account)}
+	defer t.slot.rest()()
 	for i, turn := range have.of {
 		if err := e.folders.await(ctx, turn); err != nil {
 			e.folders.release(have.of[:i]...)
@@ -42,5 +43,5 @@ func (h *turns) at(place string) bool { return slices.Contains(h.of, place) }
 // yield implements [holder].
 func (h *turns) yield(w wish) bool {
 	t := h.trip
-	return t.seat.owes() && t.seat.yield(w) || t.dest.yieldStill()
+	return t.seat.owes() && t.seat.yield(w) || t.dest.yieldStill() || t.slot.cede()
 }

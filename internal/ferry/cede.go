@@ -1,0 +1,86 @@
+package ferry
+
+import (
+	"errors"
+	"sync"
+	"time"
+)
+
+// The first pass over a large maildrop takes hours, and there are places for a few such passes
+// only. In a fleet one that has carried for a while gives way to accounts that wait for what it
+// has, be it a slot, a connection or a folder: behind the message in hand it asks POP3 for no
+// more, delivers what it was given, and is over. The next pass goes on.
+const (
+	// leastTurn is for how long a pass carries before it gives way, mostTurn the longest
+	// where it took long to begin: that is to be a small part of the work.
+	leastTurn = 10 * time.Second
+	mostTurn  = 2 * time.Minute
+	// beginShare is how often longer than its beginning a turn is.
+	beginShare = 10
+	// drain is how long what POP3 was asked for before is still taken; then the session is
+	// closed, and the rest asked for again.
+	drain = 5 * time.Second
+	// wantedFor is how long a wish counts: who waits repeats it every beat.
+	wantedFor = 10 * beat
+)
+
+// errCeded ends a round after which the pass gives way.
+var errCeded = errors.New("others wait for its place")
+
+// tenure is since when a trip has what others may wait for.
+type tenure struct {
+	mu     sync.Mutex
+	begun  time.Time // later by as long as it only waited
+	cedes  time.Time // from then on it gives way; zero: it carries nothing, or does not give way
+	wanted time.Time // when somebody wished for its place last, since then
+}
+
+// rested says that for so long the trip did nothing.
+func (c *tenure) rested(wait time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.begun = c.begun.Add(wait)
+}
+
+// carries says that the trip begins to carry.
+func (c *tenure) carries() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cedes.IsZero() {
+		turn := min(max(leastTurn, beginShare*time.Since(c.begun)), mostTurn)
+		c.cedes = time.Now().Add(turn)
+	}
+}
+
+// cede tells the trip that somebody waits, and reports whether it is about to give way.
+func (c *tenure) cede() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cedes.IsZero() || time.Now().Before(c.cedes) {
+		return false
+	}
+	c.wanted = time.Now()
+	return true
+}
+
+// ceding reports whether it is time to give way.
+func (c *tenure) ceding() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.wanted.IsZero() && time.Since(c.wanted) < wantedFor
+}
+
+// ceding reports whether the trip should give way now. Where the POP3 server wants a pause
+// between logins, another session soon is none.
+func (t *trip) ceding() bool { return t.slot.ceding() && t.loginPause() == 0 }
+
+// enough reports whether no more messages are to be asked for.
+func (p *pipeline) enough() bool {
+	if p.ceded.IsZero() && p.t.ceding() {
+		p.ceded = time.Now()
+	}
+	return !p.ceded.IsZero()
+}
+
+// drained reports whether what is on its way has taken too long.
+func (p *pipeline) drained() bool { return !p.ceded.IsZero() && time.Since(p.ceded) > drain }
