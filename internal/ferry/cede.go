@@ -11,11 +11,11 @@ import (
 // has, be it a slot, a connection or a folder: behind the message in hand it asks POP3 for no
 // more, delivers what it was given, and is over. The next pass goes on.
 const (
-	// leastTurn is for how long a pass carries before it gives way, mostTurn the longest
-	// where it took long to begin: that is to be a small part of the work.
-	leastTurn = 10 * time.Second
-	mostTurn  = 2 * time.Minute
-	// beginShare is how often longer than its beginning a turn is.
+	// leastTurn is for how long a pass carries before it gives way. It is beginShare times as
+	// long as it took to begin, which is to be a small part of the work, but that no longer than
+	// mostTurn; and as long as it took to begin.
+	leastTurn  = 10 * time.Second
+	mostTurn   = 2 * time.Minute
 	beginShare = 10
 	// drain is how long what POP3 was asked for before is still taken; then the session is
 	// closed, and the rest asked for again.
@@ -47,8 +47,8 @@ func (c *tenure) carries() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.cedes.IsZero() {
-		turn := min(max(leastTurn, beginShare*time.Since(c.begun)), mostTurn)
-		c.cedes = time.Now().Add(turn)
+		begin := time.Since(c.begun)
+		c.cedes = time.Now().Add(max(leastTurn, min(beginShare*begin, mostTurn), begin))
 	}
 }
 
