@@ -5,6 +5,7 @@ import (
 	"time"
 	_ "time/tzdata"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 )
 
@@ -35,7 +36,11 @@ func TestPastOfAWrongClock(t *testing.T) {
 	defer j.Close()
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	passes := []journal.Pass{{Account: "alice", Started: now.Add(-time.Hour), Passes: 1, Held: 2},
-		{Account: "alice", Started: now.AddDate(0, 0, 300), Passes: 1}}
+		{Account: "alice", Started: now.AddDate(0, 0, 300), Passes: 1},
+		{Account: "bob", Started: now.Add(-5 * time.Hour), Passes: 1, Code: int(fault.Temporary)},
+		{Account: "bob", Started: now.Add(-4 * time.Hour), Passes: 1},
+		{Account: "bob", Started: now.Add(-3 * time.Hour), Passes: 1, Code: int(fault.Temporary)},
+		{Account: "bob", Started: now.Add(-2 * time.Hour), Passes: 1, Code: int(fault.Credentials)}}
 	if err := j.RecordPasses(t.Context(), passes, 90*24*time.Hour); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +48,10 @@ func TestPastOfAWrongClock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if success, held := past("alice"); !success.Equal(passes[0].Started) || held != 2 {
-		t.Errorf("%v, %d held", success, held)
+	if p := past("alice"); !p.Success.Equal(passes[0].Started) || p.Held != 2 || !p.Failing.IsZero() {
+		t.Errorf("%+v", p)
+	}
+	if p := past("bob"); !p.Success.Equal(passes[3].Started) || !p.Failing.Equal(passes[4].Started) {
+		t.Errorf("%+v", p)
 	}
 }

@@ -187,20 +187,27 @@ func (k *keeping) flush() {
 	}
 }
 
-// pastFor is how far back a bridge looks for the last pass that succeeded.
+// pastFor is how far back a bridge looks for the last pass that succeeded, or the first that
+// failed since.
 const pastFor = 7 * 24 * time.Hour
 
 // pastOf tells of the accounts what the journal knows when a bridge begins.
-func pastOf(ctx context.Context, j journal.Journal) (func(account string) (success time.Time, held int), error) {
-	last, now := map[string]journal.Pass{}, time.Now()
+func pastOf(ctx context.Context, j journal.Journal) (func(account string) bridge.Past, error) {
+	past, now := map[string]bridge.Past{}, time.Now()
 	err := j.EachPass(ctx, now.Add(-pastFor), func(p journal.Pass) error {
-		code := fault.Code(p.Code)
-		if ahead := p.Started.After(now); !ahead && (code == fault.OK || code == fault.Held) {
-			last[p.Account] = p
+		if p.Started.After(now) {
+			return nil
 		}
+		known := past[p.Account]
+		if code := fault.Code(p.Code); code == fault.OK || code == fault.Held {
+			known = bridge.Past{Success: p.Started, Held: p.Held}
+		} else if known.Failing.IsZero() {
+			known.Failing = p.Started
+		}
+		past[p.Account] = known
 		return nil
 	})
-	return func(account string) (time.Time, int) { return last[account].Started, last[account].Held }, err
+	return func(account string) bridge.Past { return past[account] }, err
 }
 
 // finished has a pass written down, and told to whom it concerns.

@@ -53,9 +53,17 @@ type Options struct {
 	// day that never comes. Nil means that nothing is kept.
 	Load func(account string) string
 	Save func(account, text string)
-	// Past tells when a pass over an account last succeeded, before this bridge, and how
-	// many messages were held then. Nil knows nothing.
-	Past func(account string) (success time.Time, held int)
+	// Past tells what is known of an account from before this bridge. Nil knows nothing.
+	Past func(account string) Past
+}
+
+// Past is how an account was before a bridge.
+type Past struct {
+	// Success is when a pass last succeeded, and Held how many messages were held then.
+	Success time.Time
+	Held    int
+	// Failing is since when all passes failed; zero: the last one did not.
+	Failing time.Time
 }
 
 // Pass is one pass that is over.
@@ -99,7 +107,7 @@ func New(o Options) *Bridge {
 		o.Load, o.Save = func(string) string { return "" }, func(string, string) {}
 	}
 	if o.Past == nil {
-		o.Past = func(string) (time.Time, int) { return time.Time{}, 0 }
+		o.Past = func(string) Past { return Past{} }
 	}
 	return &Bridge{options: o, started: time.Now(), leaving: map[string]*keeper{}, changed: make(chan struct{})}
 }
@@ -209,7 +217,8 @@ func newKeeper(b *Bridge, a Account, before *keeper) *keeper {
 		k.state = before.known()
 		return k
 	}
-	k.state.Success, k.state.Held = b.options.Past(a.Name)
+	past := b.options.Past(a.Name)
+	k.state.Success, k.state.Held, k.state.failing = past.Success, past.Held, past.Failing
 	k.recall = &recall{load: func() string { return b.options.Load(a.Name) },
 		save: func(text string) { b.options.Save(a.Name, text) }}
 	k.recall.read()

@@ -319,7 +319,9 @@ func TestStateOverChanges(t *testing.T) {
 		p := &played{answer: func(int) ferry.AccountReport {
 			return ferry.AccountReport{Totals: ferry.Totals{Delivered: 5, Held: 1}, ExitCode: fault.Held}
 		}}
-		b := bridge.New(bridge.Options{Past: func(name string) (time.Time, int) { return began.Add(-time.Hour), len(name) }})
+		b := bridge.New(bridge.Options{Past: func(name string) bridge.Past {
+			return bridge.Past{Success: began.Add(-time.Hour), Held: len(name), Failing: began.Add(-time.Minute)}
+		}})
 		ctx, cancel := context.WithCancel(context.Background())
 		fails := &played{answer: failing(fault.Temporary, 9)}
 		b.Start(ctx, []bridge.Account{p.account("a"), fails.account("fails")})
@@ -336,7 +338,7 @@ func TestStateOverChanges(t *testing.T) {
 			if a := s[0]; a.Success != began || a.Delivered != 5 || a.Held != 1 || a.Passes != 1 {
 				t.Errorf("%+v", a)
 			}
-			if a := s[1]; a.Error == nil || a.Since.IsZero() || b.Snapshot().Worst() != fault.Temporary {
+			if a := s[1]; a.Error == nil || !a.Since.Equal(began.Add(-time.Minute)) || b.Snapshot().Worst() != fault.Temporary {
 				t.Errorf("%+v", a)
 			}
 			time.Sleep(time.Second)

@@ -37,6 +37,7 @@ type AccountState struct {
 	// Success is when a pass last succeeded, Failing since when none did.
 	Success time.Time `json:"last_success,omitzero"`
 	Since   time.Time `json:"failing_since,omitzero"`
+	failing time.Time // since when none did before this bridge; zero, too: one did since
 	// Failures are in a row.
 	Failures int `json:"failures"`
 	// Error is why the last pass failed, or nil.
@@ -85,7 +86,7 @@ func (s *AccountState) after(r ferry.AccountReport, started, now time.Time, park
 	}
 	if s.Works = o.ok(); s.Works {
 		s.Phase, s.Error, s.Failures = Waiting, nil, 0
-		s.Since, s.Success = time.Time{}, now
+		s.Since, s.failing, s.Success = time.Time{}, time.Time{}, now
 		s.Held, s.Waiting, s.Messages = r.Held, r.Waiting, r.Messages
 		if !s.Resting && !r.GaveWay { // else it did not see all
 			s.Awaits = awaits(r)
@@ -96,9 +97,8 @@ func (s *AccountState) after(r ferry.AccountReport, started, now time.Time, park
 	if parked {
 		s.Phase = Parked
 	}
-	if s.Failures++; s.Since.IsZero() {
-		s.Since = started
-	}
+	s.Failures++
+	s.since(started)
 	errors := map[string]int{}
 	for class, n := range s.Errors { // the old one is in snapshots
 		errors[class] = n
@@ -175,8 +175,17 @@ func (s *AccountState) park(known *recall) {
 			Message: "its credentials were refused three times within the hour",
 			Hint:    "check username and password; it is tried again by itself within the hour"}
 	}
-	if s.Since.IsZero() {
-		s.Since = known.refused[0]
+	s.since(known.refused[0])
+}
+
+// since takes in that the account has failed since a time at least.
+func (s *AccountState) since(at time.Time) {
+	switch {
+	case !s.Since.IsZero():
+	case !s.failing.IsZero() && s.failing.Before(at):
+		s.Since = s.failing
+	default:
+		s.Since = at
 	}
 }
 
