@@ -74,6 +74,7 @@ type Learned struct {
 	since   atomic.Int64 // when certificates were last asked to be tried again, in Unix seconds
 	known   pop.Known
 	doors   doors
+	delays  delays
 }
 
 // learnedFor is how long it is known, also in later processes: a server may learn SCRAM, or to

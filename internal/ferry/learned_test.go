@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -206,6 +207,45 @@ func TestAsked(t *testing.T) {
 	if now := time.Now(); !r.Resting || r.Asked.After(now) || !r.NotBefore.After(now) {
 		t.Errorf("%+v", r)
 	}
+}
+
+// TestDelayThatIsNotAnnounced (S2): it is learned from refusals how long a POP3 server wants to
+// be left alone, a later process knows it, and after a day it is tried whether it still holds.
+func TestDelayThatIsNotAnnounced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const delay = 200 * time.Second
+		p := newPair(t, popd.Options{LoginDelay: delay, NoCAPA: true}, imapd.Options{}, ordinary(2, 1)...)
+		texts := map[string]string{}
+		p.o.Learned = learnedIn(texts)
+		one := func() (r ferry.AccountReport, refused bool) {
+			fleet := ferry.NewFleet(p.o)
+			defer fleet.Close()
+			r = fleet.Pass(t.Context(), "alice", false)
+			return r, r.ExitCode != fault.OK
+		}
+		one()
+		refusals := 0
+		for refused := true; refused; refusals++ {
+			time.Sleep(time.Minute)
+			_, refused = one()
+		}
+		if refusals < 3 {
+			t.Errorf("%d logins that came too early", refusals-1)
+		}
+		p.o.Learned = learnedIn(texts)
+		time.Sleep(delay)
+		for range 5 {
+			r, refused := one()
+			if wait := time.Until(r.NotBefore); refused || wait < delay || wait > delay+time.Minute {
+				t.Errorf("%+v; the next is to be in %v", r.Error, wait)
+			}
+			time.Sleep(time.Until(r.NotBefore))
+		}
+		time.Sleep(day)
+		if r, _ := one(); time.Until(r.NotBefore) > 0 {
+			t.Errorf("after a day still not for %v", time.Until(r.NotBefore))
+		}
+	})
 }
 
 func learnedIn(texts map[string]string) *ferry.Learned {
