@@ -74,6 +74,15 @@ func (c *tenure) ceding() bool {
 // between logins, another session soon is none.
 func (t *trip) ceding() bool { return t.slot.ceding() && t.loginPause() == 0 }
 
+// noteLong remembers which accounts have much left to do.
+func (e *engine) noteLong(r AccountReport) {
+	if r.GaveWay {
+		e.long.Store(r.Name, true)
+	} else {
+		e.long.Delete(r.Name)
+	}
+}
+
 // enough reports whether no more messages are to be asked for.
 func (p *pipeline) enough() bool {
 	if p.ceded.IsZero() && p.t.ceding() {

@@ -120,6 +120,8 @@ type common struct {
 	vain sync.Map
 	// signedIn has when a quiet destination's token was last got, by account.
 	signedIn sync.Map
+	// long has the accounts whose last pass gave way.
+	long sync.Map
 }
 
 func newEngine(o Options) *engine {

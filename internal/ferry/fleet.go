@@ -3,6 +3,7 @@ package ferry
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 )
@@ -60,10 +61,12 @@ func (f *Fleet) Pass(ctx context.Context, name string, held bool) AccountReport 
 		}
 		f.engine.emit(Event{Kind: Queued, Account: name})
 		begun := make(chan *trip)
-		ask := request{account: account, glance: true, held: held, begin: func(t *trip) { begun <- t }}
+		_, long := f.engine.long.Load(name)
+		ask := request{account: account, glance: true, held: held, asked: time.Now(), long: long, begin: func(t *trip) { begun <- t }}
 		select {
 		case f.requests <- ask:
 			report := (<-begun).one(ctx, (*trip).run)
+			f.engine.noteLong(report)
 			tellEnd(f.ended)
 			return report
 		case <-ctx.Done():

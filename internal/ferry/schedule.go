@@ -19,7 +19,21 @@ type request struct {
 	// glance begins without the destination, which may not be needed; held tries held
 	// messages again.
 	glance, held bool
-	begin        func(*trip)
+	// asked is when it was, and long says that the pass before gave way with much left to do.
+	asked time.Time
+	long  bool
+	begin func(*trip)
+}
+
+// longWaits is for how long a pass that gave way lets others begin before it.
+const longWaits = time.Minute
+
+// queued adds a request to those that wait.
+func queued(waiting []request, r request) []request {
+	i := len(waiting)
+	for ; !r.long && i > 0 && waiting[i-1].long && r.asked.Sub(waiting[i-1].asked) < longWaits; i-- {
+	}
+	return slices.Insert(waiting, i, r)
 }
 
 // each runs work for every chosen account, limits.accounts at a time. One bad account
@@ -54,7 +68,7 @@ func (e *engine) serve(requests <-chan request, ended <-chan struct{}) {
 		if len(waiting) == 0 {
 			r, ok := <-requests
 			if open = ok; ok {
-				waiting = append(waiting, r)
+				waiting = queued(waiting, r)
 			}
 			continue
 		}
@@ -70,7 +84,7 @@ func (e *engine) serve(requests <-chan request, ended <-chan struct{}) {
 		select {
 		case r, ok := <-requests:
 			if ok {
-				waiting = append(waiting, r)
+				waiting = queued(waiting, r)
 			} else {
 				requests, open = nil, false
 			}
