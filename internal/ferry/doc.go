@@ -36,7 +36,8 @@
 // lends its slot of limits.accounts and its place at the destination, see slots and
 // link. In a [Fleet] it lends its place at the source, too, and its pass is ended where a
 // server leaves it without an answer for long while others wait, see seat, turns and
-// standing. Between two passes of a fleet it keeps its connection, see kept.
+// standing, or behind a message once it has carried for a while, see cede. Between two
+// passes of a fleet it keeps its connection, see kept.
 //
 // The invariants are those of the design: INTENT is durable before the octets
 // that could complete an APPEND leave; an unknown outcome stays INTENT until the
