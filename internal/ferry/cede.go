@@ -1,6 +1,7 @@
 package ferry
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"time"
@@ -24,14 +25,19 @@ const (
 	wantedFor = 10 * beat
 )
 
-// errCeded ends a round after which the pass gives way.
-var errCeded = errors.New("others wait for its place")
+// errCeded ends a round after which the pass gives way, and errReadOn one that was to, and left
+// what only a pass to the end can judge.
+var (
+	errCeded  = errors.New("others wait for its place")
+	errReadOn = errors.New("what was put off is judged when all is read")
+)
 
 // tenure is since when a trip has what others may wait for.
 type tenure struct {
 	mu     sync.Mutex
 	begun  time.Time // later by as long as it only waited
 	cedes  time.Time // from then on it gives way; zero: it carries nothing, or does not give way
+	stays  bool      // it does not give way any more
 	wanted time.Time // when somebody wished for its place last, since then
 }
 
@@ -52,11 +58,18 @@ func (c *tenure) carries() {
 	}
 }
 
+// stay says that the pass does not give way from now on.
+func (c *tenure) stay() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stays = true
+}
+
 // cede tells the trip that somebody waits, and reports whether it is about to give way.
 func (c *tenure) cede() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cedes.IsZero() || time.Now().Before(c.cedes) {
+	if c.stays || c.cedes.IsZero() || time.Now().Before(c.cedes) {
 		return false
 	}
 	c.wanted = time.Now()
@@ -67,12 +80,26 @@ func (c *tenure) cede() bool {
 func (c *tenure) ceding() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return !c.wanted.IsZero() && time.Since(c.wanted) < wantedFor
+	return !c.stays && !c.wanted.IsZero() && time.Since(c.wanted) < wantedFor
 }
 
 // ceding reports whether the trip should give way now. Where the POP3 server wants a pause
 // between logins, another session soon is none.
 func (t *trip) ceding() bool { return t.slot.ceding() && t.loginPause() == 0 }
+
+// conclude reads a second time what needs that, before the pass gives way: the next one would
+// read all of it twice again. What is judged only when all is read keeps the pass from giving
+// way.
+func (t *trip) conclude(ctx context.Context) error {
+	t.slot.stay()
+	if len(t.later) > 0 || len(t.comeback.putOff) > 0 {
+		return errReadOn
+	}
+	if err := t.carryList(ctx, t.takeRereads()); err != nil {
+		return err
+	}
+	return errCeded
+}
 
 // noteLong remembers which accounts have much left to do.
 func (e *engine) noteLong(r AccountReport) {

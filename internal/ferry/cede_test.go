@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/mailtest/corpus"
+	"github.com/popferry/popferry/internal/mailtest/popd"
 )
 
 // TestMuchMailDelaysNobody (X5): accounts that have mail for many minutes, as many as there is
@@ -113,4 +114,50 @@ func or(a, b string) string {
 		return a
 	}
 	return b
+}
+
+// TestReadTwiceAndInTheWay (I7, X5): mail that is brought only after a second reading, and that
+// takes longer to read than a pass has before it gives way, arrives although others wait always.
+func TestReadTwiceAndInTheWay(t *testing.T) {
+	for name, make := range map[string]func(*crowd, [][]byte) int{
+		"shorter than listed": func(c *crowd, mail [][]byte) int {
+			c.drops[0].Configure(func(o *popd.Options) { o.SizeOffset = 200 })
+			return len(mail)
+		},
+		"altered copies": func(c *crowd, mail [][]byte) int {
+			c.drops[0].Configure(func(o *popd.Options) { o.NoTOP = true })
+			for _, raw := range mail {
+				c.imap.User("busy0").Deliver("INBOX", grown(raw), nil, time.Time{})
+			}
+			return 0
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCrowd(t)
+				defer c.close()
+				mail := withIDs(60)
+				c.o.Config.Limits.Accounts, c.mail = 1, func(n int, _ int64) [][]byte { return mail[:n] }
+				c.join("busy", 1, "one.example.org", "one.example.org",
+					ailing{source: illness{from: "RETR", every: 5 * time.Millisecond}})
+				c.mail = notes
+				c.join("healthy", 1, "two.example.org", "two.example.org", ailing{})
+				c.drops[0].Deliver(mail[3:]...)
+				want := make(c, mail)
+				c.bridge(10 * time.Minute)
+				passes := c.passes["busy0"]
+				passes = passes[:len(passes)-1] // the last one was stopped
+				for _, s := range passes {
+					want -= s.report.Delivered
+				}
+				want += len(passes) - 1 // one came before each but the first
+				if last := passes[len(passes)-1].report; want != 0 || last.Delivered != 1 || len(passes) < 20 {
+					t.Errorf("%d missing after %d passes; the last: %+v", want, len(passes), last)
+				}
+				if took := c.slowest("healthy", 1, 3*time.Minute, 9*time.Minute); took > 5*time.Second {
+					t.Errorf("a healthy account waited for %v", took)
+				}
+			})
+		})
+	}
 }

@@ -160,6 +160,8 @@ func (t *trip) pass(ctx context.Context) error {
 			t.report.GaveWay = true
 			t.leave(ctx)
 			return nil
+		case errors.Is(err, errReadOn):
+			failures, err = 0, nil
 		case errors.Is(err, errCeded):
 			err = nil
 			if err := t.waitToSettle(ctx); err != nil {
@@ -294,7 +296,9 @@ func (t *trip) carryList(ctx context.Context, todo []plan.Listed) error {
 			return err
 		}
 		rest := t.suspectAlone(&todo)
-		if err := t.carry(ctx, todo); err != nil {
+		if err := t.carry(ctx, todo); errors.Is(err, errCeded) {
+			return t.conclude(ctx)
+		} else if err != nil {
 			return err
 		}
 		todo = append(rest, t.takeRereads()...)
