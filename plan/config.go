@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"fmt"
 	"strings"
 	"time"
 
@@ -126,6 +127,22 @@ type Ways struct {
 // FullPage reports whether a listing of so many messages may be one page of several.
 func (w Ways) FullPage(listed int) bool { return w.Page > 0 && listed*10 >= w.Page*9 }
 
+// Hidden warns of deletions that a provider leaves little to: what is known to list pages shows
+// POP3 no more what was fetched in a session that ended well. With "recent:" Gmail does.
+func (a Account) Hidden(w Ways) (list []string) {
+	if a.Keep.Delete && w.Page > 0 && !a.Source.Recent() {
+		list = append(list, fmt.Sprintf("%s: POP3 no longer shows what was fetched, so keep: %s finds little to delete; "+
+			"a setting of the mailbox there says what becomes of such mail", fault.Escape(w.Provider), a.Keep))
+	}
+	return list
+}
+
+// recent asks Gmail for the mail of 30 days, whatever was fetched before.
+const recent = "recent:"
+
+// Recent reports whether the user name asks for that.
+func (e Endpoint) Recent() bool { return strings.HasPrefix(strings.ToLower(e.Username), recent) }
+
 // Mailbox is the user whose mail it is, whoever logs in: one login may be for many
 // mailboxes, so this is the one to tell them apart by.
 func (e Endpoint) Mailbox() string { return cmp.Or(e.AuthorizeAs, e.Username) }
@@ -174,7 +191,7 @@ func (a Account) UserMismatch() bool {
 // userName is the user without Gmail's "recent:", which asks for the last 30 days and is
 // no part of the name, in a form to compare.
 func userName(user string) string {
-	return strings.TrimPrefix(strings.ToLower(user), "recent:")
+	return strings.TrimPrefix(strings.ToLower(user), recent)
 }
 
 // LocalPart is what stands before the last "@" of a user name, in lower case and without what
@@ -199,6 +216,7 @@ func (a Account) Warnings() []string {
 		list = append(list, text+"; if that is right, set different_user: true under destination")
 	}
 	list = append(list, a.Crowded(a.Destination.Ways)...)
+	list = append(list, a.Hidden(a.Source.Ways)...)
 	for _, e := range []Endpoint{a.Source, a.Destination} {
 		if e.TLS == wire.None && !e.StaysHere() {
 			list = append(list, "the password goes to "+fault.Escape(e.Address())+" in clear text")

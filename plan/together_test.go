@@ -3,6 +3,8 @@ package plan_test
 import (
 	"strings"
 	"testing"
+
+	"github.com/popferry/popferry/plan"
 )
 
 // TestOneFolder: two people of one name at two providers are not mixed unnoticed.
@@ -38,5 +40,28 @@ accounts:
 	if got := parse(t, before+many).Accounts[4].Mixed(); !strings.HasSuffix(got, "of 5 accounts goes into one folder, INBOX of "+
 		"kim@example.net: kim@a.example, kim@b.example, kim@c.example and 2 more") {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestHidden: a provider that hides what was fetched leaves nothing to delete.
+func TestHidden(t *testing.T) {
+	hides := plan.Ways{Provider: "Example Mail", Page: 250}
+	for _, c := range []struct {
+		ways plan.Ways
+		user string
+		keep plan.Keep
+		warn bool
+	}{
+		{hides, "kim", plan.Keep{Delete: true}, true},
+		{hides, "kim", plan.Keep{}, false},
+		{hides, "recent:kim", plan.Keep{Delete: true}, false},
+		{plan.Ways{}, "kim", plan.Keep{Delete: true}, false},
+	} {
+		a := plan.Account{Keep: c.keep}
+		a.Source.Username, a.Source.Ways = c.user, c.ways
+		a.Destination.Username = "kim"
+		if got := strings.Join(a.Warnings(), "\n"); strings.Contains(got, "keep: delivered finds little to delete") != c.warn {
+			t.Errorf("%+v: %q", c, got)
+		}
 	}
 }

@@ -150,6 +150,9 @@ func (a *Account) judgeProviders(configured plan.Account) {
 		if known.Ways().FullPage(a.Source.Messages) {
 			a.note("%s lists about %d messages at a time: more may be waiting", known.Name, known.Limits.Page)
 		}
+		for _, text := range configured.Hidden(known.Ways()) {
+			a.note("%s", text)
+		}
 	}
 	if known, ok := provider.ByHost(configured.Destination.Host); ok {
 		a.Destination.know(known, "imap-")

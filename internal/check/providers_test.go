@@ -236,13 +236,14 @@ func TestLimitsOfProviders(t *testing.T) {
 	s.account.Source.Host, s.account.Source.AllowPlaintext = "pop.gmail.com", true
 	s.account.Destination.Host, s.account.Destination.AllowPlaintext = "imap.gmail.com", true
 	s.account.Destination.Connections, s.account.Destination.Secret = 20, secret.New("another")
+	s.account.Keep.Delete = true
 	a := run(t, s.account).Accounts[0]
 	want := []string{"password-in-clear", "password-in-clear", "too-large", "too-many-connections", "one-mailbox"}
 	if got := topics(a.Warnings); !slices.Equal(got, want) {
 		t.Errorf("warnings %q, want %q", got, want)
 	}
 	notes := strings.Join(a.Notes, "\n")
-	for _, words := range []string{"lists about 250 messages at a time", "takes about 524 MB a day: what is waiting needs 19 days"} {
+	for _, words := range []string{"lists about 250 messages at a time", "keep: delivered finds little to delete", "takes about 524 MB a day: what is waiting needs 19 days"} {
 		if !strings.Contains(notes, words) {
 			t.Errorf("%q is not in %q", words, notes)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -38,8 +37,7 @@ func (t *trip) hidesGiven() bool { return t.account.Source.Ways.Page > 0 }
 // provider. With "recent:" Gmail shows the mail of 30 days, whatever was retrieved.
 func (t *trip) isPage() bool {
 	ways, n := t.account.Source.Ways, len(t.listing)
-	return ways.FullPage(n) && 10*n <= 12*ways.Page &&
-		!strings.HasPrefix(strings.ToLower(t.account.Source.Username), "recent:")
+	return ways.FullPage(n) && 10*n <= 12*ways.Page && !t.account.Source.Recent()
 }
 
 // mayTurn reports whether reading may show another page.
