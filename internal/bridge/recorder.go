@@ -58,8 +58,12 @@ func (r *Recorder) Keep(d time.Duration) {
 	r.keep = d
 }
 
-// Record takes in a pass.
+// Record takes in a pass, unless the account's own limits let it do nothing: that says not even
+// whether the account works.
 func (r *Recorder) Record(p Pass) error {
+	if a := p.Report; a.Resting && a.Delivered+a.Duplicate+a.Deleted == 0 {
+		return nil
+	}
 	pass := PassOf(p)
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -32,6 +32,25 @@ func (k *kept) RecordPasses(_ context.Context, passes []journal.Pass, keep time.
 	return nil
 }
 
+// TestRecorderOutOfHours: what an account's own limits stop is no pass that went well, unless
+// it brought something.
+func TestRecorderOutOfHours(t *testing.T) {
+	k := &kept{}
+	r := bridge.NewRecorder(k, time.Hour)
+	for _, a := range []ferry.AccountReport{
+		{ExitCode: fault.Temporary, Error: &ferry.ErrorReport{Message: "no answer"}},
+		{ExitCode: fault.Temporary, Resting: true},
+		{ExitCode: fault.Temporary, Resting: true, Totals: ferry.Totals{Delivered: 1}},
+	} {
+		if err := r.Record(bridge.Pass{Started: time.Now(), Report: a}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(k.passes) != 2 || k.passes[0].Code != int(fault.Temporary) || k.passes[1].Delivered != 1 || k.passes[1].Code != 0 {
+		t.Errorf("%+v", k.passes)
+	}
+}
+
 // TestRecorder: a day of passes that find nothing is written once an hour, and what
 // happens in between at once.
 func TestRecorder(t *testing.T) {
