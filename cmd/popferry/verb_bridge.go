@@ -418,11 +418,12 @@ func (k *keeping) tell(p bridge.Pass) {
 		}
 	}
 	level := slog.LevelInfo
+	if r.GaveWay && r.Left != nil {
+		fields = append(fields, "gave_way", true, "left", *r.Left)
+	}
 	switch {
 	case p.Stopped:
 		fields = append(fields, "stopped", true)
-	case r.GaveWay && r.Left != nil:
-		fields = append(fields, "gave_way", true, "left", *r.Left)
 	case r.Resting:
 		fields = append(fields, "until", r.NotBefore.Format(time.RFC3339))
 	case r.Error != nil:

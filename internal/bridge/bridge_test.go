@@ -112,6 +112,9 @@ func TestPace(t *testing.T) {
 		"mail flows":      {flowing, 0, []time.Duration{minute, minute, 2 * minute, 4 * minute, 5 * minute, 5 * minute}},
 		"mail flows, and no jitter is below the fastest": {flowing, 0.999999,
 			[]time.Duration{66 * time.Second, 66 * time.Second, 108 * time.Second, 216 * time.Second}},
+		"others wait": {func(n int) ferry.AccountReport {
+			return ferry.AccountReport{GaveWay: n < 3}
+		}, 0, []time.Duration{minute, minute, 2 * minute}},
 		"held mail is no failure": {func(int) ferry.AccountReport {
 			return ferry.AccountReport{ExitCode: fault.Held}
 		}, 0, []time.Duration{5 * minute, 5 * minute}},

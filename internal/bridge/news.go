@@ -140,7 +140,7 @@ func (n *Newsroom) From(p Pass) []News {
 			t.Works, t.Worked = true, true
 			add(t.recovered(ended))
 		}
-		if o.ok() && !o.resting { // else it did not see all
+		if o.ok() && !o.resting && !r.GaveWay { // else it did not see all
 			add(t.holds(r))
 			add(t.awaits(r))
 		}

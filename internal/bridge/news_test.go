@@ -170,6 +170,31 @@ func TestRestingIsNoSuccess(t *testing.T) {
 	r.want(t, 60, resting, bridge.Recovered)
 }
 
+// TestGaveWayIsNoNews: a pass that gave way did not come to all that is held, or needs a word.
+func TestGaveWayIsNoNews(t *testing.T) {
+	r := newRoom()
+	whole := ferry.AccountReport{Name: "alice", ExitCode: fault.Held, Totals: ferry.Totals{Held: 1},
+		Awaits:   &ferry.ErrorReport{Message: "the first deletion needs your word"},
+		Messages: []ferry.MessageReport{{UIDL: "x", Size: 5, State: "held", Reason: "too large"}}}
+	gave := ferry.AccountReport{Name: "alice", GaveWay: true, Totals: ferry.Totals{Delivered: 9}}
+	r.want(t, 0, whole, bridge.Holds, bridge.Awaits)
+	for range 3 {
+		r.want(t, 5, gave)
+		r.want(t, 5, whole)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := runs(t, 15*minute, 0, nil, &played{answer: func(n int) ferry.AccountReport {
+			if n > 1 {
+				return gave
+			}
+			return whole
+		}})
+		if a := b.Snapshot().Accounts[0]; a.Held != 1 || len(a.Messages) != 1 {
+			t.Errorf("%d held: %+v", a.Held, a.Messages)
+		}
+	})
+}
+
 // TestRestingInTheState: what failed still does, and what never worked never did.
 func TestRestingInTheState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

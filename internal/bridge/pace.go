@@ -27,6 +27,8 @@ const (
 type outcome struct {
 	code      fault.Code
 	delivered int
+	// gaveWay: there is more, and others had to have its place.
+	gaveWay bool
 	// resting: limits of the account's own ended it.
 	resting bool
 	// untried: a login that was refused to another account was not tried.
@@ -44,7 +46,7 @@ func (o outcome) proves() bool { return o.ok() && (!o.resting || o.delivered > 0
 
 // outcomeOf reads a report; now is when the pass ended.
 func outcomeOf(r ferry.AccountReport, now time.Time) outcome {
-	return outcome{r.ExitCode, r.Delivered, r.Resting, r.Untried, r.NotBefore.Sub(now)}
+	return outcome{r.ExitCode, r.Delivered, r.GaveWay, r.Resting, r.Untried, r.NotBefore.Sub(now)}
 }
 
 // pace decides how long an account waits.
@@ -64,7 +66,7 @@ func (p *pace) next(o outcome, random float64) time.Duration {
 	var wait time.Duration
 	switch {
 	case o.ok():
-		wait = p.afterSuccess(o.delivered > 0, random)
+		wait = p.afterSuccess(o.delivered > 0 || o.gaveWay, random)
 	case o.code == fault.Credentials && !o.untried:
 		wait = p.afterRefusal(random)
 	default:
@@ -75,10 +77,10 @@ func (p *pace) next(o outcome, random float64) time.Duration {
 
 // afterSuccess is the interval at most: mail that arrives has to be there within it. It
 // is less while mail flows. Jitter spreads accounts that began together, within the bounds.
-func (p *pace) afterSuccess(delivered bool, random float64) time.Duration {
+func (p *pace) afterSuccess(flows bool, random float64) time.Duration {
 	p.failures, p.refusals = 0, 0
 	switch {
-	case delivered:
+	case flows:
 		p.current = p.fastest
 	case p.current == 0:
 		p.current = p.interval
@@ -110,7 +112,7 @@ func (p *pace) afterFailure(code fault.Code, random float64) time.Duration {
 	}
 	longest := max(p.interval, ceiling)
 	wait := longest
-	if doublings := p.failures - 1; doublings < 16 && p.interval<<doublings < wait {
+	if doublings := p.failures - 1; doublings < 16 && p.interval < wait>>doublings {
 		wait = p.interval << doublings
 	}
 	return min(longest, wait*3/4+time.Duration(random*float64(wait)/2))

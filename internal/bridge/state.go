@@ -87,7 +87,10 @@ func (s *AccountState) after(r ferry.AccountReport, started, now time.Time, park
 	if s.Works = o.ok(); s.Works {
 		s.Phase, s.Error, s.Failures = Waiting, nil, 0
 		s.Since, s.failing, s.Success = time.Time{}, time.Time{}, now
-		s.Held, s.Waiting, s.Messages = r.Held, r.Waiting, r.Messages
+		s.Waiting = r.Waiting
+		if !r.GaveWay || r.Held > s.Held { // else it did not come to them
+			s.Held, s.Messages = r.Held, r.Messages
+		}
 		if !s.Resting && !r.GaveWay { // else it did not see all
 			s.Awaits = awaits(r)
 		}
