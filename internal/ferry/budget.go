@@ -62,10 +62,15 @@ func (e *engine) budgetOf(host, user string) *budget {
 	e.budgetsMu.Lock()
 	defer e.budgetsMu.Unlock()
 	key := host + "\x00" + user
-	if e.budgets[key] == nil {
-		e.budgets[key] = &budget{host: host, user: user, limit: limits.BytesPerDay, knownOf: limits.KnownOf}
+	b := e.budgets[key]
+	if b == nil {
+		b = &budget{host: host, user: user}
+		e.budgets[key] = b
 	}
-	return e.budgets[key]
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.limit, b.knownOf = limits.BytesPerDay, limits.KnownOf // they may be of another configuration
+	return b
 }
 
 func (e *engine) pursesOf(a plan.Account) []*purse {
@@ -177,9 +182,11 @@ func (b *budget) terms() string {
 // up yet, and what makes it so many.
 func (t *trip) days(work plan.Count) (days int64, terms string) {
 	for _, p := range t.purses {
+		p.mu.Lock()
 		if n := (work.Bytes - 1) / p.limit; n > days {
 			days, terms = n, p.terms()
 		}
+		p.mu.Unlock()
 	}
 	return days, terms
 }

@@ -1,6 +1,7 @@
 package ferry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -56,6 +57,7 @@ type parcel struct {
 	original *message.Message     // when msg is a wrapping of it
 	forms    []message.Attachment // that it was not wrapped in yet
 	load     load                 // taken of what is bounded
+	received time.Time
 	session  *session
 	record   journal.Record // as it was recorded last
 	bare     bool           // to be sent without flags and date
@@ -67,6 +69,7 @@ type parcel struct {
 type pipeline struct {
 	t       *trip
 	budget  *semaphore.Weighted
+	disk    *semaphore.Weighted // of what all have; see diskShare
 	parcels chan *parcel
 	batches chan []*parcel
 	// soft ends when the run is cancelled or a part of the pipeline failed:
@@ -78,10 +81,10 @@ type pipeline struct {
 	parts sync.WaitGroup
 	first sync.Once
 	err   error
-	later error     // why the fetcher stopped before all was fetched
-	ceded time.Time // when the fetcher found that the pass gives way
+	later error // why the fetcher stopped before all was fetched
 
 	mu      sync.Mutex
+	ceded   time.Time        // when the fetcher found that the pass gives way
 	carried map[*parcel]bool // not released yet
 	// released tells that one was since somebody looked.
 	released chan struct{}
@@ -112,6 +115,7 @@ func (t *trip) newPipeline(ctx context.Context) (p *pipeline, end func()) {
 	hard, cancel := withGrace(soft, grace)
 	p = &pipeline{
 		t: t, soft: soft, hard: hard, stop: stop, budget: semaphore.NewWeighted(flightOctets),
+		disk:    semaphore.NewWeighted(t.engine.diskShare()),
 		parcels: make(chan *parcel, batchMessages), batches: make(chan []*parcel),
 		carried: map[*parcel]bool{}, released: make(chan struct{}, 1),
 	}
@@ -157,8 +161,8 @@ func (p *pipeline) fetch(todo []plan.Listed) error {
 	spool := t.engine.spool()
 	session := t.session
 	done := 0
-	if t.engine.keeps {
-		t.slot.carries()
+	if !t.nameless { // else it begins with what it brought before
+		t.mayCede()
 	}
 	err := t.source.Retrieve(p.soft, entries, func(e pop.Entry, body io.Reader, refused error) error {
 		listed := t.numbered(e.Number)
@@ -169,7 +173,7 @@ func (p *pipeline) fetch(todo []plan.Listed) error {
 			return refused // a limit of the session, or a passing fault: later
 		case refused != nil:
 			done++
-			return t.holdUnread(p.hard, listed, refused)
+			return cmp.Or(t.holdUnread(p.hard, listed, refused), p.enoughYet())
 		}
 		if err := t.mayFetch(p.hard, listed); err != nil {
 			if errors.Is(err, errLater) {
@@ -182,12 +186,9 @@ func (p *pipeline) fetch(todo []plan.Listed) error {
 			return err
 		}
 		done++
-		if p.enough() {
-			return pop.ErrEnough
-		}
-		return nil
+		return p.enoughYet()
 	})
-	if !p.ceded.IsZero() && done < len(todo) {
+	if p.hasCeded() && done < len(todo) {
 		p.later = errCeded
 	}
 	if p.later != nil && err != nil {
@@ -204,6 +205,14 @@ func (p *pipeline) fetch(todo []plan.Listed) error {
 		return p.endedAt(todo[done], len(todo) == 1, err)
 	}
 	return err
+}
+
+// enoughYet ends what asks for messages when no more are to be asked for.
+func (p *pipeline) enoughYet() error {
+	if p.enough() {
+		return pop.ErrEnough
+	}
+	return nil
 }
 
 // maxDeadEnds is how many messages in a row may end their session before it is the
@@ -278,7 +287,8 @@ func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body
 		p.t.resolved(s)
 		return p.t.holdUnread(p.hard, l, cutReason(l, msg.Summary))
 	}
-	parcel := &parcel{listed: l, to: p.t.home, msg: msg, load: load, session: s, record: p.t.knownAs(l.Key)}
+	parcel := &parcel{listed: l, to: p.t.home, msg: msg, load: load, received: time.Now(), session: s,
+		record: p.t.knownAs(l.Key)}
 	p.track(parcel)
 	select {
 	case p.parcels <- parcel:
@@ -289,9 +299,9 @@ func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body
 	}
 }
 
-// load is what a message takes of what is bounded: octets of memory, and of the
-// spool's disk.
-type load struct{ memory, disk int64 }
+// load is what a message takes of what is bounded: octets of memory, of the spool's disk, and
+// of the account's share of that.
+type load struct{ memory, disk, share int64 }
 
 // take waits until there is room for a message.
 func (p *pipeline) take(l plan.Listed) (load, error) {
@@ -310,19 +320,33 @@ func (p *pipeline) take(l plan.Listed) (load, error) {
 	if size <= spoolMemory {
 		return w, nil // behind nobody who waits for the disk
 	}
-	w.disk = min(size, p.t.engine.SpoolRoom)
-	if err := p.t.engine.disk.Acquire(p.soft, w.disk); err != nil {
-		p.giveBack(load{memory: w.memory})
+	share := min(size, p.t.engine.diskShare())
+	if err := p.disk.Acquire(p.soft, share); err != nil {
+		p.giveBack(w)
 		return load{}, err
 	}
+	w.share = share
+	disk := min(size, p.t.engine.SpoolRoom)
+	if err := p.t.engine.disk.Acquire(p.soft, disk); err != nil {
+		p.giveBack(w)
+		return load{}, err
+	}
+	w.disk = disk
 	return w, nil
 }
 
 func (p *pipeline) giveBack(w load) {
 	p.t.slot.flight.Add(-w.memory)
 	p.budget.Release(w.memory)
+	p.disk.Release(w.share)
 	p.t.engine.disk.Release(w.disk)
 }
+
+// diskShares is how many accounts that keep all that they may of the spool leave no room to
+// others. A message that is larger than a share goes alone.
+const diskShares = 8
+
+func (e *engine) diskShare() int64 { return max(1, e.SpoolRoom/diskShares) }
 
 // flightWeight is the memory that a message of a size takes, in octets: whole
 // chunks, and for a large one what is in memory before it goes to a file.

@@ -88,9 +88,7 @@ const deleteBatch = 1000
 
 func (t *trip) deleteDue(ctx context.Context, due []journal.Record) error {
 	read, kept := headerOnly(due), 0
-	if t.engine.keeps {
-		t.slot.carries()
-	}
+	t.mayCede()
 	for batch := range slices.Chunk(due, deleteBatch) {
 		proven, err := t.proveAnywhere(ctx, batch)
 		if err != nil {
@@ -100,10 +98,11 @@ func (t *trip) deleteDue(ctx context.Context, due []journal.Record) error {
 		if len(proven) == 0 {
 			continue
 		}
+		before := t.report.Deleted
 		if goOn, err := t.deleteProven(ctx, proven, read); err != nil || !goOn {
 			return err
 		}
-		if t.ceding() {
+		if t.report.Deleted > before && t.slot.ceding() {
 			t.report.GaveWay = true
 			return nil
 		}
@@ -303,7 +302,31 @@ func (t *trip) deletionSession(ctx context.Context) (ok bool, err error) {
 			t.account.Source.Address(), wait.Round(time.Second))
 		return false, nil
 	}
+	if gone, err := t.waitWhileUnwanted(ctx); gone || err != nil {
+		return false, err
+	}
 	return true, t.retry(ctx, func() error { return t.openSource(ctx) })
+}
+
+// waitWhileUnwanted waits until the server lets us in again, unless others of a bridge want
+// what the account has meanwhile, such as its folder: then the next pass deletes.
+func (t *trip) waitWhileUnwanted(ctx context.Context) (gone bool, err error) {
+	if !t.engine.keeps {
+		return false, nil
+	}
+	t.slot.onlyWaits()
+	t.sayLoginWait()
+	defer t.slot.rest()()
+	for wait := t.loginPause(); wait > 0; wait = t.loginPause() {
+		if err := sleep(ctx, min(wait, wantedFor/2)); err != nil {
+			return false, err
+		}
+		if t.slot.ceding() {
+			t.report.GaveWay = true
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // headerOnly names the records that know nothing but a header.

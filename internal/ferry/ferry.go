@@ -98,9 +98,6 @@ type engine struct {
 	sharing map[string]int
 	// brakes keep the rates of limits, by host.
 	brakes map[string]*brake
-	// budgets are those of users of hosts.
-	budgetsMu sync.Mutex
-	budgets   map[string]*budget
 }
 
 // common is what a change of the configuration leaves as it is, for the trips that are
@@ -122,6 +119,9 @@ type common struct {
 	signedIn sync.Map
 	// long has the accounts whose last pass gave way.
 	long sync.Map
+	// budgets are those of users of hosts.
+	budgetsMu sync.Mutex
+	budgets   map[string]*budget
 }
 
 func newEngine(o Options) *engine {
@@ -148,7 +148,7 @@ func newEngine(o Options) *engine {
 		o.SpoolRoom = message.MaxRoom
 	}
 	e := &engine{Options: o, owners: ownersOf(o.Config.Accounts), brakes: newBrakes(o.Config.Limits),
-		budgets: map[string]*budget{}, common: &common{
+		common: &common{budgets: map[string]*budget{},
 			slots: newSlots(o.Config.Limits.Accounts), hosts: newHosts(connections(o.Config.Limits)),
 			folders: newHosts(one), standing: newStanding(), gates: newGates(), disk: semaphore.NewWeighted(o.SpoolRoom)}}
 	e.sharing = sharing(e.chosen())

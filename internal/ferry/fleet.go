@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/plan"
 )
 
 // Fleet passes over accounts again and again. What passes share, such as the places of
@@ -41,6 +42,7 @@ func (f *Fleet) Next(o Options) *Fleet {
 	o.Learned.again()
 	e := newEngine(o)
 	e.common = f.engine.common
+	e.inheritBrakes(f.engine.brakes)
 	e.remember(f.engine.owners)
 	e.slots.resize(o.Config.Limits.Accounts)
 	e.hosts.resize(connections(o.Config.Limits))
@@ -60,20 +62,41 @@ func (f *Fleet) Pass(ctx context.Context, name string, held bool) AccountReport 
 			continue
 		}
 		f.engine.emit(Event{Kind: Queued, Account: name})
-		begun := make(chan *trip)
-		_, long := f.engine.long.Load(name)
-		ask := request{account: account, glance: true, held: held, asked: time.Now(), long: long, begin: func(t *trip) { begun <- t }}
-		select {
-		case f.requests <- ask:
-			report := (<-begun).one(ctx, (*trip).run)
-			f.engine.noteLong(report)
-			tellEnd(f.ended)
-			return report
-		case <-ctx.Done():
+		t := f.await(ctx, account, held)
+		if t == nil {
 			return notPassed(name, stopped(ctx.Err()))
 		}
+		report := t.one(ctx, (*trip).run)
+		f.engine.noteLong(report)
+		tellEnd(f.ended)
+		return report
 	}
 	return notPassed(name, fault.New(fault.Usage, "there is no account %q", fault.Escape(name)).WithHint("check the name"))
+}
+
+// await asks for a trip, and waits until it may begin; nil: no longer.
+func (f *Fleet) await(ctx context.Context, account plan.Account, held bool) *trip {
+	begun := make(chan *trip)
+	_, long := f.engine.long.Load(account.Name)
+	ask := request{account: account, glance: true, held: held, asked: time.Now(), long: long, over: ctx.Done(),
+		begin: func(t *trip) {
+			select {
+			case begun <- t:
+			case <-ctx.Done():
+				t.close()
+			}
+		}}
+	select {
+	case f.requests <- ask:
+	case <-ctx.Done():
+		return nil
+	}
+	select {
+	case t := <-begun:
+		return t
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 func notPassed(name string, err *fault.Error) AccountReport {

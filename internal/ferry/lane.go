@@ -91,6 +91,12 @@ func (l *lane) write(under chan<- shipment) error {
 			if !ok {
 				return nil
 			}
+			if l.p.leavesOut(batch) { // the next pass asks for it again
+				if err := l.leaveOut(batch); err != nil {
+					return err
+				}
+				continue
+			}
 			s, err := l.append(batch)
 			if s.pending == nil {
 				return errors.Join(err, l.giveUp(batch))
@@ -105,8 +111,15 @@ func (l *lane) write(under chan<- shipment) error {
 	}
 }
 
+// leaveOut sends nothing of a batch.
+func (l *lane) leaveOut(batch []*parcel) error {
+	defer l.p.releaseAll(batch)
+	return l.p.t.unsent(context.WithoutCancel(l.p.hard), batch)
+}
+
 // append writes a batch; nothing was written if nothing is pending.
 func (l *lane) append(batch []*parcel) (shipment, error) {
+	l.p.t.mayCede()
 	conn, done, err := l.use()
 	if err != nil {
 		return shipment{}, err

@@ -217,6 +217,7 @@ func (t *trip) openSource(ctx context.Context) error {
 	entries, err := source.List(ctx)
 	// Only now: a delay that differs by user is learned with the listing.
 	t.loginAgain = loggedIn.Add(max(source.Capabilities().LoginDelay, learned))
+	t.slot.loggedIn(t.loginAgain)
 	t.sawRetention(source.Capabilities().Expire)
 	if err != nil {
 		source.Close()
@@ -239,8 +240,14 @@ func (t *trip) waitForLogin(ctx context.Context) error {
 		return fault.New(fault.Temporary, "POP3 server %s wants %v between logins", t.account.Source.Address(),
 			wait.Round(time.Second)).WithHint("run again later").WithAfter(wait)
 	}
-	t.emit(Event{Kind: Waiting, Until: time.Now().Add(wait), Text: "the POP3 server to permit another login"})
+	t.sayLoginWait()
 	return t.slot.sleep(ctx, wait)
+}
+
+func (t *trip) sayLoginWait() {
+	if wait := t.loginPause(); wait > 0 {
+		t.emit(Event{Kind: Waiting, Until: time.Now().Add(wait), Text: "the POP3 server to permit another login"})
+	}
 }
 
 func (t *trip) loginPause() time.Duration {

@@ -84,6 +84,7 @@ func (t *trip) turnPage(ctx context.Context) error {
 			return err
 		}
 	}
+	t.mayCede()
 	var known []plan.Listed
 	for _, l := range t.listing {
 		if _, ok := records[l.Key]; ok {

@@ -48,6 +48,27 @@ func newBrakes(l plan.Limits) map[string]*brake {
 	return brakes
 }
 
+// inheritBrakes goes on with what a configuration before had counted, whose passes may be under
+// way.
+func (e *engine) inheritBrakes(before map[string]*brake) {
+	for name, b := range e.brakes {
+		if old := before[name]; old != nil {
+			b.octets = inherit(old.octets, b.octets)
+			b.messages = inherit(old.messages, b.messages)
+		}
+	}
+}
+
+// inherit gives the old limiter the limits of the new one, where both are.
+func inherit(old, next *rate.Limiter) *rate.Limiter {
+	if old == nil || next == nil {
+		return next
+	}
+	old.SetLimit(next.Limit())
+	old.SetBurst(next.Burst())
+	return old
+}
+
 // brakesOf returns those that count for an account: none where nothing is limited.
 func (e *engine) brakesOf(a plan.Account) []*brake {
 	var list []*brake

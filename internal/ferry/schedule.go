@@ -10,7 +10,8 @@ import (
 	"github.com/popferry/popferry/plan"
 )
 
-// ahead is how many accounts are looked at for one that can begin.
+// ahead is how many accounts are looked at for one that can begin, of those that begin with all
+// that they need: who glances needs a place at the source only, which is soon known.
 const ahead = 1000
 
 // request asks for a trip. Begin gets it, with all that it needs, and returns at once.
@@ -22,7 +23,19 @@ type request struct {
 	// asked is when it was, and long says that the pass before gave way with much left to do.
 	asked time.Time
 	long  bool
+	// over ends the wait; nil: nothing does.
+	over  <-chan struct{}
 	begin func(*trip)
+}
+
+// isOver reports a request that nobody waits for any more.
+func (r request) isOver() bool {
+	select {
+	case <-r.over:
+		return true
+	default:
+		return false
+	}
 }
 
 // longWaits is for how long a pass that gave way lets others begin before it.
@@ -65,7 +78,11 @@ func (e *engine) each(ctx context.Context, work func(*trip, context.Context) err
 func (e *engine) serve(requests <-chan request, ended <-chan struct{}) {
 	var waiting []request
 	for open := true; open || len(waiting) > 0; {
+		waiting = slices.DeleteFunc(waiting, request.isOver)
 		if len(waiting) == 0 {
+			if !open {
+				return
+			}
 			r, ok := <-requests
 			if open = ok; ok {
 				waiting = queued(waiting, r)
@@ -104,7 +121,7 @@ func tellEnd(ended chan<- struct{}) {
 // next returns the first of the waiting accounts that can begin, with all that it
 // needs for that, or nil. Who has a place that one of them lacks is asked for it.
 func (e *engine) next(waiting []request) (n int, t *trip) {
-	waiting = waiting[:min(len(waiting), ahead)]
+	waiting = withinSight(waiting)
 	defer func() { e.foresee(waiting, n, t) }()
 	given := e.slots.begin()
 	if given == nil {
@@ -125,6 +142,20 @@ func (e *engine) next(waiting []request) (n int, t *trip) {
 		e.hosts.ask(place, min(n, e.slots.free()), wishBegin)
 	}
 	return 0, nil
+}
+
+// withinSight are the first of the waiting accounts, so many that ahead of them begin with all.
+func withinSight(waiting []request) []request {
+	n := 0
+	for i, r := range waiting {
+		if !r.glance {
+			n++
+		}
+		if n > ahead {
+			return waiting[:i]
+		}
+	}
+	return waiting
 }
 
 // foresee tells those that let all others pass which places accounts will need that have not

@@ -23,8 +23,10 @@ const (
 	stretch = 10 * time.Second
 	// mostTrips is how many accounts may be under way at once, those that lent
 	// their slots included, unless limits.accounts is more: each has two sockets or
-	// more.
+	// more. Of those that only wait, such as for the end of a pause, and have one at most,
+	// there may be mostIdle beside them.
 	mostTrips = 250
+	mostIdle  = 2000
 	// maxShift bounds how often patience is doubled.
 	maxShift = 8
 )
@@ -74,7 +76,7 @@ func (s *slots) begin() *slot {
 	if s.freeLocked() <= 0 {
 		s.askLocked()
 	}
-	if s.freeLocked() <= 0 || len(s.queue) > 0 || len(s.begun) >= max(s.limit, mostTrips) {
+	if s.freeLocked() <= 0 || len(s.queue) > 0 || s.crowdedLocked() {
 		return nil
 	}
 	given := &slot{of: s, atWork: true, since: time.Now()}
@@ -84,10 +86,23 @@ func (s *slots) begin() *slot {
 	return given
 }
 
-// askLocked has one account of those at work give way, if there is such a one.
+// crowdedLocked reports whether enough are under way.
+func (s *slots) crowdedLocked() bool {
+	idle := 0
+	for _, other := range s.begun {
+		if other.idle > 0 && !other.atWork {
+			idle++
+		}
+	}
+	most := max(s.limit, mostTrips)
+	return len(s.begun)-idle >= most || len(s.begun) >= most+mostIdle
+}
+
+// askLocked has one account of those at work give way, if there is such a one. Those that
+// wait lend their slots.
 func (s *slots) askLocked() {
 	for _, other := range s.begun {
-		if other.atWork && other.cede() {
+		if other.atWork && other.idle == 0 && other.cede() {
 			return
 		}
 	}

@@ -78,7 +78,20 @@ const (
 )
 
 // bridge passes over all accounts for so long, and brings each new mail between two passes.
-func (c *crowd) bridge(whole time.Duration) {
+func (c *crowd) bridge(whole time.Duration) { c.passOver(whole, crowdInterval, c.news) }
+
+// news is a new mail of an account, the n-th.
+func (c *crowd) news(i int, n int64) {
+	mail := c.mail(1, 1000*(n+1)+int64(i))
+	c.drops[i].Deliver(mail...)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	name := c.o.Config.Accounts[i].Name
+	c.brought[name] = append(c.brought[name], mail...)
+}
+
+// passOver passes over all accounts for so long, and does something between two passes.
+func (c *crowd) passOver(whole, interval time.Duration, between func(i int, n int64)) {
 	fleet := ferry.NewFleet(c.o)
 	ctx, cancel := context.WithTimeout(c.t.Context(), whole)
 	defer cancel()
@@ -90,16 +103,12 @@ func (c *crowd) bridge(whole time.Duration) {
 				asked := time.Now()
 				r := fleet.Pass(ctx, a.Name, false)
 				c.saw(a.Name, seen{asked.Sub(c.start), time.Since(asked), r})
-				pause := crowdInterval
+				pause := interval
 				if r.Error != nil {
-					pause = crowdPause
+					pause = max(interval, crowdPause)
 				}
 				time.Sleep(pause)
-				mail := c.mail(1, 1000*(n+1)+int64(i))
-				c.drops[i].Deliver(mail...)
-				c.mu.Lock()
-				c.brought[a.Name] = append(c.brought[a.Name], mail...)
-				c.mu.Unlock()
+				between(i, n)
 			}
 		})
 	}

@@ -26,7 +26,7 @@ func (t *trip) survey(ctx context.Context) error {
 	}
 	t.undeleted, t.comeback = false, comeback{back: map[string]bool{}}
 	t.countSkipped()
-	if err := t.judgeNames(ctx, named-t.skipped, len(counts) == 0); err != nil {
+	if err := t.judgeNames(ctx, named-t.skipped, counts); err != nil {
 		return err
 	}
 	if err := t.noteVanished(ctx); err != nil {
@@ -67,10 +67,10 @@ func (t *trip) skips(l plan.Listed) bool {
 // judgeNames decides whether UIDLs say anything about old messages. The verdict
 // that they do not lasts until a round is complete: halfway through, the new names
 // are known and the old ones still have to speak.
-func (t *trip) judgeNames(ctx context.Context, named int, blank bool) error {
+func (t *trip) judgeNames(ctx context.Context, named int, counts map[journal.State]int) error {
 	before, err := t.ledger.Fact(ctx, factRenumbered)
-	t.renumbered = before != "" || t.looksRenumbered(named)
-	if err != nil || !t.renumbered || before != "" || blank {
+	t.renumbered = before != "" || t.looksRenumbered(named, counts)
+	if err != nil || !t.renumbered || before != "" || len(counts) == 0 {
 		return err
 	}
 	return t.ledger.SetFact(ctx, factRenumbered, time.Now().UTC().Format(time.RFC3339))
@@ -79,8 +79,9 @@ func (t *trip) judgeNames(ctx context.Context, named int, blank bool) error {
 // looksRenumbered reports whether the provider may have given its messages new
 // UIDLs, so that old names say nothing: hardly any of the listing is known, more than
 // half of what the last run listed is gone and about as many names are new, or some name
-// has another message by now.
-func (t *trip) looksRenumbered(named int) bool {
+// has another message by now. Where all that is known is listed, nothing was: a first pass was
+// not complete.
+func (t *trip) looksRenumbered(named int, counts map[journal.State]int) bool {
 	known := 0
 	for _, u := range t.unchanged {
 		if u.known {
@@ -96,13 +97,14 @@ func (t *trip) looksRenumbered(named int) bool {
 			known++
 		}
 	}
-	return named > 0 && 10*known <= named || t.lastRun.replaced(known, named-known)
+	missing := counts[journal.Delivered] + counts[journal.Intent] + counts[journal.DeleteSent] - known
+	return named > 0 && 10*known <= named && (missing > 0 || known == 0) || t.lastRun.replaced(known, named-known)
 }
 
 // replaced reports whether names took the place of more than half of those that the last
 // run left in its listing.
 func (l LastRun) replaced(known, fresh int) bool {
-	left := l.Totals.Listed - l.Totals.Deleted - l.Totals.Held
+	left := l.Totals.Known + l.Totals.Duplicate + l.Totals.Delivered - l.Totals.Deleted // of what was settled
 	gone := left - known
 	return 2*gone > left && 10*fresh >= 9*gone
 }

@@ -57,7 +57,8 @@ type trip struct {
 	folderState
 	match     *matcher
 	roomAsked bool
-	batch     int // how many messages one has at most
+	batch     int  // how many messages one has at most
+	concludes bool // what was read is read again, before it gives way
 	exportState
 	deleteState
 
@@ -178,6 +179,10 @@ func (t *trip) pass(ctx context.Context) error {
 			}
 			t.leave(ctx)
 			return err
+		case err == nil && len(t.parked) == 0 && t.slot.ceding(): // behind a page
+			t.report.GaveWay = true
+			t.leave(ctx)
+			return nil
 		case err == nil && len(t.parked) == 0:
 			failures, t.turned = 0, true
 		case err == nil:
@@ -252,9 +257,10 @@ func (t *trip) round(ctx context.Context) error {
 func (t *trip) carryAll(ctx context.Context, todo []plan.Listed) error {
 	todo = slices.DeleteFunc(todo, func(l plan.Listed) bool { return t.held[l.Key] || !t.planned(l) })
 	// What ended connections before, or was refused, goes last, so that it harms
-	// nobody.
+	// nobody, and behind it what waits for its folder, the first of those that were tried
+	// longest ago.
 	slices.SortStableFunc(todo, func(a, b plan.Listed) int {
-		return cmp.Compare(t.blame(a), t.blame(b))
+		return cmp.Or(t.shutOut(a).Compare(t.shutOut(b)), cmp.Compare(t.blame(a), t.blame(b)))
 	})
 	todo, vast := t.spoolable(todo)
 	if err := t.carryFitting(ctx, todo); err != nil {
@@ -317,6 +323,14 @@ func (t *trip) blame(l plan.Listed) int {
 		return n
 	}
 	return 0
+}
+
+// shutOut is when a message was tried last that waits for its folder, else zero.
+func (t *trip) shutOut(l plan.Listed) time.Time {
+	if r := t.knownAs(l.Key); awaitsFolder(r) {
+		return r.Changed
+	}
+	return time.Time{}
 }
 
 // suspectAlone leaves in todo just the first message at which a session ended
