@@ -260,7 +260,11 @@ func (t *trip) carryAll(ctx context.Context, todo []plan.Listed) error {
 	// nobody, and behind it what waits for its folder, the first of those that were tried
 	// longest ago.
 	slices.SortStableFunc(todo, func(a, b plan.Listed) int {
-		return cmp.Or(t.shutOut(a).Compare(t.shutOut(b)), cmp.Compare(t.blame(a), t.blame(b)))
+		since, other := t.shutOut(a), t.shutOut(b)
+		if since.IsZero() != other.IsZero() {
+			return since.Compare(other)
+		}
+		return cmp.Or(cmp.Compare(t.blame(a), t.blame(b)), since.Compare(other))
 	})
 	todo, vast := t.spoolable(todo)
 	if err := t.carryFitting(ctx, todo); err != nil {
