@@ -277,7 +277,7 @@ var valueKeys = []string{"token", "heartbeat", "alerts.webhook"}
 // unfit says why one of the values of the bridge, by its place among them, is no good, or "".
 func unfit(place int, text string) string {
 	switch {
-	case place == 0 && len(text) < leastToken:
+	case place == 0 && len(strings.TrimSpace(text)) < leastToken:
 		return fmt.Sprintf("is too short for a token: use %d characters or more, such as those of \"openssl rand -hex 16\"", leastToken)
 	case place == 1 || place == 2:
 		return checkURL(text)

@@ -58,7 +58,7 @@ func TestBridge(t *testing.T) {
 
 // TestBridgeValuesThatCannotWork are told before they are needed, each with its line.
 func TestBridgeValuesThatCannotWork(t *testing.T) {
-	t.Setenv("TOKEN", "x")
+	t.Setenv("TOKEN", "x          ")
 	t.Setenv("HOOK", "https://hooks.example.org:99999/x")
 	c := parse(t, account("bridge:", "  token: {env: TOKEN}", "  alerts:", "    webhook: {env: HOOK}", "    command: [/nowhere/page-me, now]"))
 	err := c.ResolveBridge(context.Background())

@@ -32,7 +32,8 @@ const bridgeHelp = `Keep carrying the mail of the named accounts, or of all, unt
 Every account passes at its interval (bridge: {interval: 5m} in accounts.yaml):
 sooner while mail flows, later while something fails, and hardly at all while a
 server refuses its credentials. A pass that finds nothing new asks the POP3
-server only. One account that stalls or fails delays no other.
+server only. One account that stalls or fails delays no other; where many
+stall, they do so until it is known which.
 
 The log has a line for each pass. Those that find nothing, or fail like one
 before, have one an hour, which says how many they were; with --verbose those

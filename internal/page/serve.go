@@ -33,7 +33,8 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 	if err == nil {
 		return l, nil
 	}
-	if errors.Is(err, syscall.EADDRNOTAVAIL) { // it may come with the network
+	dns, unresolved := errors.AsType[*net.DNSError](err)
+	if errors.Is(err, syscall.EADDRNOTAVAIL) || unresolved && !dns.IsNotFound { // it may come with the network
 		return nil, fault.New(fault.Temporary, "the status page can't listen on %s: %w", address, err).
 			WithHint("bridge.listen in accounts.yaml must be an address of this machine, such as 127.0.0.1:8325")
 	}
