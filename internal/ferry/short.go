@@ -110,11 +110,12 @@ func (s sizes) meanNothing() bool {
 	return s.Short >= sizesMeanNothing && 100*s.Right < fewRight*s.Short && s.Most-s.Least > sameLength
 }
 
-// lacks reports a message that has less than was said, however little, from a server whose
-// sizes are right to the octet nearly always.
-func (s sizes) lacks(listed, got int64) bool {
-	return got < listed && s.Equal >= sizesAreOff && 100*s.Less < fewRight*s.Equal
-}
+// lacks reports a message that has less than was said, however little, unless the server is known
+// for sizes that are a little too large.
+func (s sizes) lacks(listed, got int64) bool { return got < listed && !s.areLoose() }
+
+// areLoose reports a server whose sizes are a little too large often.
+func (s sizes) areLoose() bool { return s.Less >= sizesAreOff && 2*s.Less >= s.Equal }
 
 // verdict is what becomes of a message that may have been cut off.
 type verdict int
@@ -125,8 +126,8 @@ const (
 	cut                  // it differs every time, or ends amid its header: hold it
 )
 
-// weigh judges a message by its length. One that is shorter than announced, by a twentieth or
-// where sizes are right, is read twice, the second time in a session of its own: the same
+// weigh judges a message by its length. One that is shorter than announced, by a twentieth or,
+// unless sizes are often so, by less, is read twice, the second time in a session of its own: the same
 // content both times means that the server has no more of it, or that its sizes are off, and
 // differing ones that it can't be trusted. So is one that begins as an answer does.
 func (t *trip) weigh(l plan.Listed, msg *message.Message) verdict {
@@ -194,12 +195,13 @@ func (t *trip) countSizes(done []*parcel) {
 
 // erasable reports whether a record may ever lead to a deletion. What the server seems to
 // have more of may not, nor what is less than half of what it says in any case, nor what has
-// more, where others have not.
+// more, or a little less, where others have not.
 func (t *trip) erasable(r journal.Record) bool {
 	cutOff := r.Sum.Size > 0 && short(r.Listed, r.Sum.Size)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return isSame(r) && (!strings.Contains(r.Origin, tooLong) || t.sizes.tooSmall()) &&
+		(cutOff || r.Sum.Size == 0 || r.Sum.Size >= r.Listed || t.sizes.areLoose()) &&
 		(!cutOff || t.sizes.meanNothing() && 2*r.Sum.Size >= r.Listed)
 }
 
