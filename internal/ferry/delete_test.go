@@ -247,3 +247,66 @@ func TestKnownInARunThatDeletes(t *testing.T) {
 		t.Errorf("%+v", r.Totals)
 	}
 }
+
+// TestOneBadReading (S8, I4): what the POP3 server gives wrong once, as a message is read before
+// its deletion, is no other mail: it is not brought again, and deleted when it is given right.
+// What it gives differently each time is kept on POP3, and brought once.
+func TestOneBadReading(t *testing.T) {
+	stamped := 0
+	for name, c := range map[string]struct {
+		options popd.Options
+		wrong   func(raw []byte, n int) []byte // the n-th reading
+		left    int
+	}{
+		"cut, no UIDL":   {popd.Options{NoUIDL: true}, cutSecond, 0},
+		"cut, no TOP":    {popd.Options{NoTOP: true}, cutSecond, 0},
+		"other, no UIDL": {popd.Options{NoUIDL: true}, otherSecond, 0},
+		"other, no TOP":  {popd.Options{NoTOP: true}, otherSecond, 0},
+		"stamped, no TOP": {popd.Options{NoTOP: true}, func(raw []byte, _ int) []byte {
+			stamped++
+			return append(fmt.Appendf(nil, "X-Antivirus: VPS %06d\r\n", stamped), raw...)
+		}, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mail := ordinary(3, 5)
+			read := map[string]int{}
+			var p *pair
+			c.options.Reply = func(cmd string, n int) ([]byte, bool) {
+				if cmd != "RETR" {
+					return nil, false
+				}
+				raw := p.pop.Messages()[n-1]
+				read[string(raw)]++
+				given := c.wrong(raw, read[string(raw)])
+				if given == nil || !bytes.Equal(raw, mail[1]) && c.left == 0 {
+					return nil, false
+				}
+				return fmt.Appendf(nil, "+OK\r\n%s.\r\n", bytes.ReplaceAll(given, []byte("\r\n."), []byte("\r\n.."))), true
+			}
+			p = newPair(t, c.options, imapd.Options{}, mail...)
+			p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
+			for range 4 {
+				runFerry(t, p.o)
+			}
+			p.has(3)
+			if left := len(p.pop.Messages()); left != c.left {
+				t.Errorf("%d left on POP3, want %d", left, c.left)
+			}
+		})
+	}
+}
+
+// cutSecond and otherSecond spoil the second reading, the one before the deletion.
+func cutSecond(raw []byte, n int) []byte {
+	if n != 2 {
+		return nil
+	}
+	return append(raw[:len(raw)/2:len(raw)/2], "\r\n"...)
+}
+
+func otherSecond(raw []byte, n int) []byte {
+	if n != 2 {
+		return nil
+	}
+	return append(bytes.Clone(raw), "and another text\r\n"...)
+}

@@ -159,17 +159,46 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 	if len(likely) == 0 {
 		return nil
 	}
-	entries := entriesOf(likely)
+	strays, err := c.retrieve(ctx, entriesOf(likely))
+	if err == nil && len(strays) > 0 {
+		strays, err = c.readAgain(ctx, strays)
+	}
+	if err != nil {
+		return err
+	}
+	changed := c.changed(strays)
+	if err := c.t.ledger.Put(ctx, slices.Concat(changed, c.marked)); err != nil {
+		return err
+	}
+	c.others, c.anew = c.others+len(strays)+len(c.marked), c.anew+len(changed)
+	strangers, err := c.strangers(ctx, strays)
+	if err != nil {
+		return err
+	}
+	for range len(strays) - strangers {
+		c.t.resolved(c.t.session)
+	}
+	if strangers > 0 {
+		if err := c.dismiss(ctx); err != nil {
+			return err
+		}
+		return fault.New(fault.Held, "deletions from POP3 were put off: %s changed since delivery", count(strangers, "message")).
+			WithHint("run again: what is new is delivered first")
+	}
+	return nil
+}
+
+// retrieve reads messages, and returns those that no record has the content of.
+func (c *recheck) retrieve(ctx context.Context, entries []pop.Entry) (strays []stray, err error) {
 	now := time.Now()
-	var unmatched []stray
-	var changed []journal.Record
-	err := c.t.source.Retrieve(ctx, entries, func(e pop.Entry, body io.Reader, refused error) error {
+	err = c.t.source.Retrieve(ctx, entries, func(e pop.Entry, body io.Reader, refused error) error {
 		if refused != nil {
 			c.unlike++
 			return nil
 		}
-		c.t.retrieved(c.t.session, c.t.numbered(e.Number).Key)
-		body, err := c.t.readAgain(ctx, c.t.numbered(e.Number), body)
+		l := c.t.numbered(e.Number)
+		c.t.retrieved(c.t.session, l.Key)
+		body, err := c.t.readAgain(ctx, l, body)
 		if err != nil {
 			return err
 		}
@@ -182,45 +211,56 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 		if err != nil {
 			return err
 		}
-		key := c.t.numbered(e.Number).Key
-		c.seen[key] = s
-		r, ok := c.recordOf(key, s)
-		switch {
-		case ok:
+		c.seen[l.Key] = s
+		if r, ok := c.recordOf(l.Key, s); ok {
 			c.found(e, r, s)
-		case r.Key != "":
-			// Another mail under a header that is known: the next run delivers it.
-			r.State, r.Changed = journal.Listed, now
-			changed = append(changed, r)
-			unmatched = append(unmatched, stray{e, s})
-		default:
-			unmatched = append(unmatched, stray{e, s})
+		} else {
+			strays = append(strays, stray{e, s})
 		}
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	unmatched = c.likewise(unmatched)
-	if err := c.t.ledger.Put(ctx, slices.Concat(changed, c.marked)); err != nil {
-		return err
+	return c.likewise(strays), nil
+}
+
+// readAgain reads those once more that no record is about, and returns the ones that come as they
+// did: what a server gave wrong once is no other mail, nor is what it gives differently each time.
+func (c *recheck) readAgain(ctx context.Context, first []stray) (same []stray, err error) {
+	before := map[int]message.Digest{}
+	var entries []pop.Entry
+	for _, s := range first {
+		before[s.entry.Number] = s.sum.Content
+		entries = append(entries, s.entry)
+		c.t.resolved(c.t.session) // the second reading tells
 	}
-	c.others, c.anew = c.others+len(unmatched)+len(c.marked), c.anew+len(changed)
-	strangers, err := c.strangers(ctx, unmatched)
-	if err != nil {
-		return err
-	}
-	for range len(unmatched) - strangers {
+	again, err := c.retrieve(ctx, entries)
+	for _, s := range again {
+		if s.sum.Content == before[s.entry.Number] {
+			same = append(same, s)
+			continue
+		}
+		c.others++
 		c.t.resolved(c.t.session)
 	}
-	if strangers > 0 {
-		if err := c.dismiss(ctx); err != nil {
-			return err
-		}
-		return fault.New(fault.Held, "deletions from POP3 were put off: %s changed since delivery", count(strangers, "message")).
-			WithHint("run again: what is new is delivered first")
+	if n := len(again) - len(same); n > 0 {
+		c.t.note("%s kept on POP3: the server gives other octets each time, so that nothing tells what was delivered",
+			count(n, "message"))
 	}
-	return nil
+	return same, err
+}
+
+// changed are the records of messages that are other mail by now, under a header that is known:
+// the next run delivers them.
+func (c *recheck) changed(strays []stray) (changed []journal.Record) {
+	for _, s := range strays {
+		if r, ok := c.byKey[c.t.numbered(s.entry.Number).Key]; ok {
+			r.State, r.Changed = journal.Listed, time.Now()
+			changed = append(changed, r)
+		}
+	}
+	return changed
 }
 
 // undelivered is the error for messages that proved not to be delivered, though others
