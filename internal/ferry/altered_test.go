@@ -263,3 +263,27 @@ func TestTwinOfAMailThatShrank(t *testing.T) {
 		})
 	}
 }
+
+// TestDateAndFlagsStay (A9, A13): a refusal without a reason may be about the moment; the message
+// is sent again as it was before that is tried without flags and date, and who delivers it so
+// says it.
+func TestDateAndFlagsStay(t *testing.T) {
+	old := []byte("Date: Tue, 03 Mar 2020 10:11:12 +0100\r\nMessage-ID: <old@example.org>\r\n\r\ntext\r\n")
+	for refusals, stays := range map[int]bool{1: true, 2: false} {
+		n := 0
+		p := newPair(t, popd.Options{}, imapd.Options{Reply: func(e imapd.Event) imapd.Action {
+			if e.Stage == imapd.AtStore {
+				if n++; n <= refusals {
+					return imapd.Action{Reply: "NO I/O error"}
+				}
+			}
+			return imapd.Action{}
+		}}, old)
+		r := p.run(0, 1)
+		date := p.imap.Mailbox("INBOX")[0].InternalDate
+		said := strings.Contains(strings.Join(r.Accounts[0].Notes, "\n"), "1 message delivered without INTERNALDATE and flags")
+		if got := date.UTC().Format(time.DateTime) == "2020-03-03 09:11:12"; got != stays || said == stays {
+			t.Errorf("%d refusals: dated %v, said %v", refusals, date, said)
+		}
+	}
+}

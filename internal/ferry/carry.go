@@ -61,6 +61,7 @@ type parcel struct {
 	session  *session
 	record   journal.Record // as it was recorded last
 	bare     bool           // to be sent without flags and date
+	repeated bool           // sent again as it was, after a refusal without a reason
 	first    bool           // sent alone, and before all other mail of its connection
 	refusal  error          // why the destination refused it last
 }

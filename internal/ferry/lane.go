@@ -204,6 +204,7 @@ func (l *lane) record(batch []*parcel, outcomes []imapdst.Outcome) error {
 		by[o.State] = append(by[o.State], c)
 		switch o.State {
 		case imapdst.Delivered:
+			c.bare = c.bare || o.Plain
 			if o.UID != 0 { // else the UIDNEXT of the intent bounds the search for it
 				c.record.UIDValidity, c.record.UID = o.UIDValidity, o.UID
 			}
@@ -303,6 +304,9 @@ func (t *trip) countDelivered(done []*parcel, octets int64) {
 	defer t.mu.Unlock()
 	t.unexplained, t.silenced = 0, 0
 	for _, c := range done {
+		if c.bare {
+			t.bared++
+		}
 		c.session.resolved++
 		t.report.Delivered++
 		t.own[c.record.Key] = true

@@ -17,10 +17,11 @@ type resistance struct {
 	silenced    int  // messages held in a row over which it ended its connection
 	unexplained int  // messages in a row refused without a reason
 	accused     int  // messages that became suspects by a refusal
+	bared       int  // delivered without flags and date
 }
 
 // refused finds the culprit of a refused batch by halves, and tries a single
-// message once more without flags and date before it is held: some servers
+// message once more, and without flags and date, before it is held: some servers
 // object to those only. A refusal that is about the account ends the trip.
 func (l *lane) refused(batch []*parcel, together bool) error {
 	if len(batch) == 0 {
@@ -165,7 +166,11 @@ func (t *trip) delivered() int {
 
 // ladder is the way of a message that was refused alone.
 func (l *lane) ladder(c *parcel) error {
-	if !c.bare {
+	switch {
+	case !c.bare && !c.repeated && !explained(c.refusal): // it may have been about the moment
+		c.repeated = true
+		return l.deliver([]*parcel{c})
+	case !c.bare:
 		c.bare = true
 		return l.deliver([]*parcel{c})
 	}
@@ -179,6 +184,16 @@ func (l *lane) ladder(c *parcel) error {
 		return err
 	}
 	return t.tolerate(c.refusal)
+}
+
+// sayBared tells of messages whose date and flags the destination did not take.
+func (t *trip) sayBared() {
+	t.mu.Lock()
+	n := t.bared
+	t.mu.Unlock()
+	if n > 0 {
+		t.note("%s delivered without INTERNALDATE and flags: the destination refused to take them with these", count(n, "message"))
+	}
 }
 
 // maxUnexplained is how many messages in a row a destination may refuse without

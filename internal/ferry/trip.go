@@ -125,6 +125,7 @@ func (t *trip) recountLocked() {
 func (t *trip) run(ctx context.Context) error {
 	err := t.seat.explain(t.pass(ctx))
 	t.sayCutOff()
+	t.sayBared()
 	return errors.Join(t.concludeExport(err), err, t.unreturned, t.refusals())
 }
 
