@@ -17,6 +17,11 @@ const (
 	// many is how many news wait for one way each by itself. Further ones join one of their
 	// kind, as far as that changes the order of no account's news.
 	many = 20
+	// flood is how many of a kind within floodIn tell that one cause makes them: those that follow
+	// wait for each other, for gather, and go as one.
+	flood   = 10
+	floodIn = time.Minute
+	gather  = 30 * time.Second
 	// queued is how many may wait in all, and joined how many may join one.
 	queued = 100
 	joined = 1000
@@ -59,12 +64,13 @@ type queue struct {
 
 	mu     sync.Mutex
 	news   []*item
-	inHand *item // is being brought, or nil
+	inHand *item                       // is being brought, or nil
+	told   map[bridge.Kind][]time.Time // when the last ones of a kind were brought, up to flood
 }
 
 // newQueue makes one of what was kept. What can't be read is lost.
 func newQueue(kept string, save func(text string)) *queue {
-	q := &queue{save: save, fresh: make(chan struct{}, 1)}
+	q := &queue{save: save, fresh: make(chan struct{}, 1), told: map[bridge.Kind][]time.Time{}}
 	_ = json.Unmarshal([]byte(kept), &q.news)
 	q.news = slices.DeleteFunc(q.news, func(n *item) bool { return n == nil })
 	return q
@@ -91,17 +97,26 @@ func (q *queue) take(n bridge.News) bool {
 	case m != nil:
 		m.join(n)
 	case len(q.news) < queued:
-		q.news = append(q.news, &item{News: n})
+		q.news = append(q.news, &item{News: n, due: q.dueLocked(n.Kind)})
 	default:
 		return false
 	}
 	return true
 }
 
+// dueLocked is when a news is to be brought; zero: at once.
+func (q *queue) dueLocked(k bridge.Kind) time.Time {
+	now := time.Now()
+	if told := q.told[k]; len(told) < flood || now.Sub(told[0]) > floodIn {
+		return time.Time{}
+	}
+	return now.Add(gather)
+}
+
 // placeLocked is what a news joins, or nil: rather what was never tried, and none that it
 // would keep back.
 func (q *queue) placeLocked(n bridge.News) (place *item) {
-	if len(q.news) < many || len(q.news) < queued && q.failsLocked(n.Account) {
+	if len(q.news) < many && q.dueLocked(n.Kind).IsZero() || len(q.news) < queued && q.failsLocked(n.Account) {
 		return nil
 	}
 	for _, m := range slices.Backward(q.news) {
@@ -237,10 +252,12 @@ func (q *queue) done() {
 	defer q.keep()
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	told := append(q.told[q.inHand.Kind], time.Now())
+	q.told[q.inHand.Kind] = told[max(0, len(told)-flood):]
 	q.dropLocked()
 	soon := time.Now().Add(soonest)
 	for _, n := range q.news {
-		if !n.refused && n.due.After(soon) {
+		if !n.refused && n.Tries > 0 && n.due.After(soon) {
 			n.due = soon
 		}
 	}

@@ -420,3 +420,44 @@ func TestKeptIsBounded(t *testing.T) {
 		t.Errorf("%d octets, %d news", len(kept), len(again))
 	}
 }
+
+// TestFlood: where many news of a kind have just been brought, the next ones go as one, as when
+// a server is away for all of its accounts. Others do not wait for that, and afterwards each goes
+// at once again.
+func TestFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var got []bridge.News
+		o, _ := office(t, func(n bridge.News) error {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, n)
+			return nil
+		})
+		defer o.Close()
+		send := func(kind bridge.Kind, i int) {
+			o.Send(bridge.News{Kind: kind, Account: fmt.Sprint(kind, i), Text: "something", Time: time.Now()})
+			time.Sleep(100 * time.Millisecond)
+		}
+		for i := range 250 {
+			send(bridge.Fails, i)
+		}
+		send(bridge.Holds, 0)
+		mu.Lock()
+		if n := len(got); n != flood+1 || got[n-1].Kind != bridge.Holds {
+			t.Errorf("%d were brought: %+v", n, got)
+		}
+		mu.Unlock()
+		time.Sleep(2 * time.Minute)
+		send(bridge.Fails, 250)
+		mu.Lock()
+		told := 0
+		for _, n := range got {
+			told += 1 + len(n.More)
+		}
+		if len(got) != flood+3 || told != 252 || len(got[flood+1].More) != 250-flood-1 {
+			t.Errorf("%d news of %d, %d together", len(got), told, len(got[flood+1].More))
+		}
+		mu.Unlock()
+	})
+}
