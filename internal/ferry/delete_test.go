@@ -310,3 +310,28 @@ func otherSecond(raw []byte, n int) []byte {
 	}
 	return append(bytes.Clone(raw), "and another text\r\n"...)
 }
+
+// TestNoQuitAfterUnsteady (I2): of mail without a name that is given differently each time nobody
+// knows whether it was delivered, so that no QUIT follows its RETR, and nothing is deleted.
+func TestNoQuitAfterUnsteady(t *testing.T) {
+	mail := ordinary(3, 5)
+	read := 0
+	var p *pair
+	p = deleting(t, popd.Options{NoUIDL: true, Reply: func(cmd string, n int) ([]byte, bool) {
+		if cmd != "RETR" || n != 2 {
+			return nil, false
+		}
+		if read++; read == 1 {
+			return nil, false
+		}
+		return fmt.Appendf(nil, "+OK\r\n%sreading %d\r\n.\r\n", mail[1], read), true
+	}}, imapd.Options{}, mail...)
+	r := p.run(fault.Held, 3)
+	if e := r.Accounts[0].Error; e == nil || !strings.Contains(e.Message, "1 message given differently each time") {
+		t.Errorf("%+v", e)
+	}
+	p.kept(3)
+	if n := p.pop.Counters().Commands; n["AUTH"]-n["QUIT"] != 1 || read != 3 { // the last session
+		t.Errorf("%d sessions, %d QUIT, read %d times", n["AUTH"], n["QUIT"], read)
+	}
+}

@@ -227,8 +227,9 @@ func (c *recheck) retrieve(ctx context.Context, entries []pop.Entry) (strays []s
 
 // readAgain reads those once more that no record is about, and returns the ones that come as they
 // did: what a server gave wrong once is no other mail, nor is what it gives differently each time.
+// Where no name says that such a message was delivered, no QUIT may follow (I2).
 func (c *recheck) readAgain(ctx context.Context, first []stray) (same []stray, err error) {
-	before := map[int]message.Digest{}
+	before, unlike := map[int]message.Digest{}, c.unlike
 	var entries []pop.Entry
 	for _, s := range first {
 		before[s.entry.Number] = s.sum.Content
@@ -236,19 +237,32 @@ func (c *recheck) readAgain(ctx context.Context, first []stray) (same []stray, e
 		c.t.resolved(c.t.session) // the second reading tells
 	}
 	again, err := c.retrieve(ctx, entries)
+	if err != nil {
+		return nil, err
+	}
+	unsteady, unknown := 0, c.unlike-unlike // not given again
 	for _, s := range again {
-		if s.sum.Content == before[s.entry.Number] {
+		_, named := c.byKey[c.t.numbered(s.entry.Number).Key]
+		switch {
+		case s.sum.Content == before[s.entry.Number]:
 			same = append(same, s)
-			continue
+		case named:
+			unsteady++
+			c.others++
+			c.t.resolved(c.t.session)
+		default:
+			unknown++
 		}
-		c.others++
-		c.t.resolved(c.t.session)
 	}
-	if n := len(again) - len(same); n > 0 {
+	if unknown > 0 {
+		return nil, fault.New(fault.Held, "deletions from POP3 were put off: %s given differently each time, or once only",
+			count(unknown, "message")).WithHint("run again; if it stays so, ask the POP3 server's operator")
+	}
+	if unsteady > 0 {
 		c.t.note("%s kept on POP3: the server gives other octets each time, so that nothing tells what was delivered",
-			count(n, "message"))
+			count(unsteady, "message"))
 	}
-	return same, err
+	return same, nil
 }
 
 // changed are the records of messages that are other mail by now, under a header that is known:
