@@ -316,8 +316,7 @@ func otherSecond(raw []byte, n int) []byte {
 func TestNoQuitAfterUnsteady(t *testing.T) {
 	mail := ordinary(3, 5)
 	read := 0
-	var p *pair
-	p = deleting(t, popd.Options{NoUIDL: true, Reply: func(cmd string, n int) ([]byte, bool) {
+	p := deleting(t, popd.Options{NoUIDL: true, Reply: func(cmd string, n int) ([]byte, bool) {
 		if cmd != "RETR" || n != 2 {
 			return nil, false
 		}
