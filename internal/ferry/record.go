@@ -64,7 +64,7 @@ func (t *trip) recordFound(ctx context.Context, found []foundAs) error {
 			r.Sum.Header = f.sum.Header
 		}
 		r.Origin = f.origin()
-		r.Origin = markLong(markNUL(r.Origin, f.sum), f.listed, f.sum)
+		r.Origin = markLength(markNUL(r.Origin, f.sum), f.listed, f.sum)
 		if err := t.name(ctx, f.listed, &r, f.sum); err != nil {
 			return err
 		}
@@ -276,7 +276,7 @@ func (c *parcel) mark(origin string) string {
 	if c.original != nil {
 		return origin
 	}
-	return markLong(markNUL(origin, c.msg.Summary), c.listed, c.msg.Summary)
+	return markLength(markNUL(origin, c.msg.Summary), c.listed, c.msg.Summary)
 }
 
 // intend records, durably, what is about to be appended to a folder and from which UID

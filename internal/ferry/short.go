@@ -52,12 +52,19 @@ func long(listed int64, got message.Summary) bool {
 	return got.Raw > listed+got.Lines+2
 }
 
-// tooLong marks the origin of what came so.
-const tooLong = " and longer than listed"
+// These mark the origin of mail whose size in the journal doesn't tell how long it was as it came:
+// tooLong of what had more, and tooShort of what had less before each bare line feed became two octets.
+const (
+	tooLong  = " and longer than listed"
+	tooShort = " and shorter than listed"
+)
 
-func markLong(origin string, l plan.Listed, got message.Summary) string {
-	if long(l.Size, got) && !strings.Contains(origin, tooLong) {
+func markLength(origin string, l plan.Listed, got message.Summary) string {
+	switch {
+	case long(l.Size, got) && !strings.Contains(origin, tooLong):
 		return origin + tooLong
+	case got.Raw < l.Size && got.Size >= l.Size && !strings.Contains(origin, tooShort):
+		return origin + tooShort
 	}
 	return origin
 }
@@ -197,12 +204,18 @@ func (t *trip) countSizes(done []*parcel) {
 // have more of may not, nor what is less than half of what it says in any case, nor what has
 // more, or a little less, where others have not.
 func (t *trip) erasable(r journal.Record) bool {
-	cutOff := r.Sum.Size > 0 && short(r.Listed, r.Sum.Size)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return isSame(r) && (!strings.Contains(r.Origin, tooLong) || t.sizes.tooSmall()) &&
-		(cutOff || r.Sum.Size == 0 || r.Sum.Size >= r.Listed || t.sizes.areLoose()) &&
-		(!cutOff || t.sizes.meanNothing() && 2*r.Sum.Size >= r.Listed)
+	size, listed := r.Sum.Size, r.Listed
+	switch {
+	case !isSame(r), strings.Contains(r.Origin, tooLong) && !t.sizes.tooSmall():
+		return false
+	case size > 0 && short(listed, size):
+		return t.sizes.meanNothing() && 2*size >= listed
+	case strings.Contains(r.Origin, tooShort):
+		return t.sizes.areLoose() || t.sizes.meanNothing()
+	}
+	return size == 0 || size >= listed || t.sizes.areLoose()
 }
 
 // takeRereads returns the messages to be read a second time.

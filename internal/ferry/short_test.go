@@ -64,6 +64,7 @@ func TestCutOff(t *testing.T) {
 // delivered, and stays on POP3.
 func TestLacksALittle(t *testing.T) {
 	small := []byte("Message-ID: <small@example.org>\r\nSubject: small\r\n\r\n" + strings.Repeat("twenty octets here\r\n", 4))
+	bare := []byte("Message-ID: <bare@example.org>\r\nSubject: bare\r\n\r\n" + strings.Repeat("a line\n", 20) + "the end\r\n")
 	for name, c := range map[string]struct {
 		mail [][]byte
 		cut  []int
@@ -75,6 +76,7 @@ func TestLacksALittle(t *testing.T) {
 		"one of many":   {longer(30), []int{17}, 1},
 		"a tenth":       {longer(30), []int{1, 9, 20}, 50},
 		"two of a pair": {longer(2), []int{1, 2}, 40},
+		"bare LFs":      {append(longer(30), bare), []int{31}, 9},
 	} {
 		for _, once := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, " ", once), func(t *testing.T) {

@@ -135,7 +135,7 @@ func undoable(r journal.Record) bool {
 // brought reports whether popferry appended the copy of a record.
 func brought(r journal.Record) bool {
 	origin := r.Origin
-	for _, mark := range []string{otherName, byHeader, withNUL, butLines, tooLong} {
+	for _, mark := range []string{otherName, byHeader, withNUL, butLines, tooLong, tooShort} {
 		origin = strings.ReplaceAll(origin, mark, "")
 	}
 	return origin == originAppended || origin == originWrapped
