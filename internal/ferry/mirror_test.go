@@ -190,3 +190,19 @@ func TestCopyOfBrought(t *testing.T) {
 	p.pop.Deliver(mail[5])
 	p.run(fault.OK, 1)
 }
+
+// TestOneMailboxWithAnotherFolder: a route that leads back to the mailbox itself brings nothing
+// there, also where the account had another folder before.
+func TestOneMailboxWithAnotherFolder(t *testing.T) {
+	for name, po := range everyName {
+		t.Run(name, func(t *testing.T) {
+			m := newMirror(t, po, imapd.Options{}, from("a", 2020, 1), from("a", 2020, 2), from("b", 2020, 3))
+			m.run(fault.OK, 0)
+			m.account().Folder, m.account().Routes = "Archive", []plan.Route{route("a", "INBOX")}
+			for _, n := range []int{1, 0, 0} {
+				m.show()
+				m.run(fault.OK, n)
+			}
+		})
+	}
+}

@@ -163,6 +163,9 @@ func (t *trip) sift(ctx context.Context, p *pipeline, batch []*parcel) ([]*parce
 	if err != nil {
 		return batch, err
 	}
+	if err := t.formerly(ctx, batch, matches); err != nil {
+		return batch, err
+	}
 	var rest []*parcel
 	var found []foundAs
 	for _, c := range batch {

@@ -613,3 +613,27 @@ func TestOwnFolderLikeANamespace(t *testing.T) {
 		t.Errorf("%d there; %q", n, p.imap.User("").Mailboxes())
 	}
 }
+
+// TestAnotherFolderKeepsRoutes: with another `folder` all mail comes anew, but not twice to the
+// folder of a route: what is there was brought there.
+func TestAnotherFolderKeepsRoutes(t *testing.T) {
+	for name, po := range everyName {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, po, imapd.Options{}, from("a", 2020, 1), from("b", 2020, 2), from("a", 2020, 1))
+			p.account().Routes = []plan.Route{route("a", "Lists")}
+			p.run(0, 3)
+			p.account().Folder = "Archive"
+			p.pop.Deliver(from("a", 2020, 1)) // a third one, with a name of its own or without
+			p.run(0, 2)
+			p.run(0, 0)
+			for folder, want := range map[string]int{"INBOX": 1, "Archive": 1, "Lists": 3} {
+				if got := len(p.imap.Mailbox(folder)); got != want {
+					t.Errorf("%s has %d messages, not %d", folder, got, want)
+				}
+			}
+			p.imap.User("").MarkDeleted("Lists", 1)
+			p.account().Folder = "Other"
+			p.run(0, 2) // the one for it, and what somebody wants gone from Lists
+		})
+	}
+}
