@@ -63,7 +63,8 @@ type Dial struct {
 }
 
 // Learned knows at which sides SCRAM or a certificate was refused: it is not tried there again,
-// since each refused login counts against the user. And it knows what POP3 servers offer.
+// since each refused login counts against the user. And it knows what POP3 servers offer, and which
+// accounts servers leave standing.
 type Learned struct {
 	// Load and Save keep a text by name, for the next process; nil keeps nothing.
 	Load func(name string) string
@@ -152,6 +153,19 @@ func (l *Learned) learn(side plan.Endpoint, refusedWay string, err error) {
 func (l *Learned) leave(side plan.Endpoint, leftOut bool) {
 	if l != nil && leftOut {
 		l.note(certificateOf(side))
+	}
+}
+
+// keep notes something as long as it is so, once a day, and forgets it then.
+func (l *Learned) keep(name string, so bool) {
+	switch known := l.has(name); {
+	case so && !known:
+		l.note(name)
+	case known && !so:
+		l.refused.Delete(name)
+		if l.Save != nil {
+			l.Save(name, "")
+		}
 	}
 }
 

@@ -150,7 +150,7 @@ func newEngine(o Options) *engine {
 	e := &engine{Options: o, owners: ownersOf(o.Config.Accounts), brakes: newBrakes(o.Config.Limits),
 		common: &common{budgets: map[string]*budget{},
 			slots: newSlots(o.Config.Limits.Accounts), hosts: newHosts(connections(o.Config.Limits)),
-			folders: newHosts(one), standing: newStanding(), gates: newGates(), disk: semaphore.NewWeighted(o.SpoolRoom)}}
+			folders: newHosts(one), standing: newStanding(o.Learned), gates: newGates(), disk: semaphore.NewWeighted(o.SpoolRoom)}}
 	e.sharing = sharing(e.chosen())
 	return e
 }

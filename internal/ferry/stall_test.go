@@ -205,6 +205,28 @@ func TestStalledAccountsDelayNobody(t *testing.T) {
 	}
 }
 
+// TestStalledAccountsAreRemembered (X5): who stalls is known to a bridge that is started again, until
+// a pass goes well.
+func TestStalledAccountsAreRemembered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t)
+		defer c.close()
+		texts := map[string]string{}
+		c.join("stalled", 12, "pop.example.org", "imap.example.org", ailing{source: illness{from: "AUTH"}})
+		c.join("healthy", 6, "pop.example.org", "imap.example.org", ailing{})
+		var first [2]time.Duration
+		for i := range first {
+			c.o.Learned = learnedIn(texts)
+			c.start, c.passes = time.Now(), map[string][]seen{}
+			c.bridge(3 * time.Minute)
+			first[i] = c.slowest("healthy", 6, 0, 2*time.Minute)
+		}
+		if first[0] < 10*time.Second || first[1] > 5*time.Second {
+			t.Errorf("healthy accounts waited for %v at first, and %v after a start", first[0], first[1])
+		}
+	})
+}
+
 // TestOwnWaitsDelayNobody (X5): an account that waits for a maildrop that another session has
 // locked, for the pause that a destination asked for, or for an append to settle has no place
 // at its POP3 server meanwhile, and no slot of limits.accounts that another could have.

@@ -20,13 +20,18 @@ const (
 
 // standing remembers the accounts that a server left standing of late. Those whose last pass
 // failed for that may have half of its connections until one goes well, and so the other half is
-// for the others: four that stall, or forty, delay nobody once it is known which they are.
+// for the others: four that stall, or forty, delay nobody once it is known which they are, also to
+// the next process.
 type standing struct {
-	mu sync.Mutex
-	of map[standingKey]stood
+	learned *Learned
+	mu      sync.Mutex
+	of      map[standingKey]stood
 }
 
 type standingKey struct{ account, place string }
+
+// name is that under which the next process learns that it is ill.
+func (k standingKey) name() string { return "ill\x00" + k.account + "\x00" + k.place }
 
 // stood is how it went.
 type stood struct {
@@ -34,12 +39,20 @@ type stood struct {
 	ill   bool // they failed
 }
 
-func newStanding() *standing { return &standing{of: map[standingKey]stood{}} }
+func newStanding(l *Learned) *standing { return &standing{learned: l, of: map[standingKey]stood{}} }
 
 func (s *standing) at(account, place string) stood {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.of[standingKey{account, place}]
+	return s.atLocked(standingKey{account, place})
+}
+
+// atLocked has what a process before this one knew where this one knows nothing.
+func (s *standing) atLocked(key standingKey) stood {
+	if was, known := s.of[key]; known || !s.learned.has(key.name()) {
+		return was
+	}
+	return stood{times: 1, ill: true}
 }
 
 // isIll reports whether the last pass over an account failed since it was left standing.
@@ -54,22 +67,26 @@ func (s *standing) patience(account, place string, first time.Duration) time.Dur
 // note takes in how a pass ended, and the longest time for which the server owed an answer. An
 // account for which that was long has more the next time, whether it needed that, or failed.
 func (s *standing) note(account, place string, well bool, longest time.Duration) {
+	key := standingKey{account, place}
+	now := s.take(key, well, longest)
+	s.learned.keep(key.name(), now.ill)
+}
+
+func (s *standing) take(key standingKey, well bool, longest time.Duration) stood {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key, long := standingKey{account, place}, longest >= standFor
-	was := s.of[key]
-	was.ill = !well && (long || was.ill)
+	now, long := s.atLocked(key), longest >= standFor
+	now.ill = !well && (long || now.ill)
 	switch {
 	case well && !long:
-		was.times = 0
-	case long && was.times < mostDoubled && (!well || longest >= standFor<<was.times):
-		was.times++
+		now.times = 0
+	case long && now.times < mostDoubled && (!well || longest >= standFor<<now.times):
+		now.times++
 	}
-	if was == (stood{}) {
+	if s.of[key] = now; now == (stood{}) {
 		delete(s.of, key)
-		return
 	}
-	s.of[key] = was
+	return now
 }
 
 // errStood is the cause where a pass was ended for the sake of others.
