@@ -15,6 +15,9 @@ import (
 const (
 	// quietLimit ends a command during which nothing moves in either direction.
 	quietLimit = 2 * time.Minute
+	// talkLimit ends one during which the server says much and answers nothing: that it is
+	// still there, or how many messages there are. An APPEND that may take longer does.
+	talkLimit = 12 * time.Minute
 	// logoutLimit is how long Close waits for the server's good-bye.
 	logoutLimit = 3 * time.Second
 	// staleAfter is how long a connection may lie idle before an APPEND asks
@@ -176,10 +179,11 @@ func (c *Conn) Abort() {
 // Break is Abort for a reason that those who wait are told.
 func (c *Conn) Break(why *fault.Error) { c.guard.fail(why) }
 
-// watchdog breaks the connection when nothing moves for too long.
+// watchdog breaks the connection when nothing moves for too long, or nothing that counts.
 type watchdog struct {
 	guard   *guard
 	limit   time.Duration
+	talk    time.Duration
 	mu      sync.Mutex
 	timer   *time.Timer
 	stopped bool
@@ -188,17 +192,20 @@ type watchdog struct {
 // ErrStalled is the cause where the server says nothing, or next to nothing, for too long.
 var ErrStalled = wire.ErrStalled
 
+// Stall is a wait in vain.
+type Stall = wire.Stall
+
 // noAnswer is the error of a server that says nothing for so long.
 func noAnswer(address string, limit time.Duration) *fault.Error {
 	err := fault.New(fault.Temporary, "%s did not answer for %v", address, limit).
 		WithHint("the server may be overloaded; try again later")
-	err.Err = ErrStalled
+	err.Err = &Stall{For: limit}
 	return err
 }
 
 func watch(g *guard, limit time.Duration) (stop func()) {
-	g.touch()
-	d := &watchdog{guard: g, limit: limit}
+	g.serve()
+	d := &watchdog{guard: g, limit: limit, talk: max(limit, talkLimit)}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.timer = time.AfterFunc(limit, d.check)
@@ -218,9 +225,13 @@ func (d *watchdog) check() {
 	if d.stopped {
 		return
 	}
-	if quiet := d.guard.quiet(); quiet < d.limit {
-		d.timer.Reset(d.limit - quiet)
-		return
+	quiet, unserved := d.guard.quiet(), d.guard.unserved()
+	switch {
+	case quiet >= d.limit:
+		d.guard.fail(noAnswer(d.guard.conn.Address(), d.limit))
+	case unserved >= d.talk:
+		d.guard.fail(noAnswer(d.guard.conn.Address(), d.talk))
+	default:
+		d.timer.Reset(min(d.limit-quiet, d.talk-unserved))
 	}
-	d.guard.fail(noAnswer(d.guard.conn.Address(), d.limit))
 }

@@ -140,6 +140,7 @@ func (g *guard) itemName() (string, error) {
 // one section at a time, so that its name need not be handed on.
 func (g *guard) fetchBody() (streams bool, err error) {
 	g.fetch.section = true
+	g.serve()
 	g.joinParts()
 	eight, err := g.scan.take('~') // literal8 (RFC 3516 §4.3), which some give unasked
 	if err != nil {

@@ -42,6 +42,7 @@ type guard struct {
 	router   *router
 	start    time.Time
 	moved    atomic.Int64 // when an octet last moved, as time since start
+	served   atomic.Int64 // when one did that was more than talk
 	notices  *notices
 	hide     func(string) string // takes what is secret out of a text
 
@@ -94,15 +95,27 @@ func newGuard(conn *wire.Conn, l *login) *guard {
 		marks: map[string][]imap.MailboxAttr{}, parts: map[uint32]*fetchReply{},
 		out: []byte("* PREAUTH [CAPABILITY IMAP4rev1] ready\r\n"),
 	}
-	g.touch()
+	g.serve()
 	return g
 }
 
 func (g *guard) touch() { g.moved.Store(int64(time.Since(g.start))) }
 
+// serve is touch for what brings a command on: what we send, what the server asks for, and
+// what it was asked for.
+func (g *guard) serve() {
+	g.touch()
+	g.served.Store(g.moved.Load())
+}
+
 // quiet is for how long no octet moved in either direction.
 func (g *guard) quiet() time.Duration {
 	return time.Since(g.start) - time.Duration(g.moved.Load())
+}
+
+// unserved is for how long the server only talked, or did not even that.
+func (g *guard) unserved() time.Duration {
+	return time.Since(g.start) - time.Duration(g.served.Load())
 }
 
 // Read gives go-imap what is meant for it. After an error it gives that error
@@ -127,7 +140,7 @@ func (g *guard) Read(p []byte) (int, error) {
 func (g *guard) readLiteral(p []byte) (int, error) {
 	n, err := g.conn.Read(p[:min(int64(len(p)), g.literal)])
 	g.literal -= int64(n)
-	g.touch()
+	g.serve()
 	if err != nil {
 		return n, g.fail(err)
 	}
@@ -206,6 +219,7 @@ func (g *guard) continuation() error {
 		return err
 	}
 	if g.router.proceed() {
+		g.serve()
 		return nil
 	}
 	if g.unwanted++; g.unwanted > maxUnwanted {
@@ -243,6 +257,7 @@ func (g *guard) taggedResponse() error {
 	case forNobody:
 		return g.nonsense(line)
 	}
+	g.serve()
 	return nil
 }
 
@@ -289,7 +304,7 @@ func (g *guard) write(p []byte) error {
 		line = append([]byte(g.router.prefix), g.restoreNames(p)...)
 	}
 	g.within = !bytes.HasSuffix(p, []byte("\n"))
-	g.touch()
+	g.serve()
 	if _, err := g.conn.Write(line); err != nil {
 		return g.fail(err)
 	}

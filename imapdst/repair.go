@@ -195,6 +195,7 @@ func (g *guard) list() error {
 
 // listed reads what LIST, LSUB and XLIST have in common.
 func (g *guard) listed() (attributes, delimiter node, name string, err error) {
+	g.serve()
 	if attributes, err = g.scan.value(); err != nil {
 		return attributes, delimiter, "", err
 	}

@@ -106,6 +106,50 @@ func TestSlowServer(t *testing.T) {
 	})
 }
 
+// TestTalk ends what is never answered, however much the server says meanwhile (I6).
+func TestTalk(t *testing.T) {
+	talks := func(text string) handler {
+		return func(f *fake, _, _ string) {
+			for range 5000 { // longer than any limit
+				time.Sleep(time.Second)
+				f.send(text)
+			}
+		}
+	}
+	for name, text := range map[string]string{
+		"still here": "* OK [ALERT] still here, and busy", "counts": "* 4000000000 EXISTS and more",
+		"flags": `* 1 FETCH (FLAGS (\Seen \Flagged))`, "go": "+ go ahead, says the server",
+	} {
+		for verb, use := range map[string]func(*imapdst.Conn) error{
+			"EXAMINE": func(c *imapdst.Conn) error {
+				_, err := c.Folder(context.Background(), "INBOX", false)
+				return err
+			},
+			"UID FETCH": func(c *imapdst.Conn) error {
+				return c.Digests(context.Background(), folder(t, c, "INBOX"), []uint32{1},
+					func(uint32, imapdst.Copy) error { return nil })
+			},
+			"APPEND": func(c *imapdst.Conn) error {
+				p, _ := c.Append(context.Background(), inboxFolder, items(1, 0))
+				return p.Wait(context.Background())[0].Err
+			},
+		} {
+			t.Run(name+" "+verb, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					server := &fake{on: map[string]handler{verb: talks(text)}}
+					conn := server.dial(t)
+					start := time.Now()
+					err := use(conn)
+					if took := time.Since(start); fault.CodeOf(err) != fault.Temporary || took > 13*time.Minute ||
+						!errors.Is(err, imapdst.ErrStalled) {
+						t.Errorf("%v after %v", err, took)
+					}
+				})
+			})
+		}
+	}
+}
+
 // TestCancel ends every kind of wait.
 func TestCancel(t *testing.T) {
 	for name, use := range map[string]func(context.Context, *imapdst.Conn) error{

@@ -58,7 +58,7 @@ func (o streamOut) Write(p []byte) (int, error) {
 		o.s.attempted.Add(int64(len(chunk)))
 		n, err := o.s.guard.conn.Write(chunk)
 		written += n
-		o.s.guard.touch()
+		o.s.guard.serve()
 		if err != nil {
 			return written, o.s.guard.fail(err)
 		}

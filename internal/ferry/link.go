@@ -364,7 +364,7 @@ func (l *link) again(ctx context.Context) error {
 func (l *link) do(ctx context.Context, f *folder, ask func(*imapdst.Conn, imapdst.Folder) error) error {
 	conn, err := l.ask(ctx, f, ask)
 	code := fault.CodeOf(err)
-	if conn == nil || code != fault.Temporary && code != fault.Protocol || ctx.Err() != nil {
+	if conn == nil || code != fault.Temporary && code != fault.Protocol || ctx.Err() != nil || l.trip.stood(err) {
 		return err
 	}
 	if err := l.renew(ctx, conn); err != nil {
@@ -395,7 +395,7 @@ func (l *link) refresh(ctx context.Context, f *folder) error {
 		return err
 	}
 	conn, err := l.ask(ctx, f, look)
-	if conn == nil || fault.CodeOf(err) != fault.Temporary || ctx.Err() != nil {
+	if conn == nil || fault.CodeOf(err) != fault.Temporary || ctx.Err() != nil || l.trip.stood(err) {
 		return err
 	}
 	if err := l.renew(ctx, conn); err != nil || f == l.home {

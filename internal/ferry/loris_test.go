@@ -245,6 +245,33 @@ func lorisRun(t *testing.T, ills []ailing) (f *fleet) {
 	return f
 }
 
+// TestStallsEnd (I6, X5): a run over servers that say nothing each time, or next to nothing, is
+// over before long, however often it may try anew.
+func TestStallsEnd(t *testing.T) {
+	for name, ill := range map[string]ailing{
+		"POP3 silent at LIST":   {source: illness{from: "LIST"}},
+		"POP3 drips its LIST":   {source: illness{from: "LIST", every: 2 * time.Second}},
+		"IMAP silent at FETCH":  {dest: illness{from: "FETCH"}},
+		"IMAP drips its FETCH":  {dest: illness{from: "FETCH", every: 2 * time.Second}},
+		"IMAP silent at APPEND": {dest: illness{from: "APPEND"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t)
+				defer f.close()
+				f.imap.User("ill").Deliver("INBOX", ordinary(1, 2)[0], nil, time.Time{})
+				f.add("ill", ill, ordinary(3, 1)...)
+				r := ferry.Run(t.Context(), f.o)
+				took := time.Since(f.start)
+				if r.ExitCode != fault.Temporary || took > 13*time.Minute {
+					t.Errorf("exit %d after %v: %+v", r.ExitCode, took, r.Accounts[0])
+				}
+				t.Logf("%v: %+v", took, r.Accounts[0].Error)
+			})
+		})
+	}
+}
+
 // TestNobodyWaitsForEver (X5): accounts in both directions between two servers, each of
 // which makes many wait now and then, give each other what they have until all are
 // done, with as few places as there may be.

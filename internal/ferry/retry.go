@@ -8,6 +8,7 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
 )
 
@@ -32,7 +33,7 @@ func (t *trip) retry(ctx context.Context, try func() error) error {
 		switch {
 		case err == nil:
 			return struct{}{}, nil
-		case fault.CodeOf(err) != fault.Temporary, fault.AfterOf(err) > maxObeyed, errors.Is(err, errStood):
+		case fault.CodeOf(err) != fault.Temporary, fault.AfterOf(err) > maxObeyed, errors.Is(err, errStood), t.stood(err):
 			return struct{}{}, backoff.Permanent(err)
 		case fault.AfterOf(err) > 0:
 			return struct{}{}, &backoff.RetryAfterError{Duration: fault.AfterOf(err)}
@@ -47,6 +48,39 @@ func (t *trip) retry(ctx context.Context, try func() error) error {
 		return last
 	}
 	return err
+}
+
+// maxStood is for how long in all the servers may leave a run standing, without anything done in
+// between, before it is over: each limit of a wait is for one try, and there are some.
+const maxStood = 8 * time.Minute
+
+// stalls are the waits in vain since something was done. They are guarded by trip.mu.
+type stalls struct {
+	standing time.Duration  // how long they were in all
+	stall    *imapdst.Stall // the last one
+}
+
+// stood counts the wait in vain that an error is about, and reports whether it is one too many for
+// another try. A dead connection tells of the same one again.
+func (t *trip) stood(err error) bool {
+	var stall *imapdst.Stall
+	if !errors.As(err, &stall) {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if stall != t.stall {
+		t.stall = stall
+		t.standing += stall.For
+	}
+	return t.standing >= maxStood
+}
+
+// movedOn forgets what servers left the run standing for.
+func (t *trip) movedOn() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.standing = 0
 }
 
 // firstLoginPause is how long a server is left alone that refuses a login as too early and

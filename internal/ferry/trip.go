@@ -69,6 +69,7 @@ type trip struct {
 	got    map[string]FolderReport
 	lengths
 	stumbles
+	stalls
 	lookalikes
 	holding
 	resistance
@@ -156,6 +157,9 @@ func (t *trip) pass(ctx context.Context) error {
 		if errors.Is(err, errUnnamed) {
 			t.rounds++
 			continue
+		}
+		if t.progress() > before {
+			t.movedOn()
 		}
 		switch {
 		case errors.Is(err, errCeded) && len(t.parked) == 0:
@@ -355,7 +359,7 @@ func (t *trip) suspectAlone(todo *[]plan.Listed) (rest []plan.Listed) {
 
 // worthAnother reports whether a failed round is to be followed by another.
 func (t *trip) worthAnother(ctx context.Context, err error, failures int) bool {
-	return ctx.Err() == nil && !errors.Is(t.seat.explain(err), errStood) && failures <= maxReconnects && t.deadEnds < maxDeadEnds &&
+	return ctx.Err() == nil && !t.stood(err) && !errors.Is(t.seat.explain(err), errStood) && failures <= maxReconnects && t.deadEnds < maxDeadEnds &&
 		fault.CodeOf(err) == fault.Temporary && fault.AfterOf(err) <= maxObeyed
 }
 

@@ -22,8 +22,19 @@ const readBuffer = 64 << 10
 // ErrLineTooLong is the cause when a line exceeds the limit given to ReadLine.
 var ErrLineTooLong = errors.New("line too long")
 
-// ErrStalled is the cause when the peer is silent or too slow.
+// ErrStalled is the cause when the peer is silent or too slow; every [Stall] is one.
 var ErrStalled = errors.New("no progress")
+
+// Stall is a wait in vain.
+type Stall struct {
+	// For is how long it was.
+	For time.Duration
+}
+
+func (*Stall) Error() string { return ErrStalled.Error() }
+
+// Unwrap makes it an [ErrStalled].
+func (*Stall) Unwrap() error { return ErrStalled }
 
 // Conn is one connection with its read buffer. Reading, and writing, are each
 // for one goroutine at a time; Close and the context given to Begin may end
@@ -227,8 +238,8 @@ func (c *Conn) classify(verb string, err error) *fault.Error {
 	case c.canceled.Load():
 		return fault.Stopped("%s %s: %w", verb, address, context.Canceled)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fault.New(fault.Temporary, "%s %s: %w for %v", verb, address, ErrStalled,
-			c.limits.Idle).WithHint("the server accepted the connection but stopped talking; try again later")
+		return fault.New(fault.Temporary, "%s %s: %w for %v", verb, address,
+			&Stall{c.limits.Idle}, c.limits.Idle).WithHint("the server accepted the connection but stopped talking; try again later")
 	case errors.Is(err, ErrStalled):
 		return fault.New(fault.Temporary, "%s %s: %w", verb, address, err).
 			WithHint("the server or the link is too slow; try again later")
@@ -278,20 +289,21 @@ func (p *progress) check(l Limits) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	earned := time.Duration(float64(p.now.moved) / fairRate * float64(time.Second))
-	if p.now.waited > l.Command+earned {
-		return p.now.stalled()
+	unearned := p.now.waited - earned
+	if unearned > l.Command {
+		return p.now.stalled(unearned)
 	}
 	last := pace{p.now.moved - p.window.moved, p.now.waited - p.window.waited}
 	if last.waited < l.Window {
 		return nil
 	}
 	if float64(last.moved) < l.MinRate*last.waited.Seconds() {
-		return last.stalled()
+		return last.stalled(max(last.waited, unearned)) // it may have been a little faster before
 	}
 	p.window = p.now
 	return nil
 }
 
-func (p pace) stalled() error {
-	return fmt.Errorf("%w: %d bytes in %v", ErrStalled, p.moved, p.waited.Round(time.Second))
+func (p pace) stalled(in time.Duration) error {
+	return fmt.Errorf("%w: %d bytes in %v", &Stall{in}, p.moved, p.waited.Round(time.Second))
 }

@@ -131,6 +131,43 @@ func TestSlowDripEnds(t *testing.T) {
 	})
 }
 
+// TestStallIsAsLongAsWasWaited: what moved fast enough before a drip is not held against the peer,
+// and a drip that was a little faster before is.
+func TestStallIsAsLongAsWasWaited(t *testing.T) {
+	for name, c := range map[string]struct {
+		first    int // octets a second, in the beginning
+		from, to time.Duration
+	}{"after a download": {10_000, 5 * time.Minute, 6 * time.Minute}, "after a drip": {30, 9 * time.Minute, 10 * time.Minute}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				e, server := pipe(t, wire.None)
+				conn, err := e.Connect(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				octets := make([]byte, c.first)
+				go func() {
+					var err error
+					for start := time.Now(); err == nil; time.Sleep(time.Second) {
+						if time.Since(start) > 6*time.Minute {
+							octets = octets[:1]
+						}
+						_, err = server.Write(octets)
+					}
+				}()
+				defer conn.Begin(t.Context())()
+				_, err = io.Copy(io.Discard, conn)
+				var stall *wire.Stall
+				if !errors.As(err, &stall) || stall.For < c.from || stall.For > c.to {
+					t.Errorf("%+v: %v", stall, err)
+				}
+				conn.Close()
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
 func TestCancelEndsAWaitAndBreaksTheConnection(t *testing.T) {
 	e, _ := pipe(t, wire.None)
 	c, err := e.Connect(t.Context())
