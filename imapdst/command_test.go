@@ -45,7 +45,8 @@ func TestHostileAnswers(t *testing.T) {
 		{"X4 literal bomb in LIST", list(say("* LIST () \"/\" {9999999999}")), fault.Protocol, ""},
 		{"X4 literal bomb in unknown data", list(say("* FOO {9999999999}")), fault.Protocol, ""},
 		{"X4 literal of no size", list(say("* LIST () \"/\" {}")), fault.Protocol, ""},
-		{"UID behind too much data", fetch(say("* 1 FETCH (BODY[] {2000000}")), fault.Protocol, "UID"},
+		{"UID behind too much data", fetch(say("* 1 FETCH (BODY[] {2000000}\r\n" + strings.Repeat("x", 2000000) +
+			" BODY[] {2000000}")), fault.Protocol, "UID"},
 		{"A22 tag of no command", list(say("zzz OK done")), fault.Protocol, "answers no command"},
 		{"A22 tag of go-imap without our letters", list(guessFirst), fault.Protocol,
 			"answers no command"},

@@ -100,7 +100,7 @@ func readEach[T any](
 			return nil
 		}
 		err := c.fetch(ctx, f, fetchPlan{
-			sets: slices.Values(uidSets(uids, c.atOnce())), section: section, largest: largest, flags: true,
+			sets: slices.Values(uidSets(uids, c.atOnce())), section: section, largest: largest, make: anyOf(read), flags: true,
 			each: func(_ imap.UIDSet, m *imapclient.FetchMessageData) error {
 				r, err := readMessage(c, m, read)
 				if err != nil || r.made == nil {
@@ -122,7 +122,8 @@ type fetchPlan struct {
 	sets    iter.Seq[imap.UIDSet]
 	section *imap.FetchItemBodySection
 	largest int64
-	flags   bool // ask for them, too
+	make    func(io.Reader) (any, error) // what each makes of the section, see [asides]
+	flags   bool                         // ask for them, too
 	each    func(imap.UIDSet, *imapclient.FetchMessageData) error
 	// done, unless nil, is told of each set that was answered in full.
 	done func(imap.UIDSet) error
@@ -141,6 +142,7 @@ func (c *Conn) fetch(ctx context.Context, f Folder, plan fetchPlan) error {
 		return err
 	}
 	c.guard.largest.Store(plan.largest)
+	c.guard.asides.begin(plan.make)
 	t := &taking{plan: plan}
 	var takers sync.WaitGroup
 	ahead := semaphore.NewWeighted(fetchAhead)
@@ -238,7 +240,7 @@ func readMessage[T any](
 				continue
 			}
 			var v T
-			if v, err = read(literal{item.Literal, c.client.Closed()}); err == nil {
+			if v, err = readSection(c, item.Literal, read); err == nil {
 				r.made = &v
 			}
 		}

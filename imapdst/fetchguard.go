@@ -13,7 +13,7 @@ import (
 
 const (
 	// heldBack bounds the literal that is kept in memory because its UID comes
-	// behind it.
+	// behind it; of a larger one is kept what is made of it.
 	heldBack = 1 << 20
 	// slack is how much larger than announced a literal may be.
 	slack = 1 << 20
@@ -38,6 +38,7 @@ type fetchReply struct {
 	items    bytes.Buffer // not yet handed on
 	wanted   bool         // there is something in it that was asked for
 	section  bool         // a body section is
+	aside    bool         // a token is, for one
 	begun    bool         // its head was handed on
 }
 
@@ -175,17 +176,42 @@ func (g *guard) fetchLiteral() (streams bool, err error) {
 	if err := g.checkLiteral(n); err != nil {
 		return false, err
 	}
+	if f.uid == 0 && n+int64(f.items.Len()) > heldBack {
+		return false, g.fetchAside(n)
+	}
 	f.add("BODY[] {%d}\r\n", n)
 	if f.uid != 0 {
 		g.out = f.take()
 		g.literal = n
 		return true, nil
 	}
-	if n > heldBack || f.items.Len() > heldBack {
-		return false, errNoUID
-	}
 	_, err = io.CopyN(&f.items, g.conn.Reader(), n)
 	return false, err
+}
+
+// fetchAside has made of a large literal what is to be made of it, before go-imap can be told whose it
+// is: of one in a response.
+func (g *guard) fetchAside(n int64) error {
+	if g.fetch.aside {
+		return errNoUID
+	}
+	g.fetch.aside = true
+	g.literal = n
+	token, err := g.asides.put(literalRest{g})
+	if err == nil {
+		g.fetch.add("BODY[] {%d}\r\n%s", len(token), token)
+	}
+	return err
+}
+
+// literalRest reads what is left of a literal.
+type literalRest struct{ guard *guard }
+
+func (r literalRest) Read(p []byte) (int, error) {
+	if r.guard.literal == 0 {
+		return 0, io.EOF
+	}
+	return r.guard.readLiteral(p)
 }
 
 // checkLiteral holds a literal against what its response announced: sizes are

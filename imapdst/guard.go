@@ -46,6 +46,8 @@ type guard struct {
 	notices  *notices
 	hide     func(string) string // takes what is secret out of a text
 
+	asides *asides
+
 	// largest is the longest FETCH literal that is accepted now.
 	largest atomic.Int64
 	// deaf: go-imap's reader reads no more, and is about to end all of its commands.
@@ -92,7 +94,7 @@ func newGuard(conn *wire.Conn, l *login) *guard {
 	g := &guard{
 		Conn: conn, conn: conn, router: newRouter(l.tags),
 		scan: scanner{r: conn.Reader()}, start: time.Now(), notices: &l.heard, hide: l.hide,
-		marks: map[string][]imap.MailboxAttr{}, parts: map[uint32]*fetchReply{},
+		marks: map[string][]imap.MailboxAttr{}, parts: map[uint32]*fetchReply{}, asides: newAsides(),
 		out: []byte("* PREAUTH [CAPABILITY IMAP4rev1] ready\r\n"),
 	}
 	g.serve()

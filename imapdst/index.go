@@ -69,7 +69,7 @@ func (c *Conn) IndexParts(
 		section: &imap.FetchItemBodySection{
 			Specifier: imap.PartSpecifierHeader, Peek: true, HeaderFields: []string{"MESSAGE-ID"},
 		},
-		largest: maxHeader, each: p.take, done: p.done,
+		largest: maxHeader, make: anyOf(p.read), each: p.take, done: p.done,
 	})
 }
 

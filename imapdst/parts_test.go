@@ -1,14 +1,18 @@
 package imapdst_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/popferry/popferry/imapdst"
+	"github.com/popferry/popferry/internal/message"
 )
 
 // A server may give the items of a message in as many responses as it likes, in any order
@@ -39,6 +43,82 @@ func TestFetchInParts(t *testing.T) {
 				t.Errorf("%s %v", diff, err)
 			}
 		})
+	}
+}
+
+// The UID may stand behind the text of a message, however large that is (RFC 3501 §7.4.2).
+func TestUIDBehindLargeText(t *testing.T) {
+	const messages = 5
+	var mail [][]byte
+	for n := range messages {
+		mail = append(mail, text(n, 36<<(4*n)), text(n, 36)) // what is no larger than a token, too
+	}
+	server := fake{on: map[string]handler{"UID FETCH": func(f *fake, tag, _ string) {
+		f.send(fmt.Sprintf("* 99 FETCH (BODY[] {%d}\r\n%s)", len(mail[8]), mail[8])) // of nobody knows whom
+		for n, m := range mail {
+			f.send(fmt.Sprintf("* %d FETCH (BODY[] {%d}\r\n%s FLAGS (\\Deleted) UID %d)", n+1, len(m), m, n+1))
+		}
+		f.send(tag + " OK done")
+	}}}
+	conn := server.dial(t)
+	box := folder(t, conn, "INBOX")
+	var uids []uint32
+	for n := range mail {
+		uids = append(uids, uint32(n+1))
+	}
+	got := map[uint32]message.Digest{}
+	err := conn.Digests(t.Context(), box, uids, func(uid uint32, c imapdst.Copy) error {
+		if !c.Deleted {
+			t.Error("a flag behind the text is lost")
+		}
+		got[uid] = c.Content
+		return nil
+	})
+	want := map[uint32]message.Digest{}
+	for n, m := range mail {
+		s, _ := message.Summarize(bytes.NewReader(m), time.Now())
+		want[uint32(n+1)] = s.Content
+	}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%s %v", diff, err)
+	}
+	texts := 0
+	err = conn.Texts(t.Context(), box, uids, func(uid uint32, raw []byte) error {
+		if bytes.Equal(raw, mail[uid-1]) {
+			texts++
+		}
+		return nil
+	})
+	if texts != len(mail) || err != nil {
+		t.Errorf("%d texts: %v", texts, err)
+	}
+}
+
+// I6: nor does it wait in memory for its UID.
+func TestUIDBehindTakesNoMemory(t *testing.T) {
+	const lines = 1000
+	line := strings.Repeat(strings.Repeat("x", 70)+"\r\n", 500)
+	waits := make(chan int64, 1)
+	server := fake{on: map[string]handler{"UID FETCH": func(f *fake, tag, _ string) {
+		before := live()
+		f.send(fmt.Sprintf("* 1 FETCH (BODY[] {%d}", lines*len(line)))
+		for range lines {
+			io.WriteString(f.conn, line)
+		}
+		waits <- live() - before
+		f.send(" UID 5)\r\n" + tag + " OK done")
+	}}}
+	conn := server.dial(t)
+	size := int64(0)
+	err := conn.Digests(t.Context(), folder(t, conn, "INBOX"), []uint32{5}, func(_ uint32, c imapdst.Copy) error {
+		size = c.Size
+		return nil
+	})
+	if size != lines*int64(len(line)) || err != nil {
+		t.Errorf("%d octets, %v", size, err)
+	}
+	if n := <-waits; n > 2<<20 {
+		t.Errorf("%d KiB wait", n>>10)
 	}
 }
 
