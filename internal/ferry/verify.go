@@ -318,6 +318,15 @@ func lookupKeys(s message.Summary) []string {
 	return []string{s.MessageID, s.Header.String(), s.Header.String() + s.Body.String()}
 }
 
+// isOneOf reports whether mail of a size may be one of the strays: of some the server gives no
+// header fields, whatever there are.
+func isOneOf(size int64, strays []journal.Record) bool {
+	return slices.ContainsFunc(strays, func(r journal.Record) bool {
+		low, high := sizeWindow(r.Sum.Size)
+		return low <= size && size <= high
+	})
+}
+
 // candidatesIn digests the mail of a folder that could be one of the strays, and is not
 // another record's.
 func (v *verifyAccount) candidatesIn(ctx context.Context, conn *imapdst.Conn, box imapdst.Folder,
@@ -335,7 +344,7 @@ func (v *verifyAccount) candidatesIn(ctx context.Context, conn *imapdst.Conn, bo
 		if _, another := slices.BinarySearch(proven, e.UID); another {
 			return nil
 		}
-		if e.MessageID != "" && ids[e.MessageID] || e.MessageID == "" && nameless {
+		if e.MessageID != "" && ids[e.MessageID] || e.MessageID == "" && (nameless || isOneOf(e.Size, strays)) {
 			uids = append(uids, e.UID)
 		}
 		return nil

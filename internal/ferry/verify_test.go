@@ -3,6 +3,7 @@ package ferry_test
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -46,6 +47,23 @@ func TestVerifyTellsWhatLiesInItsPlace(t *testing.T) {
 	p := newPair(t, popd.Options{}, imapd.Options{Transform: imapd.Opaque}, mail...)
 	p.run(0, len(mail))
 	want := ferry.VerifyTotals{Delivered: len(mail), Altered: len(mail)}
+	if v := ferry.Verify(t.Context(), p.o); v.Totals != want || v.ExitCode != fault.Held {
+		t.Errorf("%+v", v)
+	}
+}
+
+// TestVerifyFindsWhatHasNoNameInTheListing: mail whose place is not known, at a server that gives no
+// header fields, is found by its content, and what is gone is missing all the same.
+func TestVerifyFindsWhatHasNoNameInTheListing(t *testing.T) {
+	fields := regexp.MustCompile(`(?s)BODY\[HEADER\.FIELDS [^]]*\] .*\)$`)
+	mail := short(6)
+	p := newPair(t, popd.Options{}, imapd.Options{Untagged: func(_, text string) string {
+		return fields.ReplaceAllString(text, "BODY[HEADER.FIELDS (MESSAGE-ID)] NIL)")
+	}}, mail...)
+	p.run(0, len(mail))
+	p.imap.User("").Expunge("INBOX", 3)
+	p.imap.User("").SetUIDValidity("INBOX", 7)
+	want := ferry.VerifyTotals{Delivered: 6, Found: 5, Missing: 1}
 	if v := ferry.Verify(t.Context(), p.o); v.Totals != want || v.ExitCode != fault.Held {
 		t.Errorf("%+v", v)
 	}
