@@ -2,6 +2,7 @@ package imapdst
 
 import (
 	"context"
+	"crypto/tls"
 	"strings"
 	"time"
 
@@ -91,6 +92,31 @@ func dial(ctx context.Context, o Options) (*Conn, error) {
 		return nil, err
 	}
 	return newConn(conn, l), nil
+}
+
+// Handshake connects, makes the connection safe as the endpoint demands, and returns what that
+// agreed on without a login. In clear text it connects to nobody, and ok is false.
+func Handshake(ctx context.Context, e wire.Endpoint) (state tls.ConnectionState, ok bool, err error) {
+	if e.TLS == wire.None {
+		return state, false, nil
+	}
+	e.Protocol = wire.IMAP
+	conn, err := e.Connect(ctx)
+	if err != nil {
+		return state, false, err
+	}
+	defer conn.Close()
+	if e.TLS == wire.STARTTLS {
+		l := &login{options: Options{Endpoint: e}, conn: conn, tags: newTags()}
+		if err := l.greeting(ctx); err != nil {
+			return state, false, err
+		}
+		if err := l.startTLS(ctx); err != nil {
+			return state, false, err
+		}
+	}
+	state, ok = conn.TLSState()
+	return state, ok, nil
 }
 
 // ready fills in the defaults, asks for the token, if it may be needed, and refuses

@@ -169,6 +169,22 @@ func (l *Learned) keep(name string, so bool) {
 	}
 }
 
+// seenOf is the name of when the certificate of an IMAP server was seen.
+func seenOf(server string) string { return "seen\x00" + server }
+
+// sawServer takes in that the certificate of an IMAP server was seen; once a day is enough.
+func (l *Learned) sawServer(server string) { l.keep(seenOf(server), true) }
+
+// longUnseen reports whether the certificate of an IMAP server was not seen for a day. The day of
+// one of which nothing is known begins now.
+func (l *Learned) longUnseen(server string) bool {
+	_, known := l.at(seenOf(server))
+	if !known {
+		l.note(seenOf(server))
+	}
+	return !l.has(seenOf(server))
+}
+
 func (l *Learned) note(name string) {
 	l.refused.Store(name, time.Now())
 	if l.Save != nil { // each time: what a process before this one knew gets old

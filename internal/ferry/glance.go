@@ -2,8 +2,10 @@ package ferry
 
 import (
 	"context"
+	"crypto/tls"
 	"time"
 
+	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 )
@@ -18,6 +20,9 @@ const provedEvery = 24 * time.Hour
 
 // usedEvery is how often the sign-in of a destination is used that is not asked.
 const usedEvery = 24 * time.Hour
+
+// handshakeLimit is how long the daily look at the certificate of a destination may take.
+const handshakeLimit = 10 * time.Second
 
 // unasked stands for the limit of a destination that was not asked: what was too large
 // before is still.
@@ -45,6 +50,7 @@ func (t *trip) glance(ctx context.Context) error {
 	}
 	if t.idle {
 		t.leave(ctx)
+		t.certificateStays(ctx)
 		return t.signInStays(ctx)
 	}
 	if err := t.awaitTurns(ctx); err != nil {
@@ -52,6 +58,27 @@ func (t *trip) glance(ctx context.Context) error {
 	}
 	t.glances = false // it has its folders now
 	return nil
+}
+
+// certificateStays looks once a day at the certificate of a destination to which no mail flows,
+// so that its end is told of beforehand. It logs in to nothing, one account does it for all
+// that have the server, and where no place is free there, a later pass does. That it fails is
+// no failure of the account: nothing waits for it.
+func (t *trip) certificateStays(ctx context.Context) {
+	dest, places := t.account.Destination, t.engine.destinationPlaces(t.account)
+	if !t.engine.Learned.longUnseen(dest.Address()) || !t.engine.hosts.take(places...) {
+		return
+	}
+	defer t.engine.hosts.release(places...)
+	t.engine.hosts.makeRoom(places)
+	t.engine.Learned.sawServer(dest.Address())
+	limited, cancel := context.WithTimeout(ctx, handshakeLimit)
+	defer cancel()
+	state, ok, err := imapdst.Handshake(limited, dest.Endpoint)
+	if err != nil && ctx.Err() == nil {
+		t.note("the daily look at the certificate of the destination failed, which harms nothing yet: %v", err)
+	}
+	t.sawCertificate("IMAP server", dest, func() (tls.ConnectionState, bool) { return state, ok })
 }
 
 // signInStays uses the sign-in of a destination that is not asked for long once a day: many

@@ -180,6 +180,7 @@ func (l *link) enters() error {
 func (l *link) board(ctx context.Context, conn *imapdst.Conn, opened time.Time) error {
 	l.trip.sayRefused("IMAP server "+l.address(), "destination", conn.RefusedWay())
 	l.trip.sawCertificate("IMAP server", l.trip.account.Destination, conn.TLS)
+	l.trip.engine.Learned.sawServer(l.address())
 	l.trip.sawCredentials("destination", l.trip.account.Destination)
 	if old := l.get(); old != nil {
 		conn.Distrust(old)
