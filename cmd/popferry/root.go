@@ -150,6 +150,14 @@ func (a *app) commonFlags(root *cobra.Command) {
 	f.BoolVar(&a.noWait, "no-wait", false, "end with 75 instead of waiting for a lost answer to settle")
 }
 
+// hideCommon has a verb not offer common flags that are of no use to it. It has to refuse them.
+func hideCommon(cmd *cobra.Command, names ...string) {
+	for _, name := range names {
+		cmd.Flags().String(name, "", "")
+		cmd.Flag(name).Hidden, cmd.Flag(name).NoOptDefVal = true, "true"
+	}
+}
+
 // prepare runs before every verb, once its command line is understood.
 func (a *app) prepare(cmd *cobra.Command, _ []string) (err error) {
 	if a.quiet && a.verbose {

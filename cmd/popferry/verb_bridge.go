@@ -71,6 +71,10 @@ func (a *app) bridgeCommand() *cobra.Command {
 		Example: `  popferry bridge
   popferry bridge --log json`,
 		RunE: func(cmd *cobra.Command, names []string) error {
+			if cmd.Flags().Changed("json") || cmd.Flags().Changed("report") {
+				return fault.New(fault.Usage, "a bridge has no result for --json or --report: it goes on until it is told to stop").
+					WithHint("popferry report --json, or --report FILE, tells what it did; --log json is a log for programs")
+			}
 			err := a.bridge(cmd.Context(), o, names)
 			if cmd.Context().Err() != nil && fault.CodeOf(err) == fault.Temporary {
 				return nil // it was told to stop before it had begun
@@ -79,6 +83,7 @@ func (a *app) bridgeCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&o.log, "log", "text", "how a line of the log looks: `text` or json")
+	hideCommon(cmd, "json", "report")
 	return cmd
 }
 
