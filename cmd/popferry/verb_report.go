@@ -87,11 +87,14 @@ func (a *app) history(ctx context.Context, since time.Time, names []string) (*re
 // remember adds the passes of a run to the history. It is a courtesy: what was delivered
 // is durable already, so that its loss changes no exit status.
 func (s *session) remember(r ferry.Report) error {
-	passes := make([]journal.Pass, len(r.Accounts))
+	var passes []journal.Pass
 	now := time.Now()
-	for i, account := range r.Accounts {
+	for _, account := range r.Accounts {
+		if account.Stopped && account.Delivered+account.Duplicate+account.Deleted == 0 {
+			continue // it says nothing, as with a bridge
+		}
 		started := now.Add(-time.Duration(account.Seconds * float64(time.Second)))
-		passes[i] = bridge.PassOf(bridge.Pass{Started: started, Report: account})
+		passes = append(passes, bridge.PassOf(bridge.Pass{Started: started, Report: account, Stopped: account.Stopped}))
 	}
 	return s.journal.RecordPasses(context.Background(), passes, s.config.Bridge.History)
 }

@@ -130,7 +130,7 @@ func PassOf(p Pass) journal.Pass {
 	pass := journal.Pass{Account: r.Name, Started: p.Started, Passes: 1, Seconds: r.Seconds, Code: int(r.ExitCode),
 		Delivered: r.Delivered, Duplicate: r.Duplicate, Deleted: r.Deleted, Held: r.Held, Bytes: r.Bytes}
 	switch {
-	case r.Resting:
+	case r.Resting || p.Stopped:
 		pass.Code = int(fault.OK)
 	case r.Error != nil:
 		pass.Error, pass.Hint = r.Error.Message, r.Error.Hint

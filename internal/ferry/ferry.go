@@ -173,7 +173,7 @@ func (t *trip) one(ctx context.Context, work func(*trip, context.Context) error)
 	started := time.Now()
 	t.emit(Event{Kind: Started})
 	err := t.safely(ctx, work)
-	if errors.Is(err, context.Canceled) {
+	if wasStopped(ctx, err) {
 		end := stopped(context.Canceled)
 		end.Refusals = fault.RefusalsOf(err)
 		err = end
@@ -181,6 +181,13 @@ func (t *trip) one(ctx context.Context, work func(*trip, context.Context) error)
 	report := t.finish(err, time.Since(started))
 	t.emit(Event{Kind: Finished, Result: &report})
 	return report
+}
+
+// wasStopped reports an error that comes of being told to stop, as far as anybody can tell: what
+// else is amiss for now says the next pass.
+func wasStopped(ctx context.Context, err error) bool {
+	temporary := fault.CodeOf(err) == fault.Temporary && !errors.Is(err, errLater)
+	return errors.Is(err, context.Canceled) || ctx.Err() != nil && temporary
 }
 
 // stopped is the error of what was told to end.

@@ -66,7 +66,7 @@ func (t *trip) leave(ctx context.Context) {
 			return
 		}
 		// Nothing is marked for deletion: a QUIT that fails changes nothing.
-		if err := fault.Guard(func() error { return source.Quit(ctx) }); err != nil && !t.seat.isEnded() {
+		if err := fault.Guard(func() error { return source.Quit(ctx) }); err != nil && ctx.Err() == nil && !t.seat.isEnded() {
 			t.note("the POP3 server did not say goodbye: %v", err)
 		}
 	})
@@ -134,7 +134,7 @@ func (t *trip) finish(err error, took time.Duration) AccountReport {
 	if r.Held > 0 {
 		r.ExitCode = fault.Worst(r.ExitCode, fault.Held)
 	}
-	r.NotBefore, r.Resting = t.notBefore(err), errors.Is(err, errLater)
+	r.NotBefore, r.Resting, r.Stopped = t.notBefore(err), errors.Is(err, errLater), errors.Is(err, context.Canceled)
 	if r.Asked = r.NotBefore; r.Resting {
 		r.Asked = t.loginAgain
 	}

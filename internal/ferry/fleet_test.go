@@ -6,11 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
 )
 
 // TestRenamedAmidItsPass: the configuration changes while an account is under way, which
@@ -187,5 +189,37 @@ func TestPassThatIsNotTaken(t *testing.T) {
 	fleet.Close()
 	if r := fleet.Pass(t.Context(), "alice", false); r.ExitCode != fault.Temporary || r.Error == nil {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestToldToStop: while servers stall, whatever comes of the end of a wait: it says nothing of
+// the servers, nor does the journal hear of it.
+func TestToldToStop(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{}) // of whom nothing is known, so that both are asked at once
+	var waiting sync.WaitGroup
+	stalls := func(ctx context.Context) error {
+		waiting.Done()
+		<-ctx.Done()
+		return fault.New(fault.Temporary, "cannot resolve the name of the server")
+	}
+	p.o.DialSource = func(ctx context.Context, _ plan.Account) (*pop.Maildrop, error) { return nil, stalls(ctx) }
+	p.o.DialDestination = func(ctx context.Context, _ plan.Account) (*imapdst.Conn, error) { return nil, stalls(ctx) }
+	ctx, cancel := context.WithCancel(t.Context())
+	waiting.Add(2)
+	go func() { waiting.Wait(); cancel() }()
+	fleet := ferry.NewFleet(p.o)
+	defer fleet.Close()
+	r := fleet.Pass(ctx, "alice", false)
+	if r.Error == nil || r.Error.Message != "stopped before all was done" || !r.Stopped || len(r.Notes) > 0 {
+		t.Errorf("%+v, error %+v", r, r.Error)
+	}
+	scopes, err := p.o.Journal.Scopes(t.Context())
+	for _, s := range scopes {
+		if s.LastRun != "" {
+			t.Errorf("the journal says %s", s.LastRun)
+		}
+	}
+	if err != nil {
+		t.Error(err)
 	}
 }

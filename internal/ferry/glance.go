@@ -155,8 +155,13 @@ func (t *trip) isDue(r journal.Record) bool {
 
 // worthSaying reports whether the journal should hear how a pass ended. One that a bridge
 // took over an account where nothing was to be done says no more than the one before, until
-// that one is long ago, or the clock was set back.
+// that one is long ago, or the clock was set back; and one that was told to stop before it did
+// anything says nothing.
 func (t *trip) worthSaying(now LastRun) bool {
+	did := now.Totals.Delivered + now.Totals.Deleted
+	if t.engine.keeps && t.report.Stopped && did == 0 {
+		return false
+	}
 	silent := t.now().Sub(t.lastRun.At)
 	if silent >= heartbeat || silent < 0 {
 		return true
@@ -164,7 +169,6 @@ func (t *trip) worthSaying(now LastRun) bool {
 	if t.idle {
 		return t.lastRun.ExitCode != now.ExitCode
 	}
-	did := now.Totals.Delivered + now.Totals.Deleted
 	return !t.engine.keeps || did > 0 || now.Error != nil || !now.saysAs(t.lastRun)
 }
 

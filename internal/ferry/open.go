@@ -52,7 +52,7 @@ func (t *trip) open(ctx context.Context, create bool) error {
 		dest = fault.Guard(func() error { return t.dest.open(ctx, create && len(t.account.Routes) == 0) })
 	})
 	both.Wait()
-	if source != nil && dest != nil {
+	if source != nil && dest != nil && ctx.Err() == nil {
 		t.note("the destination failed as well: %v; %s", dest, fault.HintOf(dest))
 	}
 	if err := errors.Join(source, dest); err != nil {

@@ -54,6 +54,8 @@ type AccountReport struct {
 	Left *int `json:"-"`
 	// Folders are those that got mail, if the account has routes.
 	Folders []FolderReport `json:"folders,omitempty"`
+	// Stopped tells that the pass was told to stop, which says nothing about the account.
+	Stopped bool `json:"-"`
 	// Resting tells that the account's own limits ended the pass: nothing failed.
 	Resting bool `json:"-"`
 	// GaveWay tells that the pass ended, before all was done, for the sake of other accounts.
