@@ -214,7 +214,7 @@ func (p *Pending) announce(ctx context.Context, cmd *appendCommand, size int64) 
 			c.wire.Address(), ctx.Err()))
 	case <-timer.C:
 		return false, c.guard.fail(fault.New(fault.Temporary,
-			"%s did not ask for the message within %v", c.wire.Address(), limit).
+			"%s did not ask for the message within %s", c.wire.Address(), fault.Span(limit)).
 			WithHint("the server may be overloaded; try again later"))
 	}
 }

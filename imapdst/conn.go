@@ -197,7 +197,7 @@ type Stall = wire.Stall
 
 // noAnswer is the error of a server that says nothing for so long.
 func noAnswer(address string, limit time.Duration) *fault.Error {
-	err := fault.New(fault.Temporary, "%s did not answer for %v", address, limit).
+	err := fault.New(fault.Temporary, "%s did not answer for %s", address, fault.Span(limit)).
 		WithHint("the server may be overloaded; try again later")
 	err.Err = &Stall{For: limit}
 	return err

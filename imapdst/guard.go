@@ -172,8 +172,10 @@ func (g *guard) fail(err error) error {
 
 func (g *guard) protocolError(err error) *fault.Error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fault.New(fault.Temporary, "%s closed the connection: %w", g.conn.Address(), err).
+		closed := fault.New(fault.Temporary, "%s closed the connection", g.conn.Address()).
 			WithHint("the server may be busy or limit connections; try again later")
+		closed.Err = err
+		return closed
 	}
 	return fault.New(fault.Protocol, "%s broke the IMAP protocol: %w", g.conn.Address(), err).
 		WithHint("%s", strangerHint)

@@ -58,7 +58,7 @@ func (p Pace) TooRare(days int) bool {
 }
 
 // Every is the interval in people's words.
-func (p Pace) Every() string { return formatDays(p.Interval) }
+func (p Pace) Every() string { return fault.Span(p.Interval) }
 
 // String says it in one line, which changes with it.
 func (p Pace) String() string { return fmt.Sprintf("%v %v %v", p.Interval, p.Fastest, p.AlertAfter) }
@@ -132,9 +132,9 @@ func (f fields) pace() Pace {
 	p.Fastest = f.age("fastest", max(p.Interval/5, min(p.Interval, leastInterval)))
 	switch {
 	case p.Interval < leastInterval:
-		f.problem(f.find("interval"), "interval", "is less than %v; no server likes that", leastInterval)
+		f.problem(f.find("interval"), "interval", "is less than %s; no server likes that", fault.Span(leastInterval))
 	case p.Fastest < leastInterval, p.Fastest > p.Interval:
-		f.problem(f.find("fastest"), "fastest", "must be from %v to the interval (%v)", leastInterval, p.Interval)
+		f.problem(f.find("fastest"), "fastest", "must be from %s to the interval (%s)", fault.Span(leastInterval), fault.Span(p.Interval))
 	}
 	return p
 }

@@ -30,7 +30,7 @@ func (p Password) askKeyring(parent context.Context) (string, error) {
 		}
 		return text, nil
 	case <-ctx.Done():
-		return "", fmt.Errorf("%s was not given within %v; unlock the keyring, or use %s", p, commandTime, withoutKeyring)
+		return "", fmt.Errorf("%s was not given within %s; unlock the keyring, or use %s", p, fault.Span(commandTime), withoutKeyring)
 	}
 }
 

@@ -300,7 +300,7 @@ func (p Password) run(parent context.Context, dir string) (string, error) {
 	case out.over:
 		return "", fmt.Errorf("%s printed more than %d bytes; it must print the password alone", p, maxSecret)
 	case parent.Err() == nil && ctx.Err() != nil:
-		return "", notNow("%s did not end within %v%s; it must not ask questions", p, commandTime, said(talk, out))
+		return "", notNow("%s did not end within %s%s; it must not ask questions", p, fault.Span(commandTime), said(talk, out))
 	case errors.Is(err, exec.ErrWaitDelay):
 		return "", fmt.Errorf("%s ended and left a program at work that holds its output open%s; that one must write "+
 			"elsewhere (>/dev/null 2>&1)", p, said(talk, out))

@@ -75,8 +75,8 @@ func (m *Maildrop) askCAPA(ctx context.Context) error {
 	case !answered && fault.CodeOf(err) == fault.Temporary:
 		return fmt.Errorf("%w: %w", errCAPAUnanswered, err)
 	case err != nil && limited.Err() != nil:
-		return fault.New(fault.Temporary, "%s did not end its answer to CAPA within %v",
-			m.conn.Address(), capaLimit).WithHint("the server or the link is too slow; try again later")
+		return fault.New(fault.Temporary, "%s did not end its answer to CAPA within %s",
+			m.conn.Address(), fault.Span(capaLimit)).WithHint("the server or the link is too slow; try again later")
 	}
 	return err
 }

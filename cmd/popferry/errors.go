@@ -23,7 +23,7 @@ func (a *app) classify(err error) error {
 // does so in its log.
 func (a *app) explain(err error) {
 	if log := a.log.Load(); log != nil && a.logsJSON {
-		log.Error("ends", "error", err.Error(), "check", report.Hint(fault.HintOf(err)), "result", fault.CodeOf(err).String())
+		log.Error("ends", "error", fault.Words(err), "check", report.Hint(fault.HintOf(err)), "result", fault.CodeOf(err).String())
 		return
 	}
 	a.closeLog() // what it says came before
@@ -32,7 +32,7 @@ func (a *app) explain(err error) {
 		a.explainConfig(list)
 		return
 	}
-	fmt.Fprintf(a.stderr, "popferry: %v\n", err)
+	fmt.Fprintf(a.stderr, "popferry: %s\n", fault.Words(err))
 	fmt.Fprintf(a.stderr, "  check: %s\n", report.Hint(fault.HintOf(err)))
 }
 

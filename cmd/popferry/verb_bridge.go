@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"os/signal"
@@ -418,7 +419,7 @@ func (k *keeping) tell(p bridge.Pass) {
 	idle := !p.Stopped && !r.Resting && r.Error == nil && r.Delivered+r.Deleted == 0
 	_, failed := k.failed.LoadAndDelete(r.Name)
 	if !idle || failed || k.log.Enabled(ctx, slog.LevelDebug) {
-		fields = append(fields, "seconds", r.Seconds)
+		fields = append(fields, "seconds", math.Round(r.Seconds*1000)/1000)
 		if !p.Stopped {
 			fields = append(fields, "next", p.Next.Format(time.RFC3339))
 		}

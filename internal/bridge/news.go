@@ -300,7 +300,7 @@ func (t *told) recovered(ended time.Time) *News {
 	}
 	lasted := "less than a minute"
 	if d := ended.Sub(since); d >= time.Minute {
-		lasted = d.Round(time.Minute).String()
+		lasted = fault.Span(d.Round(time.Minute))
 	}
 	return &News{Kind: Recovered, Since: since, Text: "works again, after " + lasted}
 }

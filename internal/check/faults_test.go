@@ -474,7 +474,7 @@ func TestAlerts(t *testing.T) {
 func TestMaildropNotes(t *testing.T) {
 	s := newStage(t, popd.Options{NoUIDL: true, LoginDelay: time.Minute}, imapd.Options{}, "Subject: x\r\n\r\n")
 	notes := strings.Join(run(t, s.account).Accounts[0].Notes, "\n")
-	for _, words := range []string{"no names (UIDL)", "wait 1m0s before a run"} {
+	for _, words := range []string{"no names (UIDL)", "wait 1m before a run"} {
 		if !strings.Contains(notes, words) {
 			t.Errorf("%q is not in %q", words, notes)
 		}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/plan"
@@ -71,7 +70,7 @@ func (p *Problem) explain(r rule, err error) {
 		p.Check += "; or the server keeps" + more
 	}
 	if pause := fault.AfterOf(err); pause > 0 {
-		p.Check = fmt.Sprintf("wait %v, as the server asks; ", pause.Round(time.Second)) + p.Check
+		p.Check = fmt.Sprintf("wait %s, as the server asks; ", fault.Span(pause)) + p.Check
 	}
 }
 

@@ -61,7 +61,7 @@ func (a *Account) judgeMaildrop() {
 		a.note("the server gives messages no names (UIDL): they are recognised by content, which takes longer")
 	}
 	if s.LoginDelay > 0 {
-		a.note("wait %v before a run: the server wants that between logins", time.Duration(s.LoginDelay)*time.Second)
+		a.note("wait %s before a run: the server wants that between logins", fault.Span(time.Duration(s.LoginDelay)*time.Second))
 	}
 }
 

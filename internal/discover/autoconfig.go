@@ -43,7 +43,7 @@ func (s *search) autoconfig(ctx context.Context) {
 		case errors.Is(err, errNone), isNotFound(err):
 			continue
 		case err != nil:
-			s.note("no autoconfiguration from %s: %s", from.Host, fault.Escape(err.Error()))
+			s.note("no autoconfiguration from %s: %s", from.Host, fault.Escape(fault.Words(err)))
 			continue
 		}
 		for _, p := range s.open() {

@@ -260,7 +260,7 @@ func (s *search) lookupFailed(what string, err error) {
 		return
 	}
 	s.trouble = true
-	s.note("its %s record could not be asked for: %s", what, fault.Escape(err.Error()))
+	s.note("its %s record could not be asked for: %s", what, fault.Escape(fault.Words(err)))
 }
 
 func isNotFound(err error) bool {

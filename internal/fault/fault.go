@@ -98,9 +98,9 @@ type Error struct {
 	Err error
 }
 
-// New makes an error of a class. A %w in the format keeps the cause.
+// New makes an error of a class. A %w in the format keeps the cause; it is shown as [Words] has it.
 func New(code Code, format string, args ...any) *Error {
-	wrapped := fmt.Errorf(format, args...)
+	wrapped := fmt.Errorf(format, reword(args)...)
 	return &Error{Code: code, Message: wrapped.Error(), Err: errors.Unwrap(wrapped)}
 }
 

@@ -298,8 +298,8 @@ func (t *trip) deletionSession(ctx context.Context) (ok bool, err error) {
 	t.hangUp()
 	t.farewell.Wait() // most servers let in one session at a time
 	if wait := t.loginPause(); wait > maxObeyed {
-		t.note("the deletions are left to the next run: POP3 server %s wants %v between logins",
-			t.account.Source.Address(), wait.Round(time.Second))
+		t.note("the deletions are left to the next run: POP3 server %s wants %s between logins",
+			t.account.Source.Address(), fault.Span(wait))
 		return false, nil
 	}
 	if gone, err := t.waitWhileUnwanted(ctx); gone || err != nil {

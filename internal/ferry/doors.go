@@ -143,8 +143,8 @@ func untried(side plan.Endpoint, wait time.Duration) error {
 	if side.ByCertificate() {
 		what, hint = "the certificate of tls_cert", "check it and the user name; it may be that of more than one account"
 	}
-	err := fault.New(fault.Credentials, "%s refused %s before; %w (in %v at the earliest)", side.Address(), what, errUntried,
-		wait.Round(time.Minute))
+	err := fault.New(fault.Credentials, "%s refused %s before; %w (in %s at the earliest)", side.Address(), what, errUntried,
+		fault.Span(wait.Round(time.Minute)))
 	err.Refusals = fault.NoRefusal
 	return err.WithHint("%s", hint)
 }

@@ -237,8 +237,8 @@ func (t *trip) waitForLogin(ctx context.Context) error {
 	case wait == 0:
 		return nil
 	case wait > maxObeyed:
-		return fault.New(fault.Temporary, "POP3 server %s wants %v between logins", t.account.Source.Address(),
-			wait.Round(time.Second)).WithHint("run again later").WithAfter(wait)
+		return fault.New(fault.Temporary, "POP3 server %s wants %s between logins", t.account.Source.Address(),
+			fault.Span(wait)).WithHint("run again later").WithAfter(wait)
 	}
 	t.sayLoginWait()
 	return t.slot.sleep(ctx, wait)

@@ -335,7 +335,7 @@ func TestGmailDay(t *testing.T) {
 			if r.Totals.Held > 0 || r.Totals.Delivered == 0 || (r.ExitCode == fault.Temporary) != (delivered < len(mail)) {
 				f.t.Fatalf("exit %d, %+v, %+v", r.ExitCode, r.Totals, r.Accounts[0].Error)
 			}
-			const hint = "run again in 1h0m0s: the server limits the account's traffic, which can last up to 24 hours"
+			const hint = "run again in 1h: the server limits the account's traffic, which can last up to 24 hours"
 			if e := r.Accounts[0].Error; e != nil && e.Hint != hint {
 				f.t.Errorf("the hint is %q", e.Hint)
 			}

@@ -296,7 +296,7 @@ func (t *trip) awaitLate(ctx context.Context, c *canary) error {
 		return nil
 	case t.engine.NoWait:
 		return fault.New(fault.Temporary, "a message that was deleted from POP3 is to be put back: the answer to it was lost, "+
-			"and it may still arrive").WithHint("run again in %v", wait.Round(time.Second))
+			"and it may still arrive").WithHint("run again in %s", fault.Span(wait))
 	}
 	t.emit(Event{Kind: Waiting, Messages: 1, Until: time.Now().Add(wait), Text: "1 message to show up that was put back"})
 	return t.slot.sleep(ctx, wait+time.Millisecond)

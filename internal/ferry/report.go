@@ -144,14 +144,14 @@ func NewErrorReport(err error) *ErrorReport {
 	if err == nil {
 		return nil
 	}
-	message := err.Error()
+	message := fault.Words(err)
 	var e *fault.Error
 	if errors.As(err, &e) {
 		message = e.Message
 	}
 	hint := fault.HintOf(err)
 	if pause := fault.AfterOf(err); pause > 0 && !errors.Is(err, errLater) { // nobody waits for it any more
-		hint = fmt.Sprintf("run again in %v: %s", pause.Round(time.Second), fault.BecauseOf(err))
+		hint = fmt.Sprintf("run again in %s: %s", fault.Span(pause), fault.BecauseOf(err))
 	}
 	return &ErrorReport{Code: fault.CodeOf(err), Message: message, Hint: hint}
 }

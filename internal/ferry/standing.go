@@ -94,8 +94,8 @@ var errStood = errors.New("other accounts wait for its connection")
 
 // standstill is the error of such a pass.
 func standstill(server string, stood time.Duration) *fault.Error {
-	return fault.New(fault.Temporary, "%s left this account without an answer for %v, and %w",
-		server, stood.Round(time.Second), errStood).
+	return fault.New(fault.Temporary, "%s left this account without an answer for %s, and %w",
+		server, fault.Span(stood), errStood).
 		WithHint("the next pass waits longer; if none goes well, ask the provider what is wrong with the mailbox")
 }
 

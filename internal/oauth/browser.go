@@ -62,7 +62,7 @@ func (r *request) notSignedIn(parent context.Context) error {
 	if parent.Err() != nil {
 		return fault.Stopped("sign in at %s: %w", r.provider, parent.Err())
 	}
-	return fault.New(fault.Credentials, "nobody signed in at %s within %v", r.provider, browserTime).
+	return fault.New(fault.Credentials, "nobody signed in at %s within %s", r.provider, fault.Span(browserTime)).
 		WithHint("again with %s; the browser has to be on this machine", r.loginCommand())
 }
 

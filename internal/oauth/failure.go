@@ -58,13 +58,13 @@ func (r *request) unreachable(err error) *fault.Error {
 		return fault.New(fault.TLS, "%s does not speak TLS as we do: %s", r.provider, fault.Escape(err.Error())).
 			WithHint("check the address; popferry needs TLS 1.2 or later")
 	case errors.Is(err, context.DeadlineExceeded):
-		return fault.New(fault.Temporary, "%s did not answer within %v", r.provider, requestTime).
+		return fault.New(fault.Temporary, "%s did not answer within %s", r.provider, fault.Span(requestTime)).
 			WithHint("try again later; check the network, and HTTPS_PROXY if a proxy is needed")
 	case errors.As(err, &dns):
 		return fault.New(fault.Temporary, "cannot resolve the name of %s", r.provider).
 			WithHint("check the address, and this machine's name server")
 	}
-	return fault.New(fault.Temporary, "cannot reach %s: %s", r.provider, fault.Escape(err.Error())).
+	return fault.New(fault.Temporary, "cannot reach %s: %s", r.provider, fault.Escape(fault.Words(err))).
 		WithHint("check the network, and HTTPS_PROXY if a proxy is needed; then try again")
 }
 

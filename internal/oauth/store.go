@@ -109,7 +109,7 @@ func (f fileStore) notLocked(parent context.Context) error {
 	if parent.Err() != nil {
 		return fault.Stopped("wait for the token: %w", parent.Err())
 	}
-	return fault.New(fault.Temporary, "another popferry has been busy with the same token for %v", lockTime).
+	return fault.New(fault.Temporary, "another popferry has been busy with the same token for %s", fault.Span(lockTime)).
 		WithHint("wait until it is done, then run it again")
 }
 
@@ -213,7 +213,7 @@ func within(call func() (string, error)) (string, error) {
 	case a := <-done:
 		return a.text, a.err
 	case <-time.After(keyringTime):
-		return "", fmt.Errorf("no answer within %v", keyringTime)
+		return "", fmt.Errorf("no answer within %s", fault.Span(keyringTime))
 	}
 }
 

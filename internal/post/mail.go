@@ -249,7 +249,7 @@ func mailFault(m plan.AlertMail, err error) error {
 		shown := m.Password.Secret.Hide(reply.Msg, m.Username)
 		return fault.New(fault.Refused, "SMTP server %s: %d %s", m.Address(), reply.Code, fault.Escape(shown)).WithHint("%s", hint)
 	}
-	shown := m.Password.Secret.Hide(err.Error(), m.Username)
+	shown := m.Password.Secret.Hide(fault.Words(err), m.Username)
 	failed := fault.New(fault.Temporary, "SMTP server %s: %s", m.Address(), fault.Escape(shown))
 	if reply != nil {
 		return failed.WithHint("wait, as the mail server may take it later; if it does not, look into its log")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os/exec"
 	"time"
@@ -69,10 +70,17 @@ func call(ctx context.Context, method string, address secret.Value, body []byte)
 
 // cause is why a request failed, without the address that http puts in front.
 func cause(err error) string {
+	var network net.Error
+	if errors.As(err, &network) && network.Timeout() {
+		return "no answer within " + fault.Span(each)
+	}
 	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
 		err = inner
 	}
-	return fault.Escape(err.Error())
+	if errors.Is(err, io.EOF) {
+		return "it closed the connection"
+	}
+	return fault.Escape(fault.Words(err))
 }
 
 // command starts a program, with no shell, and gives it JSON as its input.

@@ -238,19 +238,24 @@ func (c *Conn) classify(verb string, err error) *fault.Error {
 	case c.canceled.Load():
 		return fault.Stopped("%s %s: %w", verb, address, context.Canceled)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fault.New(fault.Temporary, "%s %s: %w for %v", verb, address,
-			&Stall{c.limits.Idle}, c.limits.Idle).WithHint("the server accepted the connection but stopped talking; try again later")
+		return fault.New(fault.Temporary, "%s %s: %w for %s", verb, address,
+			&Stall{c.limits.Idle}, fault.Span(c.limits.Idle)).
+			WithHint("the server accepted the connection but stopped talking; try again later")
 	case errors.Is(err, ErrStalled):
 		return fault.New(fault.Temporary, "%s %s: %w", verb, address, err).
 			WithHint("the server or the link is too slow; try again later")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fault.New(fault.Temporary, "%s closed the connection: %w", address,
-			io.ErrUnexpectedEOF).WithHint("the server may be busy or limit connections; try again later")
+		closed := fault.New(fault.Temporary, "%s closed the connection", address).
+			WithHint("the server may be busy or limit connections; try again later")
+		closed.Err = io.ErrUnexpectedEOF
+		return closed
 	case isAlert(err):
 		return c.endpoint.alertError(err)
 	}
-	return fault.New(fault.Temporary, "%s %s: %w", verb, address, err).
+	failed := fault.New(fault.Temporary, "%s %s: %s", verb, address, fault.Escape(reason(err))).
 		WithHint("check the network and that the server is up")
+	failed.Err = err
+	return failed
 }
 
 // fairRate is how many octets earn a command a second more than [Limits.Command].
@@ -305,5 +310,5 @@ func (p *progress) check(l Limits) error {
 }
 
 func (p pace) stalled(in time.Duration) error {
-	return fmt.Errorf("%w: %d bytes in %v", &Stall{in}, p.moved, p.waited.Round(time.Second))
+	return fmt.Errorf("%w: %d bytes in %s", &Stall{in}, p.moved, fault.Span(p.waited))
 }

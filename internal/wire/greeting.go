@@ -59,8 +59,8 @@ func (c *Conn) silent(ctx context.Context) error {
 	case c.gotTLS(), c.endpoint.mistakesTLSPort(), c.endpoint.expectsTLS(ctx):
 		return c.endpoint.wantsTLS()
 	}
-	return fault.New(fault.Temporary, "%s accepted the connection but said nothing for %v",
-		c.Address(), c.limits.Greeting).WithHint("%s", c.endpoint.silenceHint())
+	return fault.New(fault.Temporary, "%s accepted the connection but said nothing for %s",
+		c.Address(), fault.Span(c.limits.Greeting)).WithHint("%s", c.endpoint.silenceHint())
 }
 
 // firstLine is what was received of the first line.

@@ -121,6 +121,8 @@ func (p *Proxy) socks(ctx context.Context, raw net.Conn, target string) (net.Con
 	return dialer.(proxy.ContextDialer).DialContext(ctx, "tcp", target)
 }
 
+var errEndless = fmt.Errorf("its answer has more than %d bytes", maxTunnelReply)
+
 var errSOCKS = errors.New("it answers in SOCKS5")
 
 // tunnel asks an HTTP proxy for a connection.
@@ -136,11 +138,15 @@ func (p *Proxy) tunnel(ctx context.Context, raw net.Conn, target string) (net.Co
 	if err := request.Write(raw); err != nil {
 		return nil, err
 	}
-	reader := bufio.NewReader(io.LimitReader(raw, maxTunnelReply))
+	limited := &io.LimitedReader{R: raw, N: maxTunnelReply}
+	reader := bufio.NewReader(limited)
 	if first, _ := reader.Peek(1); bytes.Equal(first, []byte{5}) { // the version (RFC 1928 §3)
 		return nil, errSOCKS
 	}
 	response, err := http.ReadResponse(reader, request)
+	if err != nil && limited.N == 0 {
+		return nil, errEndless
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -176,7 +182,10 @@ func (p *Proxy) explain(e Endpoint, err error) *fault.Error {
 	if errors.As(err, &operation) && strings.HasPrefix(operation.Op, "socks") {
 		err = operation.Err
 	}
-	shown := fault.Escape(p.Password.Hide(strings.TrimPrefix(err.Error(), replied), p.Username))
+	shown := fault.Escape(p.Password.Hide(strings.TrimPrefix(fault.Words(err), replied), p.Username))
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		shown = "it closed the connection"
+	}
 	return fault.New(code, "the %s does not connect to %s: %w", p, e, shownError{shown, err}).
 		WithHint("%s", hint)
 }

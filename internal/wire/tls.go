@@ -170,14 +170,16 @@ func (e Endpoint) handshakeError(ctx context.Context, err error) *fault.Error {
 	case isAlert(err):
 		return e.alertError(err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return fault.New(fault.Temporary, "%s did not finish the TLS handshake within %v", e,
-			e.Limits.withDefaults().Handshake).
+		return fault.New(fault.Temporary, "%s did not finish the TLS handshake within %s", e,
+			fault.Span(e.Limits.withDefaults().Handshake)).
 			WithHint("if this port speaks clear text first, use tls: starttls; else try again later")
 	case ctx.Err() != nil:
 		return fault.Stopped("TLS handshake with %s: %w", e, ctx.Err())
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isReset(err):
-		return fault.New(fault.Temporary, "%s closed the connection during the TLS handshake: %w", e, err).
+		closed := fault.New(fault.Temporary, "%s closed the connection during the TLS handshake", e).
 			WithHint("the server may be busy, or this port does not speak TLS; try again later")
+		closed.Err = err
+		return closed
 	}
 	return fault.New(fault.TLS, "TLS handshake with %s: %w", e, err).
 		WithHint("check the TLS settings of both sides; popferry needs TLS 1.2 or later")

@@ -106,16 +106,16 @@ func lostAnswers() []row {
 		{id: "A12", name: "BYE after the answer", limit: settling,
 			fault: first(imapd.AtReply, "APPEND", imapd.Action{Bye: "shutting down"})},
 		{id: "A12", name: "asked to stay away before anything was begun", code: fault.Temporary, limit: time.Minute,
-			says: "run again in 2m0s", cure: noImapReply, fault: first(imapd.AtReply, "EXAMINE", imapd.Action{
+			says: "run again in 2m", cure: noImapReply, fault: first(imapd.AtReply, "EXAMINE", imapd.Action{
 				Reply: "NO Request is throttled. Suggested Backoff Time: 120000 milliseconds"})},
 		{id: "A12", name: "an append asked to stay away for two minutes", least: 2 * time.Minute,
 			limit: settling + 2*time.Minute, fault: first(imapd.AtStore, "APPEND", imapd.Action{
 				Reply: "NO Request is throttled. Suggested Backoff Time: 120000 milliseconds"})},
 		{id: "A12", name: "an append asked to stay away for an hour", code: fault.Temporary, limit: time.Minute,
-			says: "run again in 1h0m0s", cure: noImapReply, fault: first(imapd.AtStore, "APPEND", imapd.Action{
+			says: "run again in 1h", cure: noImapReply, fault: first(imapd.AtStore, "APPEND", imapd.Action{
 				Reply: "NO Request is throttled. Suggested Backoff Time: 3600000 milliseconds"})},
 		{id: "A12", name: "BYE of a throttled account", code: fault.Temporary, cure: noImapReply,
-			limit: time.Minute, says: "run again in 10m0s",
+			limit: time.Minute, says: "run again in 10m",
 			fault: first(imapd.AtLiteral, "APPEND", imapd.Action{Bye: "[THROTTLED] Account exceeded bandwidth limits"})},
 	}
 }
