@@ -171,7 +171,7 @@ func byeError(address string, s status) *fault.Error {
 		return rest(err, s.text, throttledPause).
 			WithHint("the server limits the account; popferry waits and goes on")
 	}
-	return err.WithHint("try again later")
+	return err.WithHint(fault.TroubleHint)
 }
 
 // list rewrites a LIST response (RFC 3501 §7.2.2): attributes that are flags,

@@ -64,7 +64,7 @@ func TestLoginRefusals(t *testing.T) {
 		"S1 wait":       {"-ERR please wait", fault.Temporary, []string{"later"}},
 		"S2": {"-ERR [LOGIN-DELAY] 5 minutes", fault.Temporary,
 			[]string{"pause between logins"}},
-		"S3 temporary":   {"-ERR [SYS/TEMP] database down", fault.Temporary, []string{"later"}},
+		"S3 temporary":   {"-ERR [SYS/TEMP] database down", fault.Temporary, []string{"status page", "later"}},
 		"S3 permanent":   {"-ERR [SYS/PERM] account closed", fault.Refused, []string{"operator"}},
 		"S3 unknown SYS": {"-ERR [SYS/ODD] x", fault.Temporary, nil},
 		"S3 AUTH":        {"-ERR [AUTH] locked out, wait", fault.Credentials, []string{"password"}},

@@ -100,7 +100,7 @@ func refuse(what string, reply status, shown string, fallback fault.Code) *fault
 	case sasl.NotConnected(reply.text):
 		err.Hint = sasl.NotConnectedHint
 	case code == fault.Temporary:
-		err.Hint = "try again later"
+		err.Hint = fault.TroubleHint
 	case code == fault.Credentials:
 		err.Hint = "check the user name (some servers want the whole address), the password (some " +
 			"want one made for this program), and that POP3 is enabled for the account"

@@ -188,7 +188,8 @@ var topics = []Topic{
 		Words: "stls starttls stripping downgrade not offered", Fails: "starttls stls"},
 	{Name: "server-trouble", Symptom: "the server has trouble of its own",
 		Cause: "the password is not to blame: a part of the server does not work at the moment",
-		Check: "try again in an hour; if it stays so, ask the operator",
+		Check: "look at the provider's status page, and whether its web mail works; try again in an hour, and if it " +
+			"stays so, ask the operator",
 		Words: "unavailable temporary internal sys/temp serverbug maintenance"},
 	{Name: "throttled", Symptom: "the server limits the account",
 		Cause: "more was asked of it in a time than the provider allows",

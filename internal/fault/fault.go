@@ -165,6 +165,10 @@ func CodeOf(err error) Code {
 	return Internal
 }
 
+// TroubleHint is for a server that says that something is amiss with it for now.
+const TroubleHint = "check the provider's status page, and whether its web mail works: the server has trouble of its own, " +
+	"or is asked too much; if all is well there, try again later"
+
 // The hints of errors that got none where they were made.
 const (
 	bugHint = "this is a bug of popferry; please report it, with what was run and all that it said"

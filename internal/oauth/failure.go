@@ -84,7 +84,7 @@ func (r *request) refused(response *http.Response, body []byte) *fault.Error {
 	status := response.StatusCode
 	if status >= 500 || status == http.StatusTooManyRequests || temporary(answer.Error) {
 		return fault.New(fault.Temporary, "%s is out of order: %s", r.provider, r.words(answer, status)).
-			WithAfter(retryAfterOf(response)).WithHint("try again later")
+			WithAfter(retryAfterOf(response)).WithHint("check the provider's status page; if all is well there, try again later")
 	}
 	code, hint := r.advice(answer)
 	return fault.New(code, "%s refuses: %s", r.provider, r.words(answer, status)).WithHint("%s", hint)
