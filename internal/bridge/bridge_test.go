@@ -271,7 +271,7 @@ func TestUntried(t *testing.T) {
 				Error: &ferry.ErrorReport{Code: fault.Credentials, Message: "not tried"}}
 		}}
 		b := runs(t, 24*time.Hour, 0.5, nil, p)
-		if a := b.Snapshot().Accounts[0]; a.Phase != bridge.Failing || a.Error == nil || len(p.times()) < 24 {
+		if a := b.Snapshot().Accounts[0]; a.Phase != bridge.Failing || a.Error == nil || a.LeftKnown || len(p.times()) < 24 {
 			t.Errorf("%+v after %v", a, p.times())
 		}
 	})
@@ -369,7 +369,7 @@ func TestState(t *testing.T) {
 		b := runs(t, 90*time.Second, 0, func(pass bridge.Pass) { passes = append(passes, pass) }, p)
 		a := b.Snapshot().Accounts[0]
 		if a.Phase != bridge.Failing || a.Error.Message != "away" || a.Since != began.Add(minute) || a.Success != began ||
-			a.Held != 1 || a.Left != 4 || a.Delivered != 3 || a.Errors["temporary"] != 1 || a.Next != began.Add(minute+minute*15/4) {
+			a.Held != 1 || a.Left != 4 || !a.LeftKnown || a.Delivered != 3 || a.Errors["temporary"] != 1 || a.Next != began.Add(minute+minute*15/4) {
 			t.Errorf("%+v", a)
 		}
 		if len(passes) != 2 || passes[0].Report.Delivered != 3 || passes[1].Next != a.Next || b.Snapshot().Worst() != fault.Temporary {

@@ -53,8 +53,9 @@ type AccountState struct {
 	Held    int `json:"held"`
 	Waiting int `json:"waiting"`
 	// Left is how many messages on POP3 were still to be brought, and not held, when a pass
-	// last got to know.
-	Left int `json:"left"`
+	// last got to know; LeftKnown is false before that.
+	Left      int  `json:"left"`
+	LeftKnown bool `json:"left_known"`
 	// Delivered, Deleted and Bytes add up what was done since the bridge began.
 	Delivered int   `json:"delivered"`
 	Deleted   int   `json:"deleted"`
@@ -77,7 +78,7 @@ func (s *AccountState) after(r ferry.AccountReport, started, now time.Time, park
 	s.count(r)
 	s.Ended, s.Notes, s.Queued = now, r.Notes, false
 	if r.Left != nil {
-		s.Left = *r.Left
+		s.Left, s.LeftKnown = *r.Left, true
 	}
 	o := outcomeOf(r, now)
 	if s.Resting = o.resting; s.Resting && !o.proves() {

@@ -376,7 +376,7 @@ func (s *scene) stretch() {
 	s.ways = []bridge.Way{bridge.NewWay("webhook", 1234567, noon.Add(-time.Hour), errors.New(strings.Repeat("unbreakable", 20)))}
 	s.snapshot.Accounts = append(accounts, bridge.AccountState{
 		Name: "a.very.long.account.name.without.any.space.in.it@subdomain.of.a.long.domain.example.org", Phase: bridge.Waiting,
-		Works: true, Passes: 1, Success: noon, Next: noon.Add(time.Minute), Left: 1234567, Waiting: 1234567, Held: 1234567})
+		Works: true, Passes: 1, Success: noon, Next: noon.Add(time.Minute), Left: 1234567, LeftKnown: true, Waiting: 1234567, Held: 1234567})
 }
 
 // everyLook is all pages in all widths, in light and in dark.

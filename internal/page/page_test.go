@@ -48,11 +48,11 @@ type scene struct {
 func newScene() *scene {
 	s := &scene{changed: make(chan struct{})}
 	s.snapshot = bridge.Snapshot{Started: noon.Add(-72 * time.Hour), Now: noon, Accounts: []bridge.AccountState{
-		{Name: "alice", Works: true, Phase: bridge.Waiting, Passes: 812, Seconds: 1624.5, Delivered: 3, Bytes: 40960, Deleted: 2,
+		{Name: "alice", Works: true, Phase: bridge.Waiting, LeftKnown: true, Passes: 812, Seconds: 1624.5, Delivered: 3, Bytes: 40960, Deleted: 2,
 			Success: noon.Add(-3 * time.Minute), Next: noon.Add(2 * time.Minute)},
-		{Name: "bob", Works: true, Phase: bridge.Passing, Passes: 4, Delivered: 1204, Bytes: 81 << 20, Left: 5, Waiting: 2,
+		{Name: "bob", Works: true, Phase: bridge.Passing, Passes: 4, Delivered: 1204, Bytes: 81 << 20, Left: 5, LeftKnown: true, Waiting: 2,
 			Success: noon.Add(-11 * time.Minute), Next: noon.Add(-time.Minute)},
-		{Name: "carol", Phase: bridge.Failing, Passes: 40, Failures: 3, Success: noon.Add(-3 * time.Hour),
+		{Name: "carol", Phase: bridge.Failing, LeftKnown: true, Passes: 40, Failures: 3, Success: noon.Add(-3 * time.Hour),
 			Since: noon.Add(-2 * time.Hour), Next: noon.Add(14 * time.Minute), Errors: map[string]int{"temporary": 7},
 			Error: &ferry.ErrorReport{Code: fault.Temporary, Message: "pop.oldisp.example:995 does not answer",
 				Hint: "check that the server is up and that no firewall is in the way"}},
@@ -60,7 +60,7 @@ func newScene() *scene {
 			Next: noon.Add(19 * time.Hour), Errors: map[string]int{"credentials": 2},
 			Error: &ferry.ErrorReport{Code: fault.Credentials, Message: "imap.example.net:993 refuses the password of dave@example.net",
 				Hint: "check the password in accounts.yaml"}},
-		{Name: "erin", Works: true, Phase: bridge.Waiting, Passes: 9, Held: 1, Success: noon.Add(-time.Minute), Next: noon.Add(4 * time.Minute),
+		{Name: "erin", Works: true, Phase: bridge.Waiting, LeftKnown: true, Passes: 9, Held: 1, Success: noon.Add(-time.Minute), Next: noon.Add(4 * time.Minute),
 			Messages: []ferry.MessageReport{{UIDL: "000000d75aa1b3c4", Size: 31 << 20, State: "held",
 				Reason: "larger than the destination takes (25 MB)"}}},
 	}}
@@ -492,6 +492,27 @@ func TestOverviewHasTheFiguresOfTheSnapshot(t *testing.T) {
 	}
 	if strings.Index(body, ">dave<") > strings.Index(body, ">carol<") || strings.Index(body, ">carol<") > strings.Index(body, ">alice<") {
 		t.Error("what needs attention does not come first")
+	}
+}
+
+// TestWaitingIsNotKnown of an account whose maildrop nobody saw: it is not zero.
+func TestWaitingIsNotKnown(t *testing.T) {
+	s := newScene()
+	h := page.New(s.options())
+	for target, wants := range map[string][]string{
+		"/":             {`<td data-label="waiting" class="number">–</td>`, `<td data-label="waiting" class="number none">0</td>`},
+		"/account/dave": {"<dt>waiting</dt><dd>–</dd>"}, "/account/alice": {"<dt>waiting</dt><dd>0</dd>"},
+		"/api/status.json": {`"left":0,"left_known":true`, `"left":0,"left_known":false`},
+	} {
+		for _, want := range wants {
+			if body := get(h, target).Body.String(); !strings.Contains(body, want) {
+				t.Errorf("%s lacks %q:\n%s", target, want, body)
+			}
+		}
+	}
+	s.snapshot.Accounts = s.snapshot.Accounts[3:4]
+	if got := text(t, get(h, "/").Body.String(), "waiting"); got != "–" {
+		t.Errorf("nobody knows any account's, and all together are %s", got)
 	}
 }
 

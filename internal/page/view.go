@@ -143,8 +143,9 @@ type totals struct {
 	Accounts, Attention, Passing, Left, Held, Today int
 	// Untried are those of which nobody knows yet whether they work.
 	Untried int
-	// Known is false if nobody knows what was delivered today.
-	Known bool
+	// Known is false if nobody knows what was delivered today, LeftKnown if what is left of
+	// no account.
+	Known, LeftKnown bool
 }
 
 // title is that of the window, which people see when they look at something else.
@@ -181,6 +182,7 @@ func newOverview(s bridge.Snapshot, days map[string]*day, only bool) overview {
 func (t *totals) count(r row) {
 	t.Accounts++
 	t.Left += r.Left
+	t.LeftKnown = t.LeftKnown || r.LeftKnown
 	t.Held += r.Held
 	switch {
 	case r.Attention:
