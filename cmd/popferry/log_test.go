@@ -143,6 +143,21 @@ func TestWhyABridgeEnds(t *testing.T) {
 	}
 }
 
+// TestDoubtIsLogged: a pass that waits for an append to settle does nothing else for that time.
+func TestDoubtIsLogged(t *testing.T) {
+	var out bytes.Buffer
+	log, err := new(app).logger("text", &out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &keeping{log: log, bridge: bridge.New(bridge.Options{})}
+	k.observe(ferry.Event{Kind: ferry.Waiting, Account: "alice", Messages: 1, Text: "1 append to show up"})
+	k.observe(ferry.Event{Kind: ferry.Waiting, Account: "alice", Text: "another login"})
+	if n := strings.Count(out.String(), "msg=waiting"); n != 1 || !strings.Contains(out.String(), `for="1 append to show up"`) {
+		t.Errorf("%s", &out)
+	}
+}
+
 // TestALineAPass: one that finds nothing is told once an hour, with how many there were, and
 // at once after a failure; with --verbose each is.
 func TestALineAPass(t *testing.T) {

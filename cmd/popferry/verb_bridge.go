@@ -456,7 +456,12 @@ func (k *keeping) observe(ev ferry.Event) {
 	case ferry.Note:
 		k.log.Info("note", "account", ev.Account, "text", ev.Text)
 	case ferry.Waiting:
-		k.log.Debug("waiting", "account", ev.Account, "for", ev.Text, "until", ev.Until.Format(time.RFC3339))
+		k.bridge.Await(ev.Account, ev.Text, ev.Until)
+		level := slog.LevelDebug
+		if ev.Messages > 0 { // it is in doubt, which is rare, what became of them
+			level = slog.LevelInfo
+		}
+		k.log.Log(context.Background(), level, "waiting", "account", ev.Account, "for", ev.Text, "until", ev.Until.Format(time.RFC3339))
 	case ferry.Queued, ferry.Started:
 		k.bridge.Turn(ev.Account, ev.Kind == ferry.Queued)
 	}

@@ -179,16 +179,26 @@ func (b *Bridge) Changed() <-chan struct{} {
 
 // Turn takes in that the pass over an account waits for its turn, or no longer does.
 func (b *Bridge) Turn(account string, queued bool) {
-	b.mu.Lock()
-	i := slices.IndexFunc(b.keepers, func(k *keeper) bool { return k.account.Name == account })
-	var k *keeper
-	if i >= 0 {
-		k = b.keepers[i]
-	}
-	b.mu.Unlock()
-	if k != nil {
+	if k := b.keeperOf(account); k != nil {
 		k.change(func(s *AccountState) { s.Queued = queued && s.Phase == Passing })
 	}
+}
+
+// Await takes in that the pass over an account waits for something until a time.
+func (b *Bridge) Await(account, something string, until time.Time) {
+	if k := b.keeperOf(account); k != nil {
+		k.change(func(s *AccountState) { s.WaitsFor, s.WaitsUntil = something, until })
+	}
+}
+
+// keeperOf is nil for an account that is not kept.
+func (b *Bridge) keeperOf(account string) *keeper {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if i := slices.IndexFunc(b.keepers, func(k *keeper) bool { return k.account.Name == account }); i >= 0 {
+		return b.keepers[i]
+	}
+	return nil
 }
 
 // keeper looks after one account.
@@ -371,7 +381,7 @@ func (k *keeper) pass(ctx context.Context) time.Duration {
 	k.recall.begin(started, held)
 	var pass func(context.Context, bool) ferry.AccountReport
 	k.change(func(s *AccountState) {
-		s.Phase, s.Started = Passing, started
+		s.Phase, s.Started, s.WaitsFor, s.WaitsUntil = Passing, started, "", time.Time{}
 		pass, k.renewed = k.account.Pass, false
 	})
 	r := pass(ctx, held)

@@ -424,6 +424,37 @@ func TestTurn(t *testing.T) {
 	})
 }
 
+// TestAwait: what a pass waits for is told until then, and no longer than the pass is under way.
+func TestAwait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bridge.New(bridge.Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		is := func(when, want string, until time.Time) {
+			t.Helper()
+			if s := b.Snapshot().Accounts[0]; s.WaitsFor != want || !s.WaitsUntil.Equal(until) {
+				t.Errorf("%s: %+v", when, s)
+			}
+		}
+		b.Start(ctx, []bridge.Account{{Name: "a", Interval: minute, Fastest: minute,
+			Pass: func(context.Context, bool) ferry.AccountReport {
+				is("at first", "", time.Time{})
+				until := time.Now().Add(time.Second)
+				b.Await("a", "an append", until)
+				b.Await("b", "nobody", until)
+				is("waiting", "an append", until)
+				time.Sleep(time.Second)
+				is("and then", "", time.Time{})
+				b.Await("a", "another", time.Now().Add(2*minute))
+				return ferry.AccountReport{}
+			}}})
+		time.Sleep(2 * time.Second)
+		is("afterwards", "", time.Time{})
+		time.Sleep(minute)
+		cancel()
+		b.Wait()
+	})
+}
+
 // TestStateWhenTheClockIsSetBack: nothing that was is said to be still to come, and what is due
 // is so by the clock that whoever reads it has.
 func TestStateWhenTheClockIsSetBack(t *testing.T) {

@@ -29,6 +29,9 @@ type AccountState struct {
 	Phase Phase  `json:"phase"`
 	// Queued is set while a pass waits for its turn, as limits have it: none is under way.
 	Queued bool `json:"queued,omitempty"`
+	// WaitsFor is what the pass under way waits for until WaitsUntil: nothing else happens in it.
+	WaitsFor   string    `json:"waits_for,omitempty"`
+	WaitsUntil time.Time `json:"waits_until,omitzero"`
 	// Started is when the last pass began, Ended when it was over, Next when the next
 	// one is due.
 	Started time.Time `json:"started,omitzero"`
@@ -217,9 +220,14 @@ func (b *Bridge) Snapshot() Snapshot {
 	return s
 }
 
-// tell has times be as the clock shows them that may have been set since, at now: when the next
-// pass is due, and what would be in the future by it. Whatever else happened was when it was seen.
+// tell has times be as the clock shows them that may have been set since, at now: until when a
+// pass waits, when the next is due, and what would be in the future by it. Whatever else happened was when it was seen.
 func (s *AccountState) tell(now, wall time.Time) {
+	if s.Phase != Passing || !s.WaitsUntil.After(now) {
+		s.WaitsFor, s.WaitsUntil = "", time.Time{}
+	} else {
+		s.WaitsUntil = wall.Add(s.WaitsUntil.Sub(now))
+	}
 	if !s.Next.IsZero() {
 		s.Next = wall.Add(s.Next.Sub(now))
 	}

@@ -532,6 +532,24 @@ func TestInTheQueue(t *testing.T) {
 	}
 }
 
+// TestWhatAPassWaitsFor is told with until when.
+func TestWhatAPassWaitsFor(t *testing.T) {
+	s := newScene()
+	s.snapshot.Accounts[1].WaitsFor, s.snapshot.Accounts[1].WaitsUntil = "1 append whose answer was lost <to show up>", noon.Add(time.Minute)
+	site := page.New(s.options())
+	for target, want := range map[string]string{
+		"/": `>Waits for 1 append whose answer was lost &lt;to show up&gt;, until <time`, "/account/bob": noon.Add(time.Minute).Format("15:04:05 MST</time>"),
+		"/api/status.json": `"waits_until":"` + noon.Add(time.Minute).Format(time.RFC3339),
+	} {
+		if body := get(site, target).Body.String(); !strings.Contains(body, want) {
+			t.Errorf("%s lacks %s:\n%s", target, want, body)
+		}
+	}
+	if body := get(site, "/account/alice").Body.String(); strings.Contains(body, "Waits for") {
+		t.Error("alice waits for nothing")
+	}
+}
+
 // TestParkedAfterARestart: an account that is not even tried is not well.
 func TestParkedAfterARestart(t *testing.T) {
 	at := time.Now().UTC().Format(time.RFC3339)

@@ -92,6 +92,9 @@ func (r row) Due() moment {
 	return moment{r.Next, r.now}
 }
 
+// Waits is until when the pass under way waits for something.
+func (r row) Waits() moment { return moment{r.WaitsUntil, r.now} }
+
 // Failing is since when it does.
 func (r row) Failing() moment { return moment{r.Since, r.now} }
 
