@@ -1,12 +1,18 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 	_ "time/tzdata"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/report"
 )
 
 // TestSinceADayWithoutMidnight: the day begins when the clock is put forward.
@@ -53,5 +59,42 @@ func TestPastOfAWrongClock(t *testing.T) {
 	}
 	if p := past("bob"); !p.Success.Equal(passes[3].Started) || !p.Failing.Equal(passes[4].Started) {
 		t.Errorf("%+v", p)
+	}
+}
+
+// TestStatusAndReportAgree on when an account last worked, whichever of the two places in the
+// journal heard of it later: a pass that finds nothing is written to each in its own time.
+func TestStatusAndReportAgree(t *testing.T) {
+	now := time.Now().UTC().Truncate(time.Millisecond)
+	for name, c := range map[string]struct{ run, pass, want time.Time }{
+		"the run":  {run: now.Add(-time.Minute), pass: now.Add(-2 * time.Hour), want: now.Add(-time.Minute)},
+		"the pass": {run: now.Add(-time.Hour), pass: now.Add(-time.Minute), want: now.Add(-time.Minute + 30*time.Second)},
+	} {
+		a := &app{state: t.TempDir()}
+		j, err := journal.Open(a.state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ledger, err := j.Ledger(t.Context(), journal.Scope{Account: "alice"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		last, _ := json.Marshal(ferry.LastRun{At: c.run})
+		passes := []journal.Pass{{Account: "alice", Started: c.pass, Passes: 1, Seconds: 30}}
+		if err := errors.Join(ledger.SetFact(t.Context(), journal.LastRun, string(last)),
+			j.RecordPasses(t.Context(), passes, time.Hour), j.Close()); err != nil {
+			t.Fatal(err)
+		}
+		status, err := a.status(t.Context(), nil)
+		if err != nil || !status.Accounts[0].LastSuccess.Equal(c.want) {
+			t.Errorf("%s: status: %+v, %v", name, status, err)
+		}
+		if text := fmt.Sprint(report.Status(status).Sheet().Rows); !strings.Contains(text, c.want.Format(time.RFC3339)) {
+			t.Errorf("%s: status: %s", name, text)
+		}
+		history, err := a.history(t.Context(), now.Add(-3*time.Hour), nil)
+		if err != nil || !history.Accounts[0].LastSuccess.Equal(c.want) {
+			t.Errorf("%s: report: %+v, %v", name, history, err)
+		}
 	}
 }

@@ -207,7 +207,7 @@ func pastOf(ctx context.Context, j journal.Journal) (func(account string) bridge
 		}
 		known := past[p.Account]
 		if code := fault.Code(p.Code); code == fault.OK || code == fault.Held {
-			known = bridge.Past{Success: p.Started, Held: p.Held}
+			known = bridge.Past{Success: p.Ended(), Held: p.Held}
 		} else if known.Failing.IsZero() {
 			known.Failing = p.Started
 		}

@@ -76,12 +76,16 @@ func (a *app) history(ctx context.Context, since time.Time, names []string) (*re
 	if err := checkNames(scopes, names); err != nil {
 		return nil, err
 	}
-	return r, j.EachPass(ctx, since, func(p journal.Pass) error {
+	err = j.EachPass(ctx, since, func(p journal.Pass) error {
 		if len(names) == 0 || slices.Contains(names, p.Account) {
 			r.Add(p)
 		}
 		return nil
 	})
+	for _, s := range scopes {
+		r.Succeeded(s.Scope.Account, report.NewStatusAccount(s, nil).LastSuccess)
+	}
+	return r, err
 }
 
 // remember adds the passes of a run to the history. It is a courtesy: what was delivered

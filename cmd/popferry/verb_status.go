@@ -68,6 +68,13 @@ func (a *app) status(ctx context.Context, names []string) (report.StatusReport, 
 		}
 		r.Accounts = append(r.Accounts, report.NewStatusAccount(s, held))
 	}
+	past, err := pastOf(ctx, j)
+	if err != nil {
+		return r, err
+	}
+	for _, s := range scopes {
+		r.Succeeded(s.Scope.Account, past(s.Scope.Account).Success)
+	}
 	r.Notes = append(r.Notes, a.parkedNotes(r.Accounts)...)
 	return r, nil
 }

@@ -37,6 +37,14 @@ type Pass struct {
 	Error, Hint string
 }
 
+// Ended is when it was over; of several nobody knows more than when the first began.
+func (p Pass) Ended() time.Time {
+	if p.Passes > 1 {
+		return p.Started
+	}
+	return p.Started.Add(time.Duration(p.Seconds * float64(time.Second)))
+}
+
 // RecordPasses implements Journal.
 func (s *store) RecordPasses(ctx context.Context, passes []Pass, keep time.Duration) error {
 	if len(passes) == 0 {

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -96,7 +97,7 @@ func (r *HistoryReport) Add(p journal.Pass) {
 	}
 	counts := HistoryCounts{Passes: p.Passes, Delivered: p.Delivered, Deleted: p.Deleted, Bytes: p.Bytes, Seconds: p.Seconds}
 	code := fault.Code(p.Code)
-	failed := code != fault.OK && code != fault.Held
+	failed := failed(code)
 	if failed {
 		counts.Failed = p.Passes
 	}
@@ -109,7 +110,7 @@ func (r *HistoryReport) Add(p journal.Pass) {
 	if failed {
 		a.Error = &ferry.ErrorReport{Code: code, Message: p.Error, Hint: p.Hint}
 	} else {
-		a.LastSuccess = p.Started
+		a.succeeded(p.Ended())
 	}
 	r.Totals.add(counts)
 	day := p.Started.Local().Format(time.DateOnly)
@@ -118,6 +119,23 @@ func (r *HistoryReport) Add(p journal.Pass) {
 			r.Days[i].add(counts)
 			return
 		}
+	}
+}
+
+func failed(code fault.Code) bool { return code != fault.OK && code != fault.Held }
+
+// Succeeded takes in when an account knows itself that a run succeeded: that may be later than
+// what the history has so far of passes that find nothing.
+func (r *HistoryReport) Succeeded(name string, at time.Time) {
+	i := slices.IndexFunc(r.Accounts, func(a HistoryAccount) bool { return a.Name == name })
+	if i >= 0 && !at.Before(r.Since) && !at.After(r.Until) {
+		r.Accounts[i].succeeded(at)
+	}
+}
+
+func (a *HistoryAccount) succeeded(at time.Time) {
+	if at.After(a.LastSuccess) {
+		a.LastSuccess = at.UTC()
 	}
 }
 

@@ -120,7 +120,7 @@ func TestHistory(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	a := r.Accounts[0]
-	if a.Held != 1 || a.Error != nil || a.LastSuccess != started.Add(6*24*time.Hour+time.Minute) || r.Accounts[1].Failed != 2 ||
+	if a.Held != 1 || a.Error != nil || a.LastSuccess != started.Add(6*24*time.Hour+time.Minute+2*time.Second) || r.Accounts[1].Failed != 2 ||
 		r.Accounts[1].Error.Hint != "check the password" {
 		t.Errorf("%+v", r.Accounts)
 	}

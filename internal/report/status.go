@@ -28,6 +28,8 @@ type StatusAccount struct {
 	Folder      string                `json:"folder"`
 	States      map[journal.State]int `json:"states"`
 	LastRun     *ferry.LastRun        `json:"last_run,omitempty"`
+	// LastSuccess is when a run, or a pass of a bridge, last ended well.
+	LastSuccess time.Time             `json:"last_success,omitzero"`
 	Messages    []ferry.MessageReport `json:"messages,omitempty"`
 }
 
@@ -44,6 +46,9 @@ func NewStatusAccount(s journal.Status, held []journal.Record) StatusAccount {
 	var last ferry.LastRun
 	if json.Unmarshal([]byte(s.LastRun), &last) == nil { // never fails on what a run wrote
 		a.LastRun = &last
+		if !failed(last.ExitCode) {
+			a.LastSuccess = last.At
+		}
 	}
 	for _, r := range held {
 		a.Messages = append(a.Messages, ferry.MessageReport{
@@ -51,6 +56,29 @@ func NewStatusAccount(s journal.Status, held []journal.Record) StatusAccount {
 		})
 	}
 	return a
+}
+
+// Succeeded takes in when the history has a pass that succeeded: an account itself hears of
+// those that find nothing once an hour. It is of the destination that had the last run.
+func (r *StatusReport) Succeeded(name string, at time.Time) {
+	var newest *StatusAccount
+	for i := range r.Accounts {
+		a := &r.Accounts[i]
+		if a.Name == name && a.LastRun != nil && (newest == nil || a.LastRun.At.After(newest.LastRun.At)) {
+			newest = a
+		}
+	}
+	if newest != nil && at.After(newest.LastSuccess) {
+		newest.LastSuccess = at.UTC()
+	}
+}
+
+// ended is when the last run, or pass of a bridge, was over.
+func (a StatusAccount) ended() time.Time {
+	if failed(a.LastRun.ExitCode) {
+		return a.LastRun.At
+	}
+	return a.LastSuccess
 }
 
 // Status is the result of `popferry status`.
@@ -129,7 +157,7 @@ func (a StatusAccount) row() []Cell {
 	when, result := text("not finished"), text("-")
 	result.Code = fault.Temporary // killed, or at work
 	if a.LastRun != nil {
-		when = Cell{Text: moment(a.LastRun.At), Value: a.LastRun.At.UTC().Format(time.RFC3339)}
+		when = Cell{Text: moment(a.ended()), Value: stamp(a.ended())}
 		result = ending(a.LastRun.ExitCode)
 	}
 	return []Cell{text(a.Name), number(a.States[journal.Delivered] + deleted),
