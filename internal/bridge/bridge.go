@@ -180,7 +180,7 @@ func (b *Bridge) Changed() <-chan struct{} {
 // Turn takes in that the pass over an account waits for its turn, or no longer does.
 func (b *Bridge) Turn(account string, queued bool) {
 	if k := b.keeperOf(account); k != nil {
-		k.change(func(s *AccountState) { s.Queued = queued && s.Phase == Passing })
+		k.change(func(s *AccountState) { s.turn(queued, time.Now()) })
 	}
 }
 
@@ -396,6 +396,7 @@ func (k *keeper) pass(ctx context.Context) time.Duration {
 	wait := k.pace.next(outcomeOf(r, now), k.bridge.options.Random())
 	k.change(func(s *AccountState) {
 		s.after(r, started, now, k.pace.parked())
+		started = s.Started // since when it had its turn
 		k.rouseLocked()
 	})
 	k.bridge.options.Finished(Pass{Started: started, Report: r, Next: now.Add(wait), Parked: k.pace.parked()})
@@ -408,7 +409,10 @@ func (k *keeper) stopped(r ferry.AccountReport, started time.Time) {
 	if r.Delivered+r.Duplicate+r.Deleted == 0 {
 		return
 	}
-	k.change(func(s *AccountState) { s.count(r) })
+	k.change(func(s *AccountState) {
+		s.count(r)
+		started = s.Started
+	})
 	r.Resting, r.ExitCode, r.Error = true, fault.OK, nil
 	k.bridge.options.Finished(Pass{Started: started, Report: r, Stopped: true})
 }

@@ -395,9 +395,15 @@ func TestHintsOfABridge(t *testing.T) {
 }
 
 // TestTurn: a pass that waits for its turn is not under way, and is forgotten with its pass.
+// It begins when it has its turn.
 func TestTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bridge.New(bridge.Options{})
+		var began time.Time
+		b := bridge.New(bridge.Options{Finished: func(p bridge.Pass) {
+			if !p.Started.Equal(began) {
+				t.Errorf("it began at %v, and not at %v", p.Started, began)
+			}
+		}})
 		ctx, cancel := context.WithCancel(t.Context())
 		is := func(when string, queued, underWay bool) {
 			t.Helper()
@@ -409,12 +415,15 @@ func TestTurn(t *testing.T) {
 			Pass: func(context.Context, bool) ferry.AccountReport {
 				b.Turn("a", true)
 				is("in the queue", true, false)
+				time.Sleep(time.Second)
+				began = time.Now()
 				b.Turn("a", false)
+				time.Sleep(time.Second)
 				is("at work", false, true)
 				b.Turn("a", true)
 				return ferry.AccountReport{}
 			}}})
-		time.Sleep(time.Second)
+		time.Sleep(3 * time.Second)
 		is("afterwards", false, false)
 		b.Turn("a", true) // of a pass before
 		b.Turn("b", true)

@@ -76,6 +76,17 @@ type AccountState struct {
 // UnderWay reports whether a pass is, and not only asked for.
 func (s AccountState) UnderWay() bool { return s.Phase == Passing && !s.Queued }
 
+// turn takes in that a pass waits for its turn, or has it: only then it begins.
+func (s *AccountState) turn(queued bool, now time.Time) {
+	if s.Phase != Passing {
+		return
+	}
+	if s.Queued && !queued {
+		s.Started = now
+	}
+	s.Queued = queued
+}
+
 // after takes in how a pass ended.
 func (s *AccountState) after(r ferry.AccountReport, started, now time.Time, parked bool) {
 	s.count(r)
