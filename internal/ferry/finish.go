@@ -101,6 +101,8 @@ type LastRun struct {
 	ExitCode fault.Code   `json:"exit_code"`
 	Totals   Totals       `json:"totals"`
 	Error    *ErrorReport `json:"error,omitempty"`
+	// Awaits is what a person has to say before all can be done.
+	Awaits *ErrorReport `json:"awaits,omitempty"`
 	// Sizes is how far those of LIST were right, over all runs.
 	Sizes sizes `json:"sizes,omitzero"`
 }
@@ -138,7 +140,10 @@ func (t *trip) finish(err error, took time.Duration) AccountReport {
 	if r.Asked = r.NotBefore; r.Resting {
 		r.Asked = t.loginAgain
 	}
-	last := LastRun{t.now().UTC(), r.Seconds, r.ExitCode, r.Totals, r.Error, t.sizes}
+	last := LastRun{t.now().UTC(), r.Seconds, r.ExitCode, r.Totals, r.Error, r.Awaits, t.sizes}
+	if r.GaveWay { // it did not come to ask
+		last.Awaits = t.lastRun.Awaits
+	}
 	if t.ledger == nil || t.silent || !t.worthSaying(last) {
 		return *r
 	}

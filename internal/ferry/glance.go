@@ -167,7 +167,7 @@ func (t *trip) worthSaying(now LastRun) bool {
 		return true
 	}
 	if t.idle {
-		return t.lastRun.ExitCode != now.ExitCode
+		return t.lastRun.ExitCode != now.ExitCode || (t.lastRun.Awaits == nil) != (now.Awaits == nil)
 	}
 	return !t.engine.keeps || did > 0 || now.Error != nil || !now.saysAs(t.lastRun)
 }

@@ -159,6 +159,22 @@ func TestGlanceTellsThatItNeedsAWord(t *testing.T) {
 	if p.imap.Counters().Connections != connected || again.Error != nil {
 		t.Errorf("%+v", again)
 	}
+	if last := lastRun(t, p); !strings.Contains(last, `"exit_code":0`) || !strings.Contains(last, `"awaits":{"code":65,"message":"3 messages`) {
+		t.Errorf("the journal has %s", last)
+	}
+}
+
+// TestJournalHearsThatAWordIsNeeded once it is, although nothing is new.
+func TestJournalHearsThatAWordIsNeeded(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{}, ordinary(3, 6)...)
+	p.passes()(0, 3)
+	for _, keep := range []plan.Keep{{Delete: true}, {}} {
+		p.account().Keep = keep
+		p.passes()(0, 0)
+		if last := lastRun(t, p); strings.Contains(last, "awaits") != keep.Delete {
+			t.Errorf("%+v: %s", keep, last)
+		}
+	}
 }
 
 // TestLeft: what is on POP3 and could not be brought is told, whether the pass fails or not;

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/json"
 	"time"
 
@@ -105,8 +106,8 @@ func (s status) Sheet() Sheet {
 		}
 		sheet.Rows = append(sheet.Rows, a.row())
 		if a.LastRun != nil {
-			sheet.issue(a.Name, a.LastRun.Error)
-			sheet.ExitCode = fault.Worst(sheet.ExitCode, a.LastRun.ExitCode)
+			sheet.issue(a.Name, cmp.Or(a.LastRun.Error, a.LastRun.Awaits))
+			sheet.ExitCode = fault.Worst(sheet.ExitCode, a.result().Code)
 		} else {
 			sheet.ExitCode = fault.Worst(sheet.ExitCode, fault.Temporary)
 		}
@@ -152,13 +153,23 @@ func (s status) hasMail(name string) bool {
 	return false
 }
 
+// result is how the last run ended; one that was well may be waiting for a person.
+func (a StatusAccount) result() Cell {
+	if a.LastRun.Awaits == nil || failed(a.LastRun.ExitCode) {
+		return ending(a.LastRun.ExitCode)
+	}
+	result := ending(fault.Held)
+	result.Text = "needs your word"
+	return result
+}
+
 func (a StatusAccount) row() []Cell {
 	deleted := a.States[journal.DeleteSent] + a.States[journal.Gone]
 	when, result := text("not finished"), text("-")
 	result.Code = fault.Temporary // killed, or at work
 	if a.LastRun != nil {
 		when = Cell{Text: moment(a.ended()), Value: stamp(a.ended())}
-		result = ending(a.LastRun.ExitCode)
+		result = a.result()
 	}
 	return []Cell{text(a.Name), number(a.States[journal.Delivered] + deleted),
 		number(a.States[journal.Held]), number(a.States[journal.Intent]), number(deleted), when, result}
