@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -96,5 +98,33 @@ func TestStatusAndReportAgree(t *testing.T) {
 		if err != nil || !history.Accounts[0].LastSuccess.Equal(c.want) {
 			t.Errorf("%s: report: %+v, %v", name, history, err)
 		}
+	}
+}
+
+// TestStatusOfAccountsWithoutAPass: they are those of accounts.yaml, if there is one.
+func TestStatusOfAccountsWithoutAPass(t *testing.T) {
+	dir := t.TempDir()
+	a := &app{state: dir, config: filepath.Join(dir, "accounts.yaml")}
+	j, err := journal.Open(a.state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.Close()
+	if r, err := a.status(t.Context(), nil); err != nil || len(r.Accounts) != 0 {
+		t.Errorf("without a file: %+v, %v", r, err)
+	}
+	const accounts = `accounts:
+- {name: alice, source: {host: pop.example.org, username: a, password: {env: A}}, destination: {host: imap.example.org, username: a, password: {env: A}}}
+`
+	if err := os.WriteFile(a.config, []byte(accounts), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, names := range [][]string{nil, {"alice"}} {
+		if r, err := a.status(t.Context(), names); err != nil || len(r.Accounts) != 1 || !r.Accounts[0].NoPass || r.Accounts[0].Source != "a on pop.example.org" {
+			t.Errorf("%q: %+v, %v", names, r, err)
+		}
+	}
+	if _, err := a.status(t.Context(), []string{"bob"}); fault.CodeOf(err) != fault.Usage {
+		t.Errorf("bob: %v", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/report"
+	"github.com/popferry/popferry/plan"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -23,10 +24,11 @@ func (a *app) statusCommand() *cobra.Command {
 		Use:   "status [ACCOUNT...]",
 		Short: "what the journal knows, with no network",
 		Long: `Show for each account what was delivered, what is held and why, and how its last
-run ended. It asks no server, needs no accounts.yaml, and works while a run is
-going on. The last run of an account that a bridge keeps may be an hour old:
-passes that find nothing are written once an hour. What it is doing now is on
-its status page.`,
+run ended. It asks no server, and works while a run is going on. It needs no
+accounts.yaml; those of its accounts over which no pass ended yet are listed
+too. The last run of an account that a bridge keeps may be an hour old: passes
+that find nothing are written once an hour. What it is doing now is on its
+status page.`,
 		Example: `  popferry status
   popferry status --json |
       jq '.accounts[] | select(.last_run.exit_code != 0) | .name'`,
@@ -55,7 +57,8 @@ func (a *app) status(ctx context.Context, names []string) (report.StatusReport, 
 	if err != nil {
 		return r, err
 	}
-	if err := checkNames(scopes, names); err != nil {
+	expected := a.expected()
+	if err := checkNames(append(slices.Clone(scopes), expected...), names); err != nil {
 		return r, err
 	}
 	for _, s := range scopes {
@@ -68,6 +71,11 @@ func (a *app) status(ctx context.Context, names []string) (report.StatusReport, 
 		}
 		r.Accounts = append(r.Accounts, report.NewStatusAccount(s, held))
 	}
+	for _, s := range expected {
+		if len(names) == 0 || slices.Contains(names, s.Scope.Account) {
+			r.Expect(s.Scope)
+		}
+	}
 	past, err := pastOf(ctx, j)
 	if err != nil {
 		return r, err
@@ -77,6 +85,18 @@ func (a *app) status(ctx context.Context, names []string) (report.StatusReport, 
 	}
 	r.Notes = append(r.Notes, a.parkedNotes(r.Accounts)...)
 	return r, nil
+}
+
+// expected are the accounts of accounts.yaml, as far as that is there and can be read.
+func (a *app) expected() (accounts []journal.Status) {
+	config, err := plan.Load(a.config)
+	if err != nil {
+		return nil
+	}
+	for _, account := range config.Accounts {
+		accounts = append(accounts, journal.Status{Scope: scopeOf(account)})
+	}
+	return accounts
 }
 
 // parkedNotes say which accounts a bridge leaves alone.

@@ -354,6 +354,21 @@ func TestStatusThatNeedsAWord(t *testing.T) {
 	}
 }
 
+// TestStatusBeforeAPassEnds: an account of which nothing is known yet is listed all the same,
+// once, and not in place of one that has more to tell.
+func TestStatusBeforeAPassEnds(t *testing.T) {
+	r := status() // alice, and bob, whose first run was killed early
+	for _, s := range []journal.Scope{{Account: "alice", DestHost: "another.example.org"}, {Account: "bob"}, {Account: "carol"}} {
+		r.Expect(s)
+	}
+	text := string(show(t, report.Status(r), report.Options{Quiet: true}))
+	for line, want := range map[string]int{"\nalice ": 1, "\nbob ": 1, "\ncarol ": 1, "no pass yet": 2} {
+		if got := strings.Count(text, line); got != want {
+			t.Errorf("%q is there %d times:\n%s", line, got, text)
+		}
+	}
+}
+
 // The first run of an account was killed, or is still at work.
 func TestStatusOfAnUnfinishedRun(t *testing.T) {
 	killed := report.NewStatusAccount(journal.Status{Scope: journal.Scope{Account: "alice"},

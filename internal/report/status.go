@@ -30,8 +30,10 @@ type StatusAccount struct {
 	States      map[journal.State]int `json:"states"`
 	LastRun     *ferry.LastRun        `json:"last_run,omitempty"`
 	// LastSuccess is when a run, or a pass of a bridge, last ended well.
-	LastSuccess time.Time             `json:"last_success,omitzero"`
-	Messages    []ferry.MessageReport `json:"messages,omitempty"`
+	LastSuccess time.Time `json:"last_success,omitzero"`
+	// NoPass is set for an account of accounts.yaml of which none ended yet.
+	NoPass   bool                  `json:"no_pass,omitempty"`
+	Messages []ferry.MessageReport `json:"messages,omitempty"`
 }
 
 // NewStatusAccount sums up a scope of the journal; held are its held messages.
@@ -74,6 +76,22 @@ func (r *StatusReport) Succeeded(name string, at time.Time) {
 	}
 }
 
+// Expect adds an account of accounts.yaml, unless there is more to tell of it already.
+func (r *StatusReport) Expect(s journal.Scope) {
+	fresh := NewStatusAccount(journal.Status{Scope: s}, nil)
+	fresh.NoPass = true
+	for i, a := range r.Accounts {
+		if a.Name == fresh.Name && !a.retired() {
+			return
+		}
+		if a.Name == fresh.Name && a.Source == fresh.Source && a.Destination == fresh.Destination && a.Folder == fresh.Folder {
+			r.Accounts[i].NoPass = true // it was killed, or is at work
+			return
+		}
+	}
+	r.Accounts = append(r.Accounts, fresh)
+}
+
 // ended is when the last run, or pass of a bridge, was over.
 func (a StatusAccount) ended() time.Time {
 	if failed(a.LastRun.ExitCode) {
@@ -101,7 +119,7 @@ func (s status) Sheet() Sheet {
 		},
 	}
 	for _, a := range s.report.Accounts {
-		if a.retired() || a.empty() && s.hasMail(a.Name) {
+		if a.retired() || a.empty() && !a.NoPass && s.hasMail(a.Name) {
 			continue
 		}
 		sheet.Rows = append(sheet.Rows, a.row())
@@ -130,7 +148,7 @@ func (a StatusAccount) retired() bool {
 			return false
 		}
 	}
-	return a.LastRun == nil
+	return a.LastRun == nil && !a.NoPass
 }
 
 // empty reports an account of which no message is known, such as one run with a
@@ -167,7 +185,10 @@ func (a StatusAccount) row() []Cell {
 	deleted := a.States[journal.DeleteSent] + a.States[journal.Gone]
 	when, result := text("not finished"), text("-")
 	result.Code = fault.Temporary // killed, or at work
-	if a.LastRun != nil {
+	switch {
+	case a.NoPass:
+		when = text("no pass yet")
+	case a.LastRun != nil:
 		when = Cell{Text: moment(a.ended()), Value: stamp(a.ended())}
 		result = a.result()
 	}
