@@ -82,10 +82,18 @@ func (a *app) history(ctx context.Context, since time.Time, names []string) (*re
 		}
 		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
 	for _, s := range scopes {
 		r.Succeeded(s.Scope.Account, report.NewStatusAccount(s, nil).LastSuccess)
+		held, err := heldIn(ctx, j, s.Scope)
+		if err != nil {
+			return nil, err
+		}
+		r.Hold(s.Scope.Account, held)
 	}
-	return r, err
+	return r, nil
 }
 
 // remember adds the passes of a run to the history. It is a courtesy: what was delivered

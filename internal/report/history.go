@@ -46,6 +46,8 @@ type HistoryAccount struct {
 	LastSuccess time.Time          `json:"last_success,omitzero"`
 	ExitCode    fault.Code         `json:"exit_code"`
 	Error       *ferry.ErrorReport `json:"error,omitempty"`
+	// Messages are those held now, and why.
+	Messages []ferry.MessageReport `json:"messages,omitempty"`
 }
 
 // HistoryDay sums up a day of this machine's calendar.
@@ -124,11 +126,17 @@ func (r *HistoryReport) Add(p journal.Pass) {
 
 func failed(code fault.Code) bool { return code != fault.OK && code != fault.Held }
 
+// Hold takes in what an account holds now.
+func (r *HistoryReport) Hold(name string, held []journal.Record) {
+	if i := r.indexOf(name); i >= 0 {
+		r.Accounts[i].Messages = append(r.Accounts[i].Messages, messagesOf(held)...)
+	}
+}
+
 // Succeeded takes in when an account knows itself that a run succeeded: that may be later than
 // what the history has so far of passes that find nothing.
 func (r *HistoryReport) Succeeded(name string, at time.Time) {
-	i := slices.IndexFunc(r.Accounts, func(a HistoryAccount) bool { return a.Name == name })
-	if i >= 0 && !at.Before(r.Since) && !at.After(r.Until) {
+	if i := r.indexOf(name); i >= 0 && !at.Before(r.Since) && !at.After(r.Until) {
 		r.Accounts[i].succeeded(at)
 	}
 }
@@ -140,13 +148,15 @@ func (a *HistoryAccount) succeeded(at time.Time) {
 }
 
 func (r *HistoryReport) account(name string) *HistoryAccount {
-	for i := range r.Accounts {
-		if r.Accounts[i].Name == name {
-			return &r.Accounts[i]
-		}
+	if i := r.indexOf(name); i >= 0 {
+		return &r.Accounts[i]
 	}
 	r.Accounts = append(r.Accounts, HistoryAccount{Name: name})
 	return &r.Accounts[len(r.Accounts)-1]
+}
+
+func (r *HistoryReport) indexOf(name string) int {
+	return slices.IndexFunc(r.Accounts, func(a HistoryAccount) bool { return a.Name == name })
 }
 
 func (c *HistoryCounts) add(o HistoryCounts) {
@@ -186,6 +196,7 @@ func (h history) Sheet() Sheet {
 		sheet.Rows = append(sheet.Rows, append(a.cells(a.Name), number(a.Held), octets(a.Bytes),
 			Cell{Text: moment(a.LastSuccess), Value: stamp(a.LastSuccess), None: a.LastSuccess.IsZero()}, ending(a.ExitCode)))
 		sheet.issue(a.Name, a.Error)
+		sheet.messages(a.Name, a.Messages)
 		sheet.ExitCode = fault.Worst(sheet.ExitCode, a.ExitCode)
 	}
 	if len(r.Accounts) > 1 {

@@ -94,6 +94,28 @@ func TestHistoryOfAWrongClock(t *testing.T) {
 	}
 }
 
+// TestHistorySaysWhatIsHeldAndWhy in all its forms.
+func TestHistorySaysWhatIsHeldAndWhy(t *testing.T) {
+	r := week()
+	held := []journal.Record{{UIDL: "u1", Listed: 99, State: journal.Held, Reason: "it is <empty>"}}
+	r.Hold("alice", held)
+	r.Hold("nobody", held)
+	result := report.History(r)
+	for form, c := range map[string]struct {
+		out  []byte
+		want string
+	}{
+		"text": {show(t, result, report.Options{}), "alice: held: message (UIDL u1), 99 B: it is <empty>"},
+		"JSON": {show(t, result, report.Options{JSON: true}), `"reason": "it is <empty>"`},
+		"CSV":  {file(t, result, "r.csv"), ",u1,99,held,it is <empty>,"},
+		"HTML": {file(t, result, "r.html"), "<span>it is &lt;empty&gt;</span>"},
+	} {
+		if strings.Count(string(c.out), c.want) != 1 {
+			t.Errorf("%s: %q is not there once:\n%s", form, c.want, c.out)
+		}
+	}
+}
+
 // TestHistoryHeld: a pass that failed did not see what is held.
 func TestHistoryHeld(t *testing.T) {
 	r := report.NewHistory(started, started.Add(time.Hour))

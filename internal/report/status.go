@@ -53,12 +53,17 @@ func NewStatusAccount(s journal.Status, held []journal.Record) StatusAccount {
 			a.LastSuccess = last.At
 		}
 	}
-	for _, r := range held {
-		a.Messages = append(a.Messages, ferry.MessageReport{
+	a.Messages = messagesOf(held)
+	return a
+}
+
+func messagesOf(records []journal.Record) (messages []ferry.MessageReport) {
+	for _, r := range records {
+		messages = append(messages, ferry.MessageReport{
 			UIDL: fault.Escape(r.UIDL), Size: r.Listed, State: string(r.State), Reason: r.Reason,
 		})
 	}
-	return a
+	return messages
 }
 
 // Succeeded takes in when the history has a pass that succeeded: an account itself hears of
