@@ -391,6 +391,9 @@ func (v *visit) everyLook(t *testing.T, home string) {
 					v.do(t, chromedp.Navigate(home+target))
 				}
 				v.fits(t, target+" at "+name)
+				v.largeText(t, "200%")
+				v.fits(t, target+" at "+name+" with text twice as large")
+				v.largeText(t, "")
 			}
 			grounds[scheme+eval[string](t, v, "getComputedStyle(document.body).backgroundColor")] = true
 		}
@@ -398,6 +401,12 @@ func (v *visit) everyLook(t *testing.T, home string) {
 	if len(grounds) != 2 || grounds["light"+"rgb(18, 22, 28)"] {
 		t.Errorf("light and dark look the same: %v", grounds)
 	}
+}
+
+// largeText is what people set who need it (WCAG 2.2, 1.4.4).
+func (v *visit) largeText(t *testing.T, size string) {
+	t.Helper()
+	eval[string](t, v, `document.documentElement.style.fontSize = "`+size+`"`)
 }
 
 func (v *visit) filters(t *testing.T, home string) {
