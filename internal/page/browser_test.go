@@ -189,6 +189,7 @@ func TestInABrowser(t *testing.T) {
 	v.figures(t)
 	v.pictures(t)
 	v.changesLive(t, s)
+	v.searchesLive(t, s, home)
 	s.change(s.stretch)
 	v.everyLook(t, home)
 	v.filters(t, home)
@@ -363,6 +364,31 @@ func (v *visit) changesLive(t *testing.T, s *scene) {
 	}
 }
 
+// searchesLive finds accounts, and keeps to them while mail arrives, and to what its reader types.
+func (v *visit) searchesLive(t *testing.T, s *scene, home string) {
+	t.Helper()
+	v.do(t, chromedp.Navigate(home+"/?q=BO"))
+	v.becomes(t, "#live", "live")
+	v.do(t, chromedp.SendKeys("#q", "b and more"))
+	s.change(func() {
+		accounts := slices.Clone(s.snapshot.Accounts)
+		accounts[1].Left = 4711
+		s.snapshot.Accounts = accounts
+	})
+	v.becomes(t, `tbody[data-account=bob] td[data-label="waiting"]`, "4,711")
+	v.becomes(t, "#waiting", "4,711")
+	if n := eval[int](t, v, `document.querySelectorAll("tbody[data-account]").length`); n != 1 {
+		t.Errorf("%d accounts have bo in their names", n)
+	}
+	if got := eval[string](t, v, `document.activeElement.value`); !strings.Contains(got, "b and more") {
+		t.Errorf("what is typed is %q", got)
+	}
+	for _, e := range eval[[]string](t, v, `[...document.querySelectorAll("nav a, #found a, #q, form button")]
+		.filter((e) => e.getBoundingClientRect().height < 44 || e.getBoundingClientRect().width < 44).map((e) => e.outerHTML)`) {
+		t.Errorf("too small to be touched: %s", e)
+	}
+}
+
 // stretch gives the page what is hard to lay out.
 func (s *scene) stretch() {
 	accounts := newScene().snapshot.Accounts
@@ -383,7 +409,7 @@ func (s *scene) stretch() {
 func (v *visit) everyLook(t *testing.T, home string) {
 	t.Helper()
 	grounds := map[string]bool{}
-	for _, target := range []string{"/", "/account/alice", "/account/carol", "/account/erin", "/account/bob", "/nowhere"} {
+	for _, target := range []string{"/", "/?q=unbreakable" + strings.Repeat("e", 80), "/account/alice", "/account/carol", "/account/erin", "/account/bob", "/nowhere"} {
 		for _, scheme := range []string{"light", "dark"} {
 			for name, width := range map[string]int64{"phone": 360, "tablet": 800, "desktop": 1280} {
 				v.looks(t, width, scheme)
@@ -416,5 +442,10 @@ func (v *visit) filters(t *testing.T, home string) {
 		chromedp.Click(`nav a[href="/?show=attention"]`), chromedp.WaitVisible(`nav a[href="/?show=attention"][aria-current=page]`))
 	if n := eval[int](t, v, `document.querySelectorAll("tbody[data-account]").length`); n != 5 {
 		t.Errorf("%d accounts need attention", n)
+	}
+	v.do(t, chromedp.SendKeys("#q", "CAR"), chromedp.Click("form button"), chromedp.WaitVisible("#found"))
+	v.becomes(t, "tbody[data-account] a", "carol")
+	if at := eval[string](t, v, "location.search"); at != "?show=attention&q=CAR" {
+		t.Errorf("the search leads to %s", at)
 	}
 }

@@ -21,7 +21,7 @@ import (
 )
 
 const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // guard gives every answer its headers, and lets nobody do anything but look.
 func guard(known hosts, next http.Handler) http.Handler {

@@ -170,7 +170,7 @@ func checkHeaders(t *testing.T, what string, h http.Header) {
 	t.Helper()
 	for name, want := range map[string]string{
 		"Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; " +
-			"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+			"connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
 		"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
 	} {
 		if h.Get(name) != want {
@@ -640,6 +640,66 @@ func TestFilter(t *testing.T) {
 	s.snapshot.Accounts = nil
 	if body := get(h, "/").Body.String(); !strings.Contains(body, "There are no accounts.") {
 		t.Error("it does not say that there are none")
+	}
+}
+
+// TestSearch: by name and by state, whatever the case, in all accounts or in those that need
+// attention. What stands on top is of all accounts.
+func TestSearch(t *testing.T) {
+	s := newScene()
+	s.snapshot.Accounts[0].Name = "Alice@Example.org"
+	h := page.New(s.options())
+	all := get(h, "/").Body.String()
+	for query, want := range map[string]string{
+		"q=":                     "dave carol erin Alice@Example.org bob",
+		"q=aLICE@":               "Alice@Example.org",
+		"q=+e+":                  "dave erin Alice@Example.org",
+		"q=failing":              "carol",
+		"q=sign+in":              "dave",
+		"q=e&show=attention":     "dave erin",
+		"q=nobody":               "",
+		"q=%00ca%E2%80%AErol%FF": "carol",
+		"q=carol&q=bob":          "carol",
+		"q=%25&show=attention":   "",
+		"q=[a-z]":                "",
+	} {
+		body := get(h, "/?"+query).Body.String()
+		var shown []string
+		for _, m := range regexp.MustCompile(`data-account="([^"]*)"`).FindAllStringSubmatch(body, -1) {
+			shown = append(shown, m[1])
+		}
+		if got := strings.Join(shown, " "); got != want {
+			t.Errorf("%s shows %q, want %q", query, got, want)
+		}
+		for _, id := range []string{"verdict", "waiting", "held", "passing", "today"} {
+			if text(t, body, id) != text(t, all, id) {
+				t.Errorf("%s: %s is %q, and of all accounts %q", query, id, text(t, body, id), text(t, all, id))
+			}
+		}
+		if !strings.Contains(body, `<h1 class="bad"`) {
+			t.Errorf("%s: what is bad depends on what is shown", query)
+		}
+	}
+	for query, want := range map[string]string{
+		"q=carol": `1 of 5 accounts has “carol” in name or state. <a href="/">Show all</a>`,
+		"q=e":     "of 5 accounts have “e”", "q=nobody": "0 of 5 accounts have “nobody”",
+		"q=e&show=attention": "2 of 3 accounts in need of attention have “e”",
+		"show=attention":     `<input type="hidden" name="show" value="attention">`,
+	} {
+		if body := get(h, "/?"+query).Body.String(); !strings.Contains(body, want) {
+			t.Errorf("%s lacks %s:\n%s", query, want, body)
+		}
+	}
+}
+
+// TestHostileSearch: an address can be of somebody who wants others to follow it.
+func TestHostileSearch(t *testing.T) {
+	h := page.New(newScene().options())
+	sought := `"><script>alert(1)</script>` + "\u202e\x1b\x00\r\n" + strings.Repeat("ä", 3000)
+	body := get(h, "/?q="+url.QueryEscape(sought)).Body.String()
+	if strings.Contains(body, "<script>") || strings.ContainsAny(body, "\u202e\x1b\x00\r") || strings.Count(body, "ä") > 200 ||
+		!strings.Contains(body, `value="&#34;&gt;&lt;script&gt;`) {
+		t.Errorf("%s", body)
 	}
 }
 

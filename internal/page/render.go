@@ -74,7 +74,7 @@ func (s *site) overview(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	o := newOverview(snapshot, s.days(r.Context(), snapshot.Now), r.URL.Query().Get("show") == "attention")
+	o := newOverview(snapshot, s.days(r.Context(), snapshot.Now), newFilter(r.URL.Query()))
 	o.layout = s.layout(o.title(), snapshot.Now)
 	render(w, http.StatusOK, "overview.html", o)
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/dustin/go-humanize"
 
@@ -146,6 +147,8 @@ type totals struct {
 	Accounts, Attention, Passing, Left, Held, Today int
 	// Untried are those of which nobody knows yet whether they work.
 	Untried int
+	// Bad is set if one of them does not mend by itself.
+	Bad bool
 	// Known is false if nobody knows what was delivered today, LeftKnown if what is left of
 	// no account.
 	Known, LeftKnown bool
@@ -164,17 +167,49 @@ type overview struct {
 	layout
 	totals
 	Rows []row
-	// Only is set when only those are shown that need attention.
-	Only bool
+	filter
 }
 
+// filter chooses accounts. What stands on top is of all of them, whichever are shown.
+type filter struct {
+	// Only is set when only those are shown that need attention.
+	Only bool
+	// Sought is what the name or the state has in it; "": anything.
+	Sought string
+}
+
+// maxSought bounds it, in characters.
+const maxSought = 100
+
+// newFilter leaves out of what was asked for all that can't be seen.
+func newFilter(asked url.Values) filter {
+	seen := strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
+			return -1
+		}
+		return r
+	}, strings.TrimSpace(asked.Get("q")))
+	runes := []rune(seen)
+	return filter{Only: asked.Get("show") == "attention", Sought: string(runes[:min(len(runes), maxSought)])}
+}
+
+// shows reports whether an account is to be seen.
+func (f filter) shows(r row) bool {
+	sought := strings.ToLower(f.Sought)
+	return (r.Attention || !f.Only) &&
+		(strings.Contains(strings.ToLower(r.Name), sought) || strings.Contains(r.State, sought))
+}
+
+// Bound is how long what is sought may be.
+func (f filter) Bound() int { return maxSought }
+
 // newOverview puts first what needs attention.
-func newOverview(s bridge.Snapshot, days map[string]*day, only bool) overview {
-	o := overview{Only: only, totals: totals{Known: days != nil}}
+func newOverview(s bridge.Snapshot, days map[string]*day, f filter) overview {
+	o := overview{filter: f, totals: totals{Known: days != nil}}
 	for _, a := range s.Accounts {
 		r := newRow(a, s.Now, days)
 		o.count(r)
-		if r.Attention || !only {
+		if f.shows(r) {
 			o.Rows = append(o.Rows, r)
 		}
 	}
@@ -186,6 +221,7 @@ func (t *totals) count(r row) {
 	t.Accounts++
 	t.Left += r.Left
 	t.LeftKnown = t.LeftKnown || r.LeftKnown
+	t.Bad = t.Bad || r.Tone == bad
 	t.Held += r.Held
 	switch {
 	case r.Attention:
@@ -229,13 +265,13 @@ func (t totals) Verdict() string {
 }
 
 // Tone is that of the verdict.
-func (o overview) Tone() string {
+func (t totals) Tone() string {
 	switch {
-	case o.Attention == 0 && o.Untried > 0:
+	case t.Attention == 0 && t.Untried > 0:
 		return idle
-	case o.Attention == 0:
+	case t.Attention == 0:
 		return well
-	case len(o.Rows) > 0 && o.Rows[0].Tone == bad:
+	case t.Bad:
 		return bad
 	}
 	return wait
