@@ -190,6 +190,7 @@ func TestInABrowser(t *testing.T) {
 	v.pictures(t)
 	v.changesLive(t, s)
 	v.searchesLive(t, s, home)
+	v.leaves(t, s, home)
 	s.change(s.stretch)
 	v.everyLook(t, home)
 	v.filters(t, home)
@@ -387,6 +388,32 @@ func (v *visit) searchesLive(t *testing.T, s *scene, home string) {
 		.filter((e) => e.getBoundingClientRect().height < 44 || e.getBoundingClientRect().width < 44).map((e) => e.outerHTML)`) {
 		t.Errorf("too small to be touched: %s", e)
 	}
+}
+
+// leaves takes an account away while somebody looks at it, and brings it back.
+func (v *visit) leaves(t *testing.T, s *scene, home string) {
+	t.Helper()
+	before := s.snapshot.Accounts
+	with := append(slices.Clone(before), bridge.AccountState{Name: "nowhere", Works: true})
+	is := func(accounts []bridge.AccountState, title, verdict string) {
+		t.Helper()
+		s.change(func() { s.snapshot.Accounts = accounts })
+		v.becomes(t, "#verdict", verdict)
+		if got := eval[string](t, v, "document.title"); got != title {
+			t.Errorf("the title is %q, want %q", got, title)
+		}
+	}
+	s.change(func() { s.snapshot.Accounts = with })
+	v.do(t, chromedp.Navigate(home+"/account/nowhere"))
+	v.becomes(t, "#live", "live")
+	is(before, "popferry", "There is no such account. It may have another name by now, or be in accounts.yaml no more.")
+	v.becomes(t, "#live", "not there any more")
+	if n := eval[int](t, v, `document.querySelectorAll("dl, table").length`); n != 0 {
+		t.Error("what it was is still there")
+	}
+	is(with, "nowhere – popferry", "nowhere")
+	v.becomes(t, "#live", "live")
+	s.change(func() { s.snapshot.Accounts = before })
 }
 
 // stretch gives the page what is hard to lay out.

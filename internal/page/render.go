@@ -92,7 +92,8 @@ func (s *site) account(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	refuse(w, http.StatusNotFound, "There is no such account.")
+	refuse(w, http.StatusNotFound, "There is no such account. "+
+		"It may have another name by now, or be in accounts.yaml no more.")
 }
 
 // refuse answers with a page that says why there is nothing to see.

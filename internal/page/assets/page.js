@@ -41,7 +41,10 @@
       const answer = await fetch(location.href, { signal: AbortSignal.timeout?.(answersIn) });
       if (answer.status === 401) say("needs the token again");
       else if (answer.status === 429) say("too many wrong tokens; wait for a minute");
-      else if (!answer.ok) say("not there any more");
+      else if (answer.status === 404) {
+        swap(await answer.text()); // which says so, in place of what was
+        say("not there any more");
+      } else if (!answer.ok) say("popferry does not answer; this is how it was");
       else {
         swap(await answer.text());
         say(follows || events && events.readyState === EventSource.OPEN ? "live" : "up to date");
