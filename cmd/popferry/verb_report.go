@@ -55,8 +55,8 @@ func moment(text string, now time.Time) (time.Time, error) {
 	if day := report.DayStart(noon); err == nil && day.Before(now) {
 		return day, nil
 	}
-	return time.Time{}, fault.New(fault.Usage, "--since must be a time span or a date that is over").
-		WithHint("write 12h, 7d or 2026-11-01")
+	return time.Time{}, fault.New(fault.Usage, "--since %q is no time span in days, hours, minutes or seconds, nor a date that is over",
+		fault.Escape(text)).WithHint("write 12h, 7d or 2026-11-01; two weeks are 14d")
 }
 
 func (a *app) history(ctx context.Context, since time.Time, names []string) (*report.HistoryReport, error) {
