@@ -305,7 +305,7 @@ func (g *guard) write(p []byte) error {
 		if err := g.router.sent(string(tag)); err != nil {
 			return err
 		}
-		line = append([]byte(g.router.prefix), g.restoreNames(p)...)
+		line = append([]byte(g.router.prefix), plainFields(g.restoreNames(p))...)
 	}
 	g.within = !bytes.HasSuffix(p, []byte("\n"))
 	g.serve()

@@ -169,6 +169,9 @@ func TestFetchWithoutSection(t *testing.T) {
 	if diff := cmp.Diff(map[uint32]int64{5: 4, 6: 7, 7: 9}, got); diff != "" || err != nil {
 		t.Errorf("%s %v", diff, err)
 	}
+	if !strings.Contains(server.received(), "BODY.PEEK[HEADER.FIELDS (MESSAGE-ID)]") {
+		t.Errorf("asked in another way than all servers understand: %s", server.received())
+	}
 }
 
 // RFC 9738 §3: no command is about more messages than the server said.

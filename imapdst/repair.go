@@ -329,6 +329,12 @@ func (g *guard) rawName(name string) string {
 	return quote(encoded)
 }
 
+// plainFields takes the quotes from the names of header fields: they are allowed (RFC 3501 §9,
+// header-fld-name), hardly any other client writes them, and not all servers expect them.
+func plainFields(line []byte) []byte {
+	return bytes.Replace(line, []byte(`HEADER.FIELDS ("MESSAGE-ID")`), []byte("HEADER.FIELDS (MESSAGE-ID)"), 1)
+}
+
 // restoreNames puts the raw form of irregular names back into a command.
 func (g *guard) restoreNames(line []byte) []byte {
 	g.mu.Lock()
