@@ -906,6 +906,12 @@ func TestAlertsThatCantBeDelivered(t *testing.T) {
 			t.Errorf("%s: the command works", target)
 		}
 	}
+	o.Ways = func() []bridge.Way {
+		return []bridge.Way{bridge.NewWay("heartbeat", 0, noon, fault.New(fault.Refused, "beat.example.org answered 404"))}
+	}
+	if body := get(page.New(o), "/").Body.String(); !strings.Contains(body, "<strong>The heartbeat is not taken</strong>, for ") {
+		t.Errorf("it lacks the heartbeat:\n%s", body)
+	}
 	if body := get(page.New(newScene().options()), "/").Body.String(); strings.Contains(body, "delivered</strong>") {
 		t.Error("all is well, and the page says it is not")
 	}

@@ -3,6 +3,7 @@ package post
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -66,6 +67,32 @@ func TestHeartbeatTakenBack(t *testing.T) {
 		synctest.Wait()
 		if n.Load() != 2 {
 			t.Errorf("%d beats once it works again", n.Load())
+		}
+	})
+}
+
+// TestHeartbeatThatIsNotTaken is told to who looks at the ways, until it is.
+func TestHeartbeatThatIsNotTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, err := Open(plan.Bridge{}, Shelf{}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer o.Close()
+		if len(o.Ways()) > 0 {
+			t.Errorf("%+v without a heartbeat", o.Ways())
+		}
+		var answer error
+		o.heart = func(context.Context) error { return answer }
+		began := time.Now()
+		for _, answer = range []error{errors.New("404"), errors.New("500"), nil} {
+			o.Beat(true)
+			synctest.Wait()
+			w := o.Ways()[0]
+			if w.By != "heartbeat" || (w.Error == nil) != (answer == nil) || answer != nil && !w.Since.Equal(began) {
+				t.Errorf("%v: %+v", answer, w)
+			}
+			time.Sleep(beats)
 		}
 	})
 }

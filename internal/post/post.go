@@ -83,6 +83,9 @@ type Office struct {
 	mu    sync.Mutex
 	ways  []*way                      // is replaced, not changed
 	heart func(context.Context) error // nil for none
+	// unheard is why the heartbeat was not taken the last time, since silent; nil: it was.
+	unheard error
+	silent  time.Time
 }
 
 // Open makes an office with all the ways that a configuration names; its secrets have
@@ -142,7 +145,7 @@ func (o *Office) now() []*way {
 func (o *Office) set(ways []*way, heart func(context.Context) error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.ways, o.heart = ways, heart
+	o.ways, o.heart, o.unheard = ways, heart, nil
 }
 
 // takeOver returns the way that stands where old was, or nil.
@@ -343,12 +346,18 @@ func (w *way) rest(due time.Time) bool {
 	return true
 }
 
-// Ways tells how each way does, in the order of the configuration. It waits for nothing.
+// Ways tells how each way does, in the order of the configuration, and then the heartbeat. It
+// waits for nothing.
 func (o *Office) Ways() (ways []bridge.Way) {
 	for _, w := range o.now() {
 		w.mu.Lock()
 		ways = append(ways, bridge.NewWay(w.name, w.queue.waiting(), w.since, w.err))
 		w.mu.Unlock()
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.heart != nil {
+		ways = append(ways, bridge.NewWay("heartbeat", 0, o.silent, o.unheard))
 	}
 	return ways
 }
@@ -380,9 +389,11 @@ func (o *Office) beats() {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(o.ctx, each)
-		if err := heart(ctx); err != nil {
+		err := heart(ctx)
+		if err != nil {
 			o.log.Warn("the heartbeat was not taken", "error", err)
 		}
+		o.heard(err)
 		cancel()
 		select {
 		case <-time.After(beats):
@@ -390,6 +401,16 @@ func (o *Office) beats() {
 			return
 		}
 	}
+}
+
+// heard remembers how a heartbeat went, for those who look.
+func (o *Office) heard(err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.unheard == nil {
+		o.silent = time.Now()
+	}
+	o.unheard = err
 }
 
 // encode is what webhooks and commands get.
