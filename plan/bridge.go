@@ -112,8 +112,8 @@ func (d *decoder) bridge(top fields) Bridge {
 		History:   f.age("history", defaultHistory),
 	}
 	if b.Listen != "" && !isLoopback(b.Listen) && !b.Token.Given() {
-		f.problem(f.find("listen"), "listen", "is not this machine alone, so that token is needed: "+
-			"set one, or listen on 127.0.0.1")
+		f.problem(f.find("listen"), "listen", "lets other machines see the page, which takes a token: "+
+			"set token, or listen on 127.0.0.1")
 	}
 	b.Alerts = d.alerts(f.sub("alerts", alertsSpec))
 	f.pace() // once, so that what is wrong for all is told of none

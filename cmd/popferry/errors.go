@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/report"
@@ -23,7 +24,7 @@ func (a *app) classify(err error) error {
 // does so in its log.
 func (a *app) explain(err error) {
 	if log := a.log.Load(); log != nil && a.logsJSON {
-		log.Error("ends", "error", fault.Words(err), "check", report.Hint(fault.HintOf(err)), "result", fault.CodeOf(err).String())
+		log.Error("ends", "error", inOneLine(err), "check", a.hint(err), "result", fault.CodeOf(err).String())
 		return
 	}
 	a.closeLog() // what it says came before
@@ -33,8 +34,16 @@ func (a *app) explain(err error) {
 		return
 	}
 	fmt.Fprintf(a.stderr, "popferry: %s\n", fault.Words(err))
-	fmt.Fprintf(a.stderr, "  check: %s\n", report.Hint(fault.HintOf(err)))
+	fmt.Fprintf(a.stderr, "  check: %s\n", a.hint(err))
 }
+
+// hint is what to check first, by the name that accounts.yaml has here.
+func (a *app) hint(err error) string {
+	return strings.ReplaceAll(report.Hint(fault.HintOf(err)), "accounts.yaml", fault.Escape(a.config))
+}
+
+// inOneLine is an error for a log, where several problems have no lines of their own.
+func inOneLine(err error) string { return strings.ReplaceAll(fault.Words(err), "\n", "; ") }
 
 // explainConfig lists every problem on a line of its own, in the form that
 // editors know how to jump to.

@@ -353,11 +353,12 @@ func (k *keeping) reload(ctx context.Context) {
 		return // it was told to stop meanwhile, which says nothing about the file
 	}
 	if err != nil {
-		what := "accounts.yaml is wrong"
+		what := " is wrong"
 		if fault.CodeOf(err) == fault.Temporary {
-			what = "accounts.yaml can't be taken over now"
+			what = " can't be taken over now"
 		}
-		k.log.ErrorContext(bridge.Answer(ctx), what+", and the old one stays in force", "error", err)
+		k.log.ErrorContext(bridge.Answer(ctx), fault.Escape(k.app.config)+what+", and the old one stays in force",
+			"error", inOneLine(err))
 		return
 	}
 	old := k.fleet
@@ -367,7 +368,7 @@ func (k *keeping) reload(ctx context.Context) {
 	k.news.Keep(namesOf(config))
 	k.history.Keep(config.Bridge.History)
 	k.reloadPage(ctx, config)
-	k.log.Info("accounts.yaml was read anew", "accounts", len(config.Accounts))
+	k.log.Info(fault.Escape(k.app.config)+" was read anew", "accounts", len(config.Accounts))
 }
 
 // say tells systemd; without it nobody listens, which is no error.
