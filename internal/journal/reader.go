@@ -28,7 +28,11 @@ func OpenReader(dir string) (Journal, error) {
 	if err := fileState(filepath.Join(dir, dbName)); err != nil {
 		return nil, readerError(dir, err)
 	}
-	s, err := openReading(dir, "ro")
+	mode := "ro"
+	if isAtRest(dir) {
+		mode = "rw" // nothing is written, and SQLite takes away the empty log that it makes to read
+	}
+	s, err := openReading(dir, mode)
 	if isUnopenable(err) && logIsEmpty(dir) {
 		// Nobody is writing it now, and without write access there can be no
 		// lock to keep others out. A page that changes under this reader gives
@@ -48,7 +52,10 @@ func openReading(dir, mode string) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = s.check(ctx, false); err == nil {
+	if _, err = s.conn.ExecContext(ctx, "PRAGMA query_only = ON"); err == nil {
+		err = s.check(ctx, false)
+	}
+	if err == nil {
 		err = s.current(ctx)
 	}
 	if err == nil {
@@ -91,6 +98,11 @@ func logIsEmpty(dir string) bool {
 		return errors.Is(err, os.ErrNotExist)
 	}
 	return info.Size() == 0
+}
+
+// isAtRest reports that there is nothing that a writer would have to recover.
+func isAtRest(dir string) bool {
+	return !exists(filepath.Join(dir, dbName+rollbackSuffix)) && logIsEmpty(dir)
 }
 
 // readerError says why a journal can't be read, and what would help.

@@ -69,3 +69,24 @@ func TestReaderWithoutJournal(t *testing.T) {
 		}
 	}
 }
+
+// TestReaderLeavesNothing beside a journal that nobody writes, nor changes it: also where one
+// before it left an empty log.
+func TestReaderLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, dir)
+	put(t, ledgerOf(t, w, someScope), series(delivered, 0, 10)...)
+	shut(t, w)
+	before := contents(t, dir)
+	for range 2 {
+		r, err := journal.OpenReader(dir)
+		must(t, err)
+		same(t, len(mustAll(t, ledgerOf(t, r, someScope))), 10)
+		shut(t, r)
+		same(t, contents(t, dir), before)
+		if _, err := os.Stat(filepath.Join(dir, "journal.db-shm")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("it left an index of the log: %v", err)
+		}
+		must(t, os.WriteFile(filepath.Join(dir, "journal.db-wal"), nil, 0o600))
+	}
+}
