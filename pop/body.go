@@ -135,6 +135,7 @@ func (b *body) consume(chunk []byte) {
 	if b.most > 0 && b.header == 0 {
 		b.seekHeaderEnd(chunk)
 	}
+	b.lines += b.lineEnds(chunk)
 	if n := len(chunk); n >= len(b.tail) {
 		copy(b.tail[:], chunk[n-len(b.tail):])
 	} else {
@@ -143,7 +144,6 @@ func (b *body) consume(chunk []byte) {
 	}
 	b.start = bytes.HasSuffix(b.tail[:], b.dotted[:len(b.dotted)-1])
 	b.size += int64(len(chunk))
-	b.lines += int64(bytes.Count(chunk, []byte("\n")))
 	if b.sum != nil {
 		_, _ = b.sum.Write(chunk)
 	}
@@ -152,6 +152,16 @@ func (b *body) consume(chunk []byte) {
 		return
 	}
 	_, _ = b.r.Discard(len(chunk)) // it is buffered
+}
+
+// lineEnds counts those in a chunk, of which the first may have begun in what was given out before.
+func (b *body) lineEnds(chunk []byte) int64 {
+	lineEnd := b.dotted[:len(b.dotted)-1]
+	n := bytes.Count(chunk, lineEnd)
+	if !b.bareLF() && b.tail[2] == '\r' && chunk[0] == '\n' {
+		n++
+	}
+	return int64(n)
 }
 
 // seekHeaderEnd looks for an empty line, which may begin in what was given out before.

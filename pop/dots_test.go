@@ -96,3 +96,17 @@ func TestSizeTellsOfDots(t *testing.T) {
 		wantTexts(t, got, []string{mail[0], mail[1] + "\r\n", mail[2], mail[3]})
 	}
 }
+
+// A size that counts each line end as one octet fits, and so no dot was lost: a bare LF ends no line.
+func TestSizeWithShortLineEnds(t *testing.T) {
+	for size, mail := range map[int]string{-4: "Subject: x\r\n\r\na\n.b\r\n.c\r\n", -2: ".x\r\n\n\n.\n.\r\n"} {
+		for _, o := range []popd.Options{{SizeOffset: size}, {SizeOffset: size, NoPipelining: true}} {
+			m := dial(t, over(serve(t, o, mail)))
+			got, err := retrieve(t.Context(), m, list(t, m))
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantTexts(t, got, []string{mail})
+		}
+	}
+}
