@@ -338,10 +338,11 @@ func TestRunWithNothingNew(t *testing.T) {
 // TestStatusThatNeedsAWord: the last pass found nothing new, and a person has to agree.
 func TestStatusThatNeedsAWord(t *testing.T) {
 	awaits := &ferry.ErrorReport{Code: fault.Held, Message: "5 messages could be deleted", Hint: "run once with --confirm-delete"}
-	for _, last := range []ferry.LastRun{{Awaits: awaits}, {Awaits: awaits, ExitCode: fault.Held, Error: awaits}} {
+	for result, last := range map[string]ferry.LastRun{"needs your word": {Awaits: awaits},
+		"held": {Awaits: awaits, ExitCode: fault.Held, Error: awaits}} {
 		r := report.Status(report.StatusReport{Accounts: []report.StatusAccount{{Name: "alice", LastRun: &last}}})
 		text := string(show(t, r, report.Options{Quiet: true}))
-		for _, want := range []string{"  needs your word\n", "alice: 5 messages could be deleted\n", "check: run once with --confirm-delete"} {
+		for _, want := range []string{"  " + result + "\n", "alice: 5 messages could be deleted\n", "check: run once with --confirm-delete"} {
 			if strings.Count(text, want) != 1 {
 				t.Errorf("%+v: %q is not there once:\n%s", last, want, text)
 			}

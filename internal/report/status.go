@@ -178,7 +178,7 @@ func (s status) hasMail(name string) bool {
 
 // result is how the last run ended; one that was well may be waiting for a person.
 func (a StatusAccount) result() Cell {
-	if a.LastRun.Awaits == nil || failed(a.LastRun.ExitCode) {
+	if a.LastRun.Awaits == nil || a.LastRun.ExitCode != fault.OK {
 		return ending(a.LastRun.ExitCode)
 	}
 	result := ending(fault.Held)
