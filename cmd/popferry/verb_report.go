@@ -102,6 +102,9 @@ func (s *session) remember(r ferry.Report) error {
 	var passes []journal.Pass
 	now := time.Now()
 	for _, account := range r.Accounts {
+		if account.Killed != nil {
+			passes = append(passes, *account.Killed)
+		}
 		if account.Stopped && account.Delivered+account.Duplicate+account.Deleted == 0 {
 			continue // it says nothing, as with a bridge
 		}

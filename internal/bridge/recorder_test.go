@@ -134,6 +134,17 @@ func TestRecorderOfAnOutage(t *testing.T) {
 	}
 }
 
+// TestRecorderOfAKilledPass: it comes before the one that tells of it.
+func TestRecorderOfAKilledPass(t *testing.T) {
+	k := &kept{}
+	r := bridge.NewRecorder(k, time.Hour)
+	killed := journal.Pass{Account: "alice", Code: 75, Delivered: 7}
+	err := r.Record(bridge.Pass{Started: time.Now(), Report: ferry.AccountReport{Name: "alice", Killed: &killed}})
+	if err != nil || len(k.passes) != 2 || k.passes[0] != killed || k.passes[1].Delivered != 0 {
+		t.Errorf("%+v %v", k.passes, err)
+	}
+}
+
 // TestRecorderOfAFullDisk: what could not be written is with the next that can, as far as
 // anybody could want to read it.
 func TestRecorderOfAFullDisk(t *testing.T) {

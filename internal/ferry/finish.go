@@ -105,6 +105,9 @@ type LastRun struct {
 	Awaits *ErrorReport `json:"awaits,omitempty"`
 	// Sizes is how far those of LIST were right, over all runs.
 	Sizes sizes `json:"sizes,omitzero"`
+	// Recorded is how many messages the journal had as delivered at its end; nil: an earlier
+	// version did not count.
+	Recorded *int `json:"recorded,omitempty"`
 }
 
 // saysAs reports whether two runs differ only in when they were.
@@ -140,11 +143,17 @@ func (t *trip) finish(err error, took time.Duration) AccountReport {
 	if r.Asked = r.NotBefore; r.Resting {
 		r.Asked = t.loginAgain
 	}
-	last := LastRun{t.now().UTC(), r.Seconds, r.ExitCode, r.Totals, r.Error, r.Awaits, t.sizes}
+	last := LastRun{t.now().UTC(), r.Seconds, r.ExitCode, r.Totals, r.Error, r.Awaits, t.sizes, t.lastRun.Recorded}
 	if r.GaveWay { // it did not come to ask
 		last.Awaits = t.lastRun.Awaits
 	}
-	if t.ledger == nil || t.silent || !t.worthSaying(last) {
+	if t.ledger == nil || t.silent {
+		return *r
+	}
+	if n, err := t.tally(context.Background()); err == nil {
+		last.Recorded = &n
+	}
+	if !t.worthSaying(last) {
 		return *r
 	}
 	_ = t.learnClock(context.Background(), t.reads(t.opened, t.now())) // as below

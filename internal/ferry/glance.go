@@ -163,7 +163,7 @@ func (t *trip) worthSaying(now LastRun) bool {
 		return false
 	}
 	silent := t.now().Sub(t.lastRun.At)
-	if silent >= heartbeat || silent < 0 {
+	if silent >= heartbeat || silent < 0 || t.report.Killed != nil {
 		return true
 	}
 	if t.idle {

@@ -113,7 +113,10 @@ func (t *trip) openLedger(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return t.readClock(ctx)
+	if err := t.readClock(ctx); err != nil {
+		return err
+	}
+	return t.recallKilled(ctx)
 }
 
 // readClock compares the clock with what it said to the last run.
