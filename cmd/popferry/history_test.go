@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/report"
+	"github.com/popferry/popferry/plan"
 )
 
 // TestSinceADayWithoutMidnight: the day begins when the clock is put forward.
@@ -126,5 +128,42 @@ func TestStatusOfAccountsWithoutAPass(t *testing.T) {
 	}
 	if _, err := a.status(t.Context(), []string{"bob"}); fault.CodeOf(err) != fault.Usage {
 		t.Errorf("bob: %v", err)
+	}
+}
+
+// TestRunIsRememberedAsItGoes: what a run did with one account is in the history when that is done,
+// and not only when the run is, once.
+func TestRunIsRememberedAsItGoes(t *testing.T) {
+	j, err := journal.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	s := &session{config: &plan.Config{Bridge: plan.Bridge{History: time.Hour}}, journal: j}
+	seen := 0
+	s.options.Observe = func(ferry.Event) { seen++ }
+	names := func() (names []string) {
+		t.Helper()
+		if err := j.EachPass(t.Context(), time.Time{}, func(p journal.Pass) error {
+			names = append(names, p.Account)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	rest := s.remembering()
+	alice, bob := ferry.AccountReport{Name: "alice"}, ferry.AccountReport{Name: "bob", Stopped: true}
+	s.options.Observe(ferry.Event{Kind: ferry.Started, Account: "alice"})
+	s.options.Observe(ferry.Event{Kind: ferry.Finished, Account: "alice", Result: &alice})
+	if got := names(); seen != 2 || !slices.Equal(got, []string{"alice"}) {
+		t.Errorf("%q after the first account", got)
+	}
+	carol := ferry.AccountReport{Name: "carol"} // its turn never came
+	if err := rest(ferry.Report{Accounts: []ferry.AccountReport{alice, bob, carol}}); err != nil {
+		t.Error(err)
+	}
+	if got := names(); !slices.Equal(got, []string{"alice", "carol"}) {
+		t.Errorf("%q in the end", got)
 	}
 }

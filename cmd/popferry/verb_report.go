@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -96,20 +97,41 @@ func (a *app) history(ctx context.Context, since time.Time, names []string) (*re
 	return r, nil
 }
 
-// remember adds the passes of a run to the history. It is a courtesy: what was delivered
-// is durable already, so that its loss changes no exit status.
-func (s *session) remember(r ferry.Report) error {
+// remembering has the pass over each account added to the history when it ends, since the run may
+// be killed before its own end, and the rest with what it returns. All of that is a courtesy: what
+// was delivered is durable already, so that its loss changes no exit status.
+func (s *session) remembering() (rest func(ferry.Report) error) {
+	told, show := map[string]bool{}, s.options.Observe
+	var failed error
+	remember := func(r ferry.AccountReport) {
+		told[r.Name] = true
+		failed = cmp.Or(failed, s.remember(r))
+	}
+	s.options.Observe = func(ev ferry.Event) { // never twice at once
+		show(ev)
+		if ev.Kind == ferry.Finished {
+			remember(*ev.Result)
+		}
+	}
+	return func(all ferry.Report) error {
+		for _, r := range all.Accounts {
+			if !told[r.Name] {
+				remember(r)
+			}
+		}
+		return failed
+	}
+}
+
+// remember adds a pass that just ended, and one that was killed before.
+func (s *session) remember(r ferry.AccountReport) error {
 	var passes []journal.Pass
-	now := time.Now()
-	for _, account := range r.Accounts {
-		if account.Killed != nil {
-			passes = append(passes, *account.Killed)
-		}
-		if account.Stopped && account.Delivered+account.Duplicate+account.Deleted == 0 {
-			continue // it says nothing, as with a bridge
-		}
-		started := now.Add(-time.Duration(account.Seconds * float64(time.Second)))
-		passes = append(passes, bridge.PassOf(bridge.Pass{Started: started, Report: account, Stopped: account.Stopped}))
+	if r.Killed != nil {
+		passes = append(passes, *r.Killed)
+	}
+	if !r.Stopped || r.Delivered+r.Duplicate+r.Deleted > 0 { // else it says nothing, as with a bridge
+		started := time.Now().Add(-time.Duration(r.Seconds * float64(time.Second)))
+		passes = append(passes, bridge.PassOf(bridge.Pass{Started: started, Report: r, Stopped: r.Stopped}))
 	}
 	return s.journal.RecordPasses(context.Background(), passes, s.config.Bridge.History)
 }

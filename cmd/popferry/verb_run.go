@@ -106,8 +106,9 @@ func (a *app) run(ctx context.Context, o runOptions, names []string) error {
 		s.options.KeepHeld = folder.Keep
 	}
 	s.options.Stored, s.options.Held, s.options.ConfirmDelete = stored, o.held, o.confirmDelete
+	rest := s.remembering()
 	r := ferry.Run(ctx, s.options)
-	if err := s.remember(r); err != nil {
+	if err := rest(r); err != nil {
 		a.say("note: this run is not in the history: %v", err)
 	}
 	return a.show(report.Run(r, time.Since(r.Started)), r.ExitCode)
