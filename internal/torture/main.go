@@ -174,10 +174,10 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 		}
 	}
 	did, err := b.all(ctx)
-	if err != nil {
+	if len(did) == 0 {
 		return err
 	}
-	return b.show(did, out)
+	return errors.Join(err, b.show(did, out)) // what was interrupted has figures of the parts before
 }
 
 // build makes the program that is tortured. Its directory is open to all, since one of the
@@ -206,7 +206,7 @@ func (b *bench) all(ctx context.Context) ([]part, error) {
 			err = ctx.Err()
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", p.name, err)
+			return did, fmt.Errorf("%s: %w", p.name, err)
 		}
 		figures.Name, figures.Seed = p.name, b.Seed
 		figures.Date = began.UTC().Truncate(time.Second)
