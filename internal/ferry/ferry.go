@@ -94,6 +94,10 @@ type engine struct {
 	leftMu    sync.Mutex
 	leftKnown bool
 	left      []journal.Scope
+	// retired are the scopes that no account of the list has.
+	retiredMu    sync.Mutex
+	retiredKnown bool
+	retired      []journal.Scope
 	// sharing says how many accounts need what may expire.
 	sharing map[string]int
 	// brakes keep the rates of limits, by host.

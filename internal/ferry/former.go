@@ -128,24 +128,14 @@ func (m *matcher) takeAt(at spot) bool {
 	return true
 }
 
-// formerScopes are those that the account had with another `folder`. They are looked up once a round.
-func (t *trip) formerScopes(ctx context.Context) ([]journal.Scope, error) {
-	m := t.match
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.formerKnown {
-		return m.former, nil
-	}
-	scopes, err := t.engine.Journal.Scopes(ctx)
-	if err != nil {
-		return nil, err
-	}
+// formerScopes are those that the account had with another `folder`.
+func (t *trip) formerScopes(ctx context.Context) (former []journal.Scope, err error) {
+	retired, err := t.engine.retiredScopes(ctx)
 	now := scopeOf(t.account)
-	for _, s := range scopes {
-		if sameSource(s.Scope, now) && t.precedes(s.Scope, now) {
-			m.former = append(m.former, s.Scope)
+	for _, s := range retired {
+		if sameSource(s, now) && t.precedes(s, now) {
+			former = append(former, s)
 		}
 	}
-	m.formerKnown = true
-	return m.former, nil
+	return former, err
 }

@@ -62,12 +62,12 @@ func (e *engine) bereft(ctx context.Context) ([]journal.Scope, error) {
 	if e.leftKnown {
 		return e.left, nil
 	}
-	scopes, err := e.Journal.Scopes(ctx)
+	retired, err := e.retiredScopes(ctx)
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range scopes {
-		ledger, err := e.Journal.Ledger(ctx, s.Scope)
+	for _, s := range retired {
+		ledger, err := e.Journal.Ledger(ctx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -75,22 +75,37 @@ func (e *engine) bereft(ctx context.Context) ([]journal.Scope, error) {
 		if err != nil {
 			return nil, err
 		}
-		if fact != "" && !e.has(s.Scope) {
-			e.left = append(e.left, s.Scope)
+		if fact != "" {
+			e.left = append(e.left, s)
 		}
 	}
 	e.leftKnown = true
 	return e.left, nil
 }
 
-// has reports whether an account of the list has a scope.
-func (e *engine) has(s journal.Scope) bool {
+// retiredScopes are those that no account of the list has. Lists are long, and that makes no new
+// ones: so they are looked up once.
+func (e *engine) retiredScopes(ctx context.Context) ([]journal.Scope, error) {
+	e.retiredMu.Lock()
+	defer e.retiredMu.Unlock()
+	if e.retiredKnown {
+		return e.retired, nil
+	}
+	scopes, err := e.Journal.Scopes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	has := map[journal.Scope]bool{}
 	for _, a := range e.Config.Accounts {
-		if scopeOf(a) == s {
-			return true
+		has[scopeOf(a)] = true
+	}
+	for _, s := range scopes {
+		if !has[s.Scope] {
+			e.retired = append(e.retired, s.Scope)
 		}
 	}
-	return false
+	e.retiredKnown = true
+	return e.retired, nil
 }
 
 // heir names the account that cares for a scope which none has any more: one with the same

@@ -36,9 +36,6 @@ type matcher struct {
 	// By listing key, messages of which the destination has no more than a copy
 	// with more fields, or one of the same name and origin.
 	grown, namesakes map[string]bool
-
-	former      []journal.Scope // of the account with another folder, see formerScopes
-	formerKnown bool
 }
 
 func newMatcher(t *trip) *matcher {
