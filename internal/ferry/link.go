@@ -129,6 +129,7 @@ func (l *link) place(ctx context.Context, await func(context.Context, ...string)
 		return err
 	}
 	l.placed = true
+	l.trip.seat.waited()
 	l.trip.engine.hosts.enlist(l)
 	return nil
 }

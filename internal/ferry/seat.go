@@ -157,6 +157,14 @@ func (s *seat) leaving() {
 	}
 }
 
+// waited says that the destination has a place for the trip: that it was lent until then says nothing
+// of how slow anything is.
+func (s *seat) waited() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lent = 0
+}
+
 // left says that there is no session.
 func (s *seat) left() {
 	s.mu.Lock()
