@@ -25,6 +25,7 @@ import (
 	"github.com/popferry/popferry/internal/post"
 	"github.com/popferry/popferry/internal/private"
 	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/internal/signin"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -147,7 +148,7 @@ func (a *app) bridge(ctx context.Context, o bridgeOptions, names []string) error
 	k.history = bridge.NewRecorder(s.journal, config.Bridge.History)
 	keeping := k.memory(paceFile, "refused logins can't be remembered")
 	learned := k.memory(loginsFile, "refused logins can't be remembered")
-	s.options.Learned = &ferry.Learned{Load: learned.Load, Save: learned.Save}
+	s.options.Learned = &signin.Learned{Load: learned.Load, Save: learned.Save}
 	past, err := pastOf(ctx, s.journal)
 	if err != nil {
 		return err

@@ -10,7 +10,7 @@ import (
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
-	"github.com/popferry/popferry/internal/ferry"
+	"github.com/popferry/popferry/internal/signin"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
 )
@@ -29,7 +29,7 @@ type Options struct {
 	// means that nothing is known. Accounts call it at the same time.
 	Delivered func(context.Context, plan.Account, []plan.Listed) (map[string]bool, error)
 	// Tokens gives the tokens of the sides that log in with OAuth.
-	Tokens ferry.Tokens
+	Tokens signin.Tokens
 	// DialSource and DialDestination replace the dialling, and Now the clock, for tests.
 	DialSource      func(context.Context, plan.Account) (*pop.Maildrop, error)
 	DialDestination func(context.Context, plan.Account) (*imapdst.Conn, error)
@@ -43,7 +43,7 @@ func (o Options) withDefaults() Options {
 	if o.Delivered == nil {
 		o.Delivered = func(context.Context, plan.Account, []plan.Listed) (map[string]bool, error) { return nil, nil }
 	}
-	dial := ferry.Dial{Tokens: o.Tokens}
+	dial := signin.Dial{Tokens: o.Tokens}
 	if o.DialSource == nil {
 		o.DialSource = dial.Source
 	}

@@ -15,10 +15,10 @@ import (
 
 	"github.com/popferry/popferry/internal/check"
 	"github.com/popferry/popferry/internal/fault"
-	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/internal/signin"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
@@ -320,7 +320,7 @@ func TestPanic(t *testing.T) {
 			if a.Name == "a0" {
 				panic("a bug")
 			}
-			return ferry.Dial{}.Source(ctx, a)
+			return signin.Dial{}.Source(ctx, a)
 		},
 	}
 	r, err := check.Run(t.Context(), o)

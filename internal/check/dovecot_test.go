@@ -17,10 +17,10 @@ import (
 
 	"github.com/popferry/popferry/internal/check"
 	"github.com/popferry/popferry/internal/fault"
-	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/dovecot"
 	"github.com/popferry/popferry/internal/mailtest/tokens"
 	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/internal/signin"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
@@ -199,7 +199,7 @@ func TestDovecotSharedCertificate(t *testing.T) {
 		}
 		var refused atomic.Int32
 		r, err := check.Run(t.Context(), check.Options{Config: &config, DialSource: func(ctx context.Context, a plan.Account) (*pop.Maildrop, error) {
-			m, err := ferry.Dial{}.Source(ctx, a)
+			m, err := signin.Dial{}.Source(ctx, a)
 			if err != nil || m.RefusedWay() == "EXTERNAL" {
 				refused.Add(1)
 			}

@@ -11,10 +11,10 @@ import (
 
 	"github.com/popferry/popferry/internal/check"
 	"github.com/popferry/popferry/internal/fault"
-	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/internal/signin"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
 )
@@ -214,7 +214,7 @@ func TestRefusedTokens(t *testing.T) {
 		s.account.Source.Auth, s.account.Source.OAuth = "xoauth2", c.oauth
 		dial := func(ctx context.Context, a plan.Account) (*pop.Maildrop, error) {
 			a.Source.OAuth = nil // the password is the token
-			return ferry.Dial{}.Source(ctx, a)
+			return signin.Dial{}.Source(ctx, a)
 		}
 		r, err := check.Run(t.Context(), check.Options{DialSource: dial, Config: &plan.Config{
 			Accounts: []plan.Account{s.account}, Limits: plan.Limits{Accounts: 1, PerHost: 1}}})

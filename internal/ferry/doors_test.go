@@ -188,33 +188,3 @@ func TestSharedCertificateIsRefused(t *testing.T) {
 		}
 	}
 }
-
-// TestTroubleAfterARefusal: a login that was refused in one way, and in the other one for something
-// of the moment, is no try that was refused: the one after the next is not a day away.
-func TestTroubleAfterARefusal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		answers := []string{"NO [AUTHENTICATIONFAILED] no", "NO [UNAVAILABLE] the database is down", "NO [AUTHENTICATIONFAILED] no"}
-		tried := 0
-		server := imapd.New(imapd.Options{Capabilities: []string{"AUTH=SCRAM-SHA-256"}, Reply: func(e imapd.Event) imapd.Action {
-			if e.Stage != imapd.AtCommand || e.Command != "AUTHENTICATE" {
-				return imapd.Action{}
-			}
-			tried++
-			return imapd.Action{Reply: answers[min(tried, len(answers))-1]}
-		}})
-		defer server.Close()
-		a := *newPair(t, popd.Options{}, imapd.Options{}).account()
-		a.Destination.Dial = server.Dial
-		dial := ferry.Dial{Learned: &ferry.Learned{}}
-		for _, want := range []struct {
-			tried int
-			code  fault.Code
-		}{{2, fault.Temporary}, {3, fault.Credentials}, {4, fault.Credentials}, {4, fault.Credentials}} {
-			_, err := dial.Destination(t.Context(), a)
-			if fault.CodeOf(err) != want.code || tried != want.tried {
-				t.Errorf("%d logins were tried, want %d: %v", tried, want.tried, err)
-			}
-			time.Sleep(6 * time.Minute)
-		}
-	})
-}

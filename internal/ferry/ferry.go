@@ -15,6 +15,7 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
+	"github.com/popferry/popferry/internal/signin"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
 )
@@ -55,9 +56,9 @@ type Options struct {
 	// Observe gets the events; nil means nobody looks.
 	Observe func(Event)
 	// Tokens gives the tokens of the sides that log in with OAuth.
-	Tokens Tokens
+	Tokens signin.Tokens
 	// Learned keeps what logins taught beyond a run; nil keeps it for one.
-	Learned *Learned
+	Learned *signin.Learned
 	// DialSource and DialDestination replace the dialling, for tests.
 	DialSource      func(context.Context, plan.Account) (*pop.Maildrop, error)
 	DialDestination func(context.Context, plan.Account) (*imapdst.Conn, error)
@@ -130,9 +131,9 @@ type common struct {
 
 func newEngine(o Options) *engine {
 	if o.Learned == nil {
-		o.Learned = &Learned{}
+		o.Learned = &signin.Learned{}
 	}
-	dial := Dial{Tokens: o.Tokens, Learned: o.Learned}
+	dial := signin.Dial{Tokens: o.Tokens, Learned: o.Learned}
 	if o.DialSource == nil {
 		o.DialSource = dial.Source
 	}

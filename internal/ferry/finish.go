@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/signin"
 	"github.com/popferry/popferry/pop"
 )
 
@@ -135,7 +136,7 @@ func (t *trip) finish(err error, took time.Duration) AccountReport {
 	}
 	r.Error = NewErrorReport(err)
 	r.ExitCode, r.Refusals = fault.CodeOf(err), fault.RefusalsOf(err)
-	r.Untried = errors.Is(err, errUntried) && r.Refusals == 0
+	r.Untried = errors.Is(err, signin.ErrUntried) && r.Refusals == 0
 	if r.Held > 0 {
 		r.ExitCode = fault.Worst(r.ExitCode, fault.Held)
 	}

@@ -39,7 +39,7 @@ func (f *Fleet) Next(o Options) *Fleet {
 	if o.Learned == nil {
 		o.Learned = f.engine.Learned
 	}
-	o.Learned.again()
+	o.Learned.Again()
 	e := newEngine(o)
 	e.common = f.engine.common
 	e.inheritBrakes(f.engine.brakes)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/signin"
 )
 
 // How many attempts to connect to a server that failed are made at once, over all
@@ -62,5 +63,5 @@ func (g *gates) learn(server string, err error) {
 
 // aboutAccount reports an error that says nothing about other accounts (RFC 2449 §8.1).
 func aboutAccount(err error) bool {
-	return isNoToken(err) || errors.Is(err, errStood) || slices.Contains([]string{"IN-USE", "LOGIN-DELAY"}, responseOf(err))
+	return signin.IsNoToken(err) || errors.Is(err, errStood) || slices.Contains([]string{"IN-USE", "LOGIN-DELAY"}, responseOf(err))
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/signin"
 )
 
 // heartbeat is how often the journal is told of passes in which nothing happened.
@@ -66,12 +67,12 @@ func (t *trip) glance(ctx context.Context) error {
 // no failure of the account: nothing waits for it.
 func (t *trip) certificateStays(ctx context.Context) {
 	dest, places := t.account.Destination, t.engine.destinationPlaces(t.account)
-	if !t.engine.Learned.longUnseen(dest.Address()) || !t.engine.hosts.take(places...) {
+	if !t.engine.Learned.LongUnseen(dest.Address()) || !t.engine.hosts.take(places...) {
 		return
 	}
 	defer t.engine.hosts.release(places...)
 	t.engine.hosts.makeRoom(places)
-	t.engine.Learned.sawServer(dest.Address())
+	t.engine.Learned.SawServer(dest.Address())
 	limited, cancel := context.WithTimeout(ctx, handshakeLimit)
 	defer cancel()
 	state, ok, err := imapdst.Handshake(limited, dest.Endpoint)
@@ -89,7 +90,7 @@ func (t *trip) signInStays(ctx context.Context) error {
 	if dest.OAuth != nil && t.engine.Tokens != nil && !(ok && time.Since(used.(time.Time)) < usedEvery) {
 		_, err := t.engine.Tokens.Token(ctx, name, dest)
 		if err != nil && fault.CodeOf(err) != fault.Temporary { // that may pass, and nothing waits for it
-			return noToken(err)
+			return signin.Unasked(err)
 		}
 		t.engine.signedIn.Store(name, time.Now())
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/internal/secret"
+	"github.com/popferry/popferry/internal/signin"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
 )
@@ -105,33 +106,6 @@ func TestRefusedCertificateIsRemembered(t *testing.T) {
 	pass("wrong", fault.OK, 0, 0)
 }
 
-// TestAnothersCertificateIsLeftOut: where the server offers no login by it, it costs a connection
-// once, and then again when there is another one.
-func TestAnothersCertificateIsLeftOut(t *testing.T) {
-	server := startDovecot(t, dovecot.Options{SignIn: &dovecot.SignIn{Introspection: "http://127.0.0.1:9/", Mechanisms: "plain"}})
-	account, texts := dovecotConfig(t, server).Accounts[0], map[string]string{}
-	for _, want := range []bool{true, false, true} {
-		if want {
-			account.Source.Certificate = certificateOf(t, server, "bob")
-			account.Destination.Certificate = account.Source.Certificate
-		}
-		dial := ferry.Dial{Learned: learnedIn(texts)}
-		m, err := dial.Source(t.Context(), account)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := dial.Destination(t.Context(), account)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.LeftOut() != want || c.LeftOut() != want || m.ShowedCertificate() || c.ShowedCertificate() {
-			t.Errorf("left out: %v and %v, want %v", m.LeftOut(), c.LeftOut(), want)
-		}
-		m.Close()
-		c.Close()
-	}
-}
-
 // TestRefusedCertificateIsTriedAfterAReload: what was mended may be the server's.
 func TestRefusedCertificateIsTriedAfterAReload(t *testing.T) {
 	server := startDovecot(t, dovecot.Options{SignIn: &dovecot.SignIn{Introspection: "http://127.0.0.1:9/"}})
@@ -171,7 +145,7 @@ func TestGlanceRoundTripsWithScram(t *testing.T) {
 	var last *pop.Maildrop
 	o := ferry.Options{Journal: openJournal(t, t.TempDir()), Spool: t.TempDir(), Config: dovecotConfig(t, server)}
 	for process, passes := range []int{3, 1} {
-		dial := ferry.Dial{Learned: &ferry.Learned{Load: func(name string) string { return texts[name] },
+		dial := signin.Dial{Learned: &signin.Learned{Load: func(name string) string { return texts[name] },
 			Save: func(name, text string) { texts[name] = text }}}
 		o.DialSource = func(ctx context.Context, a plan.Account) (m *pop.Maildrop, err error) {
 			last, err = dial.Source(ctx, a)
@@ -248,9 +222,9 @@ func TestDelayThatIsNotAnnounced(t *testing.T) {
 	})
 }
 
-func learnedIn(texts map[string]string) *ferry.Learned {
+func learnedIn(texts map[string]string) *signin.Learned {
 	var mu sync.Mutex
-	return &ferry.Learned{
+	return &signin.Learned{
 		Load: func(name string) string {
 			mu.Lock()
 			defer mu.Unlock()

@@ -181,7 +181,7 @@ func (l *link) enters() error {
 func (l *link) board(ctx context.Context, conn *imapdst.Conn, opened time.Time) error {
 	l.trip.sayRefused("IMAP server "+l.address(), "destination", conn.RefusedWay())
 	l.trip.sawCertificate("IMAP server", l.trip.account.Destination, conn.TLS)
-	l.trip.engine.Learned.sawServer(l.address())
+	l.trip.engine.Learned.SawServer(l.address())
 	l.trip.sawCredentials("destination", l.trip.account.Destination)
 	if old := l.get(); old != nil {
 		conn.Distrust(old)
@@ -247,7 +247,7 @@ func (l *link) yieldLogin(end context.CancelCauseFunc, w wish, quiet time.Durati
 	default:
 		return false
 	}
-	if quiet < patience || l.sent.Load() && !l.door().giveUp() {
+	if quiet < patience || l.sent.Load() && !l.trip.engine.Learned.GiveUp(l.trip.account.Destination) {
 		return false
 	}
 	end(cause)
@@ -279,8 +279,6 @@ func (l *link) yieldAnswer(quiet time.Duration) bool {
 	conn.Break(standstill("IMAP server "+l.address(), quiet))
 	return true
 }
-
-func (l *link) door() *door { return l.trip.engine.Learned.doors.of(l.trip.account.Destination) }
 
 // note takes in how a round or the pass ended: whether the server, and not the source, left the
 // trip standing.

@@ -202,7 +202,7 @@ func (t *trip) openSource(ctx context.Context) error {
 	t.engine.gates.learn(server, err)
 	t.lost = err != nil
 	if responseOf(err) == "LOGIN-DELAY" && fault.AfterOf(err) == 0 {
-		t.engine.Learned.tooEarly(t.account.Source)
+		t.engine.Learned.TooEarly(t.account.Source)
 	}
 	if err != nil && !t.loginAgain.IsZero() {
 		return doubted(err)
@@ -216,7 +216,7 @@ func (t *trip) openSource(ctx context.Context) error {
 	t.sayRefused("POP3 server "+t.account.Source.Address(), "source", source.RefusedWay())
 	t.sawCertificate("POP3 server", t.account.Source, source.TLS)
 	t.sawCredentials("source", t.account.Source)
-	loggedIn, learned := time.Now(), t.engine.Learned.loggedIn(t.account.Source)
+	loggedIn, learned := time.Now(), t.engine.Learned.LoggedIn(t.account.Source)
 	entries, err := source.List(ctx)
 	// Only now: a delay that differs by user is learned with the listing.
 	t.loginAgain = loggedIn.Add(max(source.Capabilities().LoginDelay, learned))

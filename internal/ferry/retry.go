@@ -10,6 +10,7 @@ import (
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/signin"
 )
 
 // maxReconnects bounds the attempts to get a lost connection back.
@@ -127,7 +128,7 @@ const doubtedHint = "the server may limit logins; if it stays so, check user nam
 // "Logon failure" after some hundred logins, and means later. It is longer than
 // maxObeyed, since more logins would make it worse.
 func doubted(err error) error {
-	if fault.CodeOf(err) != fault.Credentials || isNoToken(err) {
+	if fault.CodeOf(err) != fault.Credentials || signin.IsNoToken(err) {
 		return err
 	}
 	return fault.New(fault.Temporary, "%w; the same login was good earlier in this run", err).

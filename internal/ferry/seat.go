@@ -201,7 +201,7 @@ func (s *seat) yield(w wish) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.placed || !s.mayEndLocked(w) || s.state == seatLogin && !s.door().giveUp() {
+	if !s.placed || !s.mayEndLocked(w) || s.state == seatLogin && !s.trip.engine.Learned.GiveUp(s.trip.account.Source) {
 		return s.placed && w != wishSlow && s.trip.slot.cede()
 	}
 	s.endLocked()
@@ -229,8 +229,6 @@ func (s *seat) mayEndLocked(w wish) bool {
 	}
 	return w != wishSlow && quiet >= s.trip.engine.standing.patience(s.trip.account.Name, s.place, standFor)
 }
-
-func (s *seat) door() *door { return s.trip.engine.Learned.doors.of(s.trip.account.Source) }
 
 func (s *seat) quiet() time.Duration { return s.trip.slot.quietAt(s.trip.account.Source.Host) }
 

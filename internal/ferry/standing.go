@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/signin"
 )
 
 const (
@@ -23,7 +24,7 @@ const (
 // for the others: four that stall, or forty, delay nobody once it is known which they are, also to
 // the next process.
 type standing struct {
-	learned *Learned
+	learned *signin.Learned
 	mu      sync.Mutex
 	of      map[standingKey]stood
 }
@@ -39,7 +40,9 @@ type stood struct {
 	ill   bool // they failed
 }
 
-func newStanding(l *Learned) *standing { return &standing{learned: l, of: map[standingKey]stood{}} }
+func newStanding(l *signin.Learned) *standing {
+	return &standing{learned: l, of: map[standingKey]stood{}}
+}
 
 func (s *standing) at(account, place string) stood {
 	s.mu.Lock()
@@ -49,7 +52,7 @@ func (s *standing) at(account, place string) stood {
 
 // atLocked has what a process before this one knew where this one knows nothing.
 func (s *standing) atLocked(key standingKey) stood {
-	if was, known := s.of[key]; known || !s.learned.has(key.name()) {
+	if was, known := s.of[key]; known || !s.learned.Has(key.name()) {
 		return was
 	}
 	return stood{times: 1, ill: true}
@@ -69,7 +72,7 @@ func (s *standing) patience(account, place string, first time.Duration) time.Dur
 func (s *standing) note(account, place string, well bool, longest time.Duration) {
 	key := standingKey{account, place}
 	now := s.take(key, well, longest)
-	s.learned.keep(key.name(), now.ill)
+	s.learned.Keep(key.name(), now.ill)
 }
 
 func (s *standing) take(key standingKey, well bool, longest time.Duration) stood {

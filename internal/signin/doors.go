@@ -1,4 +1,4 @@
-package ferry
+package signin
 
 import (
 	"context"
@@ -22,8 +22,8 @@ const (
 	refusedIn   = time.Hour
 )
 
-// errUntried is the cause where a login is not tried.
-var errUntried = errors.New("not tried again yet")
+// ErrUntried is the cause where a login is not tried.
+var ErrUntried = errors.New("not tried again yet")
 
 // doors are the logins of accounts. Hundreds of accounts may share one, such as that of an
 // administrator, and each would try it, and be refused, and the user be locked out.
@@ -98,7 +98,7 @@ func (d *doors) atKey(key doorKey, common *door) *door {
 	return d.at[key]
 }
 
-// again has what was refused tried once more, since somebody may have mended it.
+// Again has what was refused tried once more, since somebody may have mended it.
 func (d *doors) again() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -143,7 +143,7 @@ func untried(side plan.Endpoint, wait time.Duration) error {
 	if side.ByCertificate() {
 		what, hint = "the certificate of tls_cert", "check it and the user name; it may be that of more than one account"
 	}
-	err := fault.New(fault.Credentials, "%s refused %s before; %w (in %s at the earliest)", side.Address(), what, errUntried,
+	err := fault.New(fault.Credentials, "%s refused %s before; %w (in %s at the earliest)", side.Address(), what, ErrUntried,
 		fault.Span(wait.Round(time.Minute)))
 	err.Refusals = fault.NoRefusal
 	return err.WithHint("%s", hint)
@@ -223,7 +223,7 @@ func (d *door) judge(good bool) {
 // is away must not make accounts wait for one another.
 func (d *door) note(err error) {
 	refusals := fault.RefusalsOf(err)
-	if isNoToken(err) {
+	if IsNoToken(err) {
 		refusals = 0
 	}
 	if err == nil || refusals > 0 {

@@ -1,4 +1,4 @@
-package ferry
+package signin
 
 import (
 	"encoding/json"
@@ -34,16 +34,16 @@ func delayOf(side plan.Endpoint) string {
 	return "delay\x00" + side.Address() + "\x00" + side.Mailbox()
 }
 
-// tooEarly takes in that a login was refused as such.
-func (l *Learned) tooEarly(side plan.Endpoint) {
+// TooEarly takes in that a login was refused as such.
+func (l *Learned) TooEarly(side plan.Endpoint) {
 	l.delays.mu.Lock()
 	defer l.delays.mu.Unlock()
 	l.delayLocked(delayOf(side)).early = true
 }
 
-// loggedIn takes in a good login, and returns how long the server wants to be left alone after
+// LoggedIn takes in a good login, and returns how long the server wants to be left alone after
 // it, as far as that was learned.
-func (l *Learned) loggedIn(side plan.Endpoint) time.Duration {
+func (l *Learned) LoggedIn(side plan.Endpoint) time.Duration {
 	l.delays.mu.Lock()
 	defer l.delays.mu.Unlock()
 	name, now := delayOf(side), time.Now()
