@@ -57,7 +57,7 @@ func (t *trip) isPutOff(l plan.Listed) bool {
 func (t *trip) putOff(l plan.Listed) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.slot.stay() // the next pass would put it off, too
+	t.slot.Stay() // the next pass would put it off, too
 	t.later[l.Key] = true
 	t.rereads = append(t.rereads, l)
 }

@@ -309,7 +309,7 @@ func (p *pipeline) take(l plan.Listed) (load, error) {
 	if err := p.t.brakeMessage(p.soft); err != nil {
 		return load{}, err
 	}
-	if err := p.t.slot.work(p.soft); err != nil {
+	if err := p.t.slot.Work(p.soft); err != nil {
 		return load{}, err
 	}
 	size := p.t.sizeOf(l)
@@ -317,7 +317,7 @@ func (p *pipeline) take(l plan.Listed) (load, error) {
 	if err := p.budget.Acquire(p.soft, w.memory); err != nil {
 		return load{}, err
 	}
-	p.t.slot.flight.Add(w.memory)
+	p.t.slot.Flight.Add(w.memory)
 	if size <= spoolMemory {
 		return w, nil // behind nobody who waits for the disk
 	}
@@ -337,7 +337,7 @@ func (p *pipeline) take(l plan.Listed) (load, error) {
 }
 
 func (p *pipeline) giveBack(w load) {
-	p.t.slot.flight.Add(-w.memory)
+	p.t.slot.Flight.Add(-w.memory)
 	p.budget.Release(w.memory)
 	p.disk.Release(w.share)
 	p.t.engine.disk.Release(w.disk)

@@ -31,7 +31,7 @@ func (t *trip) putOffDoubted(l plan.Listed, r journal.Record) bool {
 	if c.judged || r.State != journal.DeleteSent || r.Key == l.Key || t.mayBeUnder(r, l.Key) || t.mayBeBackAlone(r) {
 		return false
 	}
-	t.slot.stay() // the next pass would put it off, too
+	t.slot.Stay() // the next pass would put it off, too
 	c.back[r.Key] = true
 	c.putOff = append(c.putOff, l)
 	return true

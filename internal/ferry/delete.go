@@ -12,6 +12,7 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
+	"github.com/popferry/popferry/internal/places"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
 )
@@ -102,7 +103,7 @@ func (t *trip) deleteDue(ctx context.Context, due []journal.Record) error {
 		if goOn, err := t.deleteProven(ctx, proven, read); err != nil || !goOn {
 			return err
 		}
-		if t.report.Deleted > before && t.slot.ceding() {
+		if t.report.Deleted > before && t.slot.Ceding() {
 			t.report.GaveWay = true
 			return nil
 		}
@@ -314,14 +315,14 @@ func (t *trip) waitWhileUnwanted(ctx context.Context) (gone bool, err error) {
 	if !t.engine.keeps {
 		return false, nil
 	}
-	t.slot.onlyWaits()
+	t.slot.OnlyWaits()
 	t.sayLoginWait()
-	defer t.slot.rest()()
+	defer t.slot.Rest()()
 	for wait := t.loginPause(); wait > 0; wait = t.loginPause() {
-		if err := sleep(ctx, min(wait, wantedFor/2)); err != nil {
+		if err := places.Sleep(ctx, min(wait, places.WantedFor/2)); err != nil {
 			return false, err
 		}
-		if t.slot.ceding() {
+		if t.slot.Ceding() {
 			t.report.GaveWay = true
 			return true, nil
 		}

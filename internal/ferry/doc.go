@@ -33,11 +33,11 @@
 // no record knows is looked for in all folders that the routes can lead to.
 //
 // An account that waits for a server keeps nobody else waiting: while others wait it
-// lends its slot of limits.accounts and its place at the destination, see slots and
+// lends its slot of limits.accounts and its place at the destination, see package places and
 // link. In a [Fleet] it lends its place at the source, too, and its pass is ended where a
-// server leaves it without an answer for long while others wait, see seat, turns and
-// standing, or behind a message once it has carried for a while, see cede. Between two
-// passes of a fleet it keeps its connection, see kept.
+// server leaves it without an answer for long while others wait, see seat and turns, or
+// behind a message once it has carried for a while, see cede. Between two passes of a fleet
+// it keeps its connection, see kept. How it logs in is for package signin.
 //
 // The invariants are those of the design: INTENT is durable before the octets
 // that could complete an APPEND leave; an unknown outcome stays INTENT until the

@@ -15,6 +15,7 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
+	"github.com/popferry/popferry/internal/places"
 	"github.com/popferry/popferry/internal/signin"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
@@ -108,14 +109,14 @@ type engine struct {
 // common is what a change of the configuration leaves as it is, for the trips that are
 // under way: the places they have, and the turns they take.
 type common struct {
-	slots    *slots
-	hosts    *hosts
-	standing *standing
-	gates    *gates
+	slots    *places.Slots
+	hosts    *places.Hosts
+	standing *places.Standing
+	gates    *places.Gates
 	disk     *semaphore.Weighted // octets of SpoolRoom
 	// folders lets accounts with one folder take turns: what one appends must not
 	// look like foreign mail to another.
-	folders *hosts
+	folders *places.Hosts
 	observe sync.Mutex
 	facts   sync.Mutex // guards facts that several trips change
 	// vain has when it was last tried in vain, by account, to delete from POP3.
@@ -154,8 +155,8 @@ func newEngine(o Options) *engine {
 	}
 	e := &engine{Options: o, owners: ownersOf(o.Config.Accounts), brakes: newBrakes(o.Config.Limits),
 		common: &common{budgets: map[string]*budget{},
-			slots: newSlots(o.Config.Limits.Accounts), hosts: newHosts(connections(o.Config.Limits)),
-			folders: newHosts(one), standing: newStanding(o.Learned), gates: newGates(), disk: semaphore.NewWeighted(o.SpoolRoom)}}
+			slots: places.NewSlots(o.Config.Limits.Accounts, flightOctets), hosts: places.NewHosts(places.Limit(o.Config.Limits)),
+			folders: places.NewHosts(places.One), standing: places.NewStanding(o.Learned), gates: places.NewGates(), disk: semaphore.NewWeighted(o.SpoolRoom)}}
 	e.sharing = sharing(e.chosen())
 	return e
 }

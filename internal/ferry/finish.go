@@ -92,7 +92,7 @@ func (t *trip) close() {
 	if !t.glances { // else nobody needed it
 		t.giveBackTurns()
 	}
-	t.engine.slots.end(t.slot)
+	t.engine.slots.End(t.slot)
 }
 
 // LastRun is how an account's last run ended, as `status` shows it.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/places"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -44,8 +45,8 @@ func (f *Fleet) Next(o Options) *Fleet {
 	e.common = f.engine.common
 	e.inheritBrakes(f.engine.brakes)
 	e.remember(f.engine.owners)
-	e.slots.resize(o.Config.Limits.Accounts)
-	e.hosts.resize(connections(o.Config.Limits))
+	e.slots.Resize(o.Config.Limits.Accounts)
+	e.hosts.Resize(places.Limit(o.Config.Limits))
 	return startFleet(e)
 }
 
@@ -118,7 +119,7 @@ func (f *Fleet) Close() {
 	f.closed = true
 	f.mu.Unlock()
 	f.passes.Wait()
-	f.engine.hosts.forget(f.engine)
+	f.engine.hosts.Forget(f.engine)
 	close(f.requests)
 	f.over.Wait()
 }

@@ -67,11 +67,11 @@ func (t *trip) glance(ctx context.Context) error {
 // no failure of the account: nothing waits for it.
 func (t *trip) certificateStays(ctx context.Context) {
 	dest, places := t.account.Destination, t.engine.destinationPlaces(t.account)
-	if !t.engine.Learned.LongUnseen(dest.Address()) || !t.engine.hosts.take(places...) {
+	if !t.engine.Learned.LongUnseen(dest.Address()) || !t.engine.hosts.Take(places...) {
 		return
 	}
-	defer t.engine.hosts.release(places...)
-	t.engine.hosts.makeRoom(places)
+	defer t.engine.hosts.Release(places...)
+	t.engine.hosts.MakeRoom(places)
 	t.engine.Learned.SawServer(dest.Address())
 	limited, cancel := context.WithTimeout(ctx, handshakeLimit)
 	defer cancel()

@@ -51,7 +51,7 @@ func (g *growing) remember() error {
 	if err := g.p.budget.Acquire(g.p.soft, more); err != nil {
 		return err
 	}
-	g.p.t.slot.flight.Add(more)
+	g.p.t.slot.Flight.Add(more)
 	g.load.memory += more
 	return nil
 }

@@ -54,7 +54,7 @@ func (p *pipeline) startLanes(messages int) {
 func (p *pipeline) startMore(n int) {
 	for range n {
 		places := p.t.engine.destinationPlaces(p.t.account)
-		if !p.t.engine.hosts.take(places...) {
+		if !p.t.engine.hosts.Take(places...) {
 			return
 		}
 		extra := p.t.newLink(places, true)

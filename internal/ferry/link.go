@@ -10,6 +10,7 @@ import (
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/places"
 )
 
 // link is a connection to the destination with the account's own folder open. It
@@ -49,13 +50,13 @@ func (t *trip) newLink(places []string, placed bool) *link {
 	l := &link{trip: t, home: &folder{name: t.account.Folder}, base: places, places: places,
 		placed: placed, turn: make(chan struct{}, 1)}
 	if placed {
-		t.engine.hosts.enlist(l)
+		t.engine.hosts.Enlist(l)
 	}
 	return l
 }
 
-// at implements [holder].
-func (l *link) at(place string) bool { return slices.Contains(l.base, place) }
+// At implements [places.Holder].
+func (l *link) At(place string) bool { return slices.Contains(l.base, place) }
 
 func (l *link) address() string { return l.trip.account.Destination.Address() }
 
@@ -97,8 +98,8 @@ func (l *link) unlock() { <-l.turn }
 // that have not begun, and comes again once none of them needs the place: one that is
 // only slow gets in all the same.
 func (l *link) dial(ctx context.Context) error {
-	for await := l.trip.engine.hosts.await; ; await = l.trip.engine.hosts.awaitLast {
-		if err := l.trip.engine.gates.pass(ctx, l.trip.slot, l.address(), l.lost); err != nil {
+	for await := l.trip.engine.hosts.Await; ; await = l.trip.engine.hosts.AwaitLast {
+		if err := l.trip.engine.gates.Pass(ctx, l.trip.slot, l.address(), l.lost); err != nil {
 			return err
 		}
 		if err := l.place(ctx, await); err != nil {
@@ -106,7 +107,7 @@ func (l *link) dial(ctx context.Context) error {
 		}
 		err := l.connect(ctx)
 		if !errors.Is(err, errGaveWay) {
-			l.trip.engine.gates.learn(l.address(), err)
+			l.trip.engine.gates.Learn(l.address(), isCommon(err))
 			l.lost = err != nil
 		}
 		if err == nil {
@@ -124,37 +125,37 @@ func (l *link) place(ctx context.Context, await func(context.Context, ...string)
 		return nil
 	}
 	l.places = l.trip.engine.destinationPlaces(l.trip.account)
-	defer l.trip.slot.rest()()
+	defer l.trip.slot.Rest()()
 	if err := await(ctx, l.places...); err != nil {
 		return err
 	}
 	l.placed = true
 	l.trip.seat.waited()
-	l.trip.engine.hosts.enlist(l)
+	l.trip.engine.hosts.Enlist(l)
 	return nil
 }
 
 func (l *link) unplace() {
 	if l.placed {
 		l.placed = false
-		l.trip.engine.hosts.strike(l)
-		l.trip.engine.hosts.release(l.places...)
+		l.trip.engine.hosts.Strike(l)
+		l.trip.engine.hosts.Release(l.places...)
 	}
 }
 
 func (l *link) connect(ctx context.Context) error {
-	l.trip.slot.beat()
+	l.trip.slot.Beat()
 	if l.resume(ctx) {
 		return nil
 	}
-	l.trip.engine.hosts.makeRoom(l.places)
+	l.trip.engine.hosts.MakeRoom(l.places)
 	ctx, giveWay := context.WithCancelCause(ctx)
 	defer giveWay(nil)
-	l.trip.slot.beat() // until now nobody waited for the server
+	l.trip.slot.Beat() // until now nobody waited for the server
 	l.giveWay.Store(&giveWay)
 	defer l.giveWay.Store(nil)
 	err := l.enter(ctx)
-	if cause := context.Cause(ctx); err != nil && (cause == errGaveWay || errors.Is(cause, errStood)) {
+	if cause := context.Cause(ctx); err != nil && (cause == errGaveWay || errors.Is(cause, places.ErrStood)) {
 		return cause
 	}
 	return err
@@ -204,11 +205,11 @@ func (l *link) board(ctx context.Context, conn *imapdst.Conn, opened time.Time) 
 	return nil
 }
 
-// yield implements [holder]: where the trip waits for its source and nothing is under way
+// Yield implements [places.Holder]: where the trip waits for its source and nothing is under way
 // here, and where the server says nothing for too long.
-func (l *link) yield(w wish) bool {
-	quiet := l.trip.slot.quietAt(l.trip.account.Destination.Host)
-	patience := l.trip.engine.slots.patience()
+func (l *link) Yield(w places.Wish) bool {
+	quiet := l.trip.slot.QuietAt(l.trip.account.Destination.Host)
+	patience := l.trip.engine.slots.Patience()
 	if giveWay := l.giveWay.Load(); giveWay != nil {
 		return l.yieldLogin(*giveWay, w, quiet)
 	}
@@ -220,12 +221,12 @@ func (l *link) yield(w wish) bool {
 	}
 	if l.busy.Load() > 0 {
 		l.unlock()
-		return w == wishGoOn && (l.yieldAnswer(quiet) || l.trip.slot.cede())
+		return w == places.WishGoOn && (l.yieldAnswer(quiet) || l.trip.slot.Cede())
 	}
 	if l.get() == nil || !l.placed ||
-		quiet < patience<<min(l.times, maxShift) {
+		quiet < patience<<min(l.times, places.MaxShift) {
 		defer l.unlock()
-		return l.placed && w == wishGoOn && l.trip.slot.cede()
+		return l.placed && w == places.WishGoOn && l.trip.slot.Cede()
 	}
 	l.times++
 	l.leaving.Store(true)
@@ -235,15 +236,15 @@ func (l *link) yield(w wish) bool {
 
 // yieldLogin ends a login that takes too long: for an account that has not begun it comes again
 // in the same pass, for one that goes on the pass is over.
-func (l *link) yieldLogin(end context.CancelCauseFunc, w wish, quiet time.Duration) bool {
+func (l *link) yieldLogin(end context.CancelCauseFunc, w places.Wish, quiet time.Duration) bool {
 	var cause error
 	var patience time.Duration
 	switch {
-	case w == wishBegin:
-		cause, patience = errGaveWay, l.trip.engine.slots.patience()
-	case w == wishGoOn && l.trip.engine.keeps:
-		cause = standstill("IMAP server "+l.address(), quiet)
-		patience = l.trip.engine.standing.patience(l.trip.account.Name, l.address(), standFor)
+	case w == places.WishBegin:
+		cause, patience = errGaveWay, l.trip.engine.slots.Patience()
+	case w == places.WishGoOn && l.trip.engine.keeps:
+		cause = places.Standstill("IMAP server "+l.address(), quiet)
+		patience = l.trip.engine.standing.Patience(l.trip.account.Name, l.address(), places.StandFor)
 	default:
 		return false
 	}
@@ -256,9 +257,9 @@ func (l *link) yieldLogin(end context.CancelCauseFunc, w wish, quiet time.Durati
 
 // yieldStill ends what is under way where the server says nothing for too long.
 func (l *link) yieldStill() bool {
-	quiet := l.trip.slot.quietAt(l.trip.account.Destination.Host)
+	quiet := l.trip.slot.QuietAt(l.trip.account.Destination.Host)
 	if giveWay := l.giveWay.Load(); giveWay != nil {
-		return l.yieldLogin(*giveWay, wishGoOn, quiet)
+		return l.yieldLogin(*giveWay, places.WishGoOn, quiet)
 	}
 	return l.busy.Load() > 0 && l.yieldAnswer(quiet)
 }
@@ -266,17 +267,17 @@ func (l *link) yieldStill() bool {
 // appendFor is for how long the answer to an append may be waited for while others want the
 // connection: longer than for anything else, since servers look into what they take, and it is
 // dear to find out what became of it.
-const appendFor = 6 * standFor
+const appendFor = 6 * places.StandFor
 
 // yieldAnswer ends the connection of a fleet's trip, and with it the pass, where the server says
 // nothing to a question or a batch. What became of the batch is settled as after any loss.
 func (l *link) yieldAnswer(quiet time.Duration) bool {
-	patience := l.trip.engine.standing.patience(l.trip.account.Name, l.address(), appendFor)
+	patience := l.trip.engine.standing.Patience(l.trip.account.Name, l.address(), appendFor)
 	conn := l.get()
 	if !l.trip.engine.keeps || conn == nil || quiet < patience {
 		return false
 	}
-	conn.Break(standstill("IMAP server "+l.address(), quiet))
+	conn.Break(places.Standstill("IMAP server "+l.address(), quiet))
 	return true
 }
 
@@ -284,11 +285,11 @@ func (l *link) yieldAnswer(quiet time.Duration) bool {
 // trip standing.
 func (l *link) note(err error) {
 	longest := time.Duration(0)
-	if (errors.Is(err, imapdst.ErrStalled) || errors.Is(err, errStood)) && !l.trip.seat.isSlow() {
-		longest = standFor
+	if (errors.Is(err, imapdst.ErrStalled) || errors.Is(err, places.ErrStood)) && !l.trip.seat.isSlow() {
+		longest = places.StandFor
 	}
 	if longest > 0 || err == nil && l.get() != nil {
-		l.trip.engine.standing.note(l.trip.account.Name, l.address(), err == nil, longest)
+		l.trip.engine.standing.Note(l.trip.account.Name, l.address(), err == nil, longest)
 	}
 }
 

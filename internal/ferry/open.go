@@ -65,7 +65,7 @@ func (t *trip) open(ctx context.Context, create bool) error {
 	if err := t.admitHome(ctx); err != nil {
 		return err
 	}
-	return t.slot.work(ctx)
+	return t.slot.Work(ctx)
 }
 
 // admitHome makes the account's own folder the first of the trip's.
@@ -86,7 +86,7 @@ func (t *trip) openDestination(ctx context.Context) (err error) {
 	if err := t.admitHome(ctx); err != nil {
 		return err
 	}
-	return t.slot.work(ctx)
+	return t.slot.Work(ctx)
 }
 
 func (t *trip) openLedger(ctx context.Context) (err error) {
@@ -193,13 +193,13 @@ func (t *trip) openSource(ctx context.Context) error {
 		return err
 	}
 	server := sourcePlace(t.account)
-	if err := t.engine.gates.pass(ctx, t.slot, server, t.lost); err != nil {
+	if err := t.engine.gates.Pass(ctx, t.slot, server, t.lost); err != nil {
 		return err
 	}
 	source, err := t.seat.dial(ctx, func(ctx context.Context) (*pop.Maildrop, error) {
 		return t.engine.DialSource(ctx, t.account)
 	})
-	t.engine.gates.learn(server, err)
+	t.engine.gates.Learn(server, isCommon(err))
 	t.lost = err != nil
 	if responseOf(err) == "LOGIN-DELAY" && fault.AfterOf(err) == 0 {
 		t.engine.Learned.TooEarly(t.account.Source)
@@ -220,7 +220,7 @@ func (t *trip) openSource(ctx context.Context) error {
 	entries, err := source.List(ctx)
 	// Only now: a delay that differs by user is learned with the listing.
 	t.loginAgain = loggedIn.Add(max(source.Capabilities().LoginDelay, learned))
-	t.slot.loggedIn(t.loginAgain)
+	t.slot.LoggedIn(t.loginAgain)
 	t.sawRetention(source.Capabilities().Expire)
 	if err != nil {
 		source.Close()
@@ -244,7 +244,7 @@ func (t *trip) waitForLogin(ctx context.Context) error {
 			fault.Span(wait)).WithHint("run again later").WithAfter(wait)
 	}
 	t.sayLoginWait()
-	return t.slot.sleep(ctx, wait)
+	return t.slot.Sleep(ctx, wait)
 }
 
 func (t *trip) sayLoginWait() {

@@ -299,7 +299,7 @@ func (t *trip) awaitLate(ctx context.Context, c *canary) error {
 			"and it may still arrive").WithHint("run again in %s", fault.Span(wait))
 	}
 	t.emit(Event{Kind: Waiting, Messages: 1, Until: time.Now().Add(wait), Text: "1 message to show up that was put back"})
-	return t.slot.sleep(ctx, wait+time.Millisecond)
+	return t.slot.Sleep(ctx, wait+time.Millisecond)
 }
 
 // appendAgain appends the message as it would have been delivered, and then without flags and

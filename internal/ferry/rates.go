@@ -9,6 +9,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/places"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -136,8 +137,8 @@ func (t *trip) brake(ctx context.Context, w braking) error {
 	if w.wait <= 0 {
 		return nil
 	}
-	t.slot.brake(w.host, w.wait)
-	return sleep(ctx, w.wait)
+	t.slot.Brake(w.host, w.wait)
+	return places.Sleep(ctx, w.wait)
 }
 
 // braked is how many seconds the rates make of so much work.
@@ -206,7 +207,7 @@ func (t *trip) readAgain(ctx context.Context, l plan.Listed, body io.Reader) (io
 	if err := t.brakeMessage(ctx); err != nil {
 		return nil, err
 	}
-	return &paced{ctx, t, body}, t.slot.work(ctx)
+	return &paced{ctx, t, body}, t.slot.Work(ctx)
 }
 
 // paced is a body that is read as fast as the rates permit.

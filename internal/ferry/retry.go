@@ -3,6 +3,7 @@ package ferry
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/places"
 	"github.com/popferry/popferry/internal/signin"
 )
 
@@ -34,7 +36,7 @@ func (t *trip) retry(ctx context.Context, try func() error) error {
 		switch {
 		case err == nil:
 			return struct{}{}, nil
-		case fault.CodeOf(err) != fault.Temporary, fault.AfterOf(err) > maxObeyed, errors.Is(err, errStood), t.stood(err):
+		case fault.CodeOf(err) != fault.Temporary, fault.AfterOf(err) > maxObeyed, errors.Is(err, places.ErrStood), t.stood(err):
 			return struct{}{}, backoff.Permanent(err)
 		case fault.AfterOf(err) > 0:
 			return struct{}{}, &backoff.RetryAfterError{Duration: fault.AfterOf(err)}
@@ -44,7 +46,7 @@ func (t *trip) retry(ctx context.Context, try func() error) error {
 		}
 		return struct{}{}, err
 	}, backoff.WithBackOff(wait), backoff.WithMaxTries(maxReconnects),
-		backoff.WithNotify(func(error, time.Duration) { endRest = sync.OnceFunc(t.slot.rest()) }))
+		backoff.WithNotify(func(error, time.Duration) { endRest = sync.OnceFunc(t.slot.Rest()) }))
 	if wait := (*backoff.RetryAfterError)(nil); errors.As(err, &wait) {
 		return last
 	}
@@ -144,14 +146,9 @@ func (e *engine) pause(failures int) time.Duration {
 	return around(time.Second<<min(failures-1, 5), e.Random)
 }
 
-// sleep waits for d or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+// isCommon reports an error that other accounts of the server are to expect, too (RFC 2449 §8.1).
+func isCommon(err error) bool {
+	ofAccount := signin.IsNoToken(err) || errors.Is(err, places.ErrStood) ||
+		slices.Contains([]string{"IN-USE", "LOGIN-DELAY"}, responseOf(err))
+	return fault.CodeOf(err) == fault.Temporary && !ofAccount
 }

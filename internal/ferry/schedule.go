@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/popferry/popferry/internal/places"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -106,7 +107,7 @@ func (e *engine) serve(requests <-chan request, ended <-chan struct{}) {
 				requests, open = nil, false
 			}
 		case <-ended:
-		case <-time.After(beat):
+		case <-time.After(places.Beat):
 		}
 	}
 }
@@ -123,7 +124,7 @@ func tellEnd(ended chan<- struct{}) {
 func (e *engine) next(waiting []request) (n int, t *trip) {
 	waiting = withinSight(waiting)
 	defer func() { e.foresee(waiting, n, t) }()
-	given := e.slots.begin()
+	given := e.slots.Begin()
 	if given == nil {
 		return 0, nil
 	}
@@ -137,9 +138,9 @@ func (e *engine) next(waiting []request) (n int, t *trip) {
 			return n, newTrip(e, r, given, sources)
 		}
 	}
-	e.slots.end(given)
+	e.slots.End(given)
 	for place, n := range wanted {
-		e.hosts.ask(place, min(n, e.slots.free()), wishBegin)
+		e.hosts.Ask(place, min(n, e.slots.Free()), places.WishBegin)
 	}
 	return 0, nil
 }
@@ -163,12 +164,12 @@ func withinSight(waiting []request) []request {
 // be for one of those.
 func (e *engine) foresee(waiting []request, n int, begun *trip) {
 	wanted := map[string]bool{}
-	defer e.hosts.want(wanted)
-	if !e.hosts.hasLast() {
+	defer e.hosts.Want(wanted)
+	if !e.hosts.HasLast() {
 		return
 	}
 	for i, r := range waiting {
-		if r.glance || begun != nil && i == n || e.hosts.full(sourcePlace(r.account)) {
+		if r.glance || begun != nil && i == n || e.hosts.Full(sourcePlace(r.account)) {
 			continue
 		}
 		for _, place := range e.destinationPlaces(r.account) {
@@ -180,7 +181,7 @@ func (e *engine) foresee(waiting []request, n int, begun *trip) {
 // sit takes a place at the source. Where an account that was not left standing there of late
 // lacks one, it is counted as wanted.
 func (e *engine) sit(places []string, wanted map[string]int) bool {
-	if e.hosts.take(places...) {
+	if e.hosts.Take(places...) {
 		return true
 	}
 	if len(places) == 1 {
@@ -194,36 +195,38 @@ func (e *engine) sit(places []string, wanted map[string]int) bool {
 func (e *engine) reserve(a plan.Account, wanted map[string]int) bool {
 	source, destination := sourcePlace(a), e.destinationPlaces(a)
 	switch {
-	case e.hosts.full(source) || !e.folders.take(e.turns(a)...):
+	case e.hosts.Full(source) || !e.folders.Take(e.turns(a)...):
 		return false
-	case e.hosts.take(append(destination, source)...):
+	case e.hosts.Take(append(destination, source)...):
 		return true
 	}
-	e.folders.release(e.turns(a)...)
-	wanted[e.hosts.lacking(destination...)]++
+	e.folders.Release(e.turns(a)...)
+	wanted[e.hosts.Lacking(destination...)]++
 	return false
 }
 
-// sourcePlace is what a POP3 server is counted under: apart from the IMAP servers, so
-// that whoever has a place at a source and waits for one at a destination waits for
-// somebody who never waits for a source.
-func sourcePlace(a plan.Account) string { return sourcePrefix + a.Source.Address() }
+// sourcePlace is what a POP3 server is counted under.
+func sourcePlace(a plan.Account) string { return places.Source(a.Source.Address()) }
 
 // destinationPlaces is what a connection to the destination counts under: its user, where
 // the provider bounds those, and the server.
 func (e *engine) destinationPlaces(a plan.Account) []string {
-	address := a.Destination.Address()
 	var users []string
 	if user := e.Config.Limits.Host(a.Destination.Host).PerUser.Of(a.Destination); user != "" {
-		users = []string{userPrefix + user}
+		users = []string{places.User(user)}
 	}
-	return e.withShare(a.Name, address, users)
+	return e.withShare(a.Name, a.Destination.Address(), users)
 }
 
-const (
-	sourcePrefix = "POP3 "
-	userPrefix   = "user "
-)
+// withShare adds the place at a server to what a connection counts under, and in a fleet that
+// of those which were left standing there.
+func (e *engine) withShare(account, place string, others []string) []string {
+	all := append(others, place)
+	if e.keeps && e.standing.IsIll(account, place) {
+		all = append(all, places.Slow(place))
+	}
+	return all
+}
 
 // owner is a user at a host, whose folders accounts fill.
 type owner struct {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/places"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
 )
@@ -50,12 +51,12 @@ const (
 // newSeat makes the seat of a trip that has the places.
 func (t *trip) newSeat(places []string) *seat {
 	s := &seat{trip: t, place: sourcePlace(t.account), places: places, placed: true}
-	t.engine.hosts.enlist(s)
+	t.engine.hosts.Enlist(s)
 	return s
 }
 
-// at implements [holder].
-func (s *seat) at(place string) bool { return place == s.place }
+// At implements [places.Holder].
+func (s *seat) At(place string) bool { return place == s.place }
 
 // dial logs in, with a place that it waits for if the trip has none.
 func (s *seat) dial(ctx context.Context, login func(context.Context) (*pop.Maildrop, error)) (*pop.Maildrop, error) {
@@ -78,8 +79,8 @@ func (s *seat) take(ctx context.Context) error {
 	if placed {
 		return nil
 	}
-	defer s.trip.slot.rest()()
-	if err := s.trip.engine.hosts.await(ctx, places...); err != nil {
+	defer s.trip.slot.Rest()()
+	if err := s.trip.engine.hosts.Await(ctx, places...); err != nil {
 		s.left()
 		return err
 	}
@@ -90,7 +91,7 @@ func (s *seat) take(ctx context.Context) error {
 }
 
 func (s *seat) begin(cancel context.CancelFunc) {
-	s.trip.slot.beat()
+	s.trip.slot.Beat()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state, s.cancel, s.asked, s.ended = seatDialing, cancel, time.Now(), false
@@ -101,7 +102,7 @@ func (s *seat) feel(conn net.Conn) net.Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.raw = conn
-	return seatConn{s.trip.slot.feel(conn), s}
+	return seatConn{s.trip.slot.Feel(conn), s}
 }
 
 // enter is called before credentials are sent. An error says that they shall not be.
@@ -109,7 +110,7 @@ func (s *seat) enter() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
-		return stopped(errStood)
+		return stopped(places.ErrStood)
 	}
 	s.state = seatLogin
 	return nil
@@ -126,7 +127,7 @@ func (s *seat) begun(source *pop.Maildrop, err error) (*pop.Maildrop, error) {
 		if err == nil {
 			source.Close()
 		}
-		source, err = nil, cmp.Or(err, error(stopped(errStood)))
+		source, err = nil, cmp.Or(err, error(stopped(places.ErrStood)))
 		s.state = seatEmpty
 		s.unplaceLocked()
 	case err != nil:
@@ -191,18 +192,18 @@ func (s *seat) explainLocked(err error) error {
 	if s.stood == 0 || fault.CodeOf(err) != fault.Temporary && !errors.Is(err, context.Canceled) {
 		return err
 	}
-	return standstill("POP3 server "+s.trip.account.Source.Address(), s.stood)
+	return places.Standstill("POP3 server "+s.trip.account.Source.Address(), s.stood)
 }
 
-// yield implements [holder].
-func (s *seat) yield(w wish) bool {
+// Yield implements [places.Holder].
+func (s *seat) Yield(w places.Wish) bool {
 	if !s.trip.engine.keeps {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.placed || !s.mayEndLocked(w) || s.state == seatLogin && !s.trip.engine.Learned.GiveUp(s.trip.account.Source) {
-		return s.placed && w != wishSlow && s.trip.slot.cede()
+		return s.placed && w != places.WishSlow && s.trip.slot.Cede()
 	}
 	s.endLocked()
 	return true
@@ -217,28 +218,28 @@ func (s *seat) owes() bool {
 
 // mayEndLocked reports whether there is no session, or one that stands still for longer than
 // others should wait.
-func (s *seat) mayEndLocked(w wish) bool {
+func (s *seat) mayEndLocked(w places.Wish) bool {
 	quiet := s.quiet()
 	switch {
 	case s.state == seatEmpty || s.state == seatBound:
 		return s.state == seatEmpty
 	case s.state == seatLeaving:
-		return quiet >= patience
+		return quiet >= places.Patience
 	case s.state == seatTaken && s.asked.IsZero():
-		return quiet >= s.idleFor()<<min(s.lent, mostDoubled)
+		return quiet >= s.idleFor()<<min(s.lent, places.MostDoubled)
 	}
-	return w != wishSlow && quiet >= s.trip.engine.standing.patience(s.trip.account.Name, s.place, standFor)
+	return w != places.WishSlow && quiet >= s.trip.engine.standing.Patience(s.trip.account.Name, s.place, places.StandFor)
 }
 
-func (s *seat) quiet() time.Duration { return s.trip.slot.quietAt(s.trip.account.Source.Host) }
+func (s *seat) quiet() time.Duration { return s.trip.slot.QuietAt(s.trip.account.Source.Host) }
 
 // idleFor is for how long a session may be idle while others wait: not for long where it is the
 // destination's way to leave the account standing.
 func (s *seat) idleFor() time.Duration {
-	if s.trip.engine.standing.isIll(s.trip.account.Name, s.trip.account.Destination.Address()) {
-		return patience
+	if s.trip.engine.standing.IsIll(s.trip.account.Name, s.trip.account.Destination.Address()) {
+		return places.Patience
 	}
-	return standFor
+	return places.StandFor
 }
 
 // endLocked ends what there is of a session. The place is free at once, but for one that
@@ -269,7 +270,7 @@ func (s *seat) endLocked() {
 func (s *seat) unplaceLocked() {
 	if s.placed {
 		s.placed = false
-		s.trip.engine.hosts.release(s.places...)
+		s.trip.engine.hosts.Release(s.places...)
 	}
 }
 
@@ -277,16 +278,16 @@ func (s *seat) unplaceLocked() {
 func (s *seat) isSlow() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return max(s.slow, s.stood) >= standFor
+	return max(s.slow, s.stood) >= places.StandFor
 }
 
 // close gives the place back for good, and notes how the server served.
 func (s *seat) close(well bool) {
-	s.trip.engine.hosts.strike(s)
+	s.trip.engine.hosts.Strike(s)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.unplaceLocked()
-	s.trip.engine.standing.note(s.trip.account.Name, s.place, well, max(s.slow, s.stood))
+	s.trip.engine.standing.Note(s.trip.account.Name, s.place, well, max(s.slow, s.stood))
 }
 
 // asks says that the server owes an answer.

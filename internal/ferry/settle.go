@@ -329,5 +329,5 @@ func (t *trip) waitToSettle(ctx context.Context) error {
 	}
 	t.emit(Event{Kind: Waiting, Messages: len(t.parked), Until: until,
 		Text: count(len(t.parked), "append") + " whose answer was lost to show up"})
-	return t.slot.sleep(ctx, time.Until(until)+time.Millisecond)
+	return t.slot.Sleep(ctx, time.Until(until)+time.Millisecond)
 }

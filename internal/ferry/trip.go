@@ -12,6 +12,7 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/places"
 	"github.com/popferry/popferry/internal/sasl"
 	"github.com/popferry/popferry/plan"
 )
@@ -32,7 +33,7 @@ type trip struct {
 	account plan.Account
 	seat    *seat
 	turns   *turns // in a fleet, once it has them
-	slot    *slot
+	slot    *places.Slot
 	brakes  []*brake
 	purses  []*purse
 
@@ -80,9 +81,9 @@ type trip struct {
 
 // newTrip makes a trip that has a slot and a place at its source, and unless it glances
 // there first, its folders and a place at the destination.
-func newTrip(e *engine, r request, given *slot, sources []string) *trip {
+func newTrip(e *engine, r request, given *places.Slot, sources []string) *trip {
 	a := r.account
-	a.Destination.Wrap = given.feel
+	a.Destination.Wrap = given.Feel
 	t := &trip{
 		engine: e, account: a, slot: given, brakes: e.brakesOf(a), purses: e.pursesOf(a),
 		glances: r.glance, heldToo: e.Held || r.held, opened: e.Clock(), batch: batchMessages,
@@ -184,7 +185,7 @@ func (t *trip) pass(ctx context.Context) error {
 			}
 			t.leave(ctx)
 			return err
-		case err == nil && len(t.parked) == 0 && t.slot.ceding(): // behind a page
+		case err == nil && len(t.parked) == 0 && t.slot.Ceding(): // behind a page
 			t.report.GaveWay = true
 			t.leave(ctx)
 			return nil
@@ -359,7 +360,7 @@ func (t *trip) suspectAlone(todo *[]plan.Listed) (rest []plan.Listed) {
 
 // worthAnother reports whether a failed round is to be followed by another.
 func (t *trip) worthAnother(ctx context.Context, err error, failures int) bool {
-	return ctx.Err() == nil && !t.stood(err) && !errors.Is(t.seat.explain(err), errStood) && failures <= maxReconnects && t.deadEnds < maxDeadEnds &&
+	return ctx.Err() == nil && !t.stood(err) && !errors.Is(t.seat.explain(err), places.ErrStood) && failures <= maxReconnects && t.deadEnds < maxDeadEnds &&
 		fault.CodeOf(err) == fault.Temporary && fault.AfterOf(err) <= maxObeyed
 }
 
@@ -368,7 +369,7 @@ func (t *trip) worthAnother(ctx context.Context, err error, failures int) bool {
 func (t *trip) reopen(ctx context.Context, wait time.Duration) error {
 	t.hangUp() // nothing proves that all it gave is safe (I2)
 	t.farewell.Wait()
-	if err := t.slot.sleep(ctx, wait); err != nil {
+	if err := t.slot.Sleep(ctx, wait); err != nil {
 		return err
 	}
 	if err := t.lookAgain(ctx); err != nil {
@@ -377,7 +378,7 @@ func (t *trip) reopen(ctx context.Context, wait time.Duration) error {
 	if err := t.retry(ctx, func() error { return t.openSource(ctx) }); err != nil {
 		return err
 	}
-	return t.slot.work(ctx)
+	return t.slot.Work(ctx)
 }
 
 // lookAgain has the folders seen as they are now: the account's own at once, and others

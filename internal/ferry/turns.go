@@ -3,6 +3,8 @@ package ferry
 import (
 	"context"
 	"slices"
+
+	"github.com/popferry/popferry/internal/places"
 )
 
 // turns are what a trip of a fleet has of the folders that it carries into. Others who wait
@@ -17,31 +19,31 @@ type turns struct {
 func (t *trip) awaitTurns(ctx context.Context) error {
 	e := t.engine
 	have := &turns{t, e.turns(t.account)}
-	defer t.slot.rest()()
+	defer t.slot.Rest()()
 	for i, turn := range have.of {
-		if err := e.folders.await(ctx, turn); err != nil {
-			e.folders.release(have.of[:i]...)
+		if err := e.folders.Await(ctx, turn); err != nil {
+			e.folders.Release(have.of[:i]...)
 			return err
 		}
 	}
 	t.turns = have
-	e.folders.enlist(have)
+	e.folders.Enlist(have)
 	return nil
 }
 
 // giveBackTurns gives all turns back.
 func (t *trip) giveBackTurns() {
 	if t.turns != nil {
-		t.engine.folders.strike(t.turns)
+		t.engine.folders.Strike(t.turns)
 	}
-	t.engine.folders.release(t.engine.turns(t.account)...)
+	t.engine.folders.Release(t.engine.turns(t.account)...)
 }
 
-// at implements [holder].
-func (h *turns) at(place string) bool { return slices.Contains(h.of, place) }
+// At implements [places.Holder].
+func (h *turns) At(place string) bool { return slices.Contains(h.of, place) }
 
-// yield implements [holder].
-func (h *turns) yield(w wish) bool {
+// Yield implements [places.Holder].
+func (h *turns) Yield(w places.Wish) bool {
 	t := h.trip
-	return t.seat.owes() && t.seat.yield(w) || t.dest.yieldStill() || t.slot.cede()
+	return t.seat.owes() && t.seat.Yield(w) || t.dest.yieldStill() || t.slot.Cede()
 }

@@ -1,4 +1,4 @@
-package ferry
+package places
 
 import (
 	"net"
@@ -22,20 +22,20 @@ type pulse struct {
 	until time.Time
 }
 
-// brake says that popferry waits so long for limits of its own: those of a host, or of
+// Brake says that popferry waits so long for limits of its own: those of a host, or of
 // all, which are no silence, since nobody else could go on.
-func (p *pulse) brake(host string, wait time.Duration) {
+func (p *pulse) Brake(host string, wait time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if host == "" {
 		p.markLocked(time.Now().Add(wait))
 		return
 	}
-	p.slow, p.until = host, time.Now().Add(wait+patience)
+	p.slow, p.until = host, time.Now().Add(wait+Patience)
 }
 
-// beat says that the trip is served.
-func (p *pulse) beat() {
+// Beat says that the trip is served.
+func (p *pulse) Beat() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.markLocked(time.Now())
@@ -71,9 +71,9 @@ func (p *pulse) quiet() time.Duration {
 	return time.Since(p.mark)
 }
 
-// quietAt is quiet for those who want a place at a host: who waits for its limits does
+// QuietAt is quiet for those who want a place at a host: who waits for its limits does
 // not leave it to others that would wait there as well.
-func (p *pulse) quietAt(host string) time.Duration {
+func (p *pulse) QuietAt(host string) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.slow == host && p.brakedLocked() {
@@ -82,8 +82,8 @@ func (p *pulse) quietAt(host string) time.Duration {
 	return time.Since(p.mark)
 }
 
-// feel makes a connection felt.
-func (p *pulse) feel(conn net.Conn) net.Conn { return feltConn{conn, p} }
+// Feel makes a connection felt.
+func (p *pulse) Feel(conn net.Conn) net.Conn { return feltConn{conn, p} }
 
 // feltConn is a connection with a pulse.
 type feltConn struct {

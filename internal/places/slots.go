@@ -1,4 +1,4 @@
-package ferry
+package places
 
 import (
 	"context"
@@ -14,11 +14,11 @@ import (
 // and less the more accounts wait already, so that a hundred dead servers at the
 // head of the list cost the accounts behind them seconds.
 const (
-	patience = time.Second
+	Patience = time.Second
 	// leastPatience is more than a round trip takes on most links.
 	leastPatience = 150 * time.Millisecond
-	// beat is how often those that wait look who waits for a server.
-	beat = 25 * time.Millisecond
+	// Beat is how often those that wait look who waits for a server.
+	Beat = 25 * time.Millisecond
 	// stretch is for how long an account keeps a slot that another wants back.
 	stretch = 10 * time.Second
 	// mostTrips is how many accounts may be under way at once, those that lent
@@ -27,24 +27,27 @@ const (
 	// there may be mostIdle beside them.
 	mostTrips = 250
 	mostIdle  = 2000
-	// maxShift bounds how often patience is doubled.
-	maxShift = 8
+	// MaxShift bounds how often patience is doubled.
+	MaxShift = 8
 )
 
-// slots are the slots of limits.accounts.
-type slots struct {
+// Slots are the slots of limits.accounts.
+type Slots struct {
+	flight int64 // octets that an account at work may have in memory
+
 	mu    sync.Mutex
 	limit int
-	begun []*slot
-	queue []*slot // of those that lent theirs and want one back, in turn
+	begun []*Slot
+	queue []*Slot // of those that lent theirs and want one back, in turn
 }
 
-// slot is what an account has while it is at work.
-type slot struct {
+// Slot is what an account has while it is at work.
+type Slot struct {
 	pulse
 	tenure
-	of     *slots
-	flight atomic.Int64 // octets of messages in memory
+	of *Slots
+	// Flight is how many octets of messages the account has in memory.
+	Flight atomic.Int64
 
 	// Guarded by of.mu.
 	atWork bool
@@ -55,19 +58,20 @@ type slot struct {
 	back   chan struct{}
 }
 
-func newSlots(limit int) *slots { return &slots{limit: max(1, limit)} }
+// NewSlots makes so many, for accounts that have so many octets in memory each at most.
+func NewSlots(limit int, flight int64) *Slots { return &Slots{limit: max(1, limit), flight: flight} }
 
-// resize changes the limit; who is above it goes on.
-func (s *slots) resize(limit int) {
+// Resize changes the limit; who is above it goes on.
+func (s *Slots) Resize(limit int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.limit = max(1, limit)
 	s.grantLocked()
 }
 
-// begin gives an account that begins a slot, or nil if there is none: those that
+// Begin gives an account that begins a slot, or nil if there is none: those that
 // want theirs back come first.
-func (s *slots) begin() *slot {
+func (s *Slots) Begin() *Slot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.freeLocked() <= 0 {
@@ -79,15 +83,15 @@ func (s *slots) begin() *slot {
 	if s.freeLocked() <= 0 || len(s.queue) > 0 || s.crowdedLocked() {
 		return nil
 	}
-	given := &slot{of: s, atWork: true, since: time.Now()}
-	given.beat()
+	given := &Slot{of: s, atWork: true, since: time.Now()}
+	given.Beat()
 	given.tenure.begun = time.Now()
 	s.begun = append(s.begun, given)
 	return given
 }
 
 // crowdedLocked reports whether enough are under way.
-func (s *slots) crowdedLocked() bool {
+func (s *Slots) crowdedLocked() bool {
 	idle := 0
 	for _, other := range s.begun {
 		if other.idle > 0 && !other.atWork {
@@ -100,22 +104,22 @@ func (s *slots) crowdedLocked() bool {
 
 // askLocked has one account of those at work give way, if there is such a one. Those that
 // wait lend their slots.
-func (s *slots) askLocked() {
+func (s *Slots) askLocked() {
 	for _, other := range s.begun {
-		if other.atWork && other.idle == 0 && other.cede() {
+		if other.atWork && other.idle == 0 && other.Cede() {
 			return
 		}
 	}
 }
 
-// free is how many slots nobody has.
-func (s *slots) free() int {
+// Free is how many slots nobody has.
+func (s *Slots) Free() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.freeLocked()
 }
 
-func (s *slots) freeLocked() int {
+func (s *Slots) freeLocked() int {
 	free := s.limit
 	for _, other := range s.begun {
 		if other.atWork {
@@ -125,15 +129,15 @@ func (s *slots) freeLocked() int {
 	return free
 }
 
-// end gives a slot back for good.
-func (s *slots) end(given *slot) {
+// End gives a slot back for good.
+func (s *Slots) End(given *Slot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.begun = slices.DeleteFunc(s.begun, func(other *slot) bool { return other == given })
+	s.begun = slices.DeleteFunc(s.begun, func(other *Slot) bool { return other == given })
 	s.grantLocked()
 }
 
-func (s *slots) grantLocked() {
+func (s *Slots) grantLocked() {
 	for len(s.queue) > 0 && s.freeLocked() > 0 {
 		next := s.queue[0]
 		s.queue = s.queue[1:]
@@ -142,13 +146,13 @@ func (s *slots) grantLocked() {
 	}
 }
 
-func (s *slot) workLocked() {
+func (s *Slot) workLocked() {
 	s.atWork, s.lent, s.since = true, 0, time.Now()
-	s.beat()
+	s.Beat()
 }
 
 // lendLocked takes the slots of those that wait for a server.
-func (s *slots) lendLocked() {
+func (s *Slots) lendLocked() {
 	wait := s.patienceLocked()
 	for _, other := range s.begun {
 		if other.atWork {
@@ -161,22 +165,22 @@ func (s *slots) lendLocked() {
 // lendLocked takes the slot of an account that waits, each time for longer before that:
 // it may be only slow. One that its limits make wait loses nothing, nor does one that is idle,
 // and has it taken as soon as it is quiet: its other connection may be at work.
-func (s *slot) lendLocked(wait time.Duration) {
+func (s *Slot) lendLocked(wait time.Duration) {
 	waits := s.braked()
 	switch {
 	case s.idle > 0:
 		wait, waits = leastPatience, true
 	case !waits:
-		wait <<= min(s.times, maxShift)
+		wait <<= min(s.times, MaxShift)
 	}
 	if s.quiet() >= wait && s.restLocked() && !waits {
 		s.times++
 	}
 }
 
-// rest says that the account waits for what no server owes it, such as an hour, or a place,
+// Rest says that the account waits for what no server owes it, such as an hour, or a place,
 // until end is called.
-func (s *slot) rest() (end func()) {
+func (s *Slot) Rest() (end func()) {
 	s.idles(1)
 	since := time.Now()
 	return func() {
@@ -185,58 +189,58 @@ func (s *slot) rest() (end func()) {
 	}
 }
 
-func (s *slot) idles(n int) {
+func (s *Slot) idles(n int) {
 	s.of.mu.Lock()
 	defer s.of.mu.Unlock()
 	s.idle += n
 }
 
-// sleep waits for d, or until ctx ends, with no use for the slot.
-func (s *slot) sleep(ctx context.Context, d time.Duration) error {
-	defer s.rest()()
-	return sleep(ctx, d)
+// Sleep waits for d, or until ctx ends, with no use for the slot.
+func (s *Slot) Sleep(ctx context.Context, d time.Duration) error {
+	defer s.Rest()()
+	return Sleep(ctx, d)
 }
 
 // restLocked takes an account off work, unless all those off work would hold more in
 // memory than those at work may.
-func (s *slot) restLocked() bool {
-	lent := s.flight.Load()
+func (s *Slot) restLocked() bool {
+	lent := s.Flight.Load()
 	total := lent
 	for _, other := range s.of.begun {
 		total += other.lent
 	}
-	if total > int64(s.of.limit)*flightOctets {
+	if total > int64(s.of.limit)*s.of.flight {
 		return false
 	}
 	s.atWork, s.lent = false, lent
 	return true
 }
 
-// patience is how long an account may wait for its servers while others wait for
+// Patience is how long an account may wait for its servers while others wait for
 // it.
-func (s *slots) patience() time.Duration {
+func (s *Slots) Patience() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.patienceLocked()
 }
 
-func (s *slots) patienceLocked() time.Duration {
+func (s *Slots) patienceLocked() time.Duration {
 	waiting := 0
 	for _, slot := range s.begun {
 		if !slot.atWork {
 			waiting++
 		}
 	}
-	return max(leastPatience, patience/time.Duration(1+waiting/2))
+	return max(leastPatience, Patience/time.Duration(1+waiting/2))
 }
 
-// work returns once the account has a slot, which it keeps unless it has had it for
+// Work returns once the account has a slot, which it keeps unless it has had it for
 // long while others want theirs back.
-func (s *slot) work(ctx context.Context) error {
+func (s *Slot) Work(ctx context.Context) error {
 	if s.takeUp() {
 		return nil
 	}
-	turn := time.NewTicker(beat)
+	turn := time.NewTicker(Beat)
 	defer turn.Stop()
 	for {
 		select {
@@ -252,7 +256,7 @@ func (s *slot) work(ctx context.Context) error {
 }
 
 // takeUp reports whether the account is at work; else it waits in turn from now on.
-func (s *slot) takeUp() bool {
+func (s *Slot) takeUp() bool {
 	s.of.mu.Lock()
 	defer s.of.mu.Unlock()
 	if s.atWork && (len(s.of.queue) == 0 || time.Since(s.since) < stretch || !s.restLocked()) {
@@ -264,14 +268,26 @@ func (s *slot) takeUp() bool {
 	return s.atWork
 }
 
-func (s *slots) lend() {
+func (s *Slots) lend() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lendLocked()
 }
 
-func (s *slots) withdraw(waiting *slot) {
+func (s *Slots) withdraw(waiting *Slot) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.queue = slices.DeleteFunc(s.queue, func(other *slot) bool { return other == waiting })
+	s.queue = slices.DeleteFunc(s.queue, func(other *Slot) bool { return other == waiting })
+}
+
+// Sleep waits for d or until ctx ends.
+func Sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
