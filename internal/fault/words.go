@@ -32,9 +32,13 @@ func Span(d time.Duration) string {
 	return text
 }
 
-// Words is what an error says, without the words that only Go has for the end of a wait.
+// Words is what an error says, without the words that only Go has for the end of a wait, and for
+// the lookup of a name.
 func Words(err error) string {
 	text := err.Error()
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		text = strings.Replace(text, dns.Error(), lookedUp(dns), 1)
+	}
 	if errors.Is(err, context.Canceled) {
 		text = strings.NewReplacer("context canceled", "stopped", "operation was canceled", "stopped").Replace(text)
 	}
@@ -42,6 +46,21 @@ func Words(err error) string {
 		text = strings.NewReplacer("context deadline exceeded", unanswered, "i/o timeout", unanswered).Replace(text)
 	}
 	return text
+}
+
+// lookedUp is why a name was not found, and which name server said so.
+func lookedUp(dns *net.DNSError) string {
+	why := dns.Err
+	switch {
+	case dns.IsTimeout:
+		why = unanswered
+	case why == "server misbehaving": // SERVFAIL and whatever else is no answer (RFC 1035 §4.1.1)
+		why = "the name server failed"
+	}
+	if host, _, err := net.SplitHostPort(dns.Server); err == nil {
+		return why + " (name server " + host + ")"
+	}
+	return why
 }
 
 const unanswered = "no answer in time"

@@ -36,6 +36,13 @@ func TestWords(t *testing.T) {
 		"x: stopped":                  fmt.Errorf("x: %w", context.Canceled),
 		"the server says i/o timeout": errors.New("the server says i/o timeout"),
 		"read tcp: 4 spoons":          read(errors.New("4 spoons")),
+		"no such host":                &net.DNSError{Err: "no such host", Name: "a.example", IsNotFound: true},
+		"dial: no such host (name server 192.0.2.1)": fmt.Errorf("dial: %w",
+			&net.DNSError{Err: "no such host", Name: "a.example", Server: "192.0.2.1:53", IsNotFound: true}),
+		"the name server failed (name server 2001:db8::1)": &net.DNSError{
+			Err: "server misbehaving", Name: "a.example", Server: "[2001:db8::1]:53", IsTemporary: true},
+		"no answer in time (name server 192.0.2.1)": &net.DNSError{
+			Err: "read udp 192.0.2.9:1->192.0.2.1:53: i/o timeout", Name: "a.example", Server: "192.0.2.1:53", IsTimeout: true},
 	} {
 		if got := fault.Words(err); got != want {
 			t.Errorf("%q, want %q", got, want)
