@@ -30,6 +30,8 @@ func tokenize(text string) ([]token, error) {
 			at++
 		case strings.IndexByte(" \t\r,:;=", c) >= 0:
 			at++
+		case strings.HasPrefix(text[at:], "\\\n"): // as in a shell's script, where it says nothing here
+			at++
 		case c == '#':
 			at += lengthUntil(text[at:], "\n")
 		case c == '"' || c == '\'':

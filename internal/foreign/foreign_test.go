@@ -93,8 +93,9 @@ poll pop.oldisp.example via "real.oldisp.example" service 995:
 poll apop.oldisp.example protocol APOP user carol password 'c"d' sslproto ''
 poll mail.other.example proto IMAP user dave password x
 skip pop.fourth.example proto pop3 user frank password x
-poll pop.third.example auth cram-md5 user erin password "two \
-lines" is erin here
+poll pop.third.example auth cram-md5 \
+  user erin password "two \
+lines" is erin here \
 `, `  - name: alice@oldisp.example
     source: {host: real.oldisp.example, tls: implicit, username: alice@oldisp.example, password: "s3 A\\b#;"}
     destination: {username: alice@oldisp.example` + secrets + `alice@oldisp.example-destination}}
