@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/plan"
 )
 
 // itoa shortens a name that is used often.
@@ -39,6 +42,8 @@ type fetchmailrc struct {
 	// user is the one whose options are read, common what defaults say for all.
 	user, common *Account
 	users        int // of this entry, so far
+	// local is who gets the user's mail on this machine, receiver whom SMTP gets named instead.
+	local, receiver string
 }
 
 // fetchmailServer is what is said of a server.
@@ -237,6 +242,8 @@ func (r *fetchmailrc) localUsers() error {
 		r.user.set("source.username", first)
 	case count > 1 || first == "*":
 		r.user.note("fetchmail sorts this maildrop's mail by its headers to several users; here all of it goes to one folder")
+	default:
+		r.local = first
 	}
 	return err
 }
@@ -288,7 +295,7 @@ func (s *fetchmailServer) take(option, value string) {
 
 // begin starts a user with what defaults say.
 func (r *fetchmailrc) begin(line int) {
-	r.user = &Account{Line: line}
+	r.user, r.local, r.receiver = &Account{Line: line}, "", ""
 	r.users++
 	if r.common != nil && r.server.poll != "" {
 		r.user.Values, r.user.Notes = slices.Clone(r.common.Values), slices.Clone(r.common.Notes)
@@ -305,6 +312,9 @@ func (r *fetchmailrc) startUser(line int) error {
 		names++
 	}
 	if names < len(r.tokens) && r.tokens[names].is("here") {
+		if names == r.at {
+			r.local = name
+		}
 		r.at = names
 		return err
 	}
@@ -345,6 +355,8 @@ func (r *fetchmailrc) take(option, value string) {
 		r.user.set("source.tls_ca", value)
 	case "sslcert", "sslkey":
 		r.user.note(noCertificate)
+	case "smtpname":
+		r.receiver = value
 	}
 }
 
@@ -374,7 +386,20 @@ func (r *fetchmailrc) finish() {
 		return
 	}
 	s.complete(a)
+	a.deliverTo(cmp.Or(r.receiver, r.local))
 	r.list.Accounts = append(r.list.Accounts, a)
+}
+
+// deliverTo takes an address for the new mailbox. Another name may be one of this machine alone,
+// and goes without saying where it is the old one.
+func (a *Account) deliverTo(name string) {
+	_, domain, _ := strings.Cut(name, "@")
+	switch {
+	case strings.Contains(domain, "."): // joe@localhost is no address
+		a.set("destination.username", name)
+	case name != "" && !strings.EqualFold(name, plan.LocalPart(a.Get("source.username"))):
+		a.note("fetchmail gave this mail to %s: if that is the new mailbox, too, it goes into destination.username", fault.Escape(name))
+	}
 }
 
 // complete gives a user what is said of the server.

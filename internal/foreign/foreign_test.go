@@ -144,6 +144,7 @@ poll pop.c.example proto pop3 user joe jim here is frank there pass f ssl to * h
     destination: {username: bob` + secrets + `bob-destination}}
   # pre is not taken over
   # fetchmail may have sent this password in clear text; popferry wants STLS
+  # fetchmail gave this mail to erin: if that is the new mailbox, too, it goes into destination.username
   - name: carol
     source: {host: pop.a.example, tls: starttls, username: carol, password: c, auth: cram-md5}
     destination: {username: carol` + secrets + `carol-destination}}
@@ -424,6 +425,30 @@ func TestHome(t *testing.T) {
 		list, _ := convert(t, file, c.in)
 		if got := list.Accounts[0].Get("source.tls_ca"); got != c.want {
 			t.Errorf("%s: %s, want %s", file, got, c.want)
+		}
+	}
+}
+
+// TestWhoseMailItIs: the address that fetchmail delivers to is the new mailbox; another name may be.
+func TestWhoseMailItIs(t *testing.T) {
+	const set, noted = "destination: {username: ", "# fetchmail gave this mail to "
+	for options, want := range map[string]string{
+		"user old pass x is kim@example.net here":                            set + "kim@example.net,",
+		"user old pass x is kim@example.net":                                 set + "kim@example.net,",
+		"user old pass x is vmail here smtpname kim@example.net":             set + "kim@example.net,",
+		"user old pass x smtpname kim@example.net is lee@example.net here":   set + "kim@example.net,",
+		"user kim@example.net here is old there pass x":                      set + "kim@example.net,",
+		"user old pass x is kim here":                                        noted + "kim: if",
+		"user old pass x is kim@localhost here":                              noted + "kim@localhost: if",
+		"user old pass x smtpname \"kim\\x1b\"":                              noted + `kim\x1b: if`,
+		"user Kim@a.example pass x is kim here":                              set + "Kim@a.example,",
+		"user old pass x is kim@example.net lee@example.net here":            set + "old,",
+		"user old pass x is kim@example.net here user too pass y is too":     set + "too,",
+		"user old pass x is kim@example.net here user too pass y is a@b.org": set + "a@b.org,",
+	} {
+		_, got := convert(t, "fetchmailrc", "poll pop.example proto pop3 "+options+" ssl\n")
+		if !strings.Contains(got, want) || strings.HasPrefix(want, noted) != strings.Contains(got, noted) {
+			t.Errorf("%s:\n%s", options, got)
 		}
 	}
 }
