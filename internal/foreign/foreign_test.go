@@ -453,6 +453,21 @@ func TestWhoseMailItIs(t *testing.T) {
 	}
 }
 
+// TestRecent: what Gmail takes before a user name is for its POP3 alone.
+func TestRecent(t *testing.T) {
+	const list = "[retriever]\ntype = SimplePOP3SSLRetriever\nserver = pop.gmail.com\nusername = recent:Kim@gmail.com\n"
+	_, got := convert(t, "getmailrc", list)
+	for _, want := range []string{"- name: Kim@gmail.com\n", `username: "recent:Kim@gmail.com",`, "destination: {username: Kim@gmail.com,"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	local := foreign.Setting{Key: "destination.username", Value: "{local}@example.net"}
+	if _, got := convert(t, "getmailrc", list, local); !strings.Contains(got, "destination: {username: Kim@example.net,") {
+		t.Error(got)
+	}
+}
+
 // TestNotTakenOver: what an account loses is a comment at it, whoever said it.
 func TestNotTakenOver(t *testing.T) {
 	const certificate, unchecked = "the client certificate is not taken over; see tls_cert", "certificates went unchecked"

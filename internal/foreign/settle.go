@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/plan"
 )
 
 // Setting is a value that the list does not have: for all accounts alike, or made from
@@ -51,7 +52,7 @@ func (l *List) Settle(settings []Setting) error {
 			a.set("source.skip_uidls", "seen/"+file)
 		}
 		if !sets("destination.username") {
-			a.set("destination.username", a.Get("source.username"))
+			a.set("destination.username", a.person())
 		}
 		for _, side := range []string{"source", "destination"} {
 			if !sets(side+".password") && !sets(side+".oauth") {
@@ -83,10 +84,19 @@ func (l *List) noteNamesakes(settings []Setting) {
 	}
 }
 
+// person is the source's user name without Gmail's "recent:", which no other server knows.
+func (a *Account) person() string {
+	user := a.Get("source.username")
+	if (plan.Endpoint{Username: user}).Recent() {
+		_, user, _ = strings.Cut(user, ":")
+	}
+	return user
+}
+
 func below(key, parent string) bool { return key == parent || strings.HasPrefix(key, parent+".") }
 
 // expand puts an account's own values in the place of {source.username} and the like;
-// {local} is its source's user name up to the "@".
+// {local} is its person's name up to the "@".
 func (a *Account) expand(pattern string) (string, error) {
 	var b strings.Builder
 	for pattern != "" {
@@ -96,10 +106,9 @@ func (a *Account) expand(pattern string) (string, error) {
 			break
 		}
 		name, rest, closed := strings.Cut(rest, "}")
-		user := a.Get("source.username")
 		value := a.Get(name)
 		if name == "local" {
-			value, _, _ = strings.Cut(user, "@")
+			value, _, _ = strings.Cut(a.person(), "@")
 		}
 		if !closed || value == "" {
 			return "", &Mistake{Line: a.Line, Text: fmt.Sprintf("has no value for {%.40s}; there are {local} and what "+
@@ -116,7 +125,7 @@ func (a *Account) expand(pattern string) (string, error) {
 func (a *Account) nameIt(taken map[string]bool) {
 	name := a.Get("name")
 	if name == "" {
-		if name = a.Get("source.username"); taken[name] {
+		if name = a.person(); taken[name] {
 			name += "@" + a.Get("source.host")
 		}
 		if name == "" {
