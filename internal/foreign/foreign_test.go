@@ -183,6 +183,22 @@ delete = true
     source: {host: pop.oldisp.example, tls: implicit, username: alice, password: {command: ["pass", "show", "mail/it", "s"]}}
     destination: {username: alice` + secrets + `alice-destination}}
 `, nil},
+		"getmail's blanks": {"getmailrc", `
+  # all of it is further in
+  [retriever] ; of mine
+  type = SimplePOP3SSLRetriever
+
+  server = pop.oldisp.example
+  username: alice
+  password_command = ("pass",
+    # not this
+    "show")
+[options]
+    delete = true
+`, `  - name: alice
+    source: {host: pop.oldisp.example, tls: implicit, username: alice, password: {command: ["pass", "show"]}}
+    destination: {username: alice` + secrets + `alice-destination}}
+`, nil},
 		"getmail's booleans": {"getmailrc", `
 [retriever]
 type = SimplePOP3SSLRetriever

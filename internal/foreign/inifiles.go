@@ -115,33 +115,39 @@ func passwordCommand(a *Account, text string) error {
 	return nil
 }
 
-// sectionsOf reads a file of sections: [name], name = value or name: value, a line that
-// begins with a blank goes on with the one before, # and ; begin a comment.
+// sectionsOf reads a file of sections as Python's configparser does: [name], name = value or
+// name: value, a line further in than that goes on with it, # and ; begin a comment.
 func sectionsOf(text string) (sections map[string]map[string]string, lines map[string]int, err error) {
 	sections, lines = map[string]map[string]string{}, map[string]int{}
 	var section, name string
-	number := 0
+	number, level := 0, 0
 	for line := range strings.Lines(text) {
 		number++
 		line = strings.TrimRight(line, " \t\r\n")
 		trimmed := strings.TrimSpace(line)
+		indent := len(line) - len(trimmed)
+		header, ofSection := strings.CutPrefix(trimmed, "[")
+		header, _, closed := strings.Cut(header, "]")
 		switch {
 		case trimmed == "" || strings.ContainsAny(trimmed[:1], "#;"):
+			continue
 		case len(line) > maxWord:
 			return nil, nil, &Mistake{Line: number, Text: fmt.Sprintf("is longer than %d bytes", maxWord)}
-		case strings.ContainsAny(line[:1], " \t") && section != "" && name != "":
+		case indent > level && name != "":
 			sections[section][name] += " " + trimmed
-		case strings.HasPrefix(line, "[") && strings.HasSuffix(line, "]"):
-			section, name = strings.ToLower(strings.TrimSpace(line[1:len(line)-1])), ""
+			continue
+		case ofSection && closed && header != "":
+			section, name = strings.ToLower(strings.TrimSpace(header)), ""
 			sections[section], lines[section] = map[string]string{}, number
 		default:
-			at := strings.IndexAny(line, "=:")
+			at := strings.IndexAny(trimmed, "=:")
 			if at < 0 || section == "" {
 				return nil, nil, &Mistake{Line: number, Text: "must be a section in brackets, or name = value below one"}
 			}
-			name = strings.ToLower(strings.TrimSpace(line[:at]))
-			sections[section][name] = strings.TrimSpace(line[at+1:])
+			name = strings.ToLower(strings.TrimSpace(trimmed[:at]))
+			sections[section][name] = strings.TrimSpace(trimmed[at+1:])
 		}
+		level = indent
 	}
 	return sections, lines, nil
 }
