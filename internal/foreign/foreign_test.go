@@ -234,7 +234,7 @@ tls_trust_file system
 account work
 host pop.oldisp.example
 user alice
-passwordeval "gpg -q -d ~/.pw.gpg"
+passwordeval "gpg -q -d <~/.pw.gpg 2>&1"
 keep off
 account home : work
 user "bob"
@@ -243,7 +243,7 @@ password "it's \ "1""
 killsize 100000
 account default : work
 `, `  - name: work
-    source: {host: pop.oldisp.example, tls: starttls, username: alice, password: {command: ["sh", "-c", "gpg -q -d ~/.pw.gpg"]}}
+    source: {host: pop.oldisp.example, tls: starttls, username: alice, password: {command: ["sh", "-c", "gpg -q -d <~/.pw.gpg 2>&1"]}}
     destination: {username: alice` + secrets + `work-destination}}
   # killsize is not taken over
   - name: home

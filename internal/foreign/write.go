@@ -196,11 +196,14 @@ func plain(text string) string {
 	return quote(text)
 }
 
-// quote writes a text in double quotes: a string of JSON is one of YAML.
+// quote writes a text in double quotes: a string of JSON is one of YAML. Letters that mean
+// something in HTML stay as they are, for people to read.
 func quote(text string) string {
-	quoted, err := json.Marshal(text)
-	if err != nil {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(text); err != nil {
 		panic(err) // a string always has a form
 	}
-	return string(quoted)
+	return strings.TrimSuffix(b.String(), "\n")
 }
