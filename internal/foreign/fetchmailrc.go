@@ -355,6 +355,10 @@ func (r *fetchmailrc) take(option, value string) {
 		r.user.set("source.tls_ca", value)
 	case "sslcert", "sslkey":
 		r.user.note(noCertificate)
+	case "sslproto":
+		if value != "" && r.user.Get("source.tls") == "" { // fetchmail, too, insists on STLS then
+			r.user.set("source.tls", "starttls")
+		}
 	case "smtpname":
 		r.receiver = value
 	}

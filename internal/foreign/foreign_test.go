@@ -469,6 +469,30 @@ func TestWhoseMailItIs(t *testing.T) {
 	}
 }
 
+// TestSTLSofFetchmail: with sslproto it has no other way; without, it goes on in clear text.
+func TestSTLSofFetchmail(t *testing.T) {
+	const clear = "# fetchmail may have sent this password in clear text"
+	for options, c := range map[string]struct {
+		tls   string
+		clear bool
+	}{
+		"":                      {"starttls", true},
+		"sslproto ''":           {"starttls", true},
+		"sslproto tls1.2+":      {"starttls", false},
+		"sslproto auto ssl":     {"implicit", false},
+		"ssl sslproto tls1":     {"implicit", false},
+		"no ssl sslproto tls1+": {"starttls", false},
+	} {
+		list, got := convert(t, "fetchmailrc", "poll pop.example proto pop3 user kim pass x "+options)
+		if tls := list.Accounts[0].Get("source.tls"); tls != c.tls || strings.Contains(got, clear) != c.clear {
+			t.Errorf("%s:\n%s", options, got)
+		}
+	}
+	if list, got := convert(t, "fetchmailrc", "poll pop.example proto pop3 port 995 user kim pass x sslproto auto"); list.Accounts[0].Get("source.tls") != "implicit" {
+		t.Error(got)
+	}
+}
+
 // TestRecent: what Gmail takes before a user name is for its POP3 alone.
 func TestRecent(t *testing.T) {
 	const list = "[retriever]\ntype = SimplePOP3SSLRetriever\nserver = pop.gmail.com\nusername = recent:Kim@gmail.com\n"
