@@ -364,12 +364,16 @@ func (r *fetchmailrc) take(option, value string) {
 	}
 }
 
+// any reports whether fetchmail finds out the protocol: it tries IMAP, and POP3 where nobody answers.
+func (s fetchmailServer) any() bool { return s.protocol == "" || s.protocol == "auto" }
+
 // why says why a server's users are left out, or "".
 func (s fetchmailServer) why() string {
 	switch {
 	case s.skip:
 		return "fetchmail did not poll this one (skip)"
-	case s.protocol != "" && s.protocol != "pop3" && s.protocol != "apop" && s.protocol != "auto":
+	case s.any() && slices.Contains([]string{"imap", "143", "imaps", "993"}, strings.ToLower(s.service)),
+		!s.any() && s.protocol != "pop3" && s.protocol != "apop":
 		return "the protocol is not POP3"
 	}
 	return ""
@@ -410,6 +414,9 @@ func (a *Account) deliverTo(name string) {
 func (s fetchmailServer) complete(a *Account) {
 	for _, name := range s.notes {
 		a.note(notTaken, name)
+	}
+	if s.any() {
+		a.note("fetchmail was not told the protocol, and tried IMAP first: check that this host has POP3")
 	}
 	a.Hosts = []string{s.poll, s.via}
 	a.set("source.host", cmp.Or(s.via, s.poll))

@@ -493,6 +493,24 @@ func TestSTLSofFetchmail(t *testing.T) {
 	}
 }
 
+// TestProtocolOfNobody: fetchmail tries IMAP first, so that a server may have no POP3.
+func TestProtocolOfNobody(t *testing.T) {
+	const other, told = "the protocol is not POP3", "tried IMAP first: check that this host has POP3"
+	for options, want := range map[string]string{"": told, "proto auto service pop3s": told, "proto pop3": "", "proto apop": "",
+		"port 993": other, "proto auto service imap": other, "proto pop3 port 993": ""} {
+		list, err := foreign.Read("fetchmailrc", "", strings.NewReader("poll a.example "+options+" user kim pass x\npoll b.example proto pop3 user b\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.Join(errorsOf(list.Skipped), "") + strings.Join(list.Accounts[0].Notes, "")
+		for _, text := range []string{other, told} {
+			if strings.Contains(got, text) != (text == want) {
+				t.Errorf("%s: %s", options, got)
+			}
+		}
+	}
+}
+
 // TestRecent: what Gmail takes before a user name is for its POP3 alone.
 func TestRecent(t *testing.T) {
 	const list = "[retriever]\ntype = SimplePOP3SSLRetriever\nserver = pop.gmail.com\nusername = recent:Kim@gmail.com\n"
