@@ -190,13 +190,13 @@ delete = true
 
   server = pop.oldisp.example
   username: alice
-  password_command = ("pass",
+  password_command = ("sh", "-c",
     # not this
-    "show")
+    "pass show a | sed 's/\"//'", 'it\'s \\n')
 [options]
     delete = true
 `, `  - name: alice
-    source: {host: pop.oldisp.example, tls: implicit, username: alice, password: {command: ["pass", "show"]}}
+    source: {host: pop.oldisp.example, tls: implicit, username: alice, password: {command: ["sh", "-c", "pass show a | sed 's/\"//'", "it's \\n"]}}
     destination: {username: alice` + secrets + `alice-destination}}
 `, nil},
 		"getmail's booleans": {"getmailrc", `

@@ -99,6 +99,9 @@ func (a *Account) noteLost(from map[string]string, names ...string) {
 
 var quotedWord = regexp.MustCompile(`"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'`)
 
+// unescapePython undoes the escapes that a command needs inside of its quotes.
+var unescapePython = strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\'`, `'`)
+
 // passwordCommand reads a tuple: ("program", "argument").
 func passwordCommand(a *Account, text string) error {
 	if text == "" {
@@ -106,7 +109,7 @@ func passwordCommand(a *Account, text string) error {
 	}
 	var words []string
 	for _, match := range quotedWord.FindAllStringSubmatch(text, 100) {
-		words = append(words, match[1]+match[2])
+		words = append(words, unescapePython.Replace(match[1]+match[2]))
 	}
 	if len(words) == 0 {
 		return fmt.Errorf(`password_command must be words in quotes: ("program", "argument")`)
