@@ -250,7 +250,10 @@ func guess(name string, data []byte) string {
 	}
 	first := firstLine(data)
 	entry := hasWord([]byte(first), "poll", "skip", "set", "defaults") // what fetchmail separates means nothing
+	top, _, _ := strings.Cut(string(data[:min(len(data), 200)]), "\n")
 	switch {
+	case isImapsyncHeader(strings.Split(strings.TrimLeft(top, "# "), ";")): // spreadsheets keep it, too
+		return "imapsync"
 	case strings.HasSuffix(base, ".csv"):
 		return "csv"
 	case hasLine(data, "[retriever]"):

@@ -610,6 +610,8 @@ func TestGuess(t *testing.T) {
 		"fetchmail's defaults":   {"mail.conf", "defaults proto pop3, ssl;\npoll pop.a.example user a pass b\n", "a"},
 		"a BOM":                  {"mail.conf", "\xef\xbb\xbfpoll pop.a.example proto pop3 user a pass b\n", "a"},
 		"mpop's defaults":        {"mail.conf", "defaults\ntls on\naccount a\nhost pop.a.example\nuser a\n", "a"},
+		"imapsync's spreadsheet": {"users.csv", "host1;user1;password1;host2;user2;password2\r\na.example;a;p;b.example;b;q\r\n", "a"},
+		"imapsync's comment":     {"users.csv", "# host1;user1;password1;host2;user2;password2;\na.example;a;p;b.example;b;q;\n", "a"},
 		"a table":                {"list", "source.host,source.username\npoll,a\n", "a"},
 	} {
 		list, err := foreign.Read(c.file, "", strings.NewReader(c.in))
