@@ -97,7 +97,9 @@ func (r *fetchmailrc) entry() error {
 		}
 	}
 	if r.server.poll == "" {
-		r.base, r.common = r.server, r.user
+		if r.base, r.common = r.server, r.user; r.common != nil {
+			r.common.deliverTo(cmp.Or(r.receiver, r.local))
+		}
 		return nil
 	}
 	if r.users == 0 {
@@ -240,7 +242,8 @@ func (r *fetchmailrc) localUsers() error {
 	switch {
 	case count == 1 && !r.done() && r.tokens[r.at].is("there"):
 		r.user.set("source.username", first)
-	case count > 1 || first == "*":
+	case count > 1 || first == "*" || r.local != "":
+		r.local = ""
 		r.user.note("fetchmail sorts this maildrop's mail by its headers to several users; here all of it goes to one folder")
 	default:
 		r.local = first

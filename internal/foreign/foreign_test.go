@@ -459,6 +459,7 @@ func TestWhoseMailItIs(t *testing.T) {
 		"user old pass x smtpname \"kim\\x1b\"":                              noted + `kim\x1b: if`,
 		"user Kim@a.example pass x is kim here":                              set + "Kim@a.example,",
 		"user old pass x is kim@example.net lee@example.net here":            set + "old,",
+		"user old pass x is kim@example.net here is lee@example.net here":    set + "old,",
 		"user old pass x is kim@example.net here user too pass y is too":     set + "too,",
 		"user old pass x is kim@example.net here user too pass y is a@b.org": set + "a@b.org,",
 	} {
@@ -466,6 +467,9 @@ func TestWhoseMailItIs(t *testing.T) {
 		if !strings.Contains(got, want) || strings.HasPrefix(want, noted) != strings.Contains(got, noted) {
 			t.Errorf("%s:\n%s", options, got)
 		}
+	}
+	if _, got := convert(t, "fetchmailrc", "defaults proto pop3 is kim@example.net here\npoll pop.example user old pass x"); !strings.Contains(got, set+"kim@example.net,") {
+		t.Errorf("of defaults:\n%s", got)
 	}
 }
 
