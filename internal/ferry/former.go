@@ -39,39 +39,48 @@ func (t *trip) formerly(ctx context.Context, batch []*parcel, found map[string]j
 }
 
 // formerRecords are those of former scopes that share a header with mail of a batch, by where
-// their mail is.
+// their mail is. What the account has a claim on by now speaks for a message already, or did.
 func (t *trip) formerRecords(ctx context.Context, batch []*parcel) (map[spot]journal.Record, error) {
 	scopes, err := t.formerScopes(ctx)
 	if err != nil || len(scopes) == 0 {
 		return nil, err
 	}
-	q := journal.Query{States: []journal.State{journal.Delivered}}
+	was := map[spot]journal.Record{}
+	for _, s := range scopes {
+		ledger, err := t.engine.Journal.Ledger(ctx, s)
+		if err == nil {
+			err = t.eachBound(ctx, ledger, batch, func(at spot, r journal.Record) {
+				if r.State == journal.Delivered {
+					was[at] = r
+				}
+			})
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return was, t.eachBound(ctx, t.ledger, batch, func(at spot, _ journal.Record) { delete(was, at) })
+}
+
+// eachBound gives fn the records of a ledger that share a header with mail of a batch and have
+// theirs in a folder that the batch is bound for.
+func (t *trip) eachBound(ctx context.Context, ledger journal.Ledger, batch []*parcel, fn func(spot, journal.Record)) error {
+	q := journal.Query{States: []journal.State{journal.Delivered, journal.DeleteSent, journal.Gone}}
 	bound := map[string]bool{}
 	for _, c := range batch {
 		q.Headers = append(q.Headers, c.msg.Header)
 		bound[c.to.now().Mailbox] = true
 	}
-	was := map[spot]journal.Record{}
-	for _, s := range scopes {
-		ledger, err := t.engine.Journal.Ledger(ctx, s)
-		if err != nil {
-			return nil, err
+	return ledger.Each(ctx, q, func(r journal.Record) error {
+		if !bound[r.Folder] {
+			return nil
 		}
-		err = ledger.Each(ctx, q, func(r journal.Record) error {
-			if !bound[r.Folder] {
-				return nil
-			}
-			at, ok, err := t.spotOf(ctx, r)
-			if ok {
-				was[at] = r
-			}
-			return err
-		})
-		if err != nil {
-			return nil, err
+		at, ok, err := t.spotOf(ctx, r)
+		if ok {
+			fn(at, r)
 		}
-	}
-	return was, nil
+		return err
+	})
 }
 
 // dropMarked leaves out mail that is no longer there, or that somebody wants gone.
