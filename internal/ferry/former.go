@@ -50,7 +50,7 @@ func (t *trip) formerRecords(ctx context.Context, batch []*parcel) (map[spot]jou
 		ledger, err := t.engine.Journal.Ledger(ctx, s)
 		if err == nil {
 			err = t.eachBound(ctx, ledger, batch, func(at spot, r journal.Record) {
-				if r.State == journal.Delivered {
+				if r.State != journal.Gone {
 					was[at] = r
 				}
 			})
@@ -109,11 +109,13 @@ func (t *trip) readUnread(ctx context.Context, was map[spot]journal.Record) erro
 }
 
 // vouchesFormerly reports whether a record of a former scope is about a message: two lasting
-// names are of two messages, unless the provider renumbered all.
+// names are of two messages, unless the provider renumbered all. A deletion in doubt may have had
+// no effect where the name is the same, or there is none.
 func (t *trip) vouchesFormerly(r journal.Record, c *parcel) bool {
 	_, same := c.msg.Same(r.Sum)
-	named := named(r.Key) && named(c.listed.Key) && !t.renumbered
-	return same && r.Folder == c.to.now().Mailbox && (r.Key == c.listed.Key || !named)
+	other := named(r.Key) && (named(c.listed.Key) && !t.renumbered || r.State == journal.DeleteSent)
+	believed := r.State == journal.DeleteSent && r.Reason == quitOK
+	return same && r.Folder == c.to.now().Mailbox && (r.Key == c.listed.Key || !other && !believed)
 }
 
 // foundFormerly is the record of mail that is there under another `folder` of the account, which

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/popferry/popferry/internal/mailtest/imapd"
+	"github.com/popferry/popferry/internal/mailtest/popd"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -32,5 +33,33 @@ func TestAnotherFolderCountsCopies(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestAnotherFolderAmidDeletion: a deletion had no effect, and the account has another `folder` in
+// the next run. What a route sent is there.
+func TestAnotherFolderAmidDeletion(t *testing.T) {
+	for name, po := range everyName {
+		t.Run(name, func(t *testing.T) {
+			mail := from("a", 2020, 1)
+			p := deleting(t, po, imapd.Options{}, mail)
+			p.pop.Configure(func(o *popd.Options) {
+				o.Reply = func(cmd string, _ int) ([]byte, bool) {
+					if cmd == "DELE" {
+						p.pop.Cut()
+					}
+					return nil, cmd == "DELE"
+				}
+			})
+			p.account().Routes = []plan.Route{route("a", "Lists")}
+			runFerry(t, p.o)
+			p.left(mail)
+			p.pop.Configure(func(o *popd.Options) { o.Reply = nil })
+			p.account().Folder = "Archive"
+			p.run(0, 0)
+			if got := len(p.imap.Mailbox("Lists")); got != 1 {
+				t.Errorf("Lists has %d messages, not 1", got)
+			}
+		})
 	}
 }
