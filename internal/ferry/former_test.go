@@ -63,3 +63,18 @@ func TestAnotherFolderAmidDeletion(t *testing.T) {
 		})
 	}
 }
+
+// TestAnotherFolderOfOneThatRewrites: the copies that a destination changed are there, too.
+func TestAnotherFolderOfOneThatRewrites(t *testing.T) {
+	for name, po := range everyName {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, po, imapd.Options{Transform: func(msg []byte) []byte {
+				return append([]byte("X-Filter: clean\r\n"), msg...)
+			}}, from("a", 2020, 1), from("a", 2020, 2))
+			p.account().Routes = []plan.Route{route("a", "Lists")}
+			p.run(0, 2)
+			p.account().Folder = "Archive"
+			p.run(0, 0)
+		})
+	}
+}
