@@ -1,10 +1,14 @@
 package ferry_test
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
 )
@@ -31,4 +35,40 @@ func TestEndlessTop(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestNothingButNewSizes (I6): a server that names no mail and lists it with another size each
+// time, so that nobody knows it again, and spoils each session with a message. That is the same
+// each time, and no run goes on for ever with it.
+func TestNothingButNewSizes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var p *pair
+		p = newPair(t, popd.Options{NoUIDL: true, Reply: func(cmd string, n int) ([]byte, bool) {
+			session := p.pop.Counters().Sessions
+			if session > 50 {
+				cancel()
+			}
+			return endsEarly(p, cmd, n, session)
+		}}, imapd.Options{}, ordinary(3, 1)...)
+		r := ferry.Run(ctx, p.o)
+		if n := p.pop.Counters().Sessions; r.ExitCode != fault.Temporary || n > 10 {
+			t.Errorf("exit %d after %d sessions: %+v", r.ExitCode, n, r)
+		}
+	})
+}
+
+// endsEarly answers so: the second message has a line with a single dot, and goes on.
+func endsEarly(p *pair, cmd string, n, session int) ([]byte, bool) {
+	switch {
+	case cmd == "RETR" && n == 2:
+		return []byte("+OK\r\nSubject: x\r\n\r\nfirst\r\n.\r\nlast\r\n.\r\n"), true
+	case cmd != "LIST":
+		return nil, false
+	}
+	list := "+OK\r\n"
+	for i, m := range p.pop.Messages() {
+		list += fmt.Sprintf("%d %d\r\n", i+1, len(m)+session%2)
+	}
+	return []byte(list + ".\r\n"), true
 }

@@ -152,6 +152,7 @@ func (t *trip) pass(ctx context.Context) error {
 	if err := t.resumeUndo(ctx, true); err != nil {
 		return err
 	}
+	most := t.progress()
 	for failures := 0; ; {
 		before := t.progress()
 		err := t.round(ctx)
@@ -159,7 +160,10 @@ func (t *trip) pass(ctx context.Context) error {
 			t.rounds++
 			continue
 		}
-		if t.progress() > before {
+		// What was noted of names for a session counts no second time, once these are void.
+		further := t.progress() > most
+		if further {
+			most = t.progress()
 			t.movedOn()
 		}
 		switch {
@@ -195,7 +199,7 @@ func (t *trip) pass(ctx context.Context) error {
 			if err := t.waitToSettle(ctx); err != nil {
 				return err
 			}
-		case t.progress() > before:
+		case further:
 			failures = 1
 		default:
 			failures++
@@ -404,7 +408,7 @@ func (t *trip) lookAgain(ctx context.Context) error {
 func (t *trip) progress() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := t.report.Delivered + t.report.Held + t.report.Duplicate + len(t.garbled) + len(t.grown) + t.turnedUp + t.accused +
+	n := t.report.Delivered + len(t.held) + t.report.Duplicate + len(t.garbled) + len(t.grown) + t.turnedUp + t.accused +
 		len(t.reread)
 	if t.oneByOne {
 		n++
