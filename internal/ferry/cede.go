@@ -1,12 +1,12 @@
 package ferry
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
 
 	"github.com/popferry/popferry/internal/places"
+	"github.com/popferry/popferry/plan"
 )
 
 // In a fleet a pass that has carried for a while gives way to accounts that wait, see [places.Slot].
@@ -29,10 +29,7 @@ func (t *trip) mayCede() {
 // way.
 func (t *trip) conclude(ctx context.Context) error {
 	if todo := t.takeRereads(); len(todo) > 0 && !t.putsOff() {
-		t.concludes = true
-		err := cmp.Or(t.sessionForReading(ctx), t.carry(ctx, todo))
-		t.concludes = false
-		if err != nil {
+		if err := t.readAnew(ctx, todo); err != nil {
 			return err
 		}
 	}
@@ -40,6 +37,16 @@ func (t *trip) conclude(ctx context.Context) error {
 		return errReadOn
 	}
 	return errCeded
+}
+
+// readAnew reads messages once more, whoever waits meanwhile.
+func (t *trip) readAnew(ctx context.Context, todo []plan.Listed) error {
+	if err := t.sessionForReading(ctx); err != nil {
+		return err
+	}
+	t.concludes = true
+	defer func() { t.concludes = false }()
+	return t.carry(ctx, todo)
 }
 
 // putsOff reports whether something waits for the verdict on all mail.

@@ -164,6 +164,34 @@ func TestGivesWayAndGetsOn(t *testing.T) {
 	})
 }
 
+// TestGivesWayAsTheMaildropChanges: before it goes, a pass reads a second time what came too short,
+// and finds another maildrop. None of the old numbers is asked for there, and nothing is held.
+func TestGivesWayAsTheMaildropChanges(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCrowd(t)
+		defer c.close()
+		c.busy("", 400)
+		c.join("healthy", 2, "pop.example.org", "imap.example.org", ailing{})
+		for _, d := range c.drops[:8] {
+			d.Configure(func(o *popd.Options) {
+				o.SizeOffset = 100
+				o.Reply = func(cmd string, session int) ([]byte, bool) {
+					for cmd == "GREETING" && session == 2 && len(d.Messages()) > 8 {
+						d.Expunge(1)
+					}
+					return nil, false
+				}
+			})
+		}
+		c.bridge(time.Minute)
+		for name, passes := range c.passes {
+			if first := passes[0].report; first.Held > 0 {
+				t.Errorf("%s: %+v", name, first)
+			}
+		}
+	})
+}
+
 // TestLoginDelayKeepsNoFolder (S12, X5): an account that waits until it may log in again to delete
 // leaves a folder to another that carries into it, and deletes in the end.
 func TestLoginDelayKeepsNoFolder(t *testing.T) {
