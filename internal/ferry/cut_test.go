@@ -164,6 +164,26 @@ func TestConnectionEndsOverManyAndOne(t *testing.T) {
 	}
 }
 
+// TestEachMessageOnce: after a lost answer the report has each message once, as it is by now.
+func TestEachMessageOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var lost atomic.Bool
+		p := newPair(t, popd.Options{}, imapd.Options{Reply: func(e imapd.Event) imapd.Action {
+			if e.Stage == imapd.AtStore && !lost.Swap(true) {
+				return imapd.Action{Cut: imapd.RST}
+			}
+			return imapd.Action{}
+		}}, ordinary(4, 1)...)
+		p.o.EveryMessage, p.o.Config.Settle = true, 10*time.Second
+		messages := p.run(0, 4).Accounts[0].Messages
+		for i, m := range messages {
+			if m.Number != i+1 || m.State != "delivered" || len(messages) != 4 {
+				t.Errorf("%+v of %d", m, len(messages))
+			}
+		}
+	})
+}
+
 // slowJournal takes a moment for what it keeps.
 type slowJournal struct{ journal.Journal }
 

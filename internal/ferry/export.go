@@ -54,7 +54,7 @@ func (t *trip) toExport() []plan.Listed {
 			continue
 		}
 		t.exported[l.Key] = true
-		if !strings.HasPrefix(t.report.Messages[t.heldRow[l.Key]].Reason, reasonSource) {
+		if !strings.HasPrefix(t.report.Messages[t.rows[l.Key]].Reason, reasonSource) {
 			todo = append(todo, l)
 		}
 	}
@@ -118,7 +118,7 @@ func (t *trip) keep(l plan.Listed, msg *message.Message) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.report.Messages[t.heldRow[l.Key]].File = file
+	t.report.Messages[t.rows[l.Key]].File = file
 }
 
 // complete reports whether what was given may be all of a message; a server whose

@@ -23,12 +23,12 @@ const (
 // holding is what a trip did with the messages that it holds. It is guarded by trip.mu.
 type holding struct {
 	held     map[string]bool // reported as held in this run, by listing key
-	heldRow  map[string]int  // where the report has them
+	rows     map[string]int  // where the report has messages, by listing key
 	exported map[string]bool // their export was tried
 }
 
 func newHolding() holding {
-	return holding{held: map[string]bool{}, heldRow: map[string]int{}, exported: map[string]bool{}}
+	return holding{held: map[string]bool{}, rows: map[string]int{}, exported: map[string]bool{}}
 }
 
 // hold records that a message can't be delivered. It stays on POP3, and the
@@ -61,9 +61,8 @@ func (t *trip) countHeld(l plan.Listed, reason string) {
 		return
 	}
 	t.held[l.Key] = true
-	t.heldRow[l.Key] = len(t.report.Messages)
 	t.report.Held++
-	t.report.Messages = append(t.report.Messages, MessageReport{
+	t.showLocked(l.Key, MessageReport{
 		Number: l.Number, UIDL: fault.Escape(l.UIDL), Size: l.Size,
 		State: string(journal.Held), Reason: reason,
 	})
@@ -71,11 +70,21 @@ func (t *trip) countHeld(l plan.Listed, reason string) {
 	t.emit(Event{Kind: Held, Messages: 1, Bytes: l.Size, Text: reason})
 }
 
+// showLocked puts a message into the report, in the place of what an earlier round said of it.
+func (t *trip) showLocked(key string, row MessageReport) {
+	at, shown := t.rows[key]
+	if !shown {
+		at = len(t.report.Messages)
+		t.rows[key], t.report.Messages = at, append(t.report.Messages, row)
+	}
+	t.report.Messages[at] = row
+}
+
 // heldFor corrects why a message is held.
 func (t *trip) heldFor(key, reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.report.Messages[t.heldRow[key]].Reason = reason
+	t.report.Messages[t.rows[key]].Reason = reason
 }
 
 func (t *trip) isHeld(key string) bool {

@@ -191,6 +191,7 @@ func (t *trip) forgetSessionNames() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	forgetSession(t.held)
+	forgetSession(t.rows)
 	forgetSession(t.exported)
 	forgetSession(t.garbled)
 	forgetSession(t.grown)

@@ -186,7 +186,7 @@ func (t *trip) describe(ctx context.Context) error {
 		if r.State == journal.Delivered && !t.own[l.Key] {
 			state = "known" // delivered by an earlier run
 		}
-		t.report.Messages = append(t.report.Messages, MessageReport{
+		t.showLocked(l.Key, MessageReport{
 			Number: l.Number, UIDL: fault.Escape(l.UIDL), Size: l.Size, State: state,
 			Reason: r.Reason, Folder: r.Folder, UID: r.UID,
 		})

@@ -120,7 +120,7 @@ func (t *trip) recountLocked() {
 	t.report.Known, t.report.Held, t.report.Messages = 0, 0, nil
 	maps.DeleteFunc(t.recognised, func(_ string, known bool) bool { return known })
 	clear(t.held)
-	clear(t.heldRow)
+	clear(t.rows)
 }
 
 // run is the whole pass.
