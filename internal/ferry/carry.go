@@ -174,7 +174,7 @@ func (p *pipeline) fetch(todo []plan.Listed) error {
 			return refused // a limit of the session, or a passing fault: later
 		case refused != nil:
 			done++
-			return cmp.Or(t.holdUnread(p.hard, listed, refused), p.enoughYet())
+			return cmp.Or(t.holdUnread(p.hard, listed, refused), p.enough())
 		}
 		if err := t.mayFetch(p.hard, listed); err != nil {
 			if errors.Is(err, errLater) {
@@ -187,7 +187,7 @@ func (p *pipeline) fetch(todo []plan.Listed) error {
 			return err
 		}
 		done++
-		return p.enoughYet()
+		return p.enough()
 	})
 	if p.hasCeded() && done < len(todo) {
 		p.later = errCeded
@@ -206,14 +206,6 @@ func (p *pipeline) fetch(todo []plan.Listed) error {
 		return p.endedAt(todo[done], len(todo) == 1, err)
 	}
 	return err
-}
-
-// enoughYet ends what asks for messages when no more are to be asked for.
-func (p *pipeline) enoughYet() error {
-	if p.enough() {
-		return pop.ErrEnough
-	}
-	return nil
 }
 
 // maxDeadEnds is how many messages in a row may end their session before it is the

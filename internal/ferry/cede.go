@@ -7,6 +7,7 @@ import (
 
 	"github.com/popferry/popferry/internal/places"
 	"github.com/popferry/popferry/plan"
+	"github.com/popferry/popferry/pop"
 )
 
 // In a fleet a pass that has carried for a while gives way to accounts that wait, see [places.Slot].
@@ -61,14 +62,17 @@ func (e *engine) noteLong(r AccountReport) {
 	}
 }
 
-// enough reports whether no more messages are to be asked for.
-func (p *pipeline) enough() bool {
+// enough ends what asks for messages once no more are to be asked for.
+func (p *pipeline) enough() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ceded.IsZero() && !p.t.concludes && p.t.slot.Ceding() {
 		p.ceded = time.Now()
 	}
-	return !p.ceded.IsZero()
+	if p.ceded.IsZero() {
+		return nil
+	}
+	return pop.ErrEnough
 }
 
 // hasCeded reports whether it found so.
