@@ -145,7 +145,7 @@ func (t *trip) formerScopes(ctx context.Context) (former []journal.Scope, err er
 	retired, err := t.engine.retiredScopes(ctx)
 	now := scopeOf(t.account)
 	for _, s := range retired {
-		if sameSource(s, now) && t.precedes(s, now) {
+		if sameSource(s, now) && sameDestination(s, now) {
 			former = append(former, s)
 		}
 	}

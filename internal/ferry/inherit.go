@@ -36,7 +36,7 @@ func (t *trip) inherit(ctx context.Context, scope journal.Scope) error {
 	}
 	taken := map[place]bool{}
 	for _, from := range old {
-		if err := t.takeOver(ctx, from, scope, taken); err != nil {
+		if err := t.takeOver(ctx, from, taken); err != nil {
 			return err
 		}
 	}
@@ -238,17 +238,14 @@ func takenTwice(r journal.Record, taken map[place]bool) bool {
 }
 
 // takeOver moves the records of a scope here. It may end at any point and begin again.
-func (t *trip) takeOver(ctx context.Context, from predecessor, now journal.Scope, taken map[place]bool) error {
+func (t *trip) takeOver(ctx context.Context, from predecessor, taken map[place]bool) error {
 	ledger, err := t.engine.Journal.Ledger(ctx, from.Scope)
 	if err != nil {
 		return err
 	}
 	prefix := ""
-	switch {
-	case from.trial:
+	if from.trial {
 		prefix = markOf(from.Scope)
-	case !sameSource(from.Scope, now):
-		prefix = asidePrefix
 	}
 	if err := t.beginTakeOver(ctx, ledger, from.trial); err != nil {
 		return err
