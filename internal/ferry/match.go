@@ -244,7 +244,8 @@ func (t *trip) withContents(ctx context.Context, bare []journal.Record) (full []
 }
 
 // testify lets the records that a query finds by a digest speak for messages that nobody
-// has spoken for yet.
+// has spoken for yet. What was deleted under another name comes last: of several with the same
+// octets it is another one that is there.
 func (m *matcher) testify(ctx context.Context, q journal.Query, by func(message.Summary) message.Digest,
 	sums map[string]message.Summary, found map[string]journal.Record) error {
 	byDigest := map[message.Digest][]string{}
@@ -253,10 +254,7 @@ func (m *matcher) testify(ctx context.Context, q journal.Query, by func(message.
 			byDigest[by(sums[key])] = append(byDigest[by(sums[key])], key)
 		}
 	}
-	return m.t.ledger.Each(ctx, q, func(r journal.Record) error {
-		if m.isSpent(r.Key) {
-			return nil
-		}
+	speak := func(r journal.Record) {
 		keys := byDigest[by(r.Sum)]
 		for i, key := range keys {
 			if sameOrEmpty(r, key, sums[key]) && m.t.mayWitness(r, key) {
@@ -265,8 +263,23 @@ func (m *matcher) testify(ctx context.Context, q journal.Query, by func(message.
 				break
 			}
 		}
+	}
+	var last []journal.Record
+	err := m.t.ledger.Each(ctx, q, func(r journal.Record) error {
+		_, named := sums[r.Key]
+		switch {
+		case m.isSpent(r.Key):
+		case r.State == journal.DeleteSent && !named:
+			last = append(last, r)
+		default:
+			speak(r)
+		}
 		return nil
 	})
+	for _, r := range last {
+		speak(r)
+	}
+	return err
 }
 
 // inDestination finds unclaimed mail in some folders, with UIDs from the given one on,

@@ -127,3 +127,23 @@ func TestOthersReadBesideDeletion(t *testing.T) {
 	}
 	p.kept(1)
 }
+
+// TestTwinsHaveTheirTime (S4, D4): of two mails with the same octets the first goes when its time on
+// POP3 is over, and the second stays until its own is.
+func TestTwinsHaveTheirTime(t *testing.T) {
+	same := func(int, []byte) string { return "same" }
+	for _, po := range []popd.Options{{}, {NoUIDL: true}, {NoUIDL: true, NoTOP: true}, {UIDL: same}} {
+		mail := simple("twin", "backup", "all is well")
+		p := newPair(t, po, imapd.Options{}, mail)
+		p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true, For: 30 * day}, true
+		p.run(fault.OK, 1)
+		p.setClock(20 * day)
+		p.pop.Deliver(mail)
+		p.run(fault.OK, 1)
+		for _, c := range []struct{ at, left int }{{31, 2}, {32, 1}, {33, 1}, {49, 1}, {50, 1}, {51, 0}} {
+			p.setClock(time.Duration(c.at) * day)
+			p.run(fault.OK, 0)
+			p.kept(c.left)
+		}
+	}
+}
