@@ -155,8 +155,8 @@ func TestContainerfile(t *testing.T) {
 		!strings.Contains(build, "-o /out/popferry ./cmd/popferry") {
 		t.Errorf("what is started is not what was built: %q", entry)
 	}
-	for _, want := range []string{"CGO_ENABLED=0", "install -d -m 0700 /out/volume/state\n",
-		"\nCOPY --from=build --chown=65532:65532 /out/volume /\n", "\nUSER 65532:65532\n", "\nVOLUME [\"/state\"]\n", "KEEP THE VOLUME", "--read-only", "--stop-timeout=45"} {
+	for _, want := range []string{"CGO_ENABLED=0", " -tags timetzdata ", "install -d -m 0700 /out/volume/state\n",
+		"\nCOPY --from=build --chown=65532:65532 /out/volume /\n", "\nUSER 65532:65532\n", "\nVOLUME [\"/state\"]\n", "KEEP THE VOLUME", "--read-only", "--stop-timeout=45", "TZ=", ",uid=65532,mode=0400"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("there is no %q", want)
 		}
