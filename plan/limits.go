@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -285,7 +286,17 @@ func (f fields) hours(key string) (list Hours) {
 		}
 		list = append(list, w)
 	}
+	if zone, known := zone(); !known {
+		f.problem(node, key, "would be by another clock than you mean: TZ is %q, which is no time zone that is known here, "+
+			"and stands for UTC then; give a name such as Europe/Berlin", zone)
+	}
 	return list
+}
+
+// zone is what the environment says of the time zone. One that is not known is UTC without a word.
+func zone() (name string, known bool) {
+	name = strings.TrimPrefix(os.Getenv("TZ"), ":")
+	return name, name == "" || name == "UTC" || time.Local.String() != "UTC"
 }
 
 func parseWindow(text string) (w Window, ok bool) {

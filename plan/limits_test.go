@@ -129,3 +129,28 @@ func TestNoHoursAreAll(t *testing.T) {
 		t.Errorf("%v until %v", open, until)
 	}
 }
+
+// TestHoursInAStrayZone: hours by another clock than people mean are refused, and nothing else is.
+func TestHoursInAStrayZone(t *testing.T) {
+	local := time.Local
+	defer func() { time.Local = local }()
+	for zone, c := range map[string]struct {
+		is      *time.Location
+		refused bool
+	}{
+		"":               {time.UTC, false},
+		"UTC":            {time.UTC, false},
+		"Europe/Berlni":  {time.UTC, true},
+		":CET-1CEST":     {time.UTC, true},
+		"Europe/Berlin":  {time.FixedZone("Europe/Berlin", 3600), false},
+		"/etc/localtime": {time.FixedZone("Local", 3600), false},
+	} {
+		t.Setenv("TZ", zone)
+		time.Local = c.is
+		_, err := plan.Parse("accounts.yaml", []byte(account("limits: {hours: 22:00-06:00}")))
+		if refused := err != nil; refused != c.refused || refused && !strings.Contains(err.Error(), strings.TrimPrefix(zone, ":")) {
+			t.Errorf("TZ=%s: %v", zone, err)
+		}
+		parse(t, account(""))
+	}
+}
