@@ -38,37 +38,45 @@ func TestEndlessTop(t *testing.T) {
 }
 
 // TestNothingButNewSizes (I6): a server that names no mail and lists it with another size each
-// time, so that nobody knows it again, and spoils each session with a message. That is the same
-// each time, and no run goes on for ever with it.
+// time, so that nobody knows it again, spoils each session with a message, or gives none. That is the
+// same each time, and no run goes on for ever with it, nor where the listing looks like a page.
 func TestNothingButNewSizes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		var p *pair
-		p = newPair(t, popd.Options{NoUIDL: true, Reply: func(cmd string, n int) ([]byte, bool) {
-			session := p.pop.Counters().Sessions
-			if session > 50 {
-				cancel()
-			}
-			return endsEarly(p, cmd, n, session)
-		}}, imapd.Options{}, ordinary(3, 1)...)
-		r := ferry.Run(ctx, p.o)
-		if n := p.pop.Counters().Sessions; r.ExitCode != fault.Temporary || n > 10 {
-			t.Errorf("exit %d after %d sessions: %+v", r.ExitCode, n, r)
-		}
-	})
+	for name, c := range map[string]struct {
+		messages int
+		reply    string // to each RETR
+		want     fault.Code
+	}{
+		"spoils": {3, "+OK\r\nSubject: x\r\n\r\nfirst\r\n.\r\nlast\r\n.\r\n", fault.Temporary},
+		"page":   {250, "-ERR it can't be read\r\n", fault.Held},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				var p *pair
+				p = newPair(t, popd.Options{NoUIDL: true, Reply: func(cmd string, n int) ([]byte, bool) {
+					session := p.pop.Counters().Sessions
+					if session > 50 {
+						cancel()
+					}
+					if cmd == "LIST" && n == 0 {
+						return newSizes(p, session), true
+					}
+					return []byte(c.reply), cmd == "RETR"
+				}}, imapd.Options{}, short(c.messages)...)
+				r := ferry.Run(ctx, p.o)
+				if n := p.pop.Counters().Sessions; r.ExitCode != c.want || n > 10 {
+					t.Errorf("exit %d after %d sessions: %+v, %+v", r.ExitCode, n, r.Totals, r.Accounts[0].Error)
+				}
+			})
+		})
+	}
 }
 
-// endsEarly answers so: the second message has a line with a single dot, and goes on.
-func endsEarly(p *pair, cmd string, n, session int) ([]byte, bool) {
-	switch {
-	case cmd == "RETR" && n == 2:
-		return []byte("+OK\r\nSubject: x\r\n\r\nfirst\r\n.\r\nlast\r\n.\r\n"), true
-	case cmd != "LIST":
-		return nil, false
-	}
+// newSizes lists mail with sizes that are not those of the session before.
+func newSizes(p *pair, session int) []byte {
 	list := "+OK\r\n"
 	for i, m := range p.pop.Messages() {
-		list += fmt.Sprintf("%d %d\r\n", i+1, len(m)+session%2)
+		list += fmt.Sprintf("%d %d\r\n", i+1, len(m)-session%2)
 	}
-	return []byte(list + ".\r\n"), true
+	return []byte(list + ".\r\n")
 }

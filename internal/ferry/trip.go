@@ -154,7 +154,6 @@ func (t *trip) pass(ctx context.Context) error {
 	}
 	most := t.progress()
 	for failures := 0; ; {
-		before := t.progress()
 		err := t.round(ctx)
 		if errors.Is(err, errUnnamed) {
 			t.rounds++
@@ -178,7 +177,7 @@ func (t *trip) pass(ctx context.Context) error {
 			if err := t.waitToSettle(ctx); err != nil {
 				return err
 			}
-		case err == nil && len(t.parked) == 0 && (t.progress() == before || !t.looksLikePage()):
+		case err == nil && len(t.parked) == 0 && (!further || !t.looksLikePage()):
 			err := t.giveBack(ctx)
 			if err == nil {
 				err = t.deletePass(ctx)
