@@ -147,3 +147,22 @@ func TestTwinsHaveTheirTime(t *testing.T) {
 		}
 	}
 }
+
+// TestEmptyMailWithoutAUIDL: a message of no octets, which no server stores, is not the mail of
+// an empty line that the destination has: it takes no copy from that, and is not deleted for it.
+func TestEmptyMailWithoutAUIDL(t *testing.T) {
+	for name, po := range map[string]popd.Options{"TOP": {NoUIDL: true}, "no TOP": {NoUIDL: true, NoTOP: true}} {
+		mail := append(ordinary(110, 1), []byte("\r\n"), []byte("\r\r\n"))
+		p := newPair(t, po, imapd.Options{}, append([][]byte{{}}, mail...)...)
+		p.run(fault.Held, len(mail))
+		p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
+		for range 2 {
+			p.run(fault.Held, 0)
+		}
+		p.arrived(mail...)
+		p.left([]byte{})
+		if t.Failed() {
+			t.Fatal(name)
+		}
+	}
+}

@@ -50,6 +50,8 @@ func TestSame(t *testing.T) {
 		{"dropped blank fold", folded, strings.Replace(folded, "\r\n y", "\r\n \t\r\n y", 1), header},
 		{"dropped CR of CR CR LF", plain, strings.Replace(plain, "\r\n\r\n", "\r\n\r\r\n", 1), header},
 
+		{"nothing and an empty line", "", "\r\n", not},
+		{"nothing and fields of servers", "", "Status: RO\r\n", not},
 		{"other text", plain, plain + "x\r\n", not},
 		{"other field", plain, "X-Other: x\r\n" + plain, not},
 		{"other order", plain, "Subject: x\r\nMessage-ID: <a@example.org>\r\n\r\ntext\r\n", not},

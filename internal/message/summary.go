@@ -51,12 +51,13 @@ type Summary struct {
 }
 
 // Same reports whether two summaries are of the same mail, and by what that is
-// known. A summary of a header alone is never the same as another.
+// known. A summary of a header alone is never the same as another, nor is a message of no
+// octets, which no server stores, the same as one of empty lines.
 func (s Summary) Same(o Summary) (how string, ok bool) {
 	switch {
 	case !s.Content.IsZero() && s.Content == o.Content:
 		return "content digest", true
-	case s.Header.IsZero() || s.Body.IsZero():
+	case s.Header.IsZero() || s.Body.IsZero() || s.isEmpty() || o.isEmpty():
 		return "", false
 	case s.Header == o.Header && s.Body == o.Body:
 		return "header and body digest", true
@@ -64,11 +65,16 @@ func (s Summary) Same(o Summary) (how string, ok bool) {
 	return "", false
 }
 
+// nothing is the digest of no octets.
+var nothing = Digest(sha256.Sum256(nil))
+
+func (s Summary) isEmpty() bool { return s.Content == nothing }
+
 // NoText reports a message that has nothing but empty lines, few at most, after its header.
 func (s Summary) NoText() bool { return slices.Contains(noText[:], s.Body) }
 
 // noText are the digests of bodies without text.
-var noText = [...]Digest{sha256.Sum256(nil), sha256.Sum256([]byte("\r\n")), sha256.Sum256([]byte("\r\n\r\n"))}
+var noText = [...]Digest{nothing, sha256.Sum256([]byte("\r\n")), sha256.Sum256([]byte("\r\n\r\n"))}
 
 // Summarize reads a message to its end and keeps nothing of it. An error is
 // that of r, unchanged.
