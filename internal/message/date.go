@@ -52,8 +52,8 @@ func dateStart(value string) int {
 const maxDate = 1 << 10
 
 // parseDate reads a date as RFC 5322 §3.3 and §4.3 write it, in UTC, and what is
-// common besides: ctime order, hyphens in the date, zone names. Go's net/mail is
-// not used because it reads zone names by the time zone of the machine it runs
+// common besides: ctime order, hyphens in the date, zone names, AM and PM. Go's net/mail
+// is not used because it reads zone names by the time zone of the machine it runs
 // on, and then dates would differ from one machine to another.
 func parseDate(value string) (time.Time, bool) {
 	if len(value) > maxDate {
@@ -87,7 +87,7 @@ func spaceOut(value string) string {
 		case (c == ' ' || c == '\t') && clock && out[len(out)-1] == ':':
 		case c == ',' || c == ' ' || c == '\t':
 			out, clock = append(out, ' '), false
-		case (c == '-' || c == '+') && clock: // a zone without a blank before it
+		case (c == '-' || c == '+') && (clock || endsInUTC(out)): // a zone without a blank before it
 			out, clock = append(out, ' ', c), false
 		case c == '-' && len(out) > 0 && out[len(out)-1] != ' ':
 			out = append(out, ' ')
@@ -98,12 +98,18 @@ func spaceOut(value string) string {
 	return string(out)
 }
 
+// endsInUTC reports what ends in a name that a zone may follow, as in GMT+0100.
+func endsInUTC(out []byte) bool {
+	name := strings.ToUpper(string(out[max(0, len(out)-len("UTC")):]))
+	return name == "UTC" || name == "GMT"
+}
+
 // dateParts are the parts of a date as they come; -1 means not yet.
 type dateParts struct {
 	day, month, year     int
 	hour, minute, second int
-	offset               int // seconds east of UTC
-	zoned                bool
+	offset               int  // seconds east of UTC
+	zoned                bool // by a number, which counts more than a name
 }
 
 // word takes the next part and reports whether it could be one.
@@ -117,11 +123,22 @@ func (d *dateParts) word(w string) bool {
 		return d.number(w)
 	case d.month < 0:
 		return d.name(w)
-	}
-	if !d.zoned { // a name after the number only repeats it
-		d.offset, d.zoned = zoneNames(w), true
+	case strings.EqualFold(w, "AM") || strings.EqualFold(w, "PM"):
+		d.half(w)
+	case d.hour >= 0 && !d.zoned && d.offset == 0:
+		d.offset = zoneNames(w)
 	}
 	return true
+}
+
+// half takes AM or PM. Some programs write PM behind hours that count to 24.
+func (d *dateParts) half(w string) {
+	if d.hour < 0 || d.hour > 12 {
+		return
+	}
+	if d.hour %= 12; strings.EqualFold(w, "PM") {
+		d.hour += 12
+	}
 }
 
 // number takes the day or the year, which come in this order.
@@ -136,6 +153,8 @@ func (d *dateParts) number(w string) bool {
 	case d.year < 0 && d.month >= 0:
 		d.year = fullYear(n, len(w))
 		return len(w) >= 2
+	case d.year >= 0 && d.hour >= 0 && len(w) == len("0100") && w <= "1400": // a zone that lost its plus
+		return d.zone("+" + w)
 	}
 	return false
 }
@@ -195,9 +214,13 @@ func (d *dateParts) clock(w string) bool {
 	return d.hour < 24 && d.minute < 60 && d.second <= 60 // 60: a leap second
 }
 
-// zone takes +hhmm or -hhmm, with or without a colon.
+// zone takes +hhmm or -hhmm, with or without a colon, and what lacks a first zero or the minutes.
 func (d *dateParts) zone(w string) bool {
-	n, ok := digits(strings.Replace(w[1:], ":", "", 1), 4, 4)
+	number := strings.Replace(w[1:], ":", "", 1)
+	n, ok := digits(number, 1, 4)
+	if len(number) <= len("hh") {
+		n *= 100
+	}
 	if !ok || d.zoned || n/100 > 23 || n%100 > 59 {
 		return false
 	}

@@ -311,6 +311,10 @@ func TestDateForms(t *testing.T) {
 		"Tue Mar  4 05:06:07 UTC 2014", "Tue, 04 Mar 2014 06:06:07 +0100 MEZ",
 		"Tue, 4 Mar 2014 5:6:7 -0000",
 		"Tue, 04 Mar 2014 06(comment):   06  :  07 +0100", "Tue Mar 4 05 :06: 07 UTC 2014", // RFC 5322 Appendix A.5
+		"4 Mar 2014 5:06:07 AM", "3 Mar 2014 05:06:07 pm -1200", "4 Mar 2014 12:06:07 AM -0500", "4 Mar 2014 12:06:07 PM +0700",
+		"4 Mar 2014 17:06:07 PM +1200", "March 3, 2014 at 9:06:07 PM PST", "Tue Mar 4 2014 06:06:07 GMT+0100 (CET)",
+		"Tue, 04 Mar 2014 00:06:07 GMT-05:00", "4 Mar 2014 06:06:07  UTC+1", "4 Mar 2014 06:06:07 GMT +0100",
+		"3 Mar 14 23:06:07 -600", "4 Mar 2014 13:06:07 0800", "Tue Mar 4 13:06:07 2014 0800",
 	} {
 		if got := summarize(t, "Date: "+date+"\r\n\r\n").Date; got != want {
 			t.Errorf("%s: %v", date, got)
@@ -321,7 +325,7 @@ func TestDateForms(t *testing.T) {
 		"32 Mar 2014 05:06:07", "29 Feb 2014 05:06:07", "4 Mar 2014 05:60:07", "4 Mar 2014 05:06:61",
 		"4 Foo 2014 05:06:07", "4 4 Mar 2014 05:06:07", "4 Mar 2014 05:06:07 +2400", "4 Mar 2014 :06:07",
 		"4 Mar 2014 05:06:07 +0100 +0200", "4 Mar 2014 05:06:07 05:06:07",
-		"2014 Mar 4 05:06:07", "+", "::",
+		"2014 Mar 4 05:06:07", "+", "::", "4 Mar 2014 05:06:07 2014", "4 Mar 2014 05:06:07 0800 0800",
 	} {
 		if got := summarize(t, "Date: "+date+"\r\n\r\n").Date; !got.IsZero() {
 			t.Errorf("%s: %v, want none", date, got)
