@@ -286,9 +286,9 @@ func (f fields) hours(key string) (list Hours) {
 		}
 		list = append(list, w)
 	}
-	if zone, known := zone(); !known {
+	if name, known := zone(); !known {
 		f.problem(node, key, "would be by another clock than you mean: TZ is %q, which is no time zone that is known here, "+
-			"and stands for UTC then; give a name such as Europe/Berlin", zone)
+			"and stands for UTC then; give a name such as Europe/Berlin", name)
 	}
 	return list
 }

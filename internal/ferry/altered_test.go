@@ -35,6 +35,27 @@ func refolded(raw []byte) []byte {
 
 func grown(raw []byte) []byte { return append([]byte("X-Stored-By: imap.example.org\r\n"), raw...) }
 
+// blotted has X for each 8-bit octet of the header, as Cyrus does it (munge8bit).
+func blotted(raw []byte) []byte {
+	header, body, _ := bytes.Cut(raw, []byte("\r\n\r\n"))
+	header = bytes.Clone(header)
+	for i, c := range header {
+		if c >= 0x80 {
+			header[i] = 'X'
+		}
+	}
+	return bytes.Join([][]byte{header, body}, []byte("\r\n\r\n"))
+}
+
+// named8Bit is mail with a Subject in UTF-8 that is not encoded.
+func named8Bit(n int) [][]byte {
+	mail := withIDs(n)
+	for i, raw := range mail {
+		mail[i] = bytes.Replace(raw, []byte("Subject: mail"), []byte("Subject: Grüße"), 1)
+	}
+	return mail
+}
+
 // TestAlteredIsRecognised: on servers that alter what they store, a run without the
 // journal copies nothing again either; and never does such a copy permit a deletion.
 func TestAlteredIsRecognised(t *testing.T) {
@@ -49,6 +70,7 @@ func TestAlteredIsRecognised(t *testing.T) {
 		{"headers folded anew", refolded, ordinary(30, 1)},
 		{"a field added", grown, ordinary(30, 1)},
 		{"a field added, three mails", grown, ordinary(3, 1)},
+		{"8-bit headers blotted out", blotted, named8Bit(30)},
 		{"rewritten beyond recognition", imapd.Opaque, withIDs(30)},
 	} {
 		for name, po := range map[string]popd.Options{"UIDL": {}, "no UIDL": {NoUIDL: true}, "no TOP": {NoTOP: true}} {
@@ -285,5 +307,15 @@ func TestDateAndFlagsStay(t *testing.T) {
 		if got := date.UTC().Format(time.DateTime) == "2020-03-03 09:11:12"; got != stays || said == stays {
 			t.Errorf("%d refusals: dated %v, said %v", refusals, date, said)
 		}
+	}
+}
+
+// TestVerifyTellsBlottedHeaders: what is the same mail by its digests, and lost its 8-bit octets,
+// is altered.
+func TestVerifyTellsBlottedHeaders(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{Transform: blotted}, append(named8Bit(3), ordinary(3, 1)...)...)
+	p.run(0, 6)
+	if v := ferry.Verify(t.Context(), p.o).Totals; v.Altered != 3 || v.Found != 3 {
+		t.Errorf("%+v", v)
 	}
 }

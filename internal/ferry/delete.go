@@ -217,7 +217,7 @@ func (t *trip) prove(ctx context.Context, due []journal.Record) ([]journal.Recor
 		for i, r := range due[:n] {
 			s, there := sums[places[i]]
 			// What is marked as deleted goes with the next EXPUNGE, and then this would be the only copy.
-			if !there || s.Deleted || places[i].in.now().NoStickyUIDs || !sameMail(r, s.Summary) {
+			if !there || s.Deleted || places[i].in.now().NoStickyUIDs || !isIntact(r, s.Summary) {
 				continue
 			}
 			r.VerifiedAt = time.Now()

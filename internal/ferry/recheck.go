@@ -26,7 +26,7 @@ type recheck struct {
 	seen    map[string]message.Summary // listed messages that were read, or have another header
 	sure    []pop.Entry                // to be deleted
 	records []journal.Record
-	marked  []journal.Record // of messages with a NUL, which their copies did not tell
+	marked  []journal.Record // of messages that their copies can't prove, which those did not tell
 	others  int              // retrieved, and not to be deleted
 	unlike  int              // not given, or with another header than was delivered
 	anew    int              // of these what is to be delivered anew: its copy was another mail's
@@ -388,10 +388,14 @@ func (c *recheck) take(r journal.Record) {
 
 // found deals with a message that a record is about.
 func (c *recheck) found(e pop.Entry, r journal.Record, s message.Summary) {
-	if s.HasNUL {
+	switch {
+	case s.HasNUL:
 		r.Origin = markNUL(r.Origin, s)
 		c.marked = append(c.marked, r)
-	} else {
+	case onlyByHeader(r) && s.Has8BitHeader && s.Size == r.Sum.Size && s.Content != r.Sum.Content:
+		r.Origin, r.Sum.Content = originAltered, s.Content // see isIntact
+		c.marked = append(c.marked, r)
+	default:
 		c.accept(e, r)
 	}
 	c.t.resolved(c.t.session)

@@ -83,7 +83,7 @@ func (v *verifyAccount) check(ctx context.Context, records []journal.Record) ([]
 	for i, r := range records {
 		s, there := sums[places[i]]
 		switch {
-		case there && sameMail(r, s.Summary):
+		case there && isIntact(r, s.Summary):
 			r.VerifiedAt = time.Now()
 			proven = append(proven, r)
 			v.proven[r.Folder] = append(v.proven[r.Folder], r.UID)
@@ -92,6 +92,9 @@ func (v *verifyAccount) check(ctx context.Context, records []journal.Record) ([]
 			if s.Deleted {
 				v.seen.Marked++
 			}
+		case there && sameMail(r, s.Summary):
+			v.proven[r.Folder] = append(v.proven[r.Folder], r.UID)
+			v.alter(r, s.Summary)
 		case there:
 			v.lying[r.Key] = s.Summary
 			lost = append(lost, r)
@@ -171,6 +174,15 @@ func sameMail(r journal.Record, s message.Summary) bool {
 	}
 	_, same := r.Sum.Same(s)
 	return same
+}
+
+// isIntact reports whether a copy is the mail of a record without loss. One of the same size and
+// other octets is, in spite of equal digests, where the server put others for the 8-bit ones of
+// the header, which those digests leave open; see message.Summary.Header.
+func isIntact(r journal.Record, s message.Summary) bool {
+	known := r.Origin != originWrapped && !r.Sum.Content.IsZero()
+	blotted := known && r.Sum.Content != s.Content && r.Sum.Size == s.Size && !s.Has8BitHeader
+	return sameMail(r, s) && !blotted
 }
 
 // search looks for mail that is not where the journal says: first elsewhere in its
