@@ -107,8 +107,9 @@ func (c *crowd) passOver(whole, interval time.Duration, between func(i int, n in
 				if r.Error != nil {
 					pause = max(interval, crowdPause)
 				}
-				time.Sleep(pause)
-				between(i, n)
+				if time.Sleep(pause); ctx.Err() == nil { // else no pass comes for what is new
+					between(i, n)
+				}
 			}
 		})
 	}
