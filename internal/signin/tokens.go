@@ -44,6 +44,7 @@ func Unasked(err error) error {
 	return &NoToken{err}
 }
 
+// IsNoToken reports whether an error comes of a [NoToken].
 func IsNoToken(err error) bool {
 	var missing *NoToken
 	return errors.As(err, &missing)
