@@ -84,12 +84,12 @@ func (t *trip) eachBound(ctx context.Context, ledger journal.Ledger, batch []*pa
 }
 
 // dropMarked leaves out mail that is no longer there, or that somebody wants gone. Servers write
-// into headers, and leave Message-ID, Date, From and Subject as they are.
+// into headers, see [akin].
 func (t *trip) dropMarked(ctx context.Context, was map[spot]journal.Record) error {
 	seen, err := t.readHeaders(ctx, slices.Collect(maps.Keys(was)))
 	maps.DeleteFunc(was, func(at spot, r journal.Record) bool {
 		c, there := seen[at]
-		return !there || c.Deleted || r.Origin != originWrapped && c.Header != r.Sum.Header && c.Loose != r.Sum.Loose
+		return !there || c.Deleted || r.Origin != originWrapped && !akin(r.Sum, c.Summary)
 	})
 	return err
 }
