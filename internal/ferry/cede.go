@@ -53,13 +53,10 @@ func (t *trip) readAnew(ctx context.Context, todo []plan.Listed) error {
 // putsOff reports whether something waits for the verdict on all mail.
 func (t *trip) putsOff() bool { return len(t.later) > 0 || len(t.comeback.putOff) > 0 }
 
-// noteLong remembers which accounts have much left to do.
-func (e *engine) noteLong(r AccountReport) {
-	if r.GaveWay {
-		e.long.Store(r.Name, true)
-	} else {
-		e.long.Delete(r.Name)
-	}
+// giveWay ends a pass with much left to do, so that the next one lets others begin before it.
+func (t *trip) giveWay() {
+	t.report.GaveWay = true
+	t.engine.long.Store(t.account.Name, true)
 }
 
 // enough ends what asks for messages once no more are to be asked for.

@@ -90,7 +90,9 @@ const deleteBatch = 1000
 func (t *trip) deleteDue(ctx context.Context, due []journal.Record) error {
 	read, kept := headerOnly(due), 0
 	t.mayCede()
-	for batch := range slices.Chunk(due, deleteBatch) {
+	for len(due) > 0 {
+		batch := due[:min(deleteBatch, len(due))]
+		due = due[len(batch):]
 		proven, err := t.proveAnywhere(ctx, batch)
 		if err != nil {
 			return err
@@ -103,8 +105,8 @@ func (t *trip) deleteDue(ctx context.Context, due []journal.Record) error {
 		if goOn, err := t.deleteProven(ctx, proven, read); err != nil || !goOn {
 			return err
 		}
-		if t.report.Deleted > before && t.slot.Ceding() {
-			t.report.GaveWay = true
+		if len(due) > 0 && t.report.Deleted > before && t.slot.Ceding() {
+			t.giveWay()
 			return nil
 		}
 	}

@@ -67,10 +67,8 @@ func (f *Fleet) Pass(ctx context.Context, name string, held bool) AccountReport 
 		if t == nil {
 			return notPassed(name, stopped(ctx.Err()))
 		}
-		report := t.one(ctx, (*trip).run)
-		f.engine.noteLong(report)
-		tellEnd(f.ended)
-		return report
+		defer tellEnd(f.ended)
+		return t.one(ctx, (*trip).run)
 	}
 	return notPassed(name, fault.New(fault.Usage, "there is no account %q", fault.Escape(name)).WithHint("check the name"))
 }
@@ -78,7 +76,7 @@ func (f *Fleet) Pass(ctx context.Context, name string, held bool) AccountReport 
 // await asks for a trip, and waits until it may begin; nil: no longer.
 func (f *Fleet) await(ctx context.Context, account plan.Account, held bool) *trip {
 	begun := make(chan *trip)
-	_, long := f.engine.long.Load(account.Name)
+	_, long := f.engine.long.LoadAndDelete(account.Name)
 	ask := request{account: account, glance: true, held: held, asked: time.Now(), long: long, over: ctx.Done(),
 		begin: func(t *trip) {
 			select {

@@ -366,3 +366,30 @@ func TestLimitsHoldAcrossConfigurations(t *testing.T) {
 		})
 	}
 }
+
+// TestDeletionsAreNotLong (X5): who brings little, and deletes it, waits for none of those at its server
+// that have much, though these wait for its place meanwhile.
+func TestDeletionsAreNotLong(t *testing.T) {
+	const pop, imap = "pop.example.org", "imap.example.org"
+	for name, delay := range map[string]time.Duration{"at once": 0, "login delay": 8 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCrowd(t)
+				defer c.close()
+				c.busy(pop, 400)
+				c.join("healthy", 1, pop, imap, ailing{source: illness{from: "DELE", pause: 300 * time.Millisecond}})
+				c.drops[8].Configure(func(o *popd.Options) { o.LoginDelay = delay })
+				c.deletes()
+				c.bridge(10 * time.Minute)
+				if took := c.slowest("healthy", 1, 90*time.Second, 9*time.Minute); took > 20*time.Second+delay {
+					t.Errorf("it waited for %v", took)
+				}
+				for _, s := range c.passes["healthy0"] {
+					if r := s.report; r.GaveWay && r.Deleted > 0 {
+						t.Errorf("at %v it gave way when all was done", s.at)
+					}
+				}
+			})
+		})
+	}
+}

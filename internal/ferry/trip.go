@@ -167,7 +167,7 @@ func (t *trip) pass(ctx context.Context) error {
 		}
 		switch {
 		case errors.Is(err, errCeded) && len(t.parked) == 0:
-			t.report.GaveWay = true
+			t.giveWay()
 			t.leave(ctx)
 			return nil
 		case errors.Is(err, errReadOn):
@@ -189,7 +189,7 @@ func (t *trip) pass(ctx context.Context) error {
 			t.leave(ctx)
 			return err
 		case err == nil && len(t.parked) == 0 && t.slot.Ceding(): // behind a page
-			t.report.GaveWay = true
+			t.giveWay()
 			t.leave(ctx)
 			return nil
 		case err == nil && len(t.parked) == 0:
