@@ -37,6 +37,7 @@ func TestProviders(t *testing.T) {
 		"pop.gmail.com":            {"-ERR [SYS/PERM] Your account is not enabled for POP access.", "", "POP"},
 		"outlook.office365.com":    {"-ERR Logon failure: unknown user name or bad password.", "login-refused", ""},
 		"pop.mail.yahoo.com":       {"-ERR [AUTH] Incorrect username or password.", "login-refused", "app password"},
+		"pop.naver.com":            {"-ERR no", "login-refused", "(application password), not that of the account"},
 		"pop3.web.de":              {"-ERR no", "login-refused", "see that POP3 is switched on"},
 		"pop3.email.web.de":        {"-ERR POP3/IMAP access deactivated", "switched-off", "switch it on"},
 		"pop.some-isp.example.org": {"-ERR no", "login-refused", "web mail"},
