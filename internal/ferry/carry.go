@@ -15,6 +15,7 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/limits"
 	"github.com/popferry/popferry/internal/message"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
@@ -177,7 +178,7 @@ func (p *pipeline) fetch(todo []plan.Listed) error {
 			return cmp.Or(t.holdUnread(p.hard, listed, refused), p.enough())
 		}
 		if err := t.mayFetch(p.hard, listed); err != nil {
-			if errors.Is(err, errLater) {
+			if errors.Is(err, limits.ErrLater) {
 				p.later = err
 			}
 			return err
@@ -298,7 +299,7 @@ type load struct{ memory, disk, share int64 }
 
 // take waits until there is room for a message.
 func (p *pipeline) take(l plan.Listed) (load, error) {
-	if err := p.t.brakeMessage(p.soft); err != nil {
+	if err := p.t.brake(p.soft, p.t.brakes.Message()); err != nil {
 		return load{}, err
 	}
 	if err := p.t.slot.Work(p.soft); err != nil {

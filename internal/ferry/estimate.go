@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/popferry/popferry/internal/limits"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -28,11 +29,11 @@ const (
 func (t *trip) estimate(ctx context.Context, p plan.Plan) (*Estimate, error) {
 	work := p.Totals().Copy
 	guess, err := t.guess(ctx, work)
-	if least := t.braked(work); err == nil && least > guess.Seconds {
+	if least := t.brakes.Seconds(work); err == nil && least > guess.Seconds {
 		guess = &Estimate{Seconds: least, Basis: "as limits permit"}
 	}
-	if days, terms := t.days(work); err == nil && days > 0 {
-		guess = &Estimate{Seconds: max(guess.Seconds, float64(days)*budgetDay.Seconds()), Basis: terms}
+	if days, terms := t.purses.Days(work); err == nil && days > 0 {
+		guess = &Estimate{Seconds: max(guess.Seconds, float64(days)*limits.Day.Seconds()), Basis: terms}
 	}
 	return guess, err
 }

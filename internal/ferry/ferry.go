@@ -14,6 +14,7 @@ import (
 	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/limits"
 	"github.com/popferry/popferry/internal/message"
 	"github.com/popferry/popferry/internal/places"
 	"github.com/popferry/popferry/internal/signin"
@@ -102,8 +103,7 @@ type engine struct {
 	retired      []journal.Scope
 	// sharing says how many accounts need what may expire.
 	sharing map[string]int
-	// brakes keep the rates of limits, by host.
-	brakes map[string]*brake
+	rates   *limits.Rates
 }
 
 // common is what a change of the configuration leaves as it is, for the trips that are
@@ -123,11 +123,9 @@ type common struct {
 	vain sync.Map
 	// signedIn has when a quiet destination's token was last got, by account.
 	signedIn sync.Map
-	// long has the accounts whose last pass gave way.
-	long sync.Map
-	// budgets are those of users of hosts.
-	budgetsMu sync.Mutex
-	budgets   map[string]*budget
+	// long has the accounts whose last pass gave way with much left to do.
+	long    sync.Map
+	budgets *limits.Budgets
 }
 
 func newEngine(o Options) *engine {
@@ -153,8 +151,8 @@ func newEngine(o Options) *engine {
 	if o.SpoolRoom == 0 {
 		o.SpoolRoom = message.MaxRoom
 	}
-	e := &engine{Options: o, owners: ownersOf(o.Config.Accounts), brakes: newBrakes(o.Config.Limits),
-		common: &common{budgets: map[string]*budget{},
+	e := &engine{Options: o, owners: ownersOf(o.Config.Accounts), rates: limits.NewRates(o.Config.Limits),
+		common: &common{budgets: limits.NewBudgets(),
 			slots: places.NewSlots(o.Config.Limits.Accounts, flightOctets), hosts: places.NewHosts(places.Limit(o.Config.Limits)),
 			folders: places.NewHosts(places.One), standing: places.NewStanding(o.Learned), gates: places.NewGates(), disk: semaphore.NewWeighted(o.SpoolRoom)}}
 	e.sharing = sharing(e.chosen())
@@ -192,7 +190,7 @@ func (t *trip) one(ctx context.Context, work func(*trip, context.Context) error)
 // wasStopped reports an error that comes of being told to stop, as far as anybody can tell: what
 // else is amiss for now says the next pass.
 func wasStopped(ctx context.Context, err error) bool {
-	temporary := fault.CodeOf(err) == fault.Temporary && !errors.Is(err, errLater)
+	temporary := fault.CodeOf(err) == fault.Temporary && !errors.Is(err, limits.ErrLater)
 	return errors.Is(err, context.Canceled) || ctx.Err() != nil && temporary
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/limits"
 	"github.com/popferry/popferry/internal/signin"
 	"github.com/popferry/popferry/pop"
 )
@@ -85,7 +86,7 @@ func (t *trip) hangUp() {
 // close gives everything back, whatever state the trip is in.
 func (t *trip) close() {
 	t.hangUp()
-	t.closePurses()
+	t.purses.Close()
 	t.dest.close()
 	t.farewell.Wait()
 	t.seat.close(t.well)
@@ -140,7 +141,7 @@ func (t *trip) finish(err error, took time.Duration) AccountReport {
 	if r.Held > 0 {
 		r.ExitCode = fault.Worst(r.ExitCode, fault.Held)
 	}
-	r.NotBefore, r.Resting, r.Stopped = t.notBefore(err), errors.Is(err, errLater), errors.Is(err, context.Canceled)
+	r.NotBefore, r.Resting, r.Stopped = t.notBefore(err), errors.Is(err, limits.ErrLater), errors.Is(err, context.Canceled)
 	if r.Asked = r.NotBefore; r.Resting {
 		r.Asked = t.loginAgain
 	}

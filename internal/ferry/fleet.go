@@ -43,7 +43,7 @@ func (f *Fleet) Next(o Options) *Fleet {
 	o.Learned.Again()
 	e := newEngine(o)
 	e.common = f.engine.common
-	e.inheritBrakes(f.engine.brakes)
+	e.rates.Inherit(f.engine.rates)
 	e.remember(f.engine.owners)
 	e.slots.Resize(o.Config.Limits.Accounts)
 	e.hosts.Resize(places.Limit(o.Config.Limits))

@@ -26,7 +26,7 @@ type growing struct {
 func (g *growing) Read(b []byte) (int, error) {
 	n, err := g.body.Read(b)
 	g.read += int64(n)
-	if err := g.p.t.brakeOctets(g.p.soft, n); err != nil {
+	if err := g.p.t.brake(g.p.soft, g.p.t.brakes.Octets(n)); err != nil {
 		return 0, err
 	}
 	if err := g.remember(); err != nil {

@@ -210,7 +210,7 @@ func (t *trip) openSource(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if t.oneByOne || t.slowEnough() {
+	if t.oneByOne || t.brakes.AreSlow() {
 		source.OneByOne()
 	}
 	t.sayRefused("POP3 server "+t.account.Source.Address(), "source", source.RefusedWay())

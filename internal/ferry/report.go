@@ -7,6 +7,7 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/internal/limits"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -153,7 +154,7 @@ func NewErrorReport(err error) *ErrorReport {
 		message = e.Message
 	}
 	hint := fault.HintOf(err)
-	if pause := fault.AfterOf(err); pause > 0 && !errors.Is(err, errLater) { // nobody waits for it any more
+	if pause := fault.AfterOf(err); pause > 0 && !errors.Is(err, limits.ErrLater) { // nobody waits for it any more
 		hint = fmt.Sprintf("run again in %s: %s", fault.Span(pause), fault.BecauseOf(err))
 	}
 	return &ErrorReport{Code: fault.CodeOf(err), Message: message, Hint: hint}

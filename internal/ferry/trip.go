@@ -34,8 +34,7 @@ type trip struct {
 	seat    *seat
 	turns   *turns // in a fleet, once it has them
 	slot    *places.Slot
-	brakes  []*brake
-	purses  []*purse
+	limited
 
 	glances bool   // look at the source first; see glance
 	idle    bool   // that was all there was to do
@@ -85,7 +84,7 @@ func newTrip(e *engine, r request, given *places.Slot, sources []string) *trip {
 	a := r.account
 	a.Destination.Wrap = given.Feel
 	t := &trip{
-		engine: e, account: a, slot: given, brakes: e.brakesOf(a), purses: e.pursesOf(a),
+		engine: e, account: a, slot: given,
 		glances: r.glance, heldToo: e.Held || r.held, opened: e.Clock(), batch: batchMessages,
 		report:      AccountReport{Name: a.Name},
 		pageState:   pageState{reread: map[string]bool{}},
@@ -94,6 +93,7 @@ func newTrip(e *engine, r request, given *places.Slot, sources []string) *trip {
 		lengths: newLengths(), stumbles: newStumbles(), holding: newHolding(),
 		folderFates: folderFates{unlocatedNoted: map[string]bool{}}, openState: newOpenState(), recorded: newRecorded(),
 	}
+	t.keepLimits()
 	t.seat = t.newSeat(sources)
 	t.account.Source.Wrap, t.account.Source.BeforeLogin = t.seat.feel, t.seat.enter
 	t.dest = t.newLink(e.destinationPlaces(t.account), !r.glance)

@@ -50,13 +50,16 @@ var allowed = map[string][]string{
 	// Level 3: it opens both sides of an account.
 	"internal/signin": {"imapdst", "internal/fault", "internal/sasl", "internal/secret", "plan", "pop"},
 
+	// It knows what may be carried now.
+	"internal/limits": {"internal/fault", "plan"},
+
 	// It knows who has to wait for whom.
 	"internal/places": {"imapdst", "internal/fault", "plan"},
 
 	// Level 4: the engine knows nobody who looks at it.
 	"internal/ferry": {
-		"imapdst", "internal/fault", "internal/journal", "internal/message", "internal/places", "internal/sasl",
-		"internal/signin", "plan", "pop",
+		"imapdst", "internal/fault", "internal/journal", "internal/limits", "internal/message", "internal/places",
+		"internal/sasl", "internal/signin", "plan", "pop",
 	},
 
 	"internal/ferry/sim":   {},
