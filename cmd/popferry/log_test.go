@@ -143,6 +143,24 @@ func TestWhyABridgeEnds(t *testing.T) {
 	}
 }
 
+// TestProgressIsShown while a pass is under way.
+func TestProgressIsShown(t *testing.T) {
+	k := &keeping{bridge: bridge.New(bridge.Options{})}
+	ctx, cancel := context.WithCancel(t.Context())
+	k.bridge.Start(ctx, []bridge.Account{{Name: "alice", Interval: time.Hour, Fastest: time.Hour,
+		Pass: func(context.Context, bool) ferry.AccountReport {
+			defer cancel()
+			k.observe(ferry.Event{Kind: ferry.Planned, Account: "alice", Messages: 9})
+			k.observe(ferry.Event{Kind: ferry.Delivered, Account: "alice", Messages: 5})
+			k.observe(ferry.Event{Kind: ferry.Skipped, Account: "alice", Messages: 1})
+			if a := k.bridge.Snapshot().Accounts[0]; a.Delivered != 5 || a.Left != 3 {
+				t.Errorf("%+v", a)
+			}
+			return ferry.AccountReport{}
+		}}})
+	k.bridge.Wait()
+}
+
 // TestDoubtIsLogged: a pass that waits for an append to settle does nothing else for that time.
 func TestDoubtIsLogged(t *testing.T) {
 	var out bytes.Buffer

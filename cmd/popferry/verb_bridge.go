@@ -466,5 +466,7 @@ func (k *keeping) observe(ev ferry.Event) {
 		k.log.Log(context.Background(), level, "waiting", "account", ev.Account, "for", ev.Text, "until", ev.Until.Format(time.RFC3339))
 	case ferry.Queued, ferry.Started:
 		k.bridge.Turn(ev.Account, ev.Kind == ferry.Queued)
+	case ferry.Planned, ferry.Delivered, ferry.Skipped:
+		k.bridge.Progress(ev)
 	}
 }

@@ -191,6 +191,13 @@ func (b *Bridge) Await(account, something string, until time.Time) {
 	}
 }
 
+// Progress takes in what the pass over an account does: what it is to bring, and what it brought.
+func (b *Bridge) Progress(ev ferry.Event) {
+	if k := b.keeperOf(ev.Account); k != nil {
+		k.change(func(s *AccountState) { s.progress(ev) })
+	}
+}
+
 // keeperOf is nil for an account that is not kept.
 func (b *Bridge) keeperOf(account string) *keeper {
 	b.mu.Lock()
@@ -381,7 +388,7 @@ func (k *keeper) pass(ctx context.Context) time.Duration {
 	k.recall.begin(started, held)
 	var pass func(context.Context, bool) ferry.AccountReport
 	k.change(func(s *AccountState) {
-		s.Phase, s.Started, s.WaitsFor, s.WaitsUntil = Passing, started, "", time.Time{}
+		s.Phase, s.Started, s.WaitsFor, s.WaitsUntil, s.SoFar = Passing, started, "", time.Time{}, SoFar{}
 		pass, k.renewed = k.account.Pass, false
 	})
 	r := pass(ctx, held)

@@ -464,6 +464,45 @@ func TestAwait(t *testing.T) {
 	})
 }
 
+// TestProgress: what a pass brings counts while it is under way, and once.
+func TestProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bridge.New(bridge.Options{Random: func() float64 { return 0 }})
+		ctx, cancel := context.WithCancel(t.Context())
+		is := func(when string, delivered int, octets int64, left, soFar int) {
+			t.Helper()
+			s := b.Snapshot().Accounts[0]
+			if s.Delivered != delivered || s.Bytes != octets || s.Left != left || !s.LeftKnown || s.SoFar.Delivered != soFar {
+				t.Errorf("%s: %+v", when, s)
+			}
+		}
+		n := 0
+		b.Start(ctx, []bridge.Account{{Name: "a", Interval: minute, Fastest: minute,
+			Pass: func(context.Context, bool) ferry.AccountReport {
+				b.Progress(ferry.Event{Kind: ferry.Planned, Account: "a", Messages: 10, Bytes: 1000})
+				is("at first", 8*n, 800*int64(n), 10, 0)
+				b.Progress(ferry.Event{Kind: ferry.Delivered, Account: "a", Messages: 7, Bytes: 700})
+				b.Progress(ferry.Event{Kind: ferry.Delivered, Account: "b", Messages: 1, Bytes: 100})
+				b.Progress(ferry.Event{Kind: ferry.Skipped, Account: "a", Messages: 1, Bytes: 100})
+				is("under way", 8*n+7, 800*int64(n)+700, 2, 7)
+				n++
+				left := 1
+				r := ferry.AccountReport{Left: &left}
+				r.Delivered, r.Bytes = 8, 800 // one of it turned out to have arrived
+				return r
+			}}})
+		for i := range 2 {
+			synctest.Wait()
+			is("afterwards", 8*(i+1), 800*int64(i+1), 1, 8)
+			b.Progress(ferry.Event{Kind: ferry.Delivered, Account: "a", Messages: 1, Bytes: 100}) // of a pass before
+			is("between passes", 8*(i+1), 800*int64(i+1), 1, 8)
+			time.Sleep(minute)
+		}
+		cancel()
+		b.Wait()
+	})
+}
+
 // TestStateWhenTheClockIsSetBack: nothing that was is said to be still to come, and what is due
 // is so by the clock that whoever reads it has.
 func TestStateWhenTheClockIsSetBack(t *testing.T) {

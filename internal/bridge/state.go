@@ -63,6 +63,8 @@ type AccountState struct {
 	Delivered int   `json:"delivered"`
 	Deleted   int   `json:"deleted"`
 	Bytes     int64 `json:"bytes"`
+	// SoFar is what of it the last pass did, which may be under way.
+	SoFar SoFar `json:"-"`
 	// Passes counts them, and Seconds how long they took.
 	Passes  int     `json:"passes"`
 	Seconds float64 `json:"seconds"`
@@ -71,6 +73,12 @@ type AccountState struct {
 	// Messages are those held, and Notes what the last pass had to say.
 	Messages []ferry.MessageReport `json:"messages,omitempty"`
 	Notes    []string              `json:"notes,omitempty"`
+}
+
+// SoFar is what a pass did until now.
+type SoFar struct {
+	Delivered int
+	Bytes     int64
 }
 
 // UnderWay reports whether a pass is, and not only asked for.
@@ -155,9 +163,30 @@ func unattended(e *ferry.ErrorReport) *ferry.ErrorReport {
 func (s *AccountState) count(r ferry.AccountReport) {
 	s.Passes++
 	s.Seconds += r.Seconds
-	s.Delivered += r.Delivered
 	s.Deleted += r.Deleted
-	s.Bytes += r.Bytes
+	s.brought(r.Delivered-s.SoFar.Delivered, r.Bytes-s.SoFar.Bytes)
+}
+
+// brought adds to what the last pass did.
+func (s *AccountState) brought(messages int, octets int64) {
+	s.SoFar.Delivered += messages
+	s.SoFar.Bytes += octets
+	s.Delivered += messages
+	s.Bytes += octets
+}
+
+// progress takes in a step of the pass under way.
+func (s *AccountState) progress(ev ferry.Event) {
+	switch {
+	case s.Phase != Passing:
+	case ev.Kind == ferry.Planned:
+		s.Left, s.LeftKnown = ev.Messages, true
+	case ev.Kind == ferry.Delivered:
+		s.brought(ev.Messages, ev.Bytes)
+		fallthrough
+	case ev.Kind == ferry.Skipped:
+		s.Left = max(0, s.Left-ev.Messages)
+	}
 }
 
 // rest takes in that a pass says nothing of the account: what failed before it still does.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/popferry/popferry/internal/bridge"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/report"
@@ -101,6 +102,25 @@ func (s *site) read(ctx context.Context, now time.Time) (map[string]*day, error)
 }
 
 func (d *day) add(p journal.Pass, now, midnight time.Time) {
+	d.count(p, now, midnight)
+	if len(d.Passes) == passesShown {
+		d.Passes = slices.Delete(d.Passes, 0, 1)
+	}
+	d.Passes = append(d.Passes, p)
+}
+
+// with is the day with what the last pass did so far, unless the journal told of it already,
+// which knows milliseconds.
+func (d day) with(a bridge.AccountState, now time.Time) *day {
+	started := a.Started.Truncate(time.Millisecond)
+	told := func(p journal.Pass) bool { return p.Started.Truncate(time.Millisecond).Equal(started) }
+	if !slices.ContainsFunc(d.Passes, told) {
+		d.count(journal.Pass{Started: a.Started, Delivered: a.SoFar.Delivered}, now, report.DayStart(now.Local()))
+	}
+	return &d
+}
+
+func (d *day) count(p journal.Pass, now, midnight time.Time) {
 	if !p.Started.Before(midnight) {
 		d.Today += p.Delivered
 	}
@@ -110,10 +130,6 @@ func (d *day) add(p journal.Pass, now, midnight time.Time) {
 			d.Failed[hour] += p.Passes
 		}
 	}
-	if len(d.Passes) == passesShown {
-		d.Passes = slices.Delete(d.Passes, 0, 1)
-	}
-	d.Passes = append(d.Passes, p)
 }
 
 func failed(code fault.Code) bool { return code != fault.OK && code != fault.Held }

@@ -40,7 +40,7 @@ func newRow(a bridge.AccountState, now time.Time, days map[string]*day) row {
 	r.Attention = a.Error != nil || a.Awaits != nil || a.Held > 0
 	r.State, r.Tone = stateOf(a)
 	if days != nil {
-		r.Day = cmp.Or(days[a.Name], &day{})
+		r.Day = cmp.Or(days[a.Name], &day{}).with(a, now)
 	}
 	return r
 }
