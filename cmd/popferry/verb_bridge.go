@@ -43,8 +43,8 @@ that find nothing have one each.
 
 SIGTERM or SIGINT finishes what is in hand and ends with 0. SIGHUP reads
 accounts.yaml anew, and keeps the old one if the new one is wrong. While it is
-at work, run and the other verbs that write refuse the same state directory, and
-say who has it.
+at work, run, plan, verify, adopt and undo refuse the same state directory, and
+say who has it; check, status and report do not.
 
 bridge: {listen: "127.0.0.1:8325"} in accounts.yaml shows all accounts at
 http://127.0.0.1:8325/, for people, and at /metrics, /healthz and
