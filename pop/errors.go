@@ -92,7 +92,7 @@ func refuse(what string, reply status, shown string, fallback fault.Code) *fault
 	code := classOf(reply, fallback)
 	err := fault.New(code, "%s: \"%s\"", what, shown).WithResponse(reply.code)
 	switch {
-	case reply.code == "IN-USE":
+	case reply.code == "IN-USE", code == fault.Temporary && sasl.InUse(reply.text): // old servers have no codes
 		err.Hint = "the password is right; another session, or an earlier one of ours that was " +
 			"cut, holds the maildrop for up to 10 minutes"
 	case reply.code == "LOGIN-DELAY":
