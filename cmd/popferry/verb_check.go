@@ -20,10 +20,11 @@ can do, what waits there, where it would go, and whether there is room for it.
 
 Nothing is written: no folder is made, no message is retrieved or marked, and
 the journal, if there is one, is only looked into for what was delivered before.
-A password that is refused is tried once, however many accounts have it. For
-each failure, and for what will go wrong soon or is not safe, it says what was
-seen, the likely cause, and the first thing to check. With warnings alone it
-ends with 0.
+A password that is refused is tried once, however many accounts have it, and an
+administrator's, which opens the mailboxes of all, three times. For each
+failure, and for what will go wrong soon or is not safe, it says what was seen,
+the likely cause, and the first thing to check. With warnings alone it ends
+with 0.
 
 What no server shows can be asked for: popferry check --explain "can receive but
 not send" needs no account. --symptoms lists what there is.

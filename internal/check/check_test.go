@@ -194,19 +194,27 @@ func TestALoginForOthers(t *testing.T) {
 			}
 			words := strings.Fields(e.Line)
 			response, _ := base64.StdEncoding.DecodeString(words[len(words)-1])
-			whose, _, _ := strings.Cut(string(response), "\x00")
+			whose, login, _ := strings.Cut(string(response), "\x00")
+			if name, _, ok := strings.Cut(login, "*"); ok {
+				whose = name
+			}
 			if broken == nil || slices.Contains(broken, whose) {
 				return imapd.Action{Reply: "NO [AUTHENTICATIONFAILED] no"}
 			}
 			return imapd.Action{}
 		}
 	}
+	authorized := func(e *plan.Endpoint, whose string) { e.Username, e.AuthorizeAs = "admin", whose }
+	master := func(e *plan.Endpoint, whose string) { e.Username = whose + "*admin" }
 	for name, c := range map[string]struct {
 		reply         func(imapd.Event) imapd.Action
+		login         func(e *plan.Endpoint, whose string)
 		tried, failed int
 	}{
-		"one is not there": {refuse("a0"), 10, 1},
-		"the password":     {refuse(), 3, 10},
+		"one is not there":              {refuse("a0"), authorized, 10, 1},
+		"the password":                  {refuse(), authorized, 3, 10},
+		"one is not there, in one name": {refuse("a0"), master, 10, 1},
+		"the password, in one name":     {refuse(), master, 3, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStage(t, popd.Options{}, imapd.Options{Reply: c.reply})
@@ -214,7 +222,8 @@ func TestALoginForOthers(t *testing.T) {
 			for i := range 10 {
 				a := s.account
 				a.Name, a.Source.Username = fmt.Sprint("a", i), fmt.Sprint("a", i)
-				a.Destination.Username, a.Destination.AuthorizeAs, a.Destination.Auth = "admin", a.Name, "plain"
+				a.Destination.Auth = "plain"
+				c.login(&a.Destination, a.Name)
 				accounts = append(accounts, a)
 			}
 			refused := 0

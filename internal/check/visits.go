@@ -177,6 +177,9 @@ func (v *visits) place(name string, size int) *semaphore.Weighted {
 
 func (v *visits) gate(e plan.Endpoint) *gate {
 	key := login{serverOf(e), e.Username, e.Auth, e.CertFile, e.AuthorizeAs != "", e.Secret.Mark()}
+	if _, master, ok := e.Master(); ok {
+		key.user, key.forOthers = master, true
+	}
 	if e.ByCertificate() { // for whom is the user name
 		key.user, key.forOthers = "", true
 	}
