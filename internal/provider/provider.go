@@ -13,8 +13,8 @@ type Provider struct {
 	ID string `json:"-"`
 	// Name is what people call it.
 	Name string `json:"name"`
-	// Domains are the domains of its mail addresses; those of its customers are
-	// found by MX.
+	// Domains are the domains of its mail addresses, "*." standing for a label; those of its
+	// customers are found by MX.
 	Domains []string `json:"domains"`
 	// Hosts are where its servers are: each name and all below it.
 	Hosts []string `json:"hosts"`

@@ -1,6 +1,7 @@
 package provider
 
 import (
+	"cmp"
 	"embed"
 	"encoding/json"
 	"fmt"
@@ -30,7 +31,9 @@ var index = sync.OnceValue(func() *table {
 
 // ByDomain finds the provider that a domain of mail addresses belongs to.
 func ByDomain(domain string) (Provider, bool) {
-	return found(index().domains[clean(domain)])
+	domain = clean(domain)
+	_, parent, _ := strings.Cut(domain, ".")
+	return found(cmp.Or(index().domains[domain], index().domains["*."+parent]))
 }
 
 // ByHost finds the provider that a server belongs to.
