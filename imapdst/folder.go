@@ -126,12 +126,12 @@ func (w wanted) pattern() string {
 	if w.use != "" {
 		return "*"
 	}
-	pattern := uncommon.ReplaceAllString(strings.Join(w.parts, "/"), "*")
-	if w.parts[0] != inbox {
-		pattern = "*" + pattern
-	}
-	return pattern
+	return anywhere(strings.Join(w.parts, "/"))
 }
+
+// anywhere matches a name behind anything, be it nothing: Courier finds INBOX.x by "*INBOX*x", and
+// not by "INBOX*x".
+func anywhere(name string) string { return uncommon.ReplaceAllString("*"+name, "*") }
 
 // find looks for the folder: NAMESPACE, once a session, and LIST in one go.
 func (c *Conn) find(w wanted) (mailbox string, found bool, err error) {
@@ -311,8 +311,7 @@ func (c *Conn) Open(ctx context.Context, mailbox string) (Folder, error) {
 	defer end()
 	c.mailbox.Lock()
 	defer c.mailbox.Unlock()
-	pattern := uncommon.ReplaceAllString(mailbox, "*")
-	layout, listed, err := c.listAll(question{pattern: pattern}, wanted{name: mailbox, parts: []string{mailbox}})
+	layout, listed, err := c.listAll(question{pattern: anywhere(mailbox)}, wanted{name: mailbox, parts: []string{mailbox}})
 	if err != nil {
 		return Folder{}, err
 	}

@@ -2,6 +2,7 @@ package imapdst_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -272,6 +273,26 @@ func TestOpenByTheServersName(t *testing.T) {
 		if err != nil || f.Exists != there || f.Mailbox != mailbox {
 			t.Errorf("%s: %+v, %v", mailbox, f, err)
 		}
+	}
+}
+
+// TestFoldersBelowInboxOfCourier, which finds none of them by a pattern that has a wildcard right
+// behind INBOX.
+func TestFoldersBelowInboxOfCourier(t *testing.T) {
+	server := listing("", `() "." INBOX`, `() "." INBOX.a`)
+	all := server.on["LIST"]
+	server.on["LIST"] = func(f *fake, tag, args string) {
+		if strings.Contains(args, "INBOX*") && !strings.Contains(args, "*INBOX*") {
+			f.send(tag + " OK done")
+			return
+		}
+		all(f, tag, args)
+	}
+	c := server.dial(t)
+	opened, errOpen := c.Open(t.Context(), "INBOX.a")
+	found, errFolder := c.Folder(t.Context(), "INBOX/a", false)
+	if err := errors.Join(errOpen, errFolder); err != nil || !opened.Exists || !found.Exists {
+		t.Errorf("%+v, %+v, %v", opened, found, err)
 	}
 }
 
