@@ -58,6 +58,8 @@ type lookup struct {
 	now      time.Time
 	id       string             // the first usable Message-ID
 	received time.Time          // the topmost usable date of a Received field
+	date     time.Time          // that of the Date field
+	dated    bool               // it has one
 	text     [fieldCount]string // the first of each other field that is not empty
 }
 
@@ -74,27 +76,33 @@ func (l *lookup) wants(f field) bool {
 	return l.text[f] == ""
 }
 
-// found takes the collapsed value of a field that was wanted.
-func (l *lookup) found(f field, value string) {
+// found takes the value of a field that was wanted.
+func (l *lookup) found(f field, value []byte) {
 	switch f {
 	case fieldMessageID:
-		l.id = messageID(value)
+		l.id = messageID(collapse(value))
 	case fieldReceived:
-		if t, ok := receivedDate(value); ok && usable(t, l.now) {
+		if t, ok := receivedDate(parted(value)); ok && usable(t, l.now) {
 			l.received = t
 		}
+	case fieldDate:
+		l.date, l.dated = parseDate(parted(value))
+		fallthrough
 	default:
-		l.text[f] = value
+		l.text[f] = collapse(value)
 	}
 }
+
+// parted is collapse for a date: what a CR stands between are two parts of it.
+func parted(value []byte) string { return collapse(bytes.ReplaceAll(value, []byte{'\r'}, []byte{' '})) }
 
 // internalDate chooses the date that a message is to be stored under.
 func (l *lookup) internalDate() (t time.Time, from string) {
 	if !l.received.IsZero() {
 		return l.received, "received"
 	}
-	if t, ok := parseDate(l.text[fieldDate]); ok && usable(t, l.now) {
-		return t, "date"
+	if l.dated && usable(l.date, l.now) {
+		return l.date, "date"
 	}
 	return time.Time{}, ""
 }
@@ -141,11 +149,15 @@ func closing(id string) int {
 }
 
 // collapse unfolds a value (RFC 5322 §2.2.3) and makes each run of white space
-// one blank, with none at the ends. It reuses the octets of v.
+// one blank, with none at the ends. CRs are none: some servers drop those that end no line.
+// It reuses the octets of v.
 func collapse(v []byte) string {
 	out := v[:0]
 	for _, c := range v {
-		if isBlank(c) || c == '\r' || c == '\n' {
+		if c == '\r' {
+			continue
+		}
+		if isBlank(c) || c == '\n' {
 			if len(out) == 0 || out[len(out)-1] == ' ' {
 				continue
 			}

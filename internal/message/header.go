@@ -221,7 +221,7 @@ func (h *header) endField() {
 		return
 	}
 	_, value, _ := bytes.Cut(h.value, []byte{':'})
-	h.found(h.look, collapse(value))
+	h.found(h.look, value)
 	h.look, h.value = fieldOther, h.value[:0]
 }
 

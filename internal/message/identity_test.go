@@ -198,7 +198,9 @@ func TestLoose(t *testing.T) {
 	base := "Message-ID: <a@example.org>\r\nDate: 4 Mar 2014 05:06:07 +0100\r\n" +
 		"From: A <a@example.org>\r\nSubject: one two\r\n"
 	want := summarize(t, base+"\r\ntext\r\n").Loose
+	crs := strings.NewReplacer("@", "\r@", "4 M", "4 \rM", "A <", "\rA <", "one", "o\r\rne", "two", "two\r")
 	for name, raw := range map[string]string{
+		"CRs amid lines":  crs.Replace(base) + "\r\n",
 		"other fields":    "Received: x\r\n" + base + "X-Other: y\r\n\r\nother text\r\n",
 		"folded":          strings.Replace(base, "one two", "one\r\n \t two", 1) + "\r\n",
 		"white space":     strings.Replace(base, "Subject: one two", "SUBJECT:one  two ", 1) + "\r\n",
@@ -311,6 +313,7 @@ func TestDateForms(t *testing.T) {
 		"Tue Mar  4 05:06:07 UTC 2014", "Tue, 04 Mar 2014 06:06:07 +0100 MEZ",
 		"Tue, 4 Mar 2014 5:6:7 -0000",
 		"Tue, 04 Mar 2014 06(comment):   06  :  07 +0100", "Tue Mar 4 05 :06: 07 UTC 2014", // RFC 5322 Appendix A.5
+		"Tue, 04\rMar\r2014\r\r05:06:07\r+0000",
 		"4 Mar 2014 5:06:07 AM", "3 Mar 2014 05:06:07 pm -1200", "4 Mar 2014 12:06:07 AM -0500", "4 Mar 2014 12:06:07 PM +0700",
 		"4 Mar 2014 17:06:07 PM +1200", "March 3, 2014 at 9:06:07 PM PST", "Tue Mar 4 2014 06:06:07 GMT+0100 (CET)",
 		"Tue, 04 Mar 2014 00:06:07 GMT-05:00", "4 Mar 2014 06:06:07  UTC+1", "4 Mar 2014 06:06:07 GMT +0100",

@@ -176,8 +176,8 @@ func (m *Message) fields() (*lookup, error) {
 // wrapDate gives a date that a mail always has, and the same one every time: its
 // own, that of its transport, or that of the beginning of Unix time.
 func wrapDate(l *lookup) string {
-	t, ok := parseDate(l.text[fieldDate])
-	if !ok || t.Unix() < 0 {
+	t := l.date
+	if !l.dated || t.Unix() < 0 {
 		t = l.received
 	}
 	if t.IsZero() {
