@@ -32,14 +32,15 @@ type verifyAccount struct {
 	t    *trip
 	seen VerifyAccount
 
-	proven map[string][]uint32        // UIDs of mail that is as it was sent, by mailbox
-	lying  map[string]message.Summary // what is at the place of a record and is not that, by its key
-	octets map[message.Digest]string  // where the destination has them, by content
+	proven map[string][]uint32       // UIDs of mail that is as it was sent, by mailbox
+	lying  map[string]bool           // records at whose place lies something else, by key
+	read   map[lair]message.Summary  // what else was read, of the folders that records have their mail in
+	octets map[message.Digest]string // where the destination has them, by content
 }
 
 func (t *trip) verify(ctx context.Context) (VerifyAccount, error) {
 	v := &verifyAccount{t: t, seen: VerifyAccount{Name: t.account.Name},
-		proven: map[string][]uint32{}, lying: map[string]message.Summary{},
+		proven: map[string][]uint32{}, lying: map[string]bool{}, read: map[lair]message.Summary{},
 		octets: map[message.Digest]string{}}
 	t.silent = true
 	if err := t.openDestination(ctx); err != nil {
@@ -96,7 +97,7 @@ func (v *verifyAccount) check(ctx context.Context, records []journal.Record) ([]
 			v.proven[r.Folder] = append(v.proven[r.Folder], r.UID)
 			v.alter(r, s.Summary)
 		case there:
-			v.lying[r.Key] = s.Summary
+			v.lying[r.Key], v.read[lair{r.Folder, r.UID}] = true, s.Summary
 			lost = append(lost, r)
 		default:
 			lost = append(lost, r)
@@ -114,52 +115,6 @@ func (v *verifyAccount) tellWhy(r journal.Record) {
 	case onlyByHeader(r):
 		v.seen.ByHeader++
 	}
-}
-
-// akin reports whether a copy that is not the same mail as a record shares so much
-// with it that the server must have altered it.
-func akin(r, s message.Summary) bool {
-	same := func(a, b message.Digest) bool { return !a.IsZero() && a == b }
-	return same(r.Header, s.Header) || same(r.Body, s.Body) || r.MessageID != "" && same(r.Loose, s.Loose)
-}
-
-// altered leaves out strays that lie where they were put, only changed. All that lies
-// there shares something with them, or has no name that could be another's; and it is no
-// other record's mail. They are not looked for in other folders.
-func (v *verifyAccount) altered(strays []journal.Record) (still []journal.Record) {
-	type place struct {
-		folder string
-		uid    uint32
-	}
-	taken := map[place]bool{}
-	for _, r := range strays {
-		s, there := v.lying[r.Key]
-		at := place{r.Folder, r.UID}
-		unnamed := s.MessageID == "" && r.Sum.MessageID == "" && !taken[at] && !slices.Contains(v.proven[r.Folder], r.UID)
-		if !there || !akin(r.Sum, s) && !unnamed {
-			still = append(still, r)
-			continue
-		}
-		taken[at] = true
-		v.alter(r, s)
-	}
-	return still
-}
-
-// alter counts a copy that the destination changed.
-func (v *verifyAccount) alter(r journal.Record, s message.Summary) {
-	part := "its header and its text differ"
-	switch {
-	case r.Sum.Body == s.Body:
-		part = "its header differs"
-	case r.Sum.Header == s.Header:
-		part = "its text differs"
-	}
-	v.seen.Altered++
-	v.seen.Messages = append(v.seen.Messages, MessageReport{
-		UIDL: fault.Escape(r.UIDL), Size: r.Sum.Size, State: "altered", Folder: r.Folder, UID: r.UID,
-		Reason: "the destination changed it: " + part + " from what POP3 gave",
-	})
 }
 
 // sameMail compares a record with what was read back. Records that were
@@ -202,6 +157,7 @@ func (v *verifyAccount) search(ctx context.Context, strays []journal.Record) err
 	if strays = v.dropped(v.altered(strays)); len(strays) == 0 {
 		return nil
 	}
+	v.read = nil // what is in other folders has moved, or is other mail
 	folders, err := conn.Folders(ctx)
 	if err != nil {
 		return err
@@ -366,6 +322,9 @@ func (v *verifyAccount) candidatesIn(ctx context.Context, conn *imapdst.Conn, bo
 	}
 	found := map[string][]uint32{}
 	err = conn.Digests(ctx, box, uids, func(uid uint32, c imapdst.Copy) error {
+		if v.read != nil {
+			v.read[lair{box.Mailbox, uid}] = c.Summary
+		}
 		for _, key := range lookupKeys(c.Summary) {
 			found[key] = append(found[key], uid)
 		}

@@ -110,6 +110,39 @@ func TestVerifyLooksElsewhereFirst(t *testing.T) {
 	}
 }
 
+// TestVerifyTellsAlteredMailFromMissing also where nobody knows its place, or the journal has that of
+// another one under the same Message-ID: at a server that dropped CRs, no digest finds it.
+func TestVerifyTellsAlteredMailFromMissing(t *testing.T) {
+	const named = "Message-ID: <same@example.org>\r\nX-Cr: a\rb\r\n"
+	for name, form := range map[string]string{
+		"one Message-ID": named + "Subject: %s\r\n\r\na\rtext\r\n", "none": "Subject: %s\r\n\r\na\rtext\r\n",
+		"no text": named + "Subject: %s\r\n\r\n",
+	} {
+		var mail [][]byte
+		for i := range 4 {
+			mail = append(mail, fmt.Appendf(nil, form, strings.Repeat("s", i+1)))
+		}
+		p := newPair(t, popd.Options{}, imapd.Options{Transform: imapd.DropCR, NoMultiAppend: true}, mail...)
+		p.run(0, len(mail))
+		for _, m := range p.imap.Mailbox("INBOX") {
+			if bytes.Contains(m.Raw, []byte("Subject: s\r")) {
+				p.imap.User("").Expunge("INBOX", m.UID)
+			}
+		}
+		p.imap.User("").SetUIDValidity("INBOX", 7)
+		want := ferry.VerifyTotals{Delivered: len(mail), Altered: len(mail) - 1, Missing: 1}
+		for _, when := range []string{"before", "after"} {
+			v := ferry.Verify(t.Context(), p.o)
+			for _, m := range v.Accounts[0].Messages {
+				if isGone := m.Size == int64(len(mail[0])); v.Totals != want || isGone != (m.State == "missing") || !isGone && m.UID == 0 {
+					t.Errorf("%s, %s a run: %+v, %+v", name, when, v.Totals, m)
+				}
+			}
+			p.run(0, 0)
+		}
+	}
+}
+
 // TestVerifyCountsCopies: one copy is no proof of two messages.
 func TestVerifyCountsCopies(t *testing.T) {
 	mail := slices.Repeat(ordinary(1, 1), 2)
