@@ -77,6 +77,7 @@ func TestLoginRefusals(t *testing.T) {
 		"S3 passing":     {"-ERR can't verify the password, system busy", fault.Temporary, nil},
 		"no mailbox": {"-ERR User is authenticated but not connected.", fault.Credentials,
 			[]string{"the login is right", "licence"}},
+		"S3 damaged": {"-ERR message is damaged", fault.Refused, []string{"can't read", "operator"}},
 		"S3 echo": {"-ERR unknown user or password open sesame", fault.Credentials,
 			[]string{"***"}},
 		"M16": {"-ERR \x1b]0;boo\a", fault.Credentials, []string{`\x1b]0;boo\x07`}},

@@ -43,6 +43,8 @@ var (
 	errCAPAUnanswered = errors.New("CAPA was not answered")
 )
 
+const unreadableHint = "the server can't read this maildrop; one damaged message may be the cause: ask its operator"
+
 // byCode classifies response codes (RFC 2449 §8.1, RFC 3206 §4).
 var byCode = map[string]fault.Code{
 	"IN-USE":      fault.Temporary,
@@ -104,6 +106,8 @@ func refuse(what string, reply status, shown string, fallback fault.Code) *fault
 	case code == fault.Credentials:
 		err.Hint = "check the user name (some servers want the whole address), the password (some " +
 			"want one made for this program), and that POP3 is enabled for the account"
+	case code == fault.Refused && sasl.Unreadable(reply.text):
+		err.Hint = unreadableHint
 	case code == fault.Refused:
 		err.Hint = "ask the server's operator"
 	case code == fault.Held:

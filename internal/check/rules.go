@@ -144,6 +144,7 @@ var rules = []rule{
 		texts: []string{"minimum time", "login interval", "login frequency", "wait between", "logins too frequent",
 			"too often"}},
 	{topic: "listing-refused", protocol: wire.POP3, texts: []string{"list refused", "uidl refused", "unusable listing"}},
+	{topic: "listing-refused", protocol: wire.POP3, codes: []fault.Code{fault.Refused}, is: isUnreadable},
 
 	// What the server has no login for.
 	{topic: "wrong-auth", protocol: wire.POP3, codes: []fault.Code{fault.Refused}, texts: []string{"which apop needs"},
@@ -319,6 +320,8 @@ func isInUse(err error) bool {
 	}
 	return sasl.InUse(said)
 }
+
+func isUnreadable(err error) bool { return sasl.Unreadable(err.Error()) }
 
 func as[T error](err error) (found T, ok bool) {
 	ok = errors.As(err, &found)

@@ -177,6 +177,7 @@ func TestRules(t *testing.T) {
 		{coded(fault.Temporary, "", "Login frequency limited"), wire.IMAP, "locked-out"},
 		{fault.New(fault.Refused, "s: LIST refused: \"-ERR internal\""), wire.POP3, "listing-refused"},
 		{fault.New(fault.Protocol, "s: unusable listing: message 3 listed twice"), wire.POP3, "listing-refused"},
+		{fault.New(fault.Refused, "s: login refused: \"message is damaged\""), wire.POP3, "listing-refused"},
 
 		{says("AADSTS53003: Access has been blocked by Conditional Access policies."), "", "device-approval"},
 		{says("AADSTS50097: Device authentication is required."), "", "device-approval"},

@@ -19,8 +19,8 @@ func NotConnected(text string) bool {
 }
 
 // Judge reads the refusal of a login that has no code to say why: Credentials where a
-// person has to mend what was given or is switched off, Refused where the mailbox is full,
-// Temporary where the right password would have been refused, too, and later is not. 0
+// person has to mend what was given or is switched off, Refused where the mailbox is full
+// or can't be read, Temporary where the right password would have been refused, too, and later is not. 0
 // means that the words do not tell, which a wrong password is the likely cause of.
 //
 // Where words of both kinds are in one text, it is the password: who takes a refused one
@@ -36,7 +36,7 @@ func Judge(text string) fault.Code {
 		return fault.Credentials
 	case says(passingPhrases), says(troublePhrases), says(lockPhrases):
 		return fault.Temporary
-	case says(fullPhrases):
+	case says(fullPhrases), says(unreadablePhrases):
 		return fault.Refused
 	case says(againPhrases) && !says(doubtPhrases):
 		return fault.Temporary
@@ -46,6 +46,10 @@ func Judge(text string) fault.Code {
 
 // Full reports words that say that the mailbox has no room left, or the server.
 func Full(text string) bool { return phrasesIn(text)(fullPhrases) }
+
+// Unreadable reports words that say that the mailbox, or a message in it, is broken: some
+// servers look through it while they log in.
+func Unreadable(text string) bool { return phrasesIn(text)(unreadablePhrases) }
 
 // Busy reports words about a server that has no time now, whatever it was asked. Trouble of
 // its own is none of these: it may have that with one message, each time.
@@ -158,6 +162,13 @@ var (
 		"buzón lleno", "espacio insuficiente", "casella piena", "spazio insufficiente",
 		"превышена квота", "квота превышена", "ящик переполнен", "недостаточно места",
 		"空间不足", "邮箱空间不足", "存储空间不足", "邮箱已满", "邮箱空间已满",
+	}
+	// unreadablePhrases are about mail that the server can't read, which stays so until
+	// somebody mends it.
+	unreadablePhrases = []string{
+		"is damaged", "damaged m", "is corrupt", "are corrupt", "corrupt m", "corrupted m",
+		"t open mailbox", "t open maildir", "t open maildrop", "not open mailbox", "not open maildir", "not open maildrop",
+		"to open mailbox", "to open maildir", "to open maildrop", "not regular file",
 	}
 	// againPhrases ask to come again, which doubtPhrases make mere politeness.
 	againPhrases = []string{

@@ -109,6 +109,8 @@ func Bare() []Refusal {
 		{"qmail-pop3d", "aack, child crashed", fault.Temporary},
 		{"qmail-pop3d", "unable to scan $HOME/Maildir", fault.Temporary},
 		{"hMailServer", "Your mailbox is already locked", fault.Temporary},
+		{"Solid POP3", "can't lock mailbox file", fault.Temporary},
+		{"Solid POP3", "can't set lock on mailbox", fault.Temporary},
 		{others, "cannot lock mailbox", fault.Temporary},
 		{others, "Mail drop is locked", fault.Temporary},
 		{others, "mailbox has been locked by another", fault.Temporary},
@@ -140,6 +142,13 @@ func Bare() []Refusal {
 		{others, "please wait", fault.Temporary},
 
 		// What no password helps, nor time.
+		{"Solid POP3", "message is damaged", fault.Refused},
+		{"Solid POP3", "mailbox is damaged", fault.Refused},
+		{"Solid POP3", "can't open mailbox file", fault.Refused},
+		{"Solid POP3", "can't open maildir", fault.Refused},
+		{"Solid POP3", "mailbox is not regular file", fault.Refused},
+		{others, "Unable to open maildrop", fault.Refused},
+		{others, "Mailbox is corrupted", fault.Refused},
 		{others, "Disk quota exceeded", fault.Refused},
 		{others, "Mailbox is full", fault.Refused},
 	}
