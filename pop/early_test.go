@@ -32,6 +32,8 @@ type bare struct {
 	// leaves ends the connection behind each message, with a farewell or without.
 	leaves   bool
 	farewell string
+	// answers are to single commands, in place of ours.
+	answers map[string]string
 }
 
 const (
@@ -94,6 +96,9 @@ func (b *bare) serve(conn net.Conn) {
 func (b *bare) answer(verb, argument string) []string {
 	n := 0
 	fmt.Sscan(argument, &n)
+	if answer, ok := b.answers[verb+" "+argument]; ok {
+		return []string{answer}
+	}
 	switch {
 	case verb == "CAPA" && b.pipelining:
 		return []string{"+OK\r\nUSER\r\nTOP\r\nUIDL\r\nPIPELINING\r\n.\r\n"}
@@ -229,6 +234,31 @@ func TestM13HangsUp(t *testing.T) {
 				t.Errorf("%s, %q: %d messages came", counting, farewell, len(got))
 			}
 		}
+	}
+}
+
+// A server that can't read all of a message may end what it has of it, and say so behind that.
+// It waits for the next command; nobody has to wait for it.
+func TestComplaint(t *testing.T) {
+	for said, code := range map[string]fault.Code{
+		"-ERR Failed to RETR that message, internal error": fault.Held,
+		"-ERR [SYS/TEMP] Failed to RETR that message":      fault.Temporary,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			started := time.Now()
+			b := &bare{size: exact, messages: five()[:3]}
+			b.answers = map[string]string{"RETR 2": "+OK\r\nSubject: cut\r\n.\r\n" + said + "\r\n"}
+			m := dial(t, b.options(t))
+			var got []fetched
+			err := m.Retrieve(t.Context(), list(t, m), tolerate(collect(&got), &got))
+			if len(got) < 2 || (len(got) == 3 && err == nil) != (code == fault.Held) {
+				t.Fatalf("%q: got %v, %v", said, got, err)
+			}
+			wantFault(t, got[1].err, code, "ended message 2 early (14 of ", "Failed to RETR that message")
+			if waited := time.Since(started); waited > 0 {
+				t.Errorf("%q: that took %s", said, waited)
+			}
+		})
 	}
 }
 

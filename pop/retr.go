@@ -19,8 +19,9 @@ const maxSkip = 64 << 20
 // until fn returns; what fn leaves of it is skipped. A message that the server
 // refuses is handed over as an error without a body: fault.Held by default, or
 // the class of its response code. A body may end in an error of class fault.Held
-// in place of io.EOF when the server's way with dots leaves its content in doubt;
-// when fn returns nil all the same the session goes on.
+// in place of io.EOF when the server's way with dots leaves its content in doubt, or
+// when the server says behind it that it could not give all of it; when fn returns nil
+// all the same the session goes on.
 //
 // With PIPELINING a window of commands is on its way (RFC 2449 §6.6), bounded by
 // Options.Window and by about 32 MiB of announced sizes. After [ErrEnough] from fn no
@@ -143,7 +144,7 @@ func (f *fetch) abandon(e Entry, err error) error {
 // skip reads what fn left of a body.
 func (f *fetch) skip(rest reader) error {
 	_, err := io.Copy(io.Discard, io.LimitReader(rest, maxSkip))
-	if errors.Is(err, errDots) {
+	if fault.CodeOf(err) == fault.Held {
 		return nil // fn was told; the session is in order
 	}
 	if err != nil {
@@ -288,21 +289,38 @@ func (f *fetch) unasked(e Entry) (early bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return false, f.farewell(e, f.m.refusal("session", said, fault.Temporary))
+	return false, f.farewell(e, said)
 }
 
-// farewell is what ends the session, unless there is more to come.
-func (f *fetch) farewell(e Entry, refusal *fault.Error) error {
-	if f.m.conn.Buffered() > 0 {
+// farewell is what ends the session, unless there is more to come, or the server stays and
+// has said what is wrong with the message.
+func (f *fetch) farewell(e Entry, said status) error {
+	refusal := f.m.refusal("session", said, fault.Temporary)
+	switch {
+	case f.m.conn.Buffered() > 0:
 		return ErrEndedEarly
-	}
-	if f.vouched(e) {
+	case f.vouched(e):
 		return f.m.conn.Break(refusal)
 	}
-	if _, err := f.m.conn.Reader().Peek(1); err == nil {
+	err := f.sameStat()
+	switch {
+	case err == nil && f.whole:
+		return f.complaint(e, said)
+	case err == nil, errors.Is(err, ErrEndedEarly):
 		return ErrEndedEarly
 	}
-	return refusal
+	return f.m.conn.Break(refusal)
+}
+
+// complaint is about a message that the server could not give to its end. What it gave of
+// it has the terminator (RFC 1939 §3) and looks whole.
+func (f *fetch) complaint(e Entry, said status) error {
+	err := refuse(fmt.Sprintf("%s ended message %d early (%d of %d bytes), and said",
+		f.m.conn.Address(), e.Number, f.body.size, e.Size), said, f.m.shown(said.text), fault.Held)
+	if err.Code == fault.Held {
+		return err
+	}
+	return f.m.conn.Break(err)
 }
 
 // noReply waits for what is to be a reply, leaves it in the buffer, and tells if
