@@ -262,6 +262,29 @@ func TestComplaint(t *testing.T) {
 	}
 }
 
+// What the server can't read may lie behind all that was asked for.
+func TestComplaintBehindAll(t *testing.T) {
+	const complaint = ".\r\n-ERR Failed to RETR that message, internal error\r\n"
+	synctest.Test(t, func(t *testing.T) {
+		b := &bare{size: exact, messages: five()[:3]}
+		b.answers = map[string]string{
+			"TOP 2 0": "+OK\r\nSubject: header\r\n\r\n" + complaint,
+			"RETR 2":  "+OK\r\n" + b.messages[1] + complaint,
+		}
+		m := dial(t, b.options(t))
+		entries := list(t, m)
+		var headers []fetched
+		if err := m.Top(t.Context(), entries, 0, collect(&headers)); err != nil || len(headers) != 3 {
+			t.Errorf("%d headers came, error %v", len(headers), err)
+		}
+		got, err := retrieve(t.Context(), m, entries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantTexts(t, got, b.messages)
+	})
+}
+
 // TOP asks for a header; whatever comes under a number is of that message.
 func TestM13Top(t *testing.T) {
 	for behind, rest := range behindDot {

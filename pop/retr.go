@@ -293,23 +293,21 @@ func (f *fetch) unasked(e Entry) (early bool, err error) {
 }
 
 // farewell is what ends the session, unless there is more to come, or the server stays and
-// has said what is wrong with the message.
+// has said what is wrong with the message, or with what of it was not asked for.
 func (f *fetch) farewell(e Entry, said status) error {
-	refusal := f.m.refusal("session", said, fault.Temporary)
-	switch {
-	case f.m.conn.Buffered() > 0:
+	if f.m.conn.Buffered() > 0 {
 		return ErrEndedEarly
-	case f.vouched(e):
-		return f.m.conn.Break(refusal)
 	}
-	err := f.sameStat()
+	err, whole := f.sameStat(), f.vouched(e)
 	switch {
+	case err == nil && whole:
+		return nil
 	case err == nil && f.whole:
 		return f.complaint(e, said)
-	case err == nil, errors.Is(err, ErrEndedEarly):
+	case !whole && (err == nil || errors.Is(err, ErrEndedEarly)):
 		return ErrEndedEarly
 	}
-	return f.m.conn.Break(refusal)
+	return f.m.conn.Break(f.m.refusal("session", said, fault.Temporary))
 }
 
 // complaint is about a message that the server could not give to its end. What it gave of
