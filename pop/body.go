@@ -38,8 +38,9 @@ type body struct {
 	owed []byte
 	// first is what became of a dot at the very start.
 	first firstDot
-	// keepFirst takes two dots at the very start as they are.
-	keepFirst bool
+	// keepFirst takes two dots at the very start as they are; doublesAll takes one of any two
+	// away, whatever the size says.
+	keepFirst, doublesAll bool
 	// removed counts the lines that lost one of two dots, and alone tells that a line
 	// behind the first kept its only one.
 	removed int64

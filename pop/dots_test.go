@@ -97,6 +97,23 @@ func TestSizeTellsOfDots(t *testing.T) {
 	}
 }
 
+// Inbucket doubles all dots, and counts some line ends as two octets and some as one: where a message
+// has as many dots as line ends of the first kind, none of them was its own.
+func TestSizeOfInbucket(t *testing.T) {
+	const mail = "Received: x\r\nSubject: y\r\n\r\n... for it\r\n"
+	for greeting, held := range map[string]bool{
+		"+OK Inbucket POP3 server ready <1.2@inbucket>\r\n": false, "+OK ready\r\n": true,
+	} {
+		m := dial(t, over(serve(t, popd.Options{SizeOffset: -3, NoPipelining: true,
+			Reply: replies(map[string]string{"GREETING": greeting})}, mail)))
+		var got []fetched
+		err := m.Retrieve(t.Context(), list(t, m), tolerate(collect(&got), &got))
+		if err != nil || len(got) != 1 || (got[0].err != nil) != held || !held && got[0].text != mail {
+			t.Errorf("%q: got %v, %v", greeting, got, err)
+		}
+	}
+}
+
 // A size that counts each line end as one octet fits, and so no dot was lost: a bare LF ends no line.
 func TestSizeWithShortLineEnds(t *testing.T) {
 	for size, mail := range map[int]string{-4: "Subject: x\r\n\r\na\n.b\r\n.c\r\n", -2: ".x\r\n\n\n.\n.\r\n"} {

@@ -88,7 +88,7 @@ func (f *fetch) one(ctx context.Context, e Entry) error {
 	}
 	f.settled, f.asked = false, false
 	f.body = newBody(f.m.conn.Reader(), reply.bare, func() (bool, error) { return f.atEnd(e) })
-	f.body.keepFirst = f.m.plainFirst
+	f.body.keepFirst, f.body.doublesAll = f.m.plainFirst, doublesAll(f.m.greeting)
 	if !f.whole {
 		f.body.most = maxTop + min(e.Size, maxWholeTop)
 	}
