@@ -365,6 +365,8 @@ func capability(word string, delay float64, limit int64) string {
 
 func sourceLines(s check.Source) (lines []string) {
 	switch mine := s.Messages - s.LeftAlone; {
+	case s.Problem != nil && s.Messages == 0:
+		return nil // nobody saw what is there
 	case s.Messages == 0:
 		return []string{"the maildrop is empty"}
 	case s.Waiting > 0:

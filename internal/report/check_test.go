@@ -167,6 +167,24 @@ func TestOneAccount(t *testing.T) {
 	}
 }
 
+// TestUnlisted: of a maildrop that lets in and can't be listed nobody knows that it is empty.
+func TestUnlisted(t *testing.T) {
+	for problem, want := range map[*check.Problem]bool{
+		nil: true, {Code: fault.Refused, Finding: finding("listing-refused", "LIST refused")}: false,
+	} {
+		r := checked()
+		r.Accounts = r.Accounts[1:2]
+		r.Accounts[0].Source.Problem, r.Accounts[0].Notes = problem, nil
+		var b bytes.Buffer
+		if err := report.Table(&b, 200, report.Check(r, true)); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(b.String(), "the maildrop is empty") != want {
+			t.Errorf("problem %v:\n%s", problem, &b)
+		}
+	}
+}
+
 // TestExpire: no day at all is not a number of days (RFC 2449 §6.7).
 func TestExpire(t *testing.T) {
 	for value, want := range map[string]string{"0": "QUIT (EXPIRE 0)", "1": "removes mail after 1 day (EXPIRE)",
