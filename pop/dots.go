@@ -32,9 +32,12 @@ var errDots = errors.New("nobody can tell which dots belong to the message")
 // leavesFirstLine knows a Dovecot by its greeting.
 func leavesFirstLine(greeting string) bool { return strings.Contains(greeting, "Dovecot") }
 
-// doublesAll knows an Inbucket by its greeting. It doubles each dot, and counts a line end that
-// it wrote itself as two octets and any other as one: its sizes fit what they must not by chance.
-func doublesAll(greeting string) bool { return strings.Contains(greeting, "Inbucket POP3 server") }
+// doublesAll knows two servers by their greetings that double each dot, and whose sizes may by
+// chance be those of a message that lost some: inbucket counts a line end as two octets where it
+// wrote the line itself, and as one elsewhere; DBMail leaves out the fields that it adds.
+func doublesAll(greeting string) bool {
+	return strings.Contains(greeting, "Inbucket POP3 server") || strings.Contains(greeting, "DBMAIL pop3 server")
+}
 
 // doubled takes one of two dots at the start of a line away.
 func (b *body) doubled() {
