@@ -305,6 +305,17 @@ func TestM13Top(t *testing.T) {
 	}
 }
 
+// Which listing it was that the server did not give is what its operator wants to know.
+func TestUnansweredListing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, answer := range []string{"", "+OK\r\n1 a\r\n"} {
+			b := &bare{size: exact, messages: five(), answers: map[string]string{"UIDL ": answer}}
+			_, err := dial(t, b.options(t)).List(t.Context())
+			wantFault(t, err, fault.Temporary, "no progress for 2m after UIDL")
+		}
+	})
+}
+
 // An answer to CAPA that drips is ended here, and told from a stop by the user.
 func TestEndlessCAPA(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

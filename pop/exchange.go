@@ -1,9 +1,12 @@
 package pop
 
 import (
+	"errors"
+	"io"
 	"strings"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/wire"
 )
 
 // call is a command and what is to be done with its reply.
@@ -69,10 +72,23 @@ func (m *Maildrop) take(c call) error {
 	if err == nil && !c.challenge {
 		err = m.noChallenge(reply)
 	}
-	if err != nil {
+	if err == nil {
+		err = c.reply(reply)
+	}
+	return c.unanswered(err)
+}
+
+// unanswered names the listing that a server did not give to its end. Other lines may have
+// what nobody is to see.
+func (c call) unanswered(err error) error {
+	e, ok := errors.AsType[*fault.Error](err)
+	silent := errors.Is(err, wire.ErrStalled) || errors.Is(err, io.ErrUnexpectedEOF)
+	if !ok || !silent || !c.multiline {
 		return err
 	}
-	return c.reply(reply)
+	told := *e
+	told.Message += " after " + c.line
+	return &told
 }
 
 // command sends one line through the library and returns the one-line answer.
