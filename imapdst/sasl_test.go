@@ -85,6 +85,8 @@ func TestAuthLines(t *testing.T) {
 			[]string{"AUTHENTICATE LOGIN", base64of("alice"), base64of(password)}, "LOGIN"},
 		"login, AUTH=LOGIN": {&fake{caps: "IMAP4rev1 AUTH=LOGIN LOGINDISABLED", on: inTurn("+ ", "+ ", in)}, "login", "", "",
 			[]string{"AUTHENTICATE LOGIN", base64of("alice"), base64of(password)}, "LOGIN"},
+		"auto, DBMail's PLAIN": {&fake{caps: "IMAP4rev1 AUTH=LOGIN AUTH=PLAIN AUTH=CRAM-MD5", on: inTurn("+ DQo=", in)},
+			"auto", "", "", []string{"AUTHENTICATE PLAIN", plain}, "PLAIN"},
 		"auto, PLAIN not known": {once(map[string]handler{"AUTHENTICATE": say("TAG NO Unsupported authentication mechanism.")}),
 			"auto", "", "", []string{"AUTHENTICATE PLAIN " + plain, "LOGIN"}, "LOGIN command"},
 		"cram-md5": {&fake{caps: "IMAP4rev1", on: inTurn("+ "+base64of("<a@example.org>"), in)}, "cram-md5", "", "",

@@ -1,6 +1,7 @@
 package sasl
 
 import (
+	"bytes"
 	"encoding/base64"
 	"strings"
 
@@ -84,8 +85,8 @@ func (d *Dialogue) answer(challenge string) ([]byte, error) {
 		return nil, errUnusable
 	}
 	// An empty first challenge asks for the initial response, also after the command
-	// had it: some servers do not know that form.
-	if d.initial != nil && len(decoded) == 0 && d.rounds == 1 {
+	// had it: some servers do not know that form. DBMail's has a line end in it.
+	if d.initial != nil && len(bytes.TrimSpace(decoded)) == 0 && d.rounds == 1 {
 		d.sent = true
 		return d.initial, nil
 	}
