@@ -234,7 +234,7 @@ func (g *guard) continuation() error {
 
 // taggedResponse routes the answer to a command (RFC 3501 §7.1) by its tag.
 func (g *guard) taggedResponse() error {
-	line, err := g.conn.ReadLine(maxLine)
+	line, err := g.conn.ReadStart(maxQuote)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -44,6 +45,25 @@ func (p *pair) overTCP() {
 	p.account().Destination.Endpoint.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "tcp", address.String())
 	}
+}
+
+// TestARefusalThatQuotesALongLine (I7): a server that repeats in its answer what it does not like
+// about a message, however long that is, refuses that message and no more.
+func TestARefusalThatQuotesALongLine(t *testing.T) {
+	mail := ordinary(9, 60)
+	long := strings.Repeat("x", 300_000)
+	mail[4] = fmt.Appendf(nil, "Subject: long\r\n%s\r\n\r\ntext\r\n", long)
+	p := newPair(t, popd.Options{}, imapd.Options{Refuse: func(raw []byte) string {
+		if bytes.Contains(raw, []byte(long)) {
+			return "NO malformed header line: " + long
+		}
+		return ""
+	}}, mail...)
+	r := p.run(fault.Held, 8)
+	if m := r.Accounts[0].Messages; len(m) != 1 || !strings.Contains(m[0].Reason, "malformed header line: xxx") || len(m[0].Reason) > 2000 {
+		t.Errorf("%+v, held %.300v", r.Totals, m)
+	}
+	p.arrived(append(mail[:4:4], mail[5:]...)...)
 }
 
 // TestDislikedInARow: as many refusals in a row as end a session at Exchange stop nobody, and

@@ -131,6 +131,23 @@ func (c *Conn) ReadLine(limit int) ([]byte, error) {
 	return bytes.TrimSuffix(line[:len(line)-1], []byte("\r")), nil
 }
 
+// ReadStart is ReadLine for a line of which the start is enough, as for a person: of one that is
+// longer than 64 KiB, though not than most octets, it returns no more than that.
+func (c *Conn) ReadStart(most int) ([]byte, error) {
+	line, err := c.reader.ReadSlice('\n')
+	if err == nil {
+		return bytes.TrimSuffix(line[:len(line)-1], []byte("\r")), nil
+	}
+	start := bytes.Clone(line)
+	for size := len(line); errors.Is(err, bufio.ErrBufferFull); size += len(line) {
+		if size > most {
+			return nil, c.tooLong(most)
+		}
+		line, err = c.reader.ReadSlice('\n')
+	}
+	return start, err
+}
+
 func (c *Conn) readLong(start []byte, limit int) ([]byte, error) {
 	long := bytes.Clone(start)
 	for len(long) <= limit {

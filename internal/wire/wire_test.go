@@ -212,6 +212,33 @@ func TestReadLineLimits(t *testing.T) {
 	}
 }
 
+func TestReadStart(t *testing.T) {
+	const kept, most = 64 << 10, 300_000
+	for size, want := range map[int]int{2: 0, 100: 98, kept: kept - 2, kept + 1: kept, most: kept, 1 << 20: -1} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			e, server := pipe(t, wire.None)
+			c, err := e.Connect(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			go io.WriteString(server, strings.Repeat("a", size-2)+"\r\nnext\n")
+			line, err := c.ReadStart(most)
+			if want < 0 {
+				if !errors.Is(err, wire.ErrLineTooLong) || fault.CodeOf(err) != fault.Protocol {
+					t.Fatalf("got %v", err)
+				}
+				return
+			}
+			if err != nil || len(line) != want {
+				t.Fatalf("got %d bytes, %v", len(line), err)
+			}
+			if next, err := c.ReadStart(most); string(next) != "next" || err != nil {
+				t.Fatalf("then %q, %v", next, err)
+			}
+		})
+	}
+}
+
 // M3: what was sent in clear text behind the agreement to STARTTLS is an attack.
 func TestM3BufferedPlaintextAtStartTLS(t *testing.T) {
 	e, server := pipe(t, wire.STARTTLS)
