@@ -34,8 +34,10 @@ type verifyAccount struct {
 
 	proven map[string][]uint32       // UIDs of mail that is as it was sent, by mailbox
 	lying  map[string]bool           // records at whose place lies something else, by key
-	read   map[lair]message.Summary  // what else was read, of the folders that records have their mail in
+	read   map[lair]message.Summary  // what else was read of the folders that records have their mail in
 	octets map[message.Digest]string // where the destination has them, by content
+
+	leavesOut string // a folder of which the server does not give all that it says it has
 }
 
 func (t *trip) verify(ctx context.Context) (VerifyAccount, error) {
@@ -169,13 +171,23 @@ func (v *verifyAccount) search(ctx context.Context, strays []journal.Record) err
 		strays = v.dropped(strays)
 	}
 	for _, r := range strays {
-		v.seen.Missing++
-		v.seen.Messages = append(v.seen.Messages, MessageReport{
-			UIDL: fault.Escape(r.UIDL), Size: r.Sum.Size, State: "missing",
-			Folder: r.Folder, UID: r.UID, Reason: "not in any folder of the destination",
-		})
+		v.miss(r)
 	}
 	return nil
+}
+
+// miss counts mail that was found nowhere. What the server leaves out of its answers may be it.
+func (v *verifyAccount) miss(r journal.Record) {
+	reason := "not in any folder of the destination"
+	if v.leavesOut != "" {
+		v.seen.Unshown++
+		reason = "not in what the server gives; it leaves out messages of folder " + fault.Escape(v.leavesOut) +
+			", each time it is asked, and this may be one of them"
+	}
+	v.seen.Missing++
+	v.seen.Messages = append(v.seen.Messages, MessageReport{
+		UIDL: fault.Escape(r.UIDL), Size: r.Sum.Size, State: "missing", Folder: r.Folder, UID: r.UID, Reason: reason,
+	})
 }
 
 // searchOwn looks for each stray in its own folder. All of them were opened by now.
@@ -308,13 +320,20 @@ func (v *verifyAccount) candidatesIn(ctx context.Context, conn *imapdst.Conn, bo
 	var uids []uint32
 	proven := v.proven[box.Mailbox]
 	slices.Sort(proven)
-	err := conn.Index(ctx, box, 1, func(e imapdst.Entry) error {
-		if _, another := slices.BinarySearch(proven, e.UID); another {
-			return nil
+	err := conn.IndexParts(ctx, box, 1, func(part []imapdst.Entry, _ uint32) error {
+		for _, e := range part {
+			_, another := slices.BinarySearch(proven, e.UID)
+			named := ids[e.MessageID]
+			if e.MessageID == "" {
+				named = nameless || isOneOf(e.Size, strays)
+			}
+			if named && !another {
+				uids = append(uids, e.UID)
+			}
 		}
-		if e.MessageID != "" && ids[e.MessageID] || e.MessageID == "" && (nameless || isOneOf(e.Size, strays)) {
-			uids = append(uids, e.UID)
-		}
+		return nil
+	}, func(imapdst.Gap) error {
+		v.leavesOut = box.Name
 		return nil
 	})
 	if err != nil || len(uids) == 0 {

@@ -69,6 +69,31 @@ func TestVerifyFindsWhatHasNoNameInTheListing(t *testing.T) {
 	}
 }
 
+// TestVerifyTellsWhatTheServerLeavesOut (RFC 9051 §6.4.5): what it never shows, and counts, may be
+// there. Nobody is told to bring it anew.
+func TestVerifyTellsWhatTheServerLeavesOut(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{}, short(6)...)
+	p.run(0, 6)
+	p.imap.Configure(func(o *imapd.Options) {
+		o.Untagged = func(_, text string) string {
+			if strings.HasPrefix(text, "2 FETCH") || strings.HasPrefix(text, "6 FETCH") {
+				return ""
+			}
+			return text
+		}
+	})
+	want := ferry.VerifyTotals{Delivered: 6, Found: 4, Missing: 2, Unshown: 2}
+	v := ferry.Verify(t.Context(), p.o)
+	if v.Totals != want || v.ExitCode != fault.Held {
+		t.Errorf("%+v", v)
+	}
+	for _, m := range v.Accounts[0].Messages {
+		if !strings.Contains(m.Reason, "leaves out messages of folder INBOX") {
+			t.Errorf("said of what is not shown: %s", m.Reason)
+		}
+	}
+}
+
 // TestVerifyTellsWhatOnlyAMessageIDVouchesFor, whatever header and text are.
 func TestVerifyTellsWhatOnlyAMessageIDVouchesFor(t *testing.T) {
 	mail := short(7)

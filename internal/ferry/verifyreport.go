@@ -33,6 +33,9 @@ type VerifyTotals struct {
 	Altered int `json:"altered"`
 	Moved   int `json:"moved"`
 	Missing int `json:"missing"`
+	// Unshown are those of Missing that may be there all the same: the server leaves out
+	// messages that it says it has.
+	Unshown int `json:"unshown"`
 	// Dropped are those that the source has more than once, at a provider that says OK to mail
 	// that it has and keeps no second copy: their octets are there, as another message.
 	Dropped int `json:"dropped"`
@@ -83,6 +86,7 @@ func (v *verification) report(r Report) VerifyReport {
 		out.Totals.Altered += seen.Altered
 		out.Totals.Moved += seen.Moved
 		out.Totals.Missing += seen.Missing
+		out.Totals.Unshown += seen.Unshown
 		out.Totals.Dropped += seen.Dropped
 		out.Totals.ByHeader += seen.ByHeader
 		out.Totals.Marked += seen.Marked

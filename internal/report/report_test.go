@@ -301,6 +301,9 @@ func TestVerifyTellsOfOpenAppends(t *testing.T) {
 		{Delivered: 2000, Found: 2000, ByHeader: 1200}: "Proven: the destination has all 2,000 delivered messages. " +
 			"Of these, 1,200 messages by header and size only, since their UIDLs changed or the journal was lost: " +
 			"their text was not compared with what POP3 has.",
+		{Delivered: 9, Found: 5, Missing: 4, Unshown: 3}: "4 delivered messages can't be found at the destination, of which 3 " +
+			"may be there all the same: the server does not show all that it says it has. " +
+			"Its operator can tell what is wrong with those folders.",
 		{Delivered: 9, Found: 9, Marked: 3}: "Proven: the destination has all 9 delivered messages. " +
 			"Somebody marked 3 messages there as deleted: a mail program that expunges the folder removes that for good.",
 		{Delivered: 7, Found: 7, ByMessageID: 6}: "The destination has mail for all 7 delivered messages, but for 6 messages " +

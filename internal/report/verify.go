@@ -1,6 +1,8 @@
 package report
 
 import (
+	"strconv"
+
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
 )
@@ -72,6 +74,11 @@ func verifyVerdict(r ferry.VerifyReport, failed int) string {
 }
 
 func deliveredVerdict(r ferry.VerifyReport, failed int) string {
+	if n := r.Totals.Unshown; n > 0 {
+		return Count(r.Totals.Missing, "delivered message") + " can't be found at the destination, of which " +
+			strconv.Itoa(n) + " may be there all the same: the server does not show all that it says it has. " +
+			"Its operator can tell what is wrong with those folders."
+	}
 	if r.Totals.Missing > 0 {
 		return Count(r.Totals.Missing, "delivered message") + " can't be found at the destination. " +
 			"To have what POP3 still has of them delivered again, run once with a new --state directory: " +
