@@ -185,6 +185,27 @@ func TestAFolderThatIsRefused(t *testing.T) {
 	}
 }
 
+// TestAFolderThatIsRefusedBesideDeletions: that the first of these needs a word hides no folder
+// that holds mail up.
+func TestAFolderThatIsRefusedBesideDeletions(t *testing.T) {
+	p, _ := routed(t, popd.Options{}, imapd.Options{Reply: func(e imapd.Event) imapd.Action {
+		if e.Command == "CREATE" && strings.Contains(e.Line, "Go") {
+			return imapd.Action{Reply: "NO invalid prefix"}
+		}
+		return imapd.Action{}
+	}})
+	p.account().Keep = plan.Keep{Delete: true}
+	r := p.run(fault.Refused, 24)
+	a := r.Accounts[0]
+	if a.Held != 6 || !strings.Contains(a.Error.Message, "6 messages for folder Lists/Go not delivered") {
+		t.Errorf("%+v, %+v", a.Totals, a.Error)
+	}
+	if notes := strings.Join(a.Notes, "\n"); !strings.Contains(notes, "24 messages could be deleted from POP3") ||
+		!strings.Contains(notes, "--confirm-delete") {
+		t.Errorf("notes %s", notes)
+	}
+}
+
 // TestOneThatAFolderRefuses: a message that the server forbids, as a content filter does, is
 // held alone, wherever it is among others for its folder, and so are several.
 func TestOneThatAFolderRefuses(t *testing.T) {

@@ -128,7 +128,12 @@ func (t *trip) run(ctx context.Context) error {
 	err := t.seat.explain(t.pass(ctx))
 	t.sayCutOff()
 	t.sayBared()
-	return errors.Join(t.concludeExport(err), err, t.unreturned, t.refusals())
+	unwritten, refused := t.concludeExport(err), t.refusals()
+	if refused != nil && fault.CodeOf(err) == fault.Held { // what waits for a person's word weighs less
+		t.note("%v; %s", err, fault.HintOf(err))
+		err = nil
+	}
+	return errors.Join(unwritten, err, t.unreturned, refused)
 }
 
 // pass carries and deletes. It goes in rounds: a lost connection, or an append whose
