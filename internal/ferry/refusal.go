@@ -213,7 +213,7 @@ func (t *trip) tolerate(refusal error) error {
 	if t.unexplained < maxUnexplained || t.report.Delivered > 0 {
 		return nil
 	}
-	return fault.New(fault.Refused, "%d messages in a row refused without a reason; the last time: %w",
+	return fault.New(fault.Refused, "%d messages in a row refused, and none taken; the last time: %w",
 		t.unexplained, refusal).
 		WithHint("ask the destination's operator; then run with --held to try these again")
 }

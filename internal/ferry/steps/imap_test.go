@@ -174,7 +174,7 @@ func refusedAppends() []row {
 				})
 			}},
 		{id: "A9", name: "no code, all of many", mail: letters(0, 60), code: fault.Refused, cure: healed,
-			says: "10 messages in a row refused", fault: refuse("NO internal error"), also: fewHeld},
+			says: "10 messages in a row refused, and none taken; the last time: IMAP server", fault: refuse("NO internal error"), also: fewHeld},
 		{id: "A9", name: "no code, all of many, singly", mail: letters(0, 60), options: singly,
 			code: fault.Refused, cure: healed, fault: refuse("NO internal error"), also: fewHeld},
 		{id: "A9", name: "no code, once", fault: first(imapd.AtStore, "APPEND", imapd.Action{Reply: "NO internal"})},
