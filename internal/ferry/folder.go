@@ -266,20 +266,29 @@ func (t *trip) makeAnew(ctx context.Context) (done bool, err error) {
 	if !done {
 		return false, nil
 	}
-	return true, t.dest.do(ctx, t.home, func(c *imapdst.Conn, before imapdst.Folder) error {
+	before := t.home.now()
+	if err := t.findHome(ctx); err != nil {
+		return true, err
+	}
+	if box := t.home.now(); box.UIDValidity != before.UIDValidity {
+		t.note("folder %s was removed amid the run and made again; what was in it is not brought again (popferry verify tells)",
+			fault.Escape(box.Name))
+	}
+	return true, nil
+}
+
+// findHome looks whether the account's own folder is there, and makes it where all mail may
+// need it: where there are routes, the first message for it does.
+func (t *trip) findHome(ctx context.Context) error {
+	return t.dest.do(ctx, t.home, func(c *imapdst.Conn, _ imapdst.Folder) error {
 		box, err := c.Folder(ctx, t.home.name, t.dest.create)
 		if err == nil {
 			err = Countable(t.dest.address(), box)
 		}
-		if err != nil {
-			return err
+		if err == nil {
+			t.home.set(box)
 		}
-		t.home.set(box)
-		if box.UIDValidity != before.UIDValidity {
-			t.note("folder %s was removed amid the run and made again; what was in it is not brought again (popferry verify tells)",
-				fault.Escape(box.Name))
-		}
-		return nil
+		return err
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -183,6 +184,30 @@ func TestAFolderThatIsRefused(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestRoundsWithoutTheOwnFolder: where routes send all mail elsewhere, the account's own folder is
+// never made, and that it is not there ends no run that has to begin again.
+func TestRoundsWithoutTheOwnFolder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, popd.Options{}, imapd.Options{}, from("go", 2001, 1), from("go", 2001, 2))
+		p.account().Folder, p.account().Routes = "Own", []plan.Route{route("go", "Lists/Go")}
+		refused := 0
+		p.imap.Configure(func(o *imapd.Options) {
+			o.Reply = func(e imapd.Event) imapd.Action {
+				if e.Stage == imapd.AtStore && e.Command == "APPEND" && refused < 3 {
+					refused++
+					return imapd.Action{Reply: "NO [UNAVAILABLE] database is locked"}
+				}
+				return imapd.Action{}
+			}
+		})
+		p.run(0, 2)
+		if p.imap.User("").UIDValidity("Own") != 0 {
+			t.Error("a folder was made for nothing")
+		}
+	})
 }
 
 // TestAFolderThatIsRefusedBesideDeletions: that the first of these needs a word hides no folder

@@ -398,6 +398,9 @@ func (t *trip) lookAgain(ctx context.Context) error {
 	if made, err := t.makeAnew(ctx); made || err != nil {
 		return err
 	}
+	if !t.home.now().Exists {
+		return t.findHome(ctx)
+	}
 	err := t.dest.refresh(ctx, t.home)
 	if isRefusal(err) && t.mayMakeAnew() { // it may be gone; not all servers say so
 		_, err = t.makeAnew(ctx)
