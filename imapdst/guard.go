@@ -234,7 +234,7 @@ func (g *guard) continuation() error {
 
 // taggedResponse routes the answer to a command (RFC 3501 §7.1) by its tag.
 func (g *guard) taggedResponse() error {
-	line, err := g.conn.ReadStart(maxQuote)
+	line, err := g.conn.ReadStart(longest)
 	if err != nil {
 		return err
 	}
@@ -263,6 +263,15 @@ func (g *guard) taggedResponse() error {
 	}
 	g.serve()
 	return nil
+}
+
+// longest bounds an answer by its beginning: a refusal may repeat what it is about.
+func longest(start []byte) int {
+	_, rest, _ := strings.Cut(string(start), " ")
+	if s, ok := parseStatus(rest); ok && (s.kind == "NO" || s.kind == "BAD") {
+		return maxQuote
+	}
+	return maxLine
 }
 
 // status is parseStatus without the password, which a server may echo at any time.

@@ -13,8 +13,8 @@ const (
 	// maxLine bounds a control line, and all of the control data of one
 	// response together.
 	maxLine = 64 << 10
-	// maxQuote bounds the answer to a command, in which some servers repeat a whole line of
-	// the message that they refuse.
+	// maxQuote bounds the refusal of a command, in which some servers repeat a whole line of
+	// the message.
 	maxQuote = 64 << 20
 	// maxDepth bounds the nesting of parenthesised lists (RFC 3501 §4.4). The
 	// data that we ask for needs three.

@@ -132,16 +132,16 @@ func (c *Conn) ReadLine(limit int) ([]byte, error) {
 }
 
 // ReadStart is ReadLine for a line of which the start is enough, as for a person: of one that is
-// longer than 64 KiB, though not than most octets, it returns no more than that.
-func (c *Conn) ReadStart(most int) ([]byte, error) {
+// longer than 64 KiB it returns no more than that. How much it may be longer, most tells by it.
+func (c *Conn) ReadStart(most func(start []byte) int) ([]byte, error) {
 	line, err := c.reader.ReadSlice('\n')
 	if err == nil {
 		return bytes.TrimSuffix(line[:len(line)-1], []byte("\r")), nil
 	}
 	start := bytes.Clone(line)
-	for size := len(line); errors.Is(err, bufio.ErrBufferFull); size += len(line) {
-		if size > most {
-			return nil, c.tooLong(most)
+	for size, limit := len(line), most(start); errors.Is(err, bufio.ErrBufferFull); size += len(line) {
+		if size >= limit {
+			return nil, c.tooLong(limit)
 		}
 		line, err = c.reader.ReadSlice('\n')
 	}
