@@ -15,8 +15,8 @@ func (c *Conn) CanRemove() error {
 	if c.Capabilities().UIDPlus {
 		return nil
 	}
-	return fault.New(fault.Refused, "%s can't delete single messages (it has no UIDPLUS)",
-		c.wire.Address()).WithHint("delete them with a mail program")
+	return fault.New(fault.Refused, "%s can't delete single messages (it has no UIDPLUS), so nothing is taken back",
+		c.wire.Address()).WithHint("delete what popferry brought with a mail program")
 }
 
 // Remove deletes messages for good, where that is possible; see [Conn.CanRemove].

@@ -66,7 +66,7 @@ func (t *trip) takeAllBack(ctx context.Context) error {
 		gone += kept - len(mine)
 		return t.undoBatch(ctx, mine)
 	})
-	if err != nil {
+	if err != nil && (fault.CodeOf(err) != fault.Refused || t.report.Deleted > 0) { // else it never will
 		t.note("not all was taken back: popferry undo %s goes on with it, while a run keeps what is still there "+
 			"and brings again what is not", t.account.Name)
 	}
