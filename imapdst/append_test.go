@@ -103,6 +103,21 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestRefusalHints: what would not help is not advised.
+func TestRefusalHints(t *testing.T) {
+	for answer, want := range map[string]string{
+		"NO permission denied": "may write", "NO ACL: Insert permission denied (Required for APPEND command).": "may write",
+		"NO [NOPERM] no": "may write", "NO [CANNOT] permission denied": "repair: wrap", "NO bare newline": "repair: wrap",
+	} {
+		conn := (&fake{on: afterLiterals(say("TAG " + answer))}).dial(t)
+		for _, o := range deliver(t, conn, inboxFolder, items(1, 0)) {
+			if hint := fault.HintOf(o.Err); !strings.Contains(hint, want) {
+				t.Errorf("%s: %s", answer, hint)
+			}
+		}
+	}
+}
+
 // TestAppendUID accepts only what can be true (A17, A20; CVE-2021-3578).
 func TestAppendUID(t *testing.T) {
 	for _, c := range []struct {

@@ -97,15 +97,18 @@ const goneHint = "the folder is gone; the next run makes it again"
 // noFolder is how servers without response codes say so.
 var noFolder = regexp.MustCompile(`(mailbox|folder)\b.{0,200}(doesn.?t exist|does not exist|not found)|no such (mailbox|folder)`)
 
+// noRight is how they speak of rights. It may be a filter that means one message.
+var noRight = regexp.MustCompile(`(permission|access) denied|no permission|not permitted`)
+
 func appendHint(s status) string {
-	switch s.code {
-	case "TRYCREATE", "NONEXISTENT":
+	switch {
+	case s.code == "TRYCREATE", s.code == "NONEXISTENT":
 		return goneHint
-	case "TOOBIG", "LIMIT":
+	case s.code == "TOOBIG", s.code == "LIMIT":
 		return "the message is too large for the destination; it stays on POP3"
-	case "CLIENTBUG":
+	case s.code == "CLIENTBUG":
 		return "please report this; the message stays on POP3"
-	case "NOPERM", "READ-ONLY":
+	case s.code == "NOPERM", s.code == "READ-ONLY", s.code == "" && noRight.MatchString(strings.ToLower(s.text)):
 		return "check that the user may write to this folder"
 	}
 	return "repair: wrap may get it accepted, inside an attachment"
