@@ -186,15 +186,22 @@ func TestCancelEndsAWaitAndBreaksTheConnection(t *testing.T) {
 	}
 }
 
+// lineThenNext is a connection from which a line of so many octets comes, and then "next".
+func lineThenNext(t *testing.T, size int) *wire.Conn {
+	t.Helper()
+	e, server := pipe(t, wire.None)
+	c, err := e.Connect(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	go io.WriteString(server, strings.Repeat("a", size-2)+"\r\nnext\n")
+	return c
+}
+
 func TestReadLineLimits(t *testing.T) {
 	for _, size := range []int{99, 100, 101, 70_000, 1 << 20} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			e, server := pipe(t, wire.None)
-			c, err := e.Connect(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			go io.WriteString(server, strings.Repeat("a", size-2)+"\r\nnext\n")
+			c := lineThenNext(t, size)
 			line, err := c.ReadLine(100)
 			if size > 100 {
 				if !errors.Is(err, wire.ErrLineTooLong) || fault.CodeOf(err) != fault.Protocol {
@@ -216,12 +223,7 @@ func TestReadStart(t *testing.T) {
 	const kept, most = 64 << 10, 300_000
 	for size, want := range map[int]int{2: 0, 100: 98, kept: kept - 2, kept + 1: kept, most: kept, 1 << 20: -1} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			e, server := pipe(t, wire.None)
-			c, err := e.Connect(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			go io.WriteString(server, strings.Repeat("a", size-2)+"\r\nnext\n")
+			c := lineThenNext(t, size)
 			line, err := c.ReadStart(func([]byte) int { return most })
 			if want < 0 {
 				if !errors.Is(err, wire.ErrLineTooLong) || fault.CodeOf(err) != fault.Protocol {
