@@ -246,20 +246,7 @@ func TestBridgeStopsAmidALargeTransfer(t *testing.T) {
 	bridge := s.bridge()
 	s.until("something arrives", func() bool { return s.missing("alice") < 1500 })
 	s.ends(bridge)
-	there := 1500 - s.missing("alice")
-	var out bytes.Buffer
-	status := s.command("status", "--json")
-	status.Stdout = &out
-	if err := status.Run(); err != nil {
-		t.Fatal(err)
-	}
-	var told struct {
-		Accounts []struct{ States map[string]int }
-	}
-	if err := json.Unmarshal(out.Bytes(), &told); err != nil {
-		t.Fatal(err)
-	}
-	states := told.Accounts[0].States
+	there, states := 1500-s.missing("alice"), s.states()
 	if states["delivered"] != there || states["intent"] != 0 || there == 1500 {
 		t.Errorf("%d are there, and the journal says %v", there, states)
 	}
@@ -268,6 +255,63 @@ func TestBridgeStopsAmidALargeTransfer(t *testing.T) {
 	}
 	if n := s.missing("alice"); n != 0 {
 		t.Errorf("%d mails are lost", n)
+	}
+}
+
+// states are the journal's counts of alice's mail, as status says.
+func (s *station) states() map[string]int {
+	var told struct {
+		Accounts []struct{ States map[string]int }
+	}
+	s.tells(&told, "status")
+	return told.Accounts[0].States
+}
+
+// told is how many messages were delivered, as report says.
+func (s *station) told() int {
+	var told struct{ Totals struct{ Delivered int } }
+	s.tells(&told, "report")
+	return told.Totals.Delivered
+}
+
+// tells takes what a command has to say as JSON.
+func (s *station) tells(told any, verb string) {
+	s.t.Helper()
+	var out bytes.Buffer
+	command := s.command(verb, "--json")
+	command.Stdout = &out
+	if err := command.Run(); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := json.Unmarshal(out.Bytes(), told); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// TestKilledBridgeIsToldOf: what it brought is in the history as soon as the next has begun, though
+// that is killed as well, and once.
+func TestKilledBridgeIsToldOf(t *testing.T) {
+	s := newStation(t, "alice")
+	s.deliver("alice", ordinary(1500, 9)...)
+	s.rewrite("settle: 1s", "settle: 1s\nlimits: {bandwidth: 2MB}") // no pass is to end before it is killed
+	known := 0
+	for range 3 {
+		before := s.missing("alice")
+		bridge := s.bridge()
+		s.until("more arrives", func() bool { return s.missing("alice") < before })
+		send(t, bridge, syscall.SIGKILL)
+		_ = bridge.Wait() // was killed
+		if n := s.told(); n != known {
+			t.Errorf("the history has %d messages delivered, and not %d", n, known)
+		}
+		known = s.states()["delivered"]
+	}
+	s.rewrite("limits: {bandwidth: 2MB}", "")
+	bridge := s.bridge()
+	s.until("all of it arrives", s.arrived("alice"))
+	s.ends(bridge)
+	if n := s.told(); n != 1500 {
+		t.Errorf("the history has %d messages delivered of 1500", n)
 	}
 }
 

@@ -155,15 +155,16 @@ func TestRunIsRememberedAsItGoes(t *testing.T) {
 	rest := s.remembering()
 	alice, bob := ferry.AccountReport{Name: "alice"}, ferry.AccountReport{Name: "bob", Stopped: true}
 	s.options.Observe(ferry.Event{Kind: ferry.Started, Account: "alice"})
+	s.options.Observe(ferry.Event{Kind: ferry.Killed, Account: "alice", Pass: &journal.Pass{Account: "alice's last", Passes: 1}})
 	s.options.Observe(ferry.Event{Kind: ferry.Finished, Account: "alice", Result: &alice})
-	if got := names(); seen != 2 || !slices.Equal(got, []string{"alice"}) {
+	if got := names(); seen != 3 || !slices.Equal(got, []string{"alice's last", "alice"}) {
 		t.Errorf("%q after the first account", got)
 	}
 	carol := ferry.AccountReport{Name: "carol"} // its turn never came
 	if err := rest(ferry.Report{Accounts: []ferry.AccountReport{alice, bob, carol}}); err != nil {
 		t.Error(err)
 	}
-	if got := names(); !slices.Equal(got, []string{"alice", "carol"}) {
+	if got := names(); !slices.Equal(got, []string{"alice's last", "alice", "carol"}) {
 		t.Errorf("%q in the end", got)
 	}
 }

@@ -174,6 +174,11 @@ func (k *keeping) conclude(ctx context.Context) {
 	if err == nil {
 		err = k.history.Flush()
 	}
+	k.wrote(err)
+}
+
+// wrote says that the history could not be written, if so.
+func (k *keeping) wrote(err error) {
 	if err != nil {
 		k.log.Error("the history can't be written", "error", err)
 	}
@@ -221,9 +226,7 @@ func pastOf(ctx context.Context, j journal.Journal) (func(account string) bridge
 // finished has a pass written down, and told to whom it concerns.
 func (k *keeping) finished(p bridge.Pass) {
 	k.tell(p)
-	if err := k.history.Record(p); err != nil {
-		k.log.Error("the history can't be written", "error", err)
-	}
+	k.wrote(k.history.Record(p))
 	k.news.From(p)
 	k.flush()
 	k.news.Heartbeat(k.bridge.Snapshot())
@@ -466,6 +469,9 @@ func (k *keeping) observe(ev ferry.Event) {
 		k.log.Log(context.Background(), level, "waiting", "account", ev.Account, "for", ev.Text, "until", ev.Until.Format(time.RFC3339))
 	case ferry.Queued, ferry.Started:
 		k.bridge.Turn(ev.Account, ev.Kind == ferry.Queued)
+	case ferry.Killed:
+		k.wrote(k.history.Recall(*ev.Pass))
+		k.bridge.Progress(ev) // whoever shows the history is to look again
 	case ferry.Planned, ferry.Delivered, ferry.Skipped:
 		k.bridge.Progress(ev)
 	}

@@ -98,18 +98,24 @@ func (a *app) history(ctx context.Context, since time.Time, names []string) (*re
 }
 
 // remembering has the pass over each account added to the history when it ends, since the run may
-// be killed before its own end, and the rest with what it returns. All of that is a courtesy: what
-// was delivered is durable already, so that its loss changes no exit status.
+// be killed before its own end, one that was killed before when the next begins, and the rest with
+// what it returns. All of that is a courtesy: what was delivered is durable already, so that its
+// loss changes no exit status.
 func (s *session) remembering() (rest func(ferry.Report) error) {
 	told, show := map[string]bool{}, s.options.Observe
 	var failed error
 	remember := func(r ferry.AccountReport) {
 		told[r.Name] = true
-		failed = cmp.Or(failed, s.remember(r))
+		if !r.Stopped || r.Delivered+r.Duplicate+r.Deleted > 0 { // else it says nothing, as with a bridge
+			failed = cmp.Or(failed, s.remember(passOf(r)))
+		}
 	}
 	s.options.Observe = func(ev ferry.Event) { // never twice at once
 		show(ev)
-		if ev.Kind == ferry.Finished {
+		switch ev.Kind {
+		case ferry.Killed:
+			failed = cmp.Or(failed, s.remember(*ev.Pass))
+		case ferry.Finished:
 			remember(*ev.Result)
 		}
 	}
@@ -123,15 +129,12 @@ func (s *session) remembering() (rest func(ferry.Report) error) {
 	}
 }
 
-// remember adds a pass that just ended, and one that was killed before.
-func (s *session) remember(r ferry.AccountReport) error {
-	var passes []journal.Pass
-	if r.Killed != nil {
-		passes = append(passes, *r.Killed)
-	}
-	if !r.Stopped || r.Delivered+r.Duplicate+r.Deleted > 0 { // else it says nothing, as with a bridge
-		started := time.Now().Add(-time.Duration(r.Seconds * float64(time.Second)))
-		passes = append(passes, bridge.PassOf(bridge.Pass{Started: started, Report: r, Stopped: r.Stopped}))
-	}
-	return s.journal.RecordPasses(context.Background(), passes, s.config.Bridge.History)
+// passOf is how the history has the pass over an account that just ended.
+func passOf(r ferry.AccountReport) journal.Pass {
+	started := time.Now().Add(-time.Duration(r.Seconds * float64(time.Second)))
+	return bridge.PassOf(bridge.Pass{Started: started, Report: r, Stopped: r.Stopped})
+}
+
+func (s *session) remember(p journal.Pass) error {
+	return s.journal.RecordPasses(context.Background(), []journal.Pass{p}, s.config.Bridge.History)
 }

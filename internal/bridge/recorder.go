@@ -61,7 +61,6 @@ func (r *Recorder) Keep(d time.Duration) {
 // Record takes in a pass, unless the account's own limits let it do nothing: that says not even
 // whether the account works.
 func (r *Recorder) Record(p Pass) error {
-	r.recall(p.Report.Killed)
 	if a := p.Report; a.Resting && a.Delivered+a.Duplicate+a.Deleted == 0 {
 		return nil
 	}
@@ -92,14 +91,11 @@ func (r *Recorder) Record(p Pass) error {
 	return r.write(pass)
 }
 
-// recall takes in a pass that could not tell of itself.
-func (r *Recorder) recall(killed *journal.Pass) {
-	if killed == nil {
-		return
-	}
+// Recall takes in a pass that could not tell of itself.
+func (r *Recorder) Recall(killed journal.Pass) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.unwritten = append(r.unwritten, *killed)
+	return r.write(killed)
 }
 
 // Flush writes what was only summed up so far.

@@ -134,14 +134,20 @@ func TestRecorderOfAnOutage(t *testing.T) {
 	}
 }
 
-// TestRecorderOfAKilledPass: it comes before the one that tells of it.
+// TestRecorderOfAKilledPass: it is known at once, or with what comes next if the disk is full.
 func TestRecorderOfAKilledPass(t *testing.T) {
-	k := &kept{}
-	r := bridge.NewRecorder(k, time.Hour)
-	killed := journal.Pass{Account: "alice", Code: 75, Delivered: 7}
-	err := r.Record(bridge.Pass{Started: time.Now(), Report: ferry.AccountReport{Name: "alice", Killed: &killed}})
-	if err != nil || len(k.passes) != 2 || k.passes[0] != killed || k.passes[1].Delivered != 0 {
-		t.Errorf("%+v %v", k.passes, err)
+	for _, full := range []error{nil, errors.New("the disk is full")} {
+		k := &kept{full: full}
+		r := bridge.NewRecorder(k, time.Hour)
+		killed := journal.Pass{Account: "alice", Passes: 1, Code: 75, Delivered: 7}
+		if err := r.Recall(killed); !errors.Is(err, full) || full == nil && len(k.passes) != 1 {
+			t.Errorf("%+v %v", k.passes, err)
+		}
+		k.full = nil
+		err := r.Record(bridge.Pass{Started: time.Now(), Report: ferry.AccountReport{Name: "alice"}})
+		if err != nil || len(k.passes) != 2 || k.passes[0] != killed || k.passes[1].Delivered != 0 {
+			t.Errorf("%+v %v", k.passes, err)
+		}
 	}
 }
 

@@ -1,6 +1,10 @@
 package ferry
 
-import "time"
+import (
+	"time"
+
+	"github.com/popferry/popferry/internal/journal"
+)
 
 // EventKind says what an [Event] tells.
 type EventKind int
@@ -29,6 +33,9 @@ const (
 	Finished
 	// Queued: the account waits for its turn, in a [Fleet]: before Started.
 	Queued
+	// Killed: a pass before this one never ended; Pass is what it delivered. Who is killed
+	// amid this one as well is told of both as of one, which began when the first did.
+	Killed
 )
 
 // Event is one step of a run, for whoever shows it. Observers are called from
@@ -41,4 +48,5 @@ type Event struct {
 	Text     string
 	Until    time.Time
 	Result   *AccountReport
+	Pass     *journal.Pass
 }

@@ -164,7 +164,7 @@ func (t *trip) worthSaying(now LastRun) bool {
 		return false
 	}
 	silent := t.now().Sub(t.lastRun.At)
-	if silent >= heartbeat || silent < 0 || t.report.Killed != nil {
+	if silent >= heartbeat || silent < 0 || t.recalled {
 		return true
 	}
 	if t.idle {

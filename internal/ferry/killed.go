@@ -11,9 +11,10 @@ import (
 // A pass that was killed could not tell what it did. The journal knows: it has more as delivered than
 // when the last pass that ended did.
 
-// recallKilled has the report tell of what a pass delivered that never ended.
+// recallKilled tells of what a pass delivered that never ended, before this one does anything: it
+// may take hours.
 func (t *trip) recallKilled(ctx context.Context) error {
-	if t.silent || t.report.Killed != nil {
+	if t.silent || t.recalled {
 		return nil
 	}
 	n, err := t.tally(ctx)
@@ -40,7 +41,8 @@ func (t *trip) recallKilled(ctx context.Context) error {
 		return nil
 	})
 	if killed.Seconds = last.Sub(killed.Started).Seconds(); err == nil && killed.Delivered > 0 {
-		t.report.Killed = &killed
+		t.recalled = true
+		t.emit(Event{Kind: Killed, Pass: &killed})
 	}
 	return err
 }

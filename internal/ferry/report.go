@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
-	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/limits"
 	"github.com/popferry/popferry/plan"
 )
@@ -58,8 +57,6 @@ type AccountReport struct {
 	Folders []FolderReport `json:"folders,omitempty"`
 	// Stopped tells that the pass was told to stop, which says nothing about the account.
 	Stopped bool `json:"-"`
-	// Killed is what a pass before this one did that could not tell; nil for none.
-	Killed *journal.Pass `json:"-"`
 	// Resting tells that the account's own limits ended the pass: nothing failed.
 	Resting bool `json:"-"`
 	// GaveWay tells that the pass ended, before all was done, for the sake of other accounts.

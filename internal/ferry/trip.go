@@ -45,6 +45,7 @@ type trip struct {
 
 	ledger   journal.Ledger
 	lastRun  LastRun   // the one before
+	recalled bool      // a pass was killed that came after it
 	opened   time.Time // what the clock said at first
 	clock    plan.Clock
 	baseline bool // a first pass was completed before

@@ -55,16 +55,24 @@ func (s *store) RecordPasses(ctx context.Context, passes []Pass, keep time.Durat
 			if p.Account == "" || p.Passes < 1 {
 				return fault.New(fault.Internal, "a pass without an account, or of none")
 			}
-			err := q.exec(`INSERT INTO pass (account, started, passes, seconds, code, delivered, duplicate,
-				deleted, held, bytes, error, hint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-				p.Account, millis(p.Started), p.Passes, p.Seconds, p.Code, p.Delivered, p.Duplicate,
-				p.Deleted, p.Held, p.Bytes, cut(p.Error), cut(p.Hint))
-			if err != nil {
+			if err := q.recordPass(p); err != nil {
 				return err
 			}
 		}
 		return q.forgetPasses(passes[len(passes)-1].Started, keep)
 	})
+}
+
+// recordPass adds a pass, or says more of one that is there.
+func (q query) recordPass(p Pass) error {
+	err := q.exec("DELETE FROM pass WHERE started = ? AND account = ?", millis(p.Started), p.Account)
+	if err != nil {
+		return err
+	}
+	return q.exec(`INSERT INTO pass (account, started, passes, seconds, code, delivered, duplicate,
+		deleted, held, bytes, error, hint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		p.Account, millis(p.Started), p.Passes, p.Seconds, p.Code, p.Delivered, p.Duplicate,
+		p.Deleted, p.Held, p.Bytes, cut(p.Error), cut(p.Hint))
 }
 
 // forgetPasses drops what is older than keep, seen from the last pass that began a day

@@ -208,8 +208,8 @@ type Journal interface {
 
 	// RecordPasses adds to the history, and forgets what is longer ago than keep, seen
 	// from the last pass that began at least a day before the last of them: a clock that
-	// is ahead for less than that makes it forget nothing. All or none, and durable. A
-	// pass without an account is an error with the code [fault.Internal]; texts are cut
+	// is ahead for less than that makes it forget nothing. A pass takes the place of one of the
+	// same account that began in the same millisecond. All or none, and durable. A pass without an account is an error with the code [fault.Internal]; texts are cut
 	// to 4 KiB.
 	RecordPasses(ctx context.Context, passes []Pass, keep time.Duration) error
 

@@ -37,7 +37,7 @@ func (l *lines) observe(ev ferry.Event) {
 		l.line(now, w.name+": "+text)
 	case ev.Kind == ferry.Deleted:
 		l.line(now, w.name+": "+Count(ev.Messages, "message")+" "+ev.Text)
-	case ev.Kind == ferry.Planned:
+	case ev.Kind == ferry.Planned, ev.Kind == ferry.Killed:
 	case l.verbose || now.Sub(w.told) >= lineEvery:
 		w.told = now
 		l.line(now, w.name+": "+w.state(now))

@@ -14,6 +14,7 @@ import (
 func historyCases() []testCase {
 	return []testCase{
 		{"passes come back as they were", passesComeBack},
+		{"a pass that is told again counts once", toldAgain},
 		{"many passes, and a callback that calls", manyPasses},
 		{"old passes are forgotten", oldPasses},
 		{"a wrong clock forgets nothing", wrongClock},
@@ -49,11 +50,22 @@ func passesComeBack(f *fixture) {
 	if got := f.passes(time.Time{}); len(got) != 3 || len(got[2].Error) != 4096 {
 		f.Fatalf("%d passes, the last with %d octets", len(got), len(got[len(got)-1].Error))
 	}
-	long.Error = strings.Repeat("€", 2000)
+	long.Error, long.Started = strings.Repeat("€", 2000), long.Started.Add(time.Millisecond)
 	f.must(f.RecordPasses(f.ctx, []journal.Pass{long}, time.Hour*2))
 	if got := f.passes(time.Time{}); len(got) != 4 || got[3].Error != strings.Repeat("€", 4096/3) {
 		f.Fatalf("%d passes, the last ends with %q", len(got), got[len(got)-1].Error[4080:])
 	}
+}
+
+// toldAgain: the later word is the last one of it, and nothing else goes.
+func toldAgain(f *fixture) {
+	pass := func(account string, at time.Duration, delivered int) journal.Pass {
+		return journal.Pass{Account: account, Started: firstPass.Add(at), Passes: 1, Delivered: delivered}
+	}
+	first, later := []journal.Pass{pass("a", 0, 1), pass("b", 0, 2), pass("a", time.Millisecond, 3)}, pass("a", 0, 4)
+	f.must(f.RecordPasses(f.ctx, first, time.Hour))
+	f.must(f.RecordPasses(f.ctx, []journal.Pass{later}, time.Hour))
+	f.same(f.passes(time.Time{}), append(first[1:], later))
 }
 
 func manyPasses(f *fixture) {

@@ -110,6 +110,9 @@ func (m *memory) RecordPasses(ctx context.Context, passes []journal.Pass, keep t
 		for _, p := range passes {
 			p.Started = p.Started.UTC().Truncate(time.Millisecond)
 			p.Error, p.Hint = told(p.Error), told(p.Hint)
+			m.disk.passes = slices.DeleteFunc(m.disk.passes, func(old journal.Pass) bool {
+				return old.Account == p.Account && old.Started.Equal(p.Started)
+			})
 			m.disk.passes = append(m.disk.passes, p)
 		}
 		if len(passes) > 0 {
