@@ -37,18 +37,25 @@ func TestSinceADayWithoutMidnight(t *testing.T) {
 	}
 }
 
-// TestPastOfAWrongClock: a pass that is yet to come is not the last one that succeeded.
-func TestPastOfAWrongClock(t *testing.T) {
+// TestPastOf: a pass that is yet to come is not the last one that succeeded, and one that was killed
+// is none that failed.
+func TestPastOf(t *testing.T) {
 	j, err := journal.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer j.Close()
 	now := time.Now().UTC().Truncate(time.Millisecond)
+	killed := journal.Pass{Account: "bob", Passes: 1, Delivered: 1, Code: int(fault.Temporary),
+		Error: "popferry was killed amid this pass, or lost its power"}
+	if !ferry.WasKilled(killed) {
+		t.Fatal("that is not what is said of it")
+	}
+	killed.Started = now.Add(-210 * time.Minute)
 	passes := []journal.Pass{{Account: "alice", Started: now.Add(-time.Hour), Passes: 1, Held: 2},
 		{Account: "alice", Started: now.AddDate(0, 0, 300), Passes: 1},
 		{Account: "bob", Started: now.Add(-5 * time.Hour), Passes: 1, Code: int(fault.Temporary)},
-		{Account: "bob", Started: now.Add(-4 * time.Hour), Passes: 1},
+		{Account: "bob", Started: now.Add(-4 * time.Hour), Passes: 1}, killed,
 		{Account: "bob", Started: now.Add(-3 * time.Hour), Passes: 1, Code: int(fault.Temporary)},
 		{Account: "bob", Started: now.Add(-2 * time.Hour), Passes: 1, Code: int(fault.Credentials)}}
 	if err := j.RecordPasses(t.Context(), passes, 90*24*time.Hour); err != nil {
@@ -61,7 +68,7 @@ func TestPastOfAWrongClock(t *testing.T) {
 	if p := past("alice"); !p.Success.Equal(passes[0].Started) || p.Held != 2 || !p.Failing.IsZero() {
 		t.Errorf("%+v", p)
 	}
-	if p := past("bob"); !p.Success.Equal(passes[3].Started) || !p.Failing.Equal(passes[4].Started) {
+	if p := past("bob"); !p.Success.Equal(passes[3].Started) || !p.Failing.Equal(passes[5].Started) {
 		t.Errorf("%+v", p)
 	}
 }

@@ -208,7 +208,7 @@ const pastFor = 7 * 24 * time.Hour
 func pastOf(ctx context.Context, j journal.Journal) (func(account string) bridge.Past, error) {
 	past, now := map[string]bridge.Past{}, time.Now()
 	err := j.EachPass(ctx, now.Add(-pastFor), func(p journal.Pass) error {
-		if p.Started.After(now) {
+		if p.Started.After(now) || ferry.WasKilled(p) {
 			return nil
 		}
 		known := past[p.Account]

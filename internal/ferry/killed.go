@@ -11,6 +11,11 @@ import (
 // A pass that was killed could not tell what it did. The journal knows: it has more as delivered than
 // when the last pass that ended did.
 
+const wasKilled = "popferry was killed amid this pass, or lost its power"
+
+// WasKilled reports whether a pass of the history was killed, which says nothing of the account.
+func WasKilled(p journal.Pass) bool { return p.Error == wasKilled }
+
 // recallKilled tells of what a pass delivered that never ended, before this one does anything: it
 // may take hours.
 func (t *trip) recallKilled(ctx context.Context) error {
@@ -22,7 +27,7 @@ func (t *trip) recallKilled(ctx context.Context) error {
 		return err
 	}
 	killed := journal.Pass{Account: t.account.Name, Passes: 1, Code: int(fault.Temporary),
-		Error: "popferry was killed amid this pass, or lost its power",
+		Error: wasKilled,
 		Hint:  "what it had delivered is counted here, and the next pass went on with the rest"}
 	var last time.Time
 	q := journal.Query{States: []journal.State{journal.Delivered, journal.DeleteSent, journal.Gone}}

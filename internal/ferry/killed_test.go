@@ -69,7 +69,7 @@ func TestKilledPassIsToldOf(t *testing.T) {
 					return time.Time{}
 				}
 				if killed == nil || killed.Delivered != n || killed.Account != "alice" || killed.Bytes == 0 ||
-					killed.Code == 0 || killed.Started.IsZero() || killed.Ended().After(now) {
+					!ferry.WasKilled(*killed) || killed.Code == 0 || killed.Started.IsZero() || killed.Ended().After(now) {
 					t.Fatalf("told of %+v, not of %d", killed, n)
 				}
 				return killed.Started
