@@ -130,6 +130,9 @@ func (d *decoder) pace(top, account fields) Pace {
 func (f fields) pace() Pace {
 	p := Pace{Interval: f.age("interval", defaultInterval), AlertAfter: f.age("alert_after", defaultAlertAfter)}
 	p.Fastest = f.age("fastest", max(p.Interval/5, min(p.Interval, leastInterval)))
+	if len(f.layers) > 0 && f.layers[0].values["fastest"] == nil { // what is for all bounds an account's own interval
+		p.Fastest = min(p.Fastest, p.Interval)
+	}
 	switch {
 	case p.Interval < leastInterval:
 		f.problem(f.find("interval"), "interval", "is less than %s; no server likes that", fault.Span(leastInterval))

@@ -77,6 +77,20 @@ func TestBridgeValuesThatCannotWork(t *testing.T) {
 	}
 }
 
+// TestShorterIntervalThanTheFastest: an account that is to pass more often than all others at their
+// fastest does; only what one mapping says of both is a contradiction.
+func TestShorterIntervalThanTheFastest(t *testing.T) {
+	all := []string{"bridge:", "  interval: 5m", "  fastest: 1m"}
+	c := parse(t, account(append([]string{"    bridge: {interval: 30s}"}, all...)...))
+	if p := c.Accounts[0].Pace; p.Interval != 30*time.Second || p.Fastest != 30*time.Second {
+		t.Errorf("%+v", p)
+	}
+	_, err := plan.Parse("accounts.yaml", []byte(account(append([]string{"    bridge: {interval: 30s, fastest: 1m}"}, all...)...)))
+	if err == nil || !strings.Contains(err.Error(), "bridge.fastest must be from 10s to the interval (30s)") {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestListenWithoutPort is told as that alone: where it would be reached from, nobody knows.
 func TestListenWithoutPort(t *testing.T) {
 	_, err := plan.Parse("accounts.yaml", []byte(account("bridge:", "  listen: 127.0.0.1")))
