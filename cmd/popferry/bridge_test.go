@@ -339,6 +339,19 @@ func TestBridgeReloads(t *testing.T) {
 	}
 }
 
+// TestReloadOfNamedAccounts: the others of accounts.yaml are none of this bridge's.
+func TestReloadOfNamedAccounts(t *testing.T) {
+	s := newStation(t, "alice", "bob")
+	bridge := s.start(s.command("bridge", "--verbose", "alice"))
+	s.until("it begins", s.logged("msg=started accounts=1 "))
+	send(t, bridge, syscall.SIGHUP)
+	s.until("it reads accounts.yaml", s.logged("was read anew"))
+	if text := s.log(); !strings.Contains(text, `was read anew" accounts=1`) {
+		t.Error(text)
+	}
+	s.ends(bridge)
+}
+
 // TestBridgeWithoutAReader: mail arrives, and the bridge ends in time, when nobody takes what
 // its log says, or can.
 func TestBridgeWithoutAReader(t *testing.T) {

@@ -367,12 +367,13 @@ func (k *keeping) reload(ctx context.Context) {
 	}
 	old := k.fleet
 	k.fleet = old.Next(k.options(config))
-	k.bridge.Adopt(k.accounts(config, k.fleet))
+	accounts := k.accounts(config, k.fleet)
+	k.bridge.Adopt(accounts)
 	go old.Close()
 	k.news.Keep(namesOf(config))
 	k.history.Keep(config.Bridge.History)
 	k.reloadPage(ctx, config)
-	k.log.Info(fault.Escape(k.app.config)+" was read anew", "accounts", len(config.Accounts))
+	k.log.Info(fault.Escape(k.app.config)+" was read anew", "accounts", len(accounts))
 }
 
 // say tells systemd; without it nobody listens, which is no error.
