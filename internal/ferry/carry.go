@@ -255,6 +255,8 @@ func (p *pipeline) receive(spool *message.Spool, s *session, l plan.Listed, body
 	case fault.CodeOf(err) == fault.Held:
 		// Too large, or nobody can tell what its bytes are; the session goes on.
 		p.giveBack(load)
+		p.t.retrieved(s, l.Key)
+		p.t.resolved(s)
 		return p.t.holdUnread(p.hard, l, err)
 	case fault.CodeOf(err) == fault.Protocol:
 		// The server garbled this message and with it the session. It is held so
@@ -375,9 +377,7 @@ func (t *trip) retrieved(s *session, key string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s.retrieved++
-	if t.hidesGiven() {
-		s.given[key] = true
-	}
+	s.given[key] = true
 	t.deadEnds = 0
 }
 

@@ -42,7 +42,7 @@
 // The invariants are those of the design: INTENT is durable before the octets
 // that could complete an APPEND leave; an unknown outcome stays INTENT until the
 // destination was asked, and asked again after the settling time; a maildrop
-// session that retrieved something neither delivered nor held ends without QUIT;
+// session that retrieved something not delivered, nor held and safe, ends without QUIT;
 // every doubt leaves the message on POP3. A trip that fails leaves the journal
 // such that the next one does the right thing: nothing has to be cleaned up.
 //

@@ -77,6 +77,8 @@ func (t *trip) export(ctx context.Context, todo []plan.Listed) error {
 			t.ungiven = refused
 			return nil
 		}
+		t.retrieved(session, t.numbered(e.Number).Key)
+		t.resolved(session) // it is held, and stays so
 		body, err := t.readAgain(ctx, t.numbered(e.Number), body)
 		if err != nil {
 			return err
@@ -90,8 +92,6 @@ func (t *trip) export(ctx context.Context, todo []plan.Listed) error {
 			return err
 		}
 		defer msg.Close()
-		t.retrieved(session, t.numbered(e.Number).Key)
-		t.resolved(session) // it is held, and stays so
 		t.keep(t.numbered(e.Number), msg)
 		return nil
 	})

@@ -16,24 +16,24 @@ import (
 )
 
 // mayQuit reports whether the session may end in QUIT: all that it retrieved is
-// delivered or held (I2), and delivered where QUIT hides it. A server that announces EXPIRE 0,
-// or may want to, takes QUIT for the deletion of all that was retrieved (RFC 2449 §6.7),
-// though it is to be kept, or was not read back yet (I1), or can't be delivered; without QUIT
-// nothing goes.
+// delivered, or held and safe (I2). A server that announces EXPIRE 0, or may want to, takes
+// QUIT for the deletion of all that was retrieved (RFC 2449 §6.7), though it is to be kept,
+// or was not read back yet (I1), or can't be delivered; without QUIT nothing goes.
 func (t *trip) mayQuit(source *pop.Maildrop) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if mayExpireAtOnce(source) {
 		return t.session.retrieved == 0
 	}
-	return t.session.retrieved == t.session.resolved && !t.hidesHeldLocked()
+	return t.session.retrieved == t.session.resolved && !t.risksHeldLocked()
 }
 
-// hidesHeldLocked reports whether QUIT would hide mail that is held, so that nobody could try
-// it again.
-func (t *trip) hidesHeldLocked() bool {
-	for key := range t.session.given {
-		if t.held[key] {
+// risksHeldLocked reports whether QUIT might hide or remove mail that is held, so that nobody
+// could try it again: servers do that to what was retrieved, and few of them say so. What is
+// kept as a file is lost to nobody, but hidden all the same.
+func (t *trip) risksHeldLocked() bool {
+	for key := range t.held {
+		if t.session.given[key] && (t.hidesGiven() || t.report.Messages[t.rows[key]].File == "") {
 			return true
 		}
 	}

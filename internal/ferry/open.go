@@ -30,7 +30,7 @@ type sourceState struct {
 type session struct {
 	retrieved, resolved int
 	topped              bool            // a TOP was sent
-	given               map[string]bool // what was retrieved, by listing key, where QUIT hides it
+	given               map[string]bool // what was retrieved, by listing key
 	// tops has the headers that the glance asked for, by listing key; noTop says that there
 	// are none to be had.
 	tops  map[string]message.Summary

@@ -3,6 +3,7 @@
 package steps_test
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -259,6 +260,25 @@ func sessions() []row {
 		{id: "S12", name: "QUIT removes what was retrieved, and the destination is full", setup: expireRetrieved,
 			code: fault.Refused, fault: always(imapd.AtStore, "APPEND", imapd.Action{Reply: "NO [OVERQUOTA] full"}),
 			also: noQuit, cure: noImapReply},
+		{id: "S12", name: "QUIT removes what was retrieved, unannounced, and one message is refused",
+			setup: expireRetrieved, code: fault.Held, also: noQuit,
+			options: withImap(func(o *imapd.Options) {
+				o.Refuse = func(raw []byte) string {
+					return map[bool]string{true: "NO [CANNOT] no"}[bytes.Contains(raw, []byte("Text of letter 1."))]
+				}
+			}),
+			cure: func(w *voyage.World) {
+				w.Imap.Configure(func(o *imapd.Options) { o.Refuse = nil })
+				w.Tune = func(o *ferry.Options) { o.Held, o.ConfirmDelete = true, true }
+			}, only: func(c combination) bool { return !c.delete }},
+		{id: "S12", name: "QUIT removes what was retrieved, unannounced, and one message can't be read",
+			setup: expireRetrieved, code: fault.Held, also: noQuit,
+			mail:    [][]byte{append(letter(0), "..two dots\r\n"...)},
+			options: withPop(func(o *popd.Options) { o.Unstuffed = true }),
+			cure: func(w *voyage.World) {
+				w.Drops[0].Configure(func(o *popd.Options) { o.Unstuffed = false })
+				w.Tune = func(o *ferry.Options) { o.Held = true }
+			}, only: func(c combination) bool { return !c.delete }},
 		{id: "S17", name: "one message refused for ever", code: fault.Held,
 			fault: answers(map[string]string{"RETR 2": "-ERR internal error\r\n"}), cure: obedient},
 		{id: "S17", name: "one message refused in four runs", code: fault.Held,
