@@ -118,8 +118,10 @@ var topics = []Topic{
 			"other user; else mend username and what it logs in with",
 		Words: "authorize_as master administrator impersonate delegate proxy permission"},
 	{Name: "no-rights", Symptom: "the login is right, but may not open this mailbox",
-		Cause: "the user has no rights on the mailbox that was asked for, such as a shared one",
-		Check: "have the administrator give the user full access to it; the password needs no change",
+		Cause: "the user has no rights on the mailbox that was asked for, such as a shared one; Dovecot says so of an " +
+			"administrator's wrong password, too, where it comes by SCRAM",
+		Check: "have the administrator give the user full access to it; the password needs no change, unless it is an " +
+			"administrator's: then check again with auth: plain, by which a wrong one is told",
 		Words: "authorizationfailed delegation shared permission proxy"},
 	{Name: "contact-admin", Symptom: "the server refuses until its operator acts",
 		Cause: "the account, or its mailbox on the server, is in a state that only the operator can mend",

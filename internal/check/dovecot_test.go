@@ -219,3 +219,28 @@ func certificateOf(t *testing.T, s *dovecot.Server, user string) *tls.Certificat
 	}
 	return certificate
 }
+
+// TestAdministratorsPassword: by SCRAM, Dovecot answers a wrong one as if it were right.
+func TestAdministratorsPassword(t *testing.T) {
+	issuer := tokens.Start()
+	t.Cleanup(issuer.Close)
+	s, err := dovecot.Start(dovecot.Options{SignIn: &dovecot.SignIn{Introspection: issuer.URL()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	for auth, want := range map[string]struct{ topic, check string }{
+		"auto": {"no-rights", "unless it is an administrator's"}, "plain": {"login-refused", "user name and password"},
+	} {
+		a := plan.Account{Name: "alice", Folder: "INBOX", Source: onDovecot(t, s, s.POP3S, "alice"),
+			Destination: onDovecot(t, s, s.IMAPS, "alice*"+dovecot.Master)}
+		a.Destination.Auth = auth
+		if p := run(t, a).Accounts[0].Destination.Problem; p == nil || p.Topic != want.topic || !strings.Contains(p.Check, want.check) {
+			t.Errorf("%s: %+v", auth, p)
+		}
+	}
+}
