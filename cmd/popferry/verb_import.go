@@ -40,7 +40,8 @@ is not for addresses of the table, whose passwords are for nobody else.
 
 --seen takes over what fetchmail (.fetchids), getmail (oldmail-*) or mpop (its
 uidls_file) remembers: such mail is left alone on POP3, so that changing over
-copies nothing again. Of getmail's files one --seen is enough for several.`,
+copies nothing again. getmail has a file for each account: name them all behind one
+--seen. A comment says which accounts --seen has nothing of.`,
 		Example: `  popferry import ~/.fetchmailrc --seen ~/.fetchids \
       --set destination.host=imap.example.net
   popferry import users.csv --set source.host=pop.oldisp.example \
@@ -221,6 +222,9 @@ func (a *app) remember(list *foreign.List, files []string, settings []foreign.Se
 				fault.Escape(other.Place()), other.Left)
 		}
 	}
+	if len(files) > 0 {
+		list.NoteUnseen()
+	}
 	return nil
 }
 
@@ -307,10 +311,13 @@ func (a *app) writeImport(out string, text foreign.Text, list *foreign.List) err
 }
 
 func (a *app) sayImported(out string, list *foreign.List) {
-	notes, seen, elsewhere := 0, 0, 0
+	notes, seen, elsewhere, unseen := 0, 0, 0, 0
 	for _, account := range list.Accounts {
 		if account.Elsewhere {
 			elsewhere++
+		}
+		if account.Unseen {
+			unseen++
 		}
 		notes += len(account.Notes)
 		seen += len(account.Seen)
@@ -327,6 +334,9 @@ func (a *app) sayImported(out string, list *foreign.List) {
 	if elsewhere > 0 {
 		a.say("note: --set source.host is not for %s at large providers, whose servers popferry knows: "+
 			"a source.host in the list is", report.Count(elsewhere, "account"))
+	}
+	if unseen > 0 {
+		a.say("note: --seen has nothing of %s: all mail there counts as new", report.Count(unseen, "account"))
 	}
 	if notes > 0 {
 		a.say("%s in it: what could not be taken over, and what else there is to know", report.Count(notes, "comment"))

@@ -62,6 +62,8 @@ type Account struct {
 	Seen []string
 	// Elsewhere is one whose provider has the source, though settings name a host.
 	Elsewhere bool
+	// Unseen is one of which nothing is remembered, though that of others is.
+	Unseen bool
 
 	microsoft bool // destination.username is the EmailAddress of Microsoft's lists
 

@@ -202,6 +202,17 @@ func (l *List) Remember(all []Seen, settings ...Setting) (left []Seen) {
 	return left
 }
 
+// NoteUnseen notes of which accounts nothing was remembered: what the other program fetched
+// of them is copied again.
+func (l *List) NoteUnseen() {
+	for _, a := range l.Accounts {
+		if len(a.Seen) == 0 && !a.numbers {
+			a.Unseen = true
+			a.note("--seen has nothing of this account: all mail there counts as new")
+		}
+	}
+}
+
 // remember adds UIDLs, without those that no message will have, as popferry takes them for none.
 func (a *Account) remember(uidls []string) {
 	before := len(a.Seen)
