@@ -205,6 +205,9 @@ func readInput[T any](name string, read func(io.Reader) (T, error)) (value T, er
 	case errors.As(err, &wrong):
 		return value, fault.New(fault.Config, "%s", foreign.Bad{File: name, Mistake: *wrong}.Error()).
 			WithHint("mend the file, or say what it is with --format; nothing was made")
+	case errors.Is(err, foreign.ErrSeen):
+		return value, fault.New(fault.Usage, "%s %w", fault.Escape(name), err).
+			WithHint("each such file needs a --seen of its own: --seen FILE --seen FILE")
 	case err != nil:
 		return value, fault.New(fault.Config, "read %s: %w", fault.Escape(name), err).WithHint("it must be a text file")
 	}

@@ -15,6 +15,7 @@ package foreign
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -34,6 +35,9 @@ const (
 	// maxWord bounds one of its values.
 	maxWord = 4096
 )
+
+// ErrSeen is that of [Read] for a file that is for [ReadSeen].
+var ErrSeen = errors.New("is no list of accounts, but of mail that was fetched")
 
 // Mistake says what is wrong with a file, and in which line; 0 means all of it. It
 // never repeats a value, which may be a password.
@@ -196,7 +200,7 @@ func (l *List) Join(other *List) {
 }
 
 // Read reads a list. An empty format is found out from the name of the file and from
-// what is in it. What makes it no list at all is a *[Mistake].
+// what is in it. What makes it no list at all is a *[Mistake], or [ErrSeen].
 func Read(name, format string, r io.Reader) (*List, error) {
 	data, err := io.ReadAll(io.LimitReader(r, sheet.MaxFile+1))
 	if err != nil {
@@ -212,6 +216,8 @@ func Read(name, format string, r io.Reader) (*List, error) {
 	switch {
 	case format != "csv" && sheet.IsUTF16(data):
 		return nil, &Mistake{Text: "is UTF-16; save it as UTF-8"}
+	case parse == nil && isSeen(data):
+		return nil, ErrSeen
 	case parse == nil:
 		return nil, &Mistake{Text: "it is not clear what it is; say --format " + strings.Join(Formats, ", ")}
 	case format != "csv" && len(data) > maxFile:

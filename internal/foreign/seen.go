@@ -99,6 +99,12 @@ func oldmailUIDLs(data []byte) (uidls []string, err error) {
 	return uidls, err
 }
 
+// isSeen reports whether a file without a telling name is one that ReadSeen reads.
+func isSeen(data []byte) bool {
+	all, err := fetchids(data)
+	return isMpop(data) || err == nil && len(all) > 0
+}
+
 func isMpop(data []byte) bool {
 	for line := range bytes.Lines(data) {
 		if !bytes.HasPrefix(line, []byte("#")) {
