@@ -107,6 +107,7 @@ func (f Findings) Missing(p Protocol) *fault.Error {
 		hint = "if what the certificate is for is your provider's, name that host with " + hostFlag[p]
 	}
 	if f.trouble {
+		tried[len(tried)-1] = "who could be asked knows none" + f.butFor(p)
 		code, hint = fault.Temporary, "check the network and try again, or name its host with "+hostFlag[p]
 	}
 	return fault.New(code, "no %s server found for %s: %s", p, f.Domain,
