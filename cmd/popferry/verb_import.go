@@ -132,7 +132,7 @@ func (a *app) importLists(o importOptions, files []string) error {
 	if err := a.writeImport(o.out, text, list); err != nil {
 		return err
 	}
-	a.sayImported(o.out, list)
+	a.sayImported(o, list)
 	return a.show(asImported(o.out, list, settings), fault.OK)
 }
 
@@ -313,8 +313,8 @@ func (a *app) writeImport(out string, text foreign.Text, list *foreign.List) err
 	})
 }
 
-func (a *app) sayImported(out string, list *foreign.List) {
-	notes, seen, elsewhere, unseen := 0, 0, 0, 0
+func (a *app) sayImported(o importOptions, list *foreign.List) {
+	notes, seen, elsewhere, unseen, fetched := 0, 0, 0, 0, false
 	for _, account := range list.Accounts {
 		if account.Elsewhere {
 			elsewhere++
@@ -322,11 +322,12 @@ func (a *app) sayImported(out string, list *foreign.List) {
 		if account.Unseen {
 			unseen++
 		}
+		fetched = fetched || account.Fetched()
 		notes += len(account.Notes)
 		seen += len(account.Seen)
 	}
-	where := fault.Escape(out)
-	if out == "-" {
+	where := fault.Escape(o.out)
+	if o.out == "-" {
 		where = "standard output"
 	}
 	a.say("%s: %s, %d left out, %s of mail fetched before", where, report.Count(len(list.Accounts), "account"),
@@ -337,6 +338,9 @@ func (a *app) sayImported(out string, list *foreign.List) {
 	if elsewhere > 0 {
 		a.say("note: --set source.host is not for %s at large providers, whose servers popferry knows: "+
 			"a source.host in the list is", report.Count(elsewhere, "account"))
+	}
+	if fetched && len(o.seen) == 0 {
+		a.say("note: without --seen all mail on POP3 counts as new, also what was fetched before")
 	}
 	if unseen > 0 {
 		a.say("note: --seen has nothing of %s: all mail there counts as new", report.Count(unseen, "account"))

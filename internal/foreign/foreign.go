@@ -107,6 +107,9 @@ func (a *Account) set(key, text string) {
 	}
 }
 
+// Fetched reports whether its program fetches mail over POP3, and remembers what.
+func (a *Account) Fetched() bool { return len(a.Hosts) > 0 && !a.numbers }
+
 func (a *Account) unset(key string) {
 	a.Values = slices.DeleteFunc(a.Values, func(v Value) bool { return v.Key == key })
 }
