@@ -29,9 +29,9 @@ type Mail struct {
 	Size int64
 }
 
-// values calls use with the value of each field that has one of the names, in lower
-// case, decoded and folded, until use returns true; it reports whether it did.
-func (m Mail) values(names []string, use func(string) bool) bool {
+// values calls use with the value of each field that has one of the names, until use
+// returns true; it reports whether it did.
+func (m Mail) values(names []string, use func([]byte) bool) bool {
 	header := m.Header[:min(len(m.Header), MaxHeader)]
 	for len(header) > 0 {
 		line, rest := nextField(header)
@@ -40,7 +40,7 @@ func (m Mail) values(names []string, use func(string) bool) bool {
 		}
 		header = rest
 		name, value, ok := bytes.Cut(line, []byte{':'})
-		if ok && isOneOf(name, names) && use(decoded(value[:min(len(value), maxValue)])) {
+		if ok && isOneOf(name, names) && use(value[:min(len(value), maxValue)]) {
 			return true
 		}
 	}
@@ -79,7 +79,8 @@ func isOneOf(name []byte, names []string) bool {
 // write them, with blanks.
 var encodedWord = regexp.MustCompile(`=\?([^?*\s]+)(?:\*[^?\s]*)?\?([bBqQ])\?(.*?)\?=`)
 
-// decoded reads encoded words; each one that can't be read stays as it is.
+// decoded is a value in lower case and folded, its encoded words read; each one that can't
+// be read stays as it is.
 func decoded(value []byte) string {
 	// Not of the folded text: base64 tells upper case from lower.
 	rest := strings.Join(strings.Fields(string(value)), " ")
@@ -117,24 +118,39 @@ func decodedWord(label, encoding, text string) (string, bool) {
 	return plain, err == nil && plain != word
 }
 
-// identifiers lists what stands in angle brackets in a folded value, and what looks like
-// an address without them.
-func identifiers(value string) []string {
+// beside is a quoted text, or a comment (RFC 5322 §3.2.2, §3.2.4).
+var beside = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|\([^()]*\)`)
+
+// identifiers lists what stands in angle brackets in a value, and what looks like an address
+// where there are none, in lower case. The name beside them is anybody's choice, and in spam
+// often the reader's own address.
+func identifiers(value []byte) []string {
 	var list []string
-	for rest := value; ; {
-		_, after, open := strings.Cut(rest, "<")
-		inner, behind, closed := strings.Cut(after, ">")
-		if !open || !closed {
-			break
-		}
-		list = append(list, strings.TrimSpace(inner))
-		rest = behind
-	}
-	bare := strings.FieldsFuncSeq(value, func(r rune) bool { return strings.ContainsRune(" ,;:<>()\"", r) })
-	for word := range bare {
-		if strings.Contains(word, "@") {
-			list = append(list, word)
+	nameless := beside.ReplaceAll(encodedWord.ReplaceAll(value, nil), []byte(" "))
+	for mailbox := range strings.FieldsFuncSeq(fold(string(nameless)), anyOf(",;")) {
+		bracketed := inBrackets(mailbox)
+		list = append(list, bracketed...)
+		for word := range strings.FieldsFuncSeq(mailbox, anyOf(" :<>()\"")) {
+			if len(bracketed) == 0 && strings.Contains(word, "@") {
+				list = append(list, word)
+			}
 		}
 	}
 	return list
+}
+
+func inBrackets(mailbox string) (list []string) {
+	for {
+		_, after, open := strings.Cut(mailbox, "<")
+		inner, behind, closed := strings.Cut(after, ">")
+		if !open || !closed {
+			return list
+		}
+		list = append(list, strings.TrimSpace(inner))
+		mailbox = behind
+	}
+}
+
+func anyOf(separators string) func(rune) bool {
+	return func(r rune) bool { return strings.ContainsRune(separators, r) }
 }

@@ -62,8 +62,8 @@ func (f FieldMatch) names() (names []string, inner bool) {
 func (f FieldMatch) fits(m Mail) bool {
 	names, inner := f.names()
 	pattern := glob(f.Pattern)
-	return m.values(names, func(value string) bool {
-		return pattern.fits(value) || inner && slices.ContainsFunc(identifiers(value), pattern.fits)
+	return m.values(names, func(value []byte) bool {
+		return pattern.fits(decoded(value)) || inner && slices.ContainsFunc(identifiers(value), pattern.fits)
 	})
 }
 
@@ -92,7 +92,7 @@ func (a Account) fits(match Criteria, m Mail, now time.Time) bool {
 
 // isOwn reports whether a value of From names the account itself: one of its user names
 // is the address, or is the local part of one at the server's domain.
-func (a Account) isOwn(from string) bool {
+func (a Account) isOwn(from []byte) bool {
 	return slices.ContainsFunc(identifiers(from), func(address string) bool {
 		return a.Source.isAddress(address) || a.Destination.isAddress(address)
 	})

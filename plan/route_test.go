@@ -30,8 +30,13 @@ func TestMatching(t *testing.T) {
 		{match: `{from: alice@example.org}`,
 			yes: []string{"From: alice@example.org", "FROM: Alice A <ALICE@example.org>", "From : \"x, y\" <alice@example.org>",
 				"From: x\r\nFrom: alice@example.org", "From: alice@example.org (Alice)",
-				"From:\r\n alice@example.org", "From: bob@example.org, alice@example.org"},
+				"From:\r\n alice@example.org", "From: bob@example.org, alice@example.org", "From: \"x \\\" y\" <alice@example.org>",
+				"From: \"x <alice@example.org>", "From: <@a.example,@b.example:alice@example.org>",
+				"From: Us: bob@example.org, Alice <alice@example.org>;", "From: =?utf-8?Q?A=22?= <alice@example.org>",
+				"From: \"alice@example.org\" <bob@example.com>, <alice@example.org>"},
 			no: []string{"From: malice@example.org", "To: alice@example.org", "From: alice@example.org.net",
+				"From: \"alice@example.org\" <bob@example.com>", "From: =?utf-8?Q?alice=40example.org=2C?= <bob@example.com>",
+				"From: alice@example.org <bob@example.com>", "From: bob@example.com (alice@example.org)",
 				"X: y\r\n\r\nFrom: alice@example.org", "X-From: alice@example.org", "From\r\n: alice@example.org"}},
 		{match: `{from: "*@lists.*.org"}`, yes: []string{"From: Go <a@lists.x.org>"}, no: []string{"From: a@lists.org"}},
 		{match: `{list-id: golang-nuts.googlegroups.com}`,
@@ -56,7 +61,7 @@ func TestMatching(t *testing.T) {
 			no: []string{"X-Spam-Flag: yes, really", "Subject: yes"}},
 		{match: `{header: {X-A: "*", X-B: "?"}}`, yes: []string{"X-A:\r\nX-B: 1"}, no: []string{"X-A: 1", "X-A: 1\r\nX-B: 12"}},
 		{match: `{own: true}`, yes: []string{"From: Alice <alice@example.org>", "From: alice@EXAMPLE.net", "From: alice@pop.example.org"},
-			no: []string{"From: alice@org", "From: bob@example.org", "From: alice@xample.org", "To: alice@example.org", "From: alice"}},
+			no: []string{"From: \"alice@example.org\" <bob@example.com>", "From: alice@org", "From: bob@example.org", "From: alice@xample.org", "To: alice@example.org", "From: alice"}},
 		{match: `{subject: "` + strings.Repeat("*a", 100) + `b"}`, no: []string{"Subject: " + strings.Repeat("a", 1<<20)}},
 	} {
 		find := routed(t, "[{match: "+c.match+", folder: Yes}]")
