@@ -90,9 +90,8 @@ func (a *app) importLists(o importOptions, files []string) error {
 		return fault.New(fault.Usage, "--format must be one of: %s", strings.Join(foreign.Formats, ", ")).
 			WithHint("leave it out to have it found out")
 	}
-	if o.out == "-" && a.json {
-		return fault.New(fault.Usage, "--json and --out - would both write to standard output").
-			WithHint("name the new file with --out, or keep the report with --report FILE.json")
+	if err := a.checkOut(o.out); err != nil {
+		return err
 	}
 	if o.out == "-" && len(o.seen) > 0 {
 		return fault.New(fault.Usage, "--seen makes files beside accounts.yaml, which needs a name then").
@@ -134,6 +133,15 @@ func (a *app) importLists(o importOptions, files []string) error {
 	}
 	a.sayImported(o, list)
 	return a.show(asImported(o.out, list, settings), fault.OK)
+}
+
+// checkOut refuses two results on standard output.
+func (a *app) checkOut(out string) error {
+	if out == "-" && a.json {
+		return fault.New(fault.Usage, "--json and --out - would both write to standard output").
+			WithHint("name the new file with --out, or keep the report with --report FILE.json")
+	}
+	return nil
 }
 
 func settingsOf(texts []string) ([]foreign.Setting, error) {

@@ -85,6 +85,9 @@ func (a *app) init(ctx context.Context, addresses []string, o initOptions) error
 	if err := o.check(); err != nil {
 		return err
 	}
+	if err := a.checkOut(o.out); err != nil {
+		return err
+	}
 	finder, err := o.finder()
 	if err != nil {
 		return err
@@ -105,7 +108,7 @@ func (a *app) init(ctx context.Context, addresses []string, o initOptions) error
 	}
 	a.name(left)
 	if o.out == "-" {
-		return discover.Write(a.stdout, drafts)
+		return errors.Join(discover.Write(a.stdout, drafts), a.show(printed{written{o.out, drafts, left}}, fault.OK))
 	}
 	if err := o.write(drafts); err != nil {
 		return err
@@ -196,6 +199,12 @@ type written struct {
 	drafts []discover.Draft
 	left   []leftOut
 }
+
+// printed is one whose accounts.yaml is on standard output, with nothing beside it.
+type printed struct{ written }
+
+// WriteText writes nothing.
+func (printed) WriteText(io.Writer) error { return nil }
 
 // leftOut is an address without an account, and why.
 type leftOut struct {
