@@ -118,15 +118,21 @@ func decodedWord(label, encoding, text string) (string, bool) {
 	return plain, err == nil && plain != word
 }
 
-// beside is a quoted text, or a comment (RFC 5322 §3.2.2, §3.2.4).
-var beside = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|\([^()]*\)`)
+// beside is a comment, or a quoted text (RFC 5322 §3.2.2, §3.2.4): a name, or with an @ behind it
+// a part of an address.
+var beside = regexp.MustCompile(`"(?:[^"\\]|\\.)*"@?|\([^()]*\)`)
 
 // identifiers lists what stands in angle brackets in a value, and what looks like an address
 // where there are none, in lower case. The name beside them is anybody's choice, and in spam
 // often the reader's own address.
 func identifiers(value []byte) []string {
 	var list []string
-	nameless := beside.ReplaceAll(encodedWord.ReplaceAll(value, nil), []byte(" "))
+	nameless := beside.ReplaceAllFunc(encodedWord.ReplaceAll(value, nil), func(text []byte) []byte {
+		if bytes.HasSuffix(text, []byte{'@'}) {
+			return text
+		}
+		return []byte(" ")
+	})
 	for mailbox := range strings.FieldsFuncSeq(fold(string(nameless)), anyOf(",;")) {
 		bracketed := inBrackets(mailbox)
 		list = append(list, bracketed...)

@@ -38,6 +38,8 @@ func TestMatching(t *testing.T) {
 				"From: \"alice@example.org\" <bob@example.com>", "From: =?utf-8?Q?alice=40example.org=2C?= <bob@example.com>",
 				"From: alice@example.org <bob@example.com>", "From: bob@example.com (alice@example.org)",
 				"X: y\r\n\r\nFrom: alice@example.org", "X-From: alice@example.org", "From\r\n: alice@example.org"}},
+		{match: `{from: '"alice a"@example.org'}`, yes: []string{"From: Alice <\"Alice A\"@example.org>"},
+			no: []string{"From: \"Alice A\" <bob@example.org>"}},
 		{match: `{from: "*@lists.*.org"}`, yes: []string{"From: Go <a@lists.x.org>"}, no: []string{"From: a@lists.org"}},
 		{match: `{list-id: golang-nuts.googlegroups.com}`,
 			yes: []string{"List-ID: Go nuts <golang-nuts.googlegroups.com>", "List-Id: golang-nuts.googlegroups.com"},
