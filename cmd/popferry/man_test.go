@@ -43,6 +43,9 @@ func TestManPages(t *testing.T) {
 		if strings.Contains(page, "\n\t") || strings.Contains(page, "[=false]") {
 			t.Errorf("%s has flags in cobra's form, of which mandoc warns", name)
 		}
+		if crooked.MatchString(page) {
+			t.Errorf("%s: %q lost its indentation; four blanks keep it", name, crooked.FindString(page))
+		}
 	}
 	for _, verb := range root.Commands() {
 		page, found := pages["popferry-"+verb.Name()+".1"]
@@ -59,6 +62,9 @@ var (
 	switches = regexp.MustCompile(`(?m)^(\\fB-.*)\[=false\]$`)
 	unset    = regexp.MustCompile(`(?m)^(\\fB-.*)=(?:""|\[\])$`)
 )
+
+// crooked is an indented block whose first line begins further left than the others.
+var crooked = regexp.MustCompile(`(?m)^\.PP\n[^A-Z].*\n  `)
 
 // mended gives flags the form of a list (.TP), and the date that of mandoc.
 func mended(pages map[string]string) map[string]string {

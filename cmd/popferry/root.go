@@ -62,26 +62,26 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 const rootHelp = `popferry carries mail from POP3 into IMAP folders, once, and proves it.
 
-  popferry demo      see it work, with no servers and no configuration
-  popferry init alice@old.example --to alice@new.example
-                     find the servers, and write accounts.yaml
-  popferry check     does every login work, and what is wrong if not
-  popferry plan      what a run would do; nothing is written anywhere
-  popferry run       do it; run it again at any time, nothing comes twice
-  popferry verify    prove that every delivered message is there
+    popferry demo      see it work, with no servers and no configuration
+    popferry init alice@old.example --to alice@new.example
+                       find the servers, and write accounts.yaml
+    popferry check     does every login work, and what is wrong if not
+    popferry plan      what a run would do; nothing is written anywhere
+    popferry run       do it; run it again at any time, nothing comes twice
+    popferry verify    prove that every delivered message is there
 
 It reads accounts.yaml in the current folder, which says where the mail is and
 where it goes:
 
-  accounts:
-    - source:
-        host: pop.oldisp.example
-        username: alice
-        password: {env: POP_PASSWORD}
-      destination:
-        host: imap.example.net
-        username: alice@example.net
-        password: {env: IMAP_PASSWORD}
+    accounts:
+      - source:
+          host: pop.oldisp.example
+          username: alice
+          password: {env: POP_PASSWORD}
+        destination:
+          host: imap.example.net
+          username: alice@example.net
+          password: {env: IMAP_PASSWORD}
 
 Nothing is deleted from POP3 unless the file says so.`
 

@@ -14,7 +14,7 @@ func (a *app) schemaCommand() *cobra.Command {
 says what they are for. Editors that speak the YAML language server take it from
 a comment in the first line of accounts.yaml:
 
-  # yaml-language-server: $schema=accounts.schema.json`,
+    # yaml-language-server: $schema=accounts.schema.json`,
 		Example: "  popferry schema > accounts.schema.json",
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
