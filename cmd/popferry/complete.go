@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/popferry/popferry/internal/check"
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/foreign"
 	"github.com/popferry/popferry/plan"
 )
@@ -38,6 +39,34 @@ func (a *app) accountNames(_ *cobra.Command, named []string, _ string) ([]cobra.
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
+
+// nameShells has cobra's command for completion scripts refuse a shell that it has none for:
+// what it prints goes into a file that shells read.
+func nameShells(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	cmd, _, err := root.Find([]string{"completion"})
+	if err != nil {
+		panic(err) // cobra has no such command any more
+	}
+	cmd.Short = "print a completion script for a shell"
+	cmd.Long = `Print a script that has a shell complete verbs, flags and the names of accounts.
+The help of each shell's command says where to put it.`
+	cmd.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return fault.New(fault.Usage, "there is no script for %q", fault.Escape(args[0])).WithHint("%s", shells)
+	}
+	cmd.RunE = func(*cobra.Command, []string) error {
+		return fault.New(fault.Usage, "for which shell?").WithHint("%s", shells)
+	}
+	for _, shell := range cmd.Commands() {
+		shell.Short = "print the script for " + shell.Name()
+		shell.Long = strings.Replace(shell.Long, "already, you", "already,\nyou", 1) // for 80 columns
+	}
+}
+
+const shells = "popferry completion bash, zsh, fish or powershell"
 
 // completeFlags lets a shell complete the flags that take one of a few words.
 func completeFlags(root *cobra.Command) {

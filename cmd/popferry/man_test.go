@@ -27,7 +27,6 @@ func TestManPages(t *testing.T) {
 	made := t.TempDir()
 	root := (&app{stdout: io.Discard, stderr: io.Discard}).root()
 	root.DisableAutoGenTag = true
-	root.InitDefaultCompletionCmd("")
 	date := time.Date(2026, 11, 26, 0, 0, 0, 0, time.UTC)
 	if err := doc.GenManTree(root, &doc.GenManHeader{Section: "1", Manual: "popferry", Source: "popferry", Date: &date}, made); err != nil {
 		t.Fatal(err)

@@ -114,6 +114,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(a.schemaCommand(), a.versionCommand())
 	a.completeAccounts(root)
 	completeFlags(root)
+	nameShells(root)
 	return root
 }
 
