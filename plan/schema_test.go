@@ -2,6 +2,7 @@ package plan
 
 import (
 	"encoding/json"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -138,6 +139,33 @@ func TestSchemaAgrees(t *testing.T) {
 	}
 	if refused < len(bad)/2 {
 		t.Errorf("refuses %d of %d files with mistakes", refused, len(bad))
+	}
+}
+
+// TestSchemaSizes: an editor takes the sizes that popferry takes, and hosts of which there is
+// nothing to say yet.
+func TestSchemaSizes(t *testing.T) {
+	resolved, err := schema(t).Resolve(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const source = "source: {host: pop.example.org, username: a, password: a}"
+	const destination = "destination: {host: imap.example.org, username: a, password: a}"
+	for _, form := range []string{"limits: {bandwidth: %s}", "limits: {hosts: {a.example: {bytes_per_day: %s}}}",
+		"limits: {hosts: {a.example: %s}}", "limits: {hosts: %s}",
+		"defaults: {routes: [{match: {larger_than: %s}, folder: Large}]}"} {
+		for _, size := range []string{"2MiB", "2 MB", `"2,000k"`, "1.5g", `"30000000"`, "30000000", "unlimited",
+			"2Mbit", "MiB", "2MiB/s", "-5MB", `""`, "null", "{}"} {
+			text := fmt.Sprintf(form+"\naccounts: [{"+source+", "+destination+"}]", size)
+			var value any
+			if err := yaml.Unmarshal([]byte(text), &value); err != nil {
+				t.Fatal(err)
+			}
+			_, refused := Parse("accounts.yaml", []byte(text))
+			if wrong := resolved.Validate(value); (wrong == nil) != (refused == nil) {
+				t.Errorf("%s: the schema says %v, and popferry %v", text, wrong, refused)
+			}
+		}
 	}
 }
 
