@@ -81,6 +81,7 @@ func TestOwnWordings(t *testing.T) {
 		{"pop.tools.sky.com", "PASS", "[AUTH] (#MBR1212) Incorrect username or password.", "login-refused", "runs at Yahoo"},
 		{"imap.mail.ovh.net", "AUTHENTICATE", "[AUTHENTICATIONFAILED] Authentication failed.", "login-refused",
 			"each address has one of its own"},
+		{"imap.exmail.qq.com", "AUTHENTICATE", "Login fail. Please using weixin token", "login-refused", "signs in with WeChat"},
 		{"imap.strato.de", "AUTHENTICATE", "[AUTHENTICATIONFAILED] no", "login-refused", "each address has one of its own"},
 		{"imap.vodafonemail.de", "AUTHENTICATE", "Account is temporarily unavailable", "server-trouble", "more programs"},
 		{"pop.secureserver.net", "PASS", "warning: auth_error: authorization failed (authorization failed wrong password)",

@@ -31,6 +31,14 @@ func TestLookUps(t *testing.T) {
 		{provider.ByDomain, "texas.usa.com", "mailcom"},
 		{provider.ByDomain, "wanadoo.fr", "orange-fr"},
 		{provider.ByDomain, "proton.me", "proton"},
+		{provider.ByDomain, "yahoo.co.jp", "yahoo-jp"},
+		{provider.ByDomain, "uol.com.br", "uol"},
+		{provider.ByDomain, "hanmail.net", "daum"},
+		{provider.ByDomain, "biglobe.ne.jp", "biglobe"},
+		{provider.ByDomain, "inbox.lv", "inboxlv"},
+		{provider.ByDomain, "ukr.net", "ukrnet"},
+		{provider.ByDomain, "sina.com", "sina"},
+		{provider.ByDomain, "zohomailcloud.ca", "zoho-ca"},
 		{provider.ByDomain, "mail.gmail.com", ""}, // only hosts have names below them
 		{provider.ByDomain, "gmail.com.example.org", ""},
 		{provider.ByDomain, "", ""},
@@ -39,6 +47,9 @@ func TestLookUps(t *testing.T) {
 		{provider.ByHost, "outlook.office365.com", "microsoft365"},
 		{provider.ByHost, "imap-mail.outlook.com", "outlook"},
 		{provider.ByHost, "securepop.t-online.de", "tonline"},
+		{provider.ByHost, "pop.mail.yahoo.co.jp", "yahoo-jp"},
+		{provider.ByHost, "imap.exmail.qq.com", "tencent-exmail"},
+		{provider.ByHost, "imap.qq.com", "qq"},
 		{provider.ByHost, "evilgmail.com", ""},
 		{provider.ByHost, "gmail.com.evil.example", ""},
 		{provider.ByHost, "com", ""},
@@ -50,6 +61,7 @@ func TestLookUps(t *testing.T) {
 		{provider.ByMX, "mx00.kundenserver.de", "ionos-de"},
 		{provider.ByMX, "smtpin.rzone.de", "strato"},
 		{provider.ByMX, "mx.zoho.eu", "zoho-eu"},
+		{provider.ByMX, "mxbiz1.qq.com", "tencent-exmail"},
 		{provider.ByMX, "mx01.mail.icloud.com", "icloud"},
 		{provider.ByMX, "mx.example.org", ""},
 	} {
@@ -69,6 +81,8 @@ func TestGolden(t *testing.T) {
 			"SMTP smtp-mail.outlook.com:587 starttls, none oauth=true",
 		"icloud.com": "POP3 none, IMAP imap.mail.me.com:993 implicit, " +
 			"SMTP smtp.mail.me.com:587 starttls, app oauth=false",
+		"yahoo.co.jp": "POP3 pop.mail.yahoo.co.jp:995 implicit, IMAP imap.mail.yahoo.co.jp:993 implicit, " +
+			"SMTP smtp.mail.yahoo.co.jp:465 implicit, account oauth=false",
 		"tim.it": "POP3 pop.tim.it:110 starttls, IMAP imap.tim.it:143 starttls, " +
 			"SMTP smtp.tim.it:587 starttls, account oauth=false",
 	} {
@@ -96,6 +110,7 @@ func TestUser(t *testing.T) {
 	for _, c := range []struct{ id, address, want string }{
 		{"gmail.com", "alice@gmail.com", "alice@gmail.com"},
 		{"web.de", "alice@web.de", "alice"},
+		{"uol.com.br", "alice@uol.com.br", "alice"},
 		{"icloud.com", "alice@icloud.com", "alice"},
 		{"runbox.com", "alice@RUNBOX.com", "alice"},
 		{"runbox.com", "alice@example.org", "alice%example.org"},
