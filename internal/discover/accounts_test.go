@@ -128,6 +128,7 @@ func TestHints(t *testing.T) {
 		{"alice@icloud.com", imap, "iCloud address", "no POP3"},
 		{"alice@proton.me", imap, "Proton Mail Bridge on your own machine", "no POP3"},
 		{"alice@zoho.eu", pop3, "accounts live in one region", "off until"},
+		{"alice@inbox.lv", pop3, "go off again after two months", "off until"},
 	} {
 		found, err := discover.Finder{}.Find(t.Context(), c.address, c.p)
 		if err != nil {
