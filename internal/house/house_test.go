@@ -220,3 +220,28 @@ func TestTopLevel(t *testing.T) {
 		}
 	}
 }
+
+// TestREADMENamesTheModules that go.mod asks for itself, of which each is to have its reason.
+func TestREADMENamesTheModules(t *testing.T) {
+	read := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(root(t), name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	_, listed, _ := strings.Cut(read("README.md"), "\n## Dependencies\n")
+	named := 0
+	for line := range strings.Lines(read("go.mod")) {
+		path, _, required := strings.Cut(strings.TrimSpace(line), " v")
+		if !required || strings.Contains(line, "// indirect") {
+			continue
+		}
+		if named++; !strings.Contains(listed, path) {
+			t.Errorf("the dependencies of README.md lack %s", path)
+		}
+	}
+	if named < 20 {
+		t.Errorf("%d modules only", named)
+	}
+}
