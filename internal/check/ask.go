@@ -24,6 +24,7 @@ func (p *Problem) ask(e plan.Endpoint, err error) {
 	case p.Topic == "switched-off" && known.SwitchOn != nil:
 		p.Check, p.Page = "switch it on: "+known.SwitchOn.Where, known.SwitchOn.Page
 	case p.Topic == "app-password", p.Topic == "login-refused", p.Topic == "login-disabled":
+		p.askUser(known, e)
 		p.askAccess(known)
 		p.askSwitch(known, e)
 	case p.Topic == "token-refused":
@@ -112,10 +113,18 @@ func (p *Problem) askAccess(known provider.Provider) {
 			"else try the password in web mail", called)
 	case provider.NoPassword:
 		p.Cause = known.Name + " takes no password from mail programs, but a token (OAuth)"
+		p.Check = "give the side oauth: in place of password:, and sign in with popferry login"
 	default:
 		return
 	}
 	p.Page = known.Access.Page
+}
+
+// askUser says which form of the user name this provider takes, where it is not that of most.
+func (p *Problem) askUser(known provider.Provider, e plan.Endpoint) {
+	if s := rightServer(known, e); s != nil && s.Username == provider.LocalPart {
+		p.Check = strings.Replace(p.Check, wholeAddress, "what stands before the @", 1)
+	}
 }
 
 // askSwitch reminds of what is off until somebody switches it on: some providers
@@ -131,12 +140,17 @@ func (p *Problem) askSwitch(known provider.Provider, e plan.Endpoint) {
 	p.Check += fmt.Sprintf("; and see that %s is switched on: %s", e.Protocol, s.Where)
 }
 
+// rightServer is the server that a provider has for a side, or nil.
+func rightServer(known provider.Provider, e plan.Endpoint) *provider.Server {
+	if e.Protocol == wire.IMAP {
+		return known.IMAP
+	}
+	return known.POP3
+}
+
 // askServer says which server this provider has for the side.
 func (p *Problem) askServer(known provider.Provider, e plan.Endpoint) {
-	s := known.POP3
-	if e.Protocol == wire.IMAP {
-		s = known.IMAP
-	}
+	s := rightServer(known, e)
 	if s != nil && (s.Host != e.Host || s.Port != e.Port || s.TLS != string(e.TLS)) {
 		p.Check = fmt.Sprintf("for %s the %s server is %s, port: %d, tls: %s", known.Name, e.Protocol,
 			s.Host, s.Port, s.TLS)

@@ -1,5 +1,8 @@
 package check
 
+// wholeAddress is the user name at most providers.
+const wholeAddress = "the whole address"
+
 // topics are all that is known, in the order in which people look for things:
 // logging in, reaching the server, trust, the maildrop, the destination, safety,
 // and what no server tells.
@@ -7,8 +10,8 @@ var topics = []Topic{
 	// Logging in.
 	{Name: "login-refused", Symptom: "the server refuses the user name and password",
 		Cause: "a wrong password or user name, or the provider takes another kind of password from mail programs",
-		Check: "log in to the provider's web mail with the same user name and password; if that works, try the " +
-			"whole address as user name, and look there for app passwords and for a switch for POP3 and IMAP",
+		Check: "log in to the provider's web mail with the same user name and password; if that works, try " + wholeAddress +
+			" as user name, and look there for app passwords and for a switch for POP3 and IMAP",
 		Words: "wrong password authentication failed invalid credentials denied rejected asks prompts", Fails: "login password authenticate authentication authorization"},
 	{Name: "app-password", Symptom: "the right password is refused: an app password?",
 		Cause: "the account has two-step login, so the provider takes no ordinary password from mail programs",

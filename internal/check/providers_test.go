@@ -97,6 +97,23 @@ func TestOwnWordings(t *testing.T) {
 	}
 }
 
+// TestWayIn: who refuses without a reason is asked for what is known to be taken there, and for
+// nothing that is known not to be.
+func TestWayIn(t *testing.T) {
+	for host, want := range map[string]string{
+		"pop3.uol.com.br":       "try what stands before the @ as user name",
+		"imap.wp.pl":            "try what stands before the @ as user name",
+		"pop.orange.fr":         "try the whole address as user name",
+		"outlook.office365.com": "oauth: in place of password:, and sign in with popferry login",
+	} {
+		command := map[bool]string{true: "AUTHENTICATE", false: "PASS"}[strings.HasPrefix(host, "imap")]
+		p := refusing(t, host, command, "no")
+		if p == nil || p.Topic != "login-refused" || !strings.Contains(p.Check, want) {
+			t.Errorf("%s: %+v", host, p)
+		}
+	}
+}
+
 // TestCommonWordings: a provider whose own words nobody knows has those of its server
 // explained, in all three lines and with its page.
 func TestCommonWordings(t *testing.T) {
