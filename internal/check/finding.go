@@ -62,7 +62,7 @@ func (p *Problem) explain(r rule, err error) {
 	if strings.Contains(strings.ToLower(err.Error()), oauthProvider) && fault.HintOf(err) != "" {
 		p.Check = fault.HintOf(err) // names the command, or the setting
 	}
-	if _, offered, ok := strings.Cut(fault.HintOf(err), "SASL mechanisms that"); ok && t.Name == "wrong-auth" {
+	if _, offered, ok := strings.Cut(fault.HintOf(err), "SASL mechanisms that"); ok && t.Name == "wrong-auth" && !r.hint {
 		p.Check += "; SASL mechanisms that" + offered
 	}
 	// What is known of the mechanism that was chosen.

@@ -375,6 +375,18 @@ func TestOtherLogins(t *testing.T) {
 	}
 }
 
+// TestOfferedOnce: what a server offers is told of once, whether or not it is all that there is to check.
+func TestOfferedOnce(t *testing.T) {
+	const offered = "; SASL mechanisms that it offers: CRAM-MD5"
+	for hint, code := range map[string]fault.Code{sasl.Offer + "CRAM-MD5: set auth: cram-md5" + offered: fault.Refused,
+		"set auth: auto" + offered: fault.Config} {
+		err := fault.New(code, "s does not know a login by USER: \"no\"").WithHint("%s", hint)
+		if p := diagnose(plan.Endpoint{}, err); strings.Count(p.Check, offered) != 1 {
+			t.Errorf("%s: %s", hint, p.Check)
+		}
+	}
+}
+
 // TestOwnHints: what an error of ours says to check is not lost over what is true of all.
 func TestOwnHints(t *testing.T) {
 	source := plan.Endpoint{Endpoint: wire.Endpoint{Host: "mail.example", Protocol: wire.POP3}}
