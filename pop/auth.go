@@ -286,15 +286,19 @@ func (m *Maildrop) stamp() string {
 	return stamp[:strings.IndexByte(stamp, '>')+1]
 }
 
-// saslLogin runs AUTH (RFC 5034 §4). Exchange ends the connection, or says
-// "Protocol error", where the initial response stands on the command line, so it
-// gets one on a line of its own, which all servers have to take.
+// saslLogin runs AUTH (RFC 5034 §4). Exchange says "Protocol error", and may end the
+// connection, where the initial response stands on the command line, so it gets one on a
+// line of its own, which all servers have to take. Its greeting may be an administrator's.
 func (m *Maildrop) saslLogin(mechanism string, before []call) (status, error) {
-	oneLine := !strings.Contains(m.greeting, "Microsoft Exchange")
+	oneLine := !m.options.twoLines && !strings.Contains(m.greeting, "Microsoft Exchange")
 	reply, err := m.auth(mechanism, oneLine, before)
-	if err == nil && oneLine && !reply.ok && reply.code == "" &&
-		containsAny(reply.text, []string{"protocol error"}) {
-		return m.auth(mechanism, false, nil)
+	if err != nil || !oneLine || reply.ok || reply.code != "" ||
+		!containsAny(reply.text, []string{"protocol error"}) {
+		return reply, err
+	}
+	reply, err = m.auth(mechanism, false, nil)
+	if fault.CodeOf(err) == fault.Temporary {
+		return status{}, fmt.Errorf("%w: %w", errOneLine, err)
 	}
 	return reply, err
 }

@@ -238,6 +238,21 @@ func TestCapaUnanswered(t *testing.T) {
 	})
 }
 
+// TestTwoLines: an Exchange with a greeting of its administrator's, which ends the session over
+// an initial response.
+func TestTwoLines(t *testing.T) {
+	server := serve(t, popd.Options{Username: "alice", Password: "pw", TwoLineAuth: true})
+	o := over(server)
+	o.Username, o.Password = "alice", hidden("pw")
+	dial(t, o)
+	if got := server.Counters(); got.Sessions != 2 || got.Logins != 1 {
+		t.Errorf("%d logins in %d sessions, want 1 in 2", got.Logins, got.Sessions)
+	}
+	server.Configure(func(o *popd.Options) { o.Password = "new" })
+	_, err := pop.Dial(t.Context(), o)
+	wantFault(t, err, fault.Credentials, "wrong user name or password")
+}
+
 // TestCapaRefused (S12): only a server that does not know CAPA has none.
 func TestCapaRefused(t *testing.T) {
 	for reply, want := range map[string]fault.Code{

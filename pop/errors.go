@@ -41,6 +41,7 @@ var (
 
 	errNoReply        = errors.New("not a POP3 reply")
 	errCAPAUnanswered = errors.New("CAPA was not answered")
+	errOneLine        = errors.New("AUTH with an initial response ended the session")
 )
 
 const unreadableHint = "the server can't read this maildrop; one damaged message may be the cause: ask its operator"

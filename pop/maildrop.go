@@ -51,6 +51,7 @@ type Options struct {
 	token    secret.Value // what Token gave
 	demanded bool         // TLS wants the certificate, whatever else the server does with it
 	another  bool         // a login was refused just now, and no more than one is to be
+	twoLines bool         // AUTH has its initial response on a line of its own
 }
 
 // withDefaults fills in what is not set and refuses what can't be sent.
@@ -149,7 +150,7 @@ func Dial(ctx context.Context, o Options) (*Maildrop, error) {
 	}
 	beside := o.Auth == authAuto && o.credentials().BesideCertificate()
 	m, visit, err := sasl.Call(beside, o.NoExternal, wire.WantsCertificate, func(v sasl.Visit) (*Maildrop, error) {
-		return dial(ctx, o.on(v))
+		return dialAgain(ctx, o.on(v))
 	})
 	if err != nil {
 		return nil, err
@@ -169,6 +170,16 @@ func (o Options) on(v sasl.Visit) Options {
 		o.Endpoint.Certificate = nil
 	}
 	return o
+}
+
+// dialAgain calls a second time on a server that ended the session over the form of AUTH.
+func dialAgain(ctx context.Context, o Options) (*Maildrop, error) {
+	m, err := dial(ctx, o)
+	if errors.Is(err, errOneLine) && ctx.Err() == nil {
+		o.twoLines = true
+		return dial(ctx, o)
+	}
+	return m, err
 }
 
 func dial(ctx context.Context, o Options) (*Maildrop, error) {
