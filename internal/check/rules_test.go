@@ -375,6 +375,21 @@ func TestOtherLogins(t *testing.T) {
 	}
 }
 
+// TestOAuthCauses: what may be wrong has what is wrong most often in it.
+func TestOAuthCauses(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		says string
+	}{
+		{fault.New(fault.Config, "the keyring cannot be used: no such program"), "there is none"},
+		{fault.New(fault.Credentials, "OAuth provider login.example.org refuses: invalid_client"), "client_secret"},
+	} {
+		if p := diagnose(plan.Endpoint{OAuth: &plan.OAuth{}}, c.err); !strings.Contains(p.Cause, c.says) {
+			t.Errorf("%v: %+v", c.err, p)
+		}
+	}
+}
+
 // TestOfferedOnce: what a server offers is told of once, whether or not it is all that there is to check.
 func TestOfferedOnce(t *testing.T) {
 	const offered = "; SASL mechanisms that it offers: CRAM-MD5"
