@@ -66,8 +66,12 @@ func (t *trip) deletePass(ctx context.Context) error {
 
 // awaitsWord is the error for deletions to which nobody agreed yet.
 func (t *trip) awaitsWord(due int) error {
-	err := fault.New(fault.Held, "%s could be deleted from POP3, and nothing was: the first deletion needs your word",
-		count(due, "message")).WithHint("run once with --confirm-delete; it is remembered for this account")
+	why, cure := "the first deletion needs your word", "run once with --confirm-delete"
+	if t.engine.ConfirmDelete { // it was given before anybody knew
+		why, cure = "this run found the journal damaged and began a new one", "run again with --confirm-delete"
+	}
+	err := fault.New(fault.Held, "%s could be deleted from POP3, and nothing was: %s", count(due, "message"), why).
+		WithHint("%s; it is remembered for this account", cure)
 	t.report.Awaits = NewErrorReport(err)
 	return err
 }

@@ -190,8 +190,11 @@ func TestNothingIsDeletedByARebuiltJournal(t *testing.T) {
 	p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
 	whole := openJournal(t, t.TempDir())
 	p.o.Journal = rebuilt{whole}
-	p.run(fault.Held, 0)
+	r := p.run(fault.Held, 0)
 	p.kept(3)
+	if e := r.Accounts[0].Error; e == nil || !strings.Contains(e.Message+e.Hint, "damaged") || !strings.Contains(e.Hint, "again") {
+		t.Errorf("the report says %+v", e)
+	}
 	p.o.Journal = whole
 	p.run(0, 0)
 	p.kept(0)
