@@ -25,13 +25,15 @@ const pinPrefix = "sha256:"
 // errPin is the cause when the server's key is not the pinned one.
 var errPin = errors.New("the key is not the pinned one")
 
+const tamperingHint = "someone may be tampering with the connection; use tls: implicit"
+
 // StartTLS upgrades the connection after the server agreed to it. Octets that
 // are already buffered were sent in clear text behind the agreement: an attack
 // (RFC 2595 §4, CVE-2021-22947), so they end the connection.
 func (c *Conn) StartTLS(ctx context.Context) error {
 	if n := c.Buffered(); n > 0 {
 		return c.Break(fault.New(fault.TLS, "%s sent %d bytes in clear text after agreeing to TLS",
-			c.Address(), n).WithHint("someone may be tampering with the connection; use tls: implicit"))
+			c.Address(), n).WithHint(tamperingHint))
 	}
 	return c.handshake(ctx)
 }
@@ -154,6 +156,9 @@ func (e Endpoint) handshakeError(ctx context.Context, err error) *fault.Error {
 	var record tls.RecordHeaderError
 	var verify *tls.CertificateVerificationError
 	switch {
+	case errors.As(err, &record) && e.TLS == STARTTLS:
+		return fault.New(fault.TLS, "%s went on in clear text after agreeing to TLS: %w", e, err).
+			WithHint(tamperingHint)
 	case errors.As(err, &record) && kindOf(record.RecordHeader[:]) != "":
 		return e.WrongServer(record.RecordHeader[:])
 	case errors.As(err, &record) && record.Conn != nil:

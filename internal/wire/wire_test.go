@@ -258,6 +258,23 @@ func TestM3BufferedPlaintextAtStartTLS(t *testing.T) {
 	}
 }
 
+// M3: what comes in clear text later than the agreement is no mistake in the settings either.
+func TestM3PlaintextInPlaceOfTheHandshake(t *testing.T) {
+	for _, text := range []string{"+OK logged in, and welcome\r\n", "* OK [CAPABILITY IMAP4rev1] ready\r\n", "<html>\r\n"} {
+		e, server := pipe(t, wire.STARTTLS)
+		c, err := e.Connect(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		go io.Copy(io.Discard, server)
+		go io.WriteString(server, text) // nobody reads it before the handshake
+		err = c.StartTLS(t.Context())
+		if fault.CodeOf(err) != fault.TLS || !strings.Contains(fault.HintOf(err), "tampering") {
+			t.Errorf("%q: %v, hint %q", text, err, fault.HintOf(err))
+		}
+	}
+}
+
 // C2: a server that greets in clear text where TLS was expected.
 func TestC2ClearTextOnTLSPort(t *testing.T) {
 	e, server := pipe(t, wire.Implicit)
