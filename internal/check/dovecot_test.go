@@ -26,6 +26,21 @@ import (
 	"github.com/popferry/popferry/pop"
 )
 
+// start runs Dovecot for as long as the test does.
+func start(t *testing.T, o dovecot.Options) *dovecot.Server {
+	t.Helper()
+	s, err := dovecot.Start(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
 func onDovecot(t *testing.T, s *dovecot.Server, address, user string) plan.Endpoint {
 	t.Helper()
 	host, port, err := net.SplitHostPort(address)
@@ -70,15 +85,7 @@ func mailFiles(t *testing.T, dir string) map[string]string {
 // TestDovecot: all is seen, and no file of a real server changes: no folder, no
 // \Seen, no \Recent, no subscription.
 func TestDovecot(t *testing.T) {
-	s, err := dovecot.Start(dovecot.Options{Quota: "storage=1M:messages=50"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := start(t, dovecot.Options{Quota: "storage=1M:messages=50"})
 	mail := []byte("Message-ID: <1@example.org>\r\nSubject: one\r\n\r\nhello\r\n")
 	for _, deliver := range []error{s.Deliver("alice", mail), s.Deliver("alice", mail), s.DeliverTo("alice", "INBOX", mail),
 		s.DeliverTo("alice", "Old", mail)} {
@@ -124,15 +131,7 @@ func TestDovecot(t *testing.T) {
 func TestClearText(t *testing.T) {
 	issuer := tokens.Start()
 	t.Cleanup(issuer.Close)
-	s, err := dovecot.Start(dovecot.Options{SignIn: &dovecot.SignIn{Introspection: issuer.URL()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := start(t, dovecot.Options{SignIn: &dovecot.SignIn{Introspection: issuer.URL()}})
 	for auth, want := range map[string]string{"user": "password-in-clear", "apop": "mail-in-clear", "cram-md5": "mail-in-clear",
 		"scram-sha-256": "mail-in-clear"} {
 		a := plan.Account{Name: "alice", Folder: "INBOX", Source: onDovecot(t, s, s.POP3, "alice"),
@@ -224,15 +223,7 @@ func certificateOf(t *testing.T, s *dovecot.Server, user string) *tls.Certificat
 func TestAdministratorsPassword(t *testing.T) {
 	issuer := tokens.Start()
 	t.Cleanup(issuer.Close)
-	s, err := dovecot.Start(dovecot.Options{SignIn: &dovecot.SignIn{Introspection: issuer.URL()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := start(t, dovecot.Options{SignIn: &dovecot.SignIn{Introspection: issuer.URL()}})
 	for auth, want := range map[string]struct{ topic, check string }{
 		"auto": {"no-rights", "unless it is an administrator's"}, "plain": {"login-refused", "user name and password"},
 	} {
