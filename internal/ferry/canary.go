@@ -170,7 +170,7 @@ func (t *trip) outlives(ctx context.Context, records []journal.Record) (sure boo
 		}
 	}
 	t.triedInVain()
-	t.note("%s kept on POP3: popferry did not bring them itself under this name, and found none whose deletion would show "+
+	t.note("%s kept on POP3: not brought by popferry itself under this name, and it found none whose deletion would show "+
 		"that the copies stay, and that could be put back (popferry verify tells where they are)", count(len(records), "message"))
 	return false, another, nil
 }

@@ -385,7 +385,7 @@ func (t *trip) deleteProven(ctx context.Context, proven []journal.Record, read m
 
 func (t *trip) noteUnlike(n int) {
 	if n > 0 {
-		t.note("%s kept on POP3: the server does not give their headers as they were delivered", count(n, "message"))
+		t.note("%s kept on POP3: not given again with the header that was delivered", count(n, "message"))
 	}
 }
 
