@@ -40,8 +40,8 @@ is not for addresses of the table, whose passwords are for nobody else.
 
 --seen takes over what fetchmail (.fetchids), getmail (oldmail-*) or mpop (its
 uidls_file) remembers: such mail is left alone on POP3, so that changing over
-copies nothing again. getmail has a file for each account: name them all behind one
---seen. A comment says which accounts --seen has nothing of.`,
+copies nothing again. getmail has a file for each account: name them all behind
+one --seen. A comment says which accounts --seen has nothing of.`,
 		Example: `  popferry import ~/.fetchmailrc --seen ~/.fetchids \
       --set destination.host=imap.example.net
   popferry import users.csv --set source.host=pop.oldisp.example \
