@@ -309,6 +309,7 @@ func TestKilledBridgeIsToldOf(t *testing.T) {
 	s.rewrite("limits: {bandwidth: 2MB}", "")
 	bridge := s.bridge()
 	s.until("all of it arrives", s.arrived("alice"))
+	s.until("the last doubt is settled", func() bool { return s.states()["delivered"] == 1500 })
 	s.ends(bridge)
 	if n := s.told(); n != 1500 {
 		t.Errorf("the history has %d messages delivered of 1500", n)
