@@ -288,19 +288,47 @@ func (s *station) tells(told any, verb string) {
 	}
 }
 
+// slowStation has 1,500 mails of alice's, and no pass ends before it is killed.
+func slowStation(t *testing.T) *station {
+	t.Helper()
+	s := newStation(t, "alice")
+	s.deliver("alice", ordinary(1500, 9)...)
+	s.rewrite("settle: 1s", "settle: 1s\nlimits: {bandwidth: 2MB}")
+	return s
+}
+
+// kills has a bridge bring more of alice's mail until it is killed.
+func (s *station) kills() {
+	s.t.Helper()
+	before := s.missing("alice")
+	bridge := s.bridge()
+	s.until("more arrives", func() bool { return s.missing("alice") < before })
+	send(s.t, bridge, syscall.SIGKILL)
+	_ = bridge.Wait() // was killed
+}
+
+// TestAdoptTellsOfTheKilled: what a bridge brought that was killed is in the history, too, if adopt
+// comes next.
+func TestAdoptTellsOfTheKilled(t *testing.T) {
+	s := slowStation(t)
+	known := 0
+	for known == 0 { // else it was killed before its first mail was in the journal
+		s.kills()
+		known = s.states()["delivered"]
+	}
+	_ = s.command("adopt").Run() // there may be doubts
+	if n := s.told(); n != known {
+		t.Errorf("the history has %d messages delivered, and not %d", n, known)
+	}
+}
+
 // TestKilledBridgeIsToldOf: what it brought is in the history as soon as the next has begun, though
 // that is killed as well, and once.
 func TestKilledBridgeIsToldOf(t *testing.T) {
-	s := newStation(t, "alice")
-	s.deliver("alice", ordinary(1500, 9)...)
-	s.rewrite("settle: 1s", "settle: 1s\nlimits: {bandwidth: 2MB}") // no pass is to end before it is killed
+	s := slowStation(t)
 	known := 0
 	for range 3 {
-		before := s.missing("alice")
-		bridge := s.bridge()
-		s.until("more arrives", func() bool { return s.missing("alice") < before })
-		send(t, bridge, syscall.SIGKILL)
-		_ = bridge.Wait() // was killed
+		s.kills()
 		if n := s.told(); n != known {
 			t.Errorf("the history has %d messages delivered, and not %d", n, known)
 		}

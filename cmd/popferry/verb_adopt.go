@@ -36,7 +36,11 @@ deleted from POP3.`,
 					WithHint("popferry adopt --help says what each means")
 			}
 			return a.with(cmd.Context(), names, func(s *session) error {
+				recalled := s.recalling()
 				r := ferry.Adopt(cmd.Context(), s.options, by == byMessageID)
+				if err := recalled(); err != nil {
+					a.say("note: a run that was killed is not in the history: %v", err)
+				}
 				return a.show(report.Adopt(r, time.Since(r.Started)), r.ExitCode)
 			})
 		},

@@ -98,10 +98,10 @@ func (a *app) history(ctx context.Context, since time.Time, names []string) (*re
 }
 
 // remembering has the pass over each account added to the history when it ends, since the run may
-// be killed before its own end, one that was killed before when the next begins, and the rest with
-// what it returns. All of that is a courtesy: what was delivered is durable already, so that its
-// loss changes no exit status.
+// be killed before its own end, and the rest with what it returns. All of that is a courtesy: what
+// was delivered is durable already, so that its loss changes no exit status.
 func (s *session) remembering() (rest func(ferry.Report) error) {
+	recalled := s.recalling()
 	told, show := map[string]bool{}, s.options.Observe
 	var failed error
 	remember := func(r ferry.AccountReport) {
@@ -112,10 +112,7 @@ func (s *session) remembering() (rest func(ferry.Report) error) {
 	}
 	s.options.Observe = func(ev ferry.Event) { // never twice at once
 		show(ev)
-		switch ev.Kind {
-		case ferry.Killed:
-			failed = cmp.Or(failed, s.remember(*ev.Pass))
-		case ferry.Finished:
+		if ev.Kind == ferry.Finished {
 			remember(*ev.Result)
 		}
 	}
@@ -125,8 +122,22 @@ func (s *session) remembering() (rest func(ferry.Report) error) {
 				remember(r)
 			}
 		}
-		return failed
+		return cmp.Or(failed, recalled())
 	}
+}
+
+// recalling has a pass that was killed added to the history when the next one tells of it: only
+// that does, also where it is none for the history itself. What it returns says whether that failed.
+func (s *session) recalling() (failed func() error) {
+	show := s.options.Observe
+	var err error
+	s.options.Observe = func(ev ferry.Event) {
+		show(ev)
+		if ev.Kind == ferry.Killed {
+			err = cmp.Or(err, s.remember(*ev.Pass))
+		}
+	}
+	return func() error { return err }
 }
 
 // passOf is how the history has the pass over an account that just ended.
