@@ -221,7 +221,7 @@ func inUse(s status) bool {
 }
 
 func busy(err *fault.Error) *fault.Error {
-	err.Code = fault.Temporary
+	err.Code, err.Response = fault.Temporary, "INUSE"
 	return err.WithHint("%s", sasl.InUseHint)
 }
 

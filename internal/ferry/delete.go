@@ -38,6 +38,7 @@ func (t *trip) deletePass(ctx context.Context) error {
 		return err
 	}
 	t.noteUndone()
+	t.hurry()
 	due, err := t.due(ctx)
 	if err != nil || len(due) == 0 {
 		return err
@@ -119,6 +120,7 @@ func (t *trip) deleteDue(ctx context.Context, due []journal.Record) error {
 		t.note("%s kept on POP3: the copy is not where it was delivered, not as it was sent, or marked as deleted "+
 			"(popferry verify tells)",
 			count(kept, "message"))
+		t.noteHidden()
 	}
 	return nil
 }

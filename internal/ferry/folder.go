@@ -30,6 +30,8 @@ type folderFates struct {
 	gone           bool            // the destination says that the account's folder is not there
 	madeAnew       bool            // and it was looked for since, and made
 	turnedUp       int             // folders that were missing had mail when they were made
+	troubled       bool            // a fault of the server's own kept one shut in this round
+	impatient      bool            // such faults are waited for no longer
 	unlocatedNoted map[string]bool // folders that factUnlocated has
 }
 
@@ -218,7 +220,7 @@ func (t *trip) folderNamed(ctx context.Context, name string) (*folder, error) {
 		f.box, err = c.Folder(ctx, name, false)
 		return err
 	})
-	if isRefusal(err) {
+	if t.shuts(err) {
 		f.hide(err)
 		t.byName[name] = f
 		return f, nil
@@ -241,6 +243,51 @@ func (t *trip) folderNamed(ctx context.Context, name string) (*folder, error) {
 func isRefusal(err error) bool {
 	code := fault.CodeOf(err)
 	return err != nil && (code == fault.Refused || code == fault.Config)
+}
+
+// shuts reports whether an error is about one folder, as [isRefusal] does, once all patience
+// is spent also where the server has trouble with that one: it may have less with others.
+func (t *trip) shuts(err error) bool {
+	if !isTrouble(err) {
+		return isRefusal(err)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.troubled = true
+	return t.impatient
+}
+
+// isTrouble reports a refusal for a fault of the server's own, or since another session has the
+// mailbox (RFC 5530 §3), with which it does not want to be left alone for longer.
+func isTrouble(err error) bool {
+	troubles := []string{"UNAVAILABLE", "INUSE", "SERVERBUG", "CORRUPTION"}
+	return fault.CodeOf(err) == fault.Temporary && fault.AfterOf(err) == 0 && slices.Contains(troubles, responseOf(err))
+}
+
+// goesOnWithout reports whether a folder that the server has trouble with is what ended one
+// round too many: then its mail waits for another run, and all other mail does not (I7).
+func (t *trip) goesOnWithout(err error) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	first := t.troubled && !t.impatient && isTrouble(err)
+	t.impatient = t.impatient || first
+	return first
+}
+
+// hurry has no such fault waited for any longer: what is left to do can wait for another run.
+func (t *trip) hurry() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.impatient = true
+}
+
+// noteHidden tells of folders in which nothing could be looked for.
+func (t *trip) noteHidden() {
+	for _, f := range t.folders {
+		if f.isHidden() {
+			t.note("folder %s can't be looked at: %v", fault.Escape(f.name), f.closed())
+		}
+	}
 }
 
 // isGone reports a refusal because there is no such folder (RFC 3501 §7.1, RFC 5530 §3).
@@ -354,7 +401,7 @@ func (t *trip) folderOf(ctx context.Context, r journal.Record) (*folder, error) 
 		return err
 	})
 	f.box.Mailbox = r.Folder
-	if isRefusal(err) {
+	if t.shuts(err) {
 		f.hide(err)
 	} else if err != nil {
 		return nil, err
@@ -383,12 +430,16 @@ func (t *trip) freshen(ctx context.Context, f *folder) error {
 	if !f.isStale() || !f.now().Exists || f.isHidden() {
 		return nil
 	}
-	err := t.dest.refresh(ctx, f)
-	if isRefusal(err) && f != t.home && !t.everywhere() {
-		f.hide(err)
-		return nil
+	return t.orHide(f, t.dest.refresh(ctx, f))
+}
+
+// orHide hides a folder that an error shuts, if the others can do without it.
+func (t *trip) orHide(f *folder, err error) error {
+	if f == t.home || t.everywhere() || !t.shuts(err) {
+		return err
 	}
-	return err
+	f.hide(err)
+	return nil
 }
 
 // provide makes a folder if it is missing. Mail that is in it all the same was compared
@@ -402,8 +453,9 @@ func (t *trip) provide(ctx context.Context, f *folder) error {
 		box, err = c.Folder(ctx, f.name, true)
 		return err
 	})
-	if isRefusal(err) {
+	if t.shuts(err) {
 		f.close(err)
+		return err
 	}
 	if err != nil {
 		return err

@@ -94,10 +94,10 @@ func (m *matcher) lookInto(ctx context.Context, f *folder) error {
 		return nil
 	}
 	if err := m.t.extendIndex(ctx, f); err != nil {
-		return err
+		return m.t.orHide(f, err)
 	}
 	if err := m.t.locate(ctx, f); err != nil {
-		return err
+		return m.t.orHide(f, err)
 	}
 	n, err := f.known().UnclaimedCount(ctx)
 	m.mu.Lock()

@@ -110,7 +110,7 @@ func (p *pipeline) send(batch []*parcel) error {
 	}
 	if to := batch[0].to; to.closed() != nil {
 		return p.t.holdAll(p.hard, p, batch)
-	} else if err := p.t.provide(p.hard, to); isRefusal(err) {
+	} else if err := p.t.provide(p.hard, to); err != nil && to.closed() != nil {
 		return p.t.holdAll(p.hard, p, batch)
 	} else if err != nil {
 		p.releaseAll(batch)

@@ -45,7 +45,8 @@ func (l *lane) refused(batch []*parcel, together bool) error {
 	}
 	for i, c := range batch {
 		if l.p.t.concernsFolder(c) {
-			errs = errors.Join(errs, l.p.t.holdHere(context.WithoutCancel(l.p.hard), l.p, c))
+			errs = errors.Join(errs, l.p.t.holdHere(context.WithoutCancel(l.p.hard), c))
+			l.p.release(c)
 			continue
 		}
 		if fault.CodeOf(c.refusal) != fault.Held {
@@ -137,6 +138,9 @@ func (l *lane) setback(c *parcel, alone bool) error {
 		return errors.Join(again, t.unsent(ctx, []*parcel{c}))
 	}
 	if alone && c.record.Attempts >= maxAttempts && t.anyDelivered() && !overQuota(c.refusal) {
+		if len(t.account.Routes) > 0 && isTrouble(c.refusal) {
+			return t.holdHere(ctx, c)
+		}
 		t.resolved(c.session)
 		return t.hold(ctx, c.listed, c.record, refusalReason(c))
 	}

@@ -57,15 +57,15 @@ const (
 
 // holdHere holds a message that was refused alone, for a reason that may be its folder's.
 // One that was before says nothing of the folder.
-func (t *trip) holdHere(ctx context.Context, p *pipeline, c *parcel) error {
-	defer p.release(c)
+func (t *trip) holdHere(ctx context.Context, c *parcel) error {
 	t.resolved(c.session)
 	c.record.Attempts = max(c.record.Attempts, suspectAttempts) // next time the others come first
 	err := t.hold(ctx, c.listed, c.record, reasonAlone+": "+hinted(c.refusal))
-	if err != nil || isForbidden(c.refusal) && strings.HasPrefix(t.knownAs(c.listed.Key).Reason, reasonAlone) {
+	mayMeanOne := isForbidden(c.refusal) || isTrouble(c.refusal)
+	if err != nil || mayMeanOne && strings.HasPrefix(t.knownAs(c.listed.Key).Reason, reasonAlone) {
 		return err
 	}
-	if !isForbidden(c.refusal) {
+	if !mayMeanOne {
 		c.to.close(c.refusal)
 	}
 	for _, r := range c.to.refuses(refused{c.listed, c.record}, c.refusal) {

@@ -186,6 +186,137 @@ func TestAFolderThatIsRefused(t *testing.T) {
 	}
 }
 
+// TestAFolderThatTheServerHasTroubleWith: it is waited for as anything is, and then only its own
+// mail waits for another run (I7), which tries it again.
+func TestAFolderThatTheServerHasTroubleWith(t *testing.T) {
+	t.Parallel()
+	for _, says := range []string{"NO [SERVERBUG] oops", "NO [CORRUPTION] broken", "NO [UNAVAILABLE] later", "NO [INUSE] locked"} {
+		for _, command := range []string{"EXAMINE", "FETCH", "CREATE", "APPEND"} {
+			t.Run(command+", "+says, func(t *testing.T) { troubleWith(t, command, says) })
+		}
+	}
+}
+
+func troubleWith(t *testing.T, command, says string) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, popd.Options{}, imapd.Options{})
+		p.account().Routes = []plan.Route{route("go", "Lists/Go"), route("c", "Lists/C")}
+		byFolder := map[string][][]byte{}
+		arrive := func() {
+			for range 3 {
+				for folder, sender := range map[string]string{"Lists/Go": "go", "Lists/C": "c", "INBOX": "x"} {
+					m := from(sender, 1999, len(byFolder[folder]))
+					byFolder[folder] = append(byFolder[folder], m)
+					p.pop.Deliver(m)
+				}
+			}
+		}
+		arrive()
+		if command != "CREATE" { // else it is there, and so is the journal
+			p.run(0, 9)
+			arrive()
+			other := []byte("Subject: another's\r\n\r\nx\r\n")
+			p.imap.User("").Deliver("Lists/Go", other, nil, time.Now())
+			byFolder["Lists/Go"] = append(byFolder["Lists/Go"], other)
+		}
+		in := map[int]bool{} // connections that have it open
+		p.imap.Configure(func(o *imapd.Options) {
+			o.Reply = func(e imapd.Event) imapd.Action {
+				named := strings.Contains(e.Line, "Lists/Go")
+				if e.Stage != imapd.AtCommand {
+					return imapd.Action{}
+				}
+				if e.Command == "EXAMINE" || e.Command == "SELECT" {
+					in[e.Conn] = named
+				}
+				if e.Command == command && named || e.Command == "UID FETCH" && command == "FETCH" && in[e.Conn] {
+					return imapd.Action{Reply: says}
+				}
+				return imapd.Action{}
+			}
+		})
+		r := p.run(fault.Temporary, 6)
+		e := r.Accounts[0].Error
+		if r.Totals.Held != 3 || !strings.Contains(e.Message, "3 messages for folder Lists/Go not delivered") ||
+			!strings.Contains(e.Message, says[3:]) || e.Hint == "" {
+			t.Errorf("%+v, %+v", r.Totals, e)
+		}
+		p.run(fault.Temporary, 0)
+		p.imap.Configure(func(o *imapd.Options) { o.Reply = nil })
+		p.run(0, 3)
+		p.run(0, 0)
+		p.inFolders(byFolder)
+	})
+}
+
+// TestAnAppendInDoubtInAFolderThatIsShut: its answer is lost, and from then on nobody can look. It
+// stays in doubt, and is found when somebody can: sent again it would be there twice (I4).
+func TestAnAppendInDoubtInAFolderThatIsShut(t *testing.T) {
+	t.Parallel()
+	for says, want := range map[string]fault.Code{"NO no": fault.Refused, "NO [SERVERBUG] oops": fault.Temporary} {
+		t.Run(says, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPair(t, popd.Options{}, imapd.Options{}, from("go", 1999, 1))
+				p.account().Routes = []plan.Route{route("go", "Lists/Go")}
+				p.run(0, 1)
+				p.pop.Deliver(from("go", 1999, 2))
+				p.pop.Deliver(from("x", 1999, 3))
+				shut := false
+				p.imap.Configure(func(o *imapd.Options) {
+					o.Reply = func(e imapd.Event) imapd.Action {
+						named := strings.Contains(e.Line, "Lists/Go")
+						switch {
+						case e.Command == "APPEND" && e.Stage == imapd.AtReply && named && !shut:
+							shut = true
+							return imapd.Action{Cut: imapd.FIN}
+						case e.Command == "EXAMINE" && e.Stage == imapd.AtCommand && named && shut:
+							return imapd.Action{Reply: says}
+						}
+						return imapd.Action{}
+					}
+				})
+				p.run(want, 1)
+				p.run(want, 0)
+				p.imap.Configure(func(o *imapd.Options) { o.Reply = nil })
+				p.run(0, 1)
+				p.run(0, 0)
+				p.inFolders(map[string][][]byte{"INBOX": {from("x", 1999, 3)},
+					"Lists/Go": {from("go", 1999, 1), from("go", 1999, 2)}})
+			})
+		})
+	}
+}
+
+// TestDeletionsBesideAFolderThatIsShut: what is proven to be in another folder is deleted.
+func TestDeletionsBesideAFolderThatIsShut(t *testing.T) {
+	t.Parallel()
+	for _, says := range []string{"NO no", "NO [SERVERBUG] oops"} {
+		t.Run(says, func(t *testing.T) {
+			shut, other := from("go", 1999, 1), from("x", 1999, 2)
+			p := newPair(t, popd.Options{}, imapd.Options{}, shut, other)
+			p.account().Routes = []plan.Route{route("go", "Lists/Go")}
+			p.run(0, 2)
+			p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
+			p.imap.Configure(func(o *imapd.Options) {
+				o.Reply = func(e imapd.Event) imapd.Action {
+					if e.Stage == imapd.AtCommand && e.Command == "EXAMINE" && strings.Contains(e.Line, "Go") {
+						return imapd.Action{Reply: says}
+					}
+					return imapd.Action{}
+				}
+			})
+			r := p.run(0, 0)
+			if notes := strings.Join(r.Accounts[0].Notes, "\n"); !strings.Contains(notes, "folder Lists/Go can't be looked at: ") {
+				t.Errorf("notes %s", notes)
+			}
+			p.left(shut)
+			p.imap.Configure(func(o *imapd.Options) { o.Reply = nil })
+			p.run(0, 0)
+			p.left()
+		})
+	}
+}
+
 // TestRoundsWithoutTheOwnFolder: where routes send all mail elsewhere, the account's own folder is
 // never made, and that it is not there ends no run that has to begin again.
 func TestRoundsWithoutTheOwnFolder(t *testing.T) {

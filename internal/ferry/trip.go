@@ -109,7 +109,7 @@ func (t *trip) adapt() {
 	if t.paused || t.choked {
 		t.batch = max(leastBatch, t.batch/4)
 	}
-	t.refusing, t.paused, t.choked = false, false, false
+	t.refusing, t.paused, t.choked, t.troubled = false, false, false, false
 	if t.voided {
 		t.recountLocked()
 	}
@@ -209,7 +209,7 @@ func (t *trip) pass(ctx context.Context) error {
 		default:
 			failures++
 		}
-		if err != nil && !t.worthAnother(ctx, err, failures) {
+		if err != nil && !t.worthAnother(ctx, err, failures) && !t.goesOnWithout(err) {
 			return err
 		}
 		if err != nil {
