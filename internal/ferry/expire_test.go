@@ -106,33 +106,37 @@ func TestExpireAtOncePartly(t *testing.T) {
 }
 
 // TestExpireUnseen (S12, I2): a server that is out of sorts when it is asked for its
-// rules is asked again, and one that never answers may have any.
+// rules is asked again, and one that never answers may have any: mail that is held stays, and
+// so does what is to be kept.
 func TestExpireUnseen(t *testing.T) {
-	poison := []byte("Subject: b\r\n\r\npoison\r\n")
+	poison, other := []byte("Subject: b\r\n\r\npoison\r\n"), []byte("Subject: a\r\n\r\nharmless\r\n")
 	for name, reply := range map[string]string{"refused for now": "-ERR [SYS/TEMP] later\r\n", "hangs up": ""} {
-		t.Run(name, func(t *testing.T) {
-			var p *pair
-			asked := 0
-			p = newPair(t, popd.Options{ExpireAtOnce: true, Reply: func(cmd string, _ int) ([]byte, bool) {
-				if cmd != "CAPA" {
-					return nil, false
-				}
-				if asked++; asked > 2 {
-					return nil, false
-				}
-				if reply == "" {
-					p.pop.Cut()
-				}
-				return []byte(reply), true
-			}}, poisonous(imapd.Options{}), poison)
-			if reply != "" {
-				p.run(fault.Temporary, 0)
-				p.run(fault.Temporary, 0)
-			}
-			p.run(fault.Held, 0)
-			p.left(poison)
-		})
+		t.Run(name+", held", func(t *testing.T) { expiresUnseen(t, reply, poison, fault.Held, 0) })
+		t.Run(name+", kept", func(t *testing.T) { expiresUnseen(t, reply, other, fault.OK, 1) })
 	}
+}
+
+func expiresUnseen(t *testing.T, reply string, mail []byte, want fault.Code, delivered int) {
+	var p *pair
+	asked := 0
+	p = newPair(t, popd.Options{ExpireAtOnce: true, Reply: func(cmd string, _ int) ([]byte, bool) {
+		if cmd != "CAPA" {
+			return nil, false
+		}
+		if asked++; asked > 2 {
+			return nil, false
+		}
+		if reply == "" {
+			p.pop.Cut()
+		}
+		return []byte(reply), true
+	}}, poisonous(imapd.Options{}), mail)
+	if reply != "" {
+		p.run(fault.Temporary, 0)
+		p.run(fault.Temporary, 0)
+	}
+	p.run(want, delivered)
+	p.left(mail)
 }
 
 // TestRetentionIsReported by every pass that sees it: also one that only glances, and one

@@ -1,6 +1,7 @@
 package ferry_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"strings"
@@ -222,8 +223,16 @@ func TestVerifyTellsOfHeaders(t *testing.T) {
 // nothing but a header has an empty line more. It is no other mail for that, and stays.
 func TestEmptyLineAdded(t *testing.T) {
 	header := "Message-ID: <only@example.org>\r\nSubject: nothing but a header\r\n"
-	p := newPair(t, popd.Options{UIDL: func(int, []byte) string { return "one" }}, imapd.Options{}, []byte(header))
-	p.run(0, 1)
+	named := func(_ int, raw []byte) string {
+		if bytes.HasPrefix(raw, []byte(header)) {
+			return "one"
+		}
+		return fmt.Sprintf("%.10x", sha256.Sum256(raw))
+	}
+	p := newPair(t, popd.Options{UIDL: named, SizeOffset: 5}, imapd.Options{}, []byte(header))
+	others := [][]byte{from("x", 2001, 1), from("x", 2001, 2), from("x", 2001, 3)} // by which sizes prove nothing
+	p.pop.Deliver(others...)
+	p.run(0, 1+len(others))
 	p.account().Keep = plan.Keep{Delete: true}
 	p.pop.Expunge(1)
 	p.pop.Deliver([]byte(header + "Status: RO\r\n\r\n\r\n"))
@@ -235,7 +244,7 @@ func TestEmptyLineAdded(t *testing.T) {
 	other := []byte(header + "\r\nwith a text\r\n")
 	p.pop.Deliver(other)
 	p.run(0, 1)
-	p.arrived([]byte(header), other)
+	p.arrived(append(others, []byte(header), other)...)
 }
 
 // macMail is mail as old Macs stored it: CRs are its line ends, and all of it is one field.
