@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -93,14 +95,21 @@ func (m mutant) plant(source string) (string, error) {
 // gardener is the part "mutants".
 type gardener struct {
 	bench *bench
+	beds  map[string]*bed // by package of the test
 
 	mu      sync.Mutex
 	figures part
 	sound   map[string]error // how the tests end without a bug, by package and run
 }
 
+// bed is a program with the tests of a package, and all bugs that they have to notice, asleep.
+type bed struct {
+	program string
+	alone   map[string]bool // bugs that it lacks, which need a program of their own
+}
+
 func mutants(ctx context.Context, b *bench) (part, error) {
-	g := &gardener{bench: b, sound: map[string]error{}, figures: part{
+	g := &gardener{bench: b, beds: map[string]*bed{}, sound: map[string]error{}, figures: part{
 		Title: "Planted bugs",
 		About: "Bugs that would lose mail, double it or alter it are planted into the engine, one at a time,\n" +
 			"and the tests have to notice. Each is a file in `internal/torture/mutants`.",
@@ -110,12 +119,14 @@ func mutants(ctx context.Context, b *bench) (part, error) {
 	if err != nil {
 		return g.figures, err
 	}
+	list = slices.DeleteFunc(list, func(m mutant) bool { return !strings.HasPrefix(m.Name, b.Only) })
+	if err := g.layOut(ctx, list); err != nil {
+		return g.figures, err
+	}
 	var work errgroup.Group
 	work.SetLimit(b.Parallel)
 	for _, m := range list {
-		if strings.HasPrefix(m.Name, b.Only) {
-			work.Go(func() error { return g.one(ctx, m) })
-		}
+		work.Go(func() error { return g.one(ctx, m) })
 	}
 	err = work.Wait()
 	slices.SortFunc(g.figures.Rows, func(a, b row) int { return strings.Compare(a.Name, b.Name) })
@@ -129,7 +140,62 @@ func mutants(ctx context.Context, b *bench) (part, error) {
 	return g.figures, err
 }
 
-// one plants a bug and runs its test.
+// layOut builds the beds.
+func (g *gardener) layOut(ctx context.Context, list []mutant) error {
+	byPackage := map[string][]mutant{}
+	for _, m := range list {
+		byPackage[m.Package] = append(byPackage[m.Package], m)
+	}
+	for name, bugs := range byPackage {
+		dir, err := g.bench.mkdir("bed")
+		if err != nil {
+			return err
+		}
+		b := &bed{filepath.Join(dir, "mutant.test"), map[string]bool{}}
+		overlay, err := b.plant(dir, bugs)
+		if err != nil {
+			return err
+		}
+		if err := build(ctx, name, b.program, overlay); err != nil {
+			return fmt.Errorf("%s with all bugs: %w", name, err)
+		}
+		g.beds[name] = b
+		g.bench.say("%-32s %d bugs in one program, %d alone", name, len(bugs)-len(b.alone), len(b.alone))
+	}
+	return nil
+}
+
+// plant grafts bugs, and returns what has to be built in the place of what.
+func (b *bed) plant(dir string, bugs []mutant) (overlay string, err error) {
+	files := map[string]string{}
+	for name, bugs := range byFile(bugs) {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		text, alone, err := graft(string(source), bugs)
+		if err != nil {
+			return "", fmt.Errorf("%s: %w", name, err)
+		}
+		for _, m := range alone {
+			b.alone[m.Name] = true
+		}
+		files[name] = text
+		files[filepath.Join(filepath.Dir(name), asleep+".go")] = fmt.Sprintf(awake, packageOf(text))
+	}
+	return writeOverlay(dir, files)
+}
+
+// packageOf is the name in a source's package clause.
+func packageOf(source string) string {
+	file, err := parser.ParseFile(token.NewFileSet(), "", source, parser.PackageClauseOnly)
+	if err != nil {
+		return "" // which can't be built
+	}
+	return file.Name.Name
+}
+
+// one wakes a bug and runs its test.
 func (g *gardener) one(ctx context.Context, m mutant) error {
 	if err := g.isSound(ctx, m); err != nil {
 		return fmt.Errorf("%s: without the bug: %w", m.Name, err)
@@ -151,80 +217,97 @@ func (g *gardener) one(ctx context.Context, m mutant) error {
 	return nil
 }
 
-// grow builds the test with the bug and runs it.
+// grow runs the test with the bug.
 func (g *gardener) grow(ctx context.Context, m mutant) (string, error) {
-	source, err := os.ReadFile(m.File)
-	if err != nil {
-		return "", err
+	program := g.beds[m.Package].program
+	if g.beds[m.Package].alone[m.Name] {
+		dir, err := g.bench.mkdir("mutant")
+		if err != nil {
+			return "", err
+		}
+		defer os.RemoveAll(dir)
+		program = filepath.Join(dir, "mutant.test")
+		if err := plantAlone(ctx, m, dir, program); err != nil {
+			return "broken: " + err.Error(), ctx.Err()
+		}
 	}
-	text, err := m.plant(string(source))
-	if err != nil {
-		return "broken: " + err.Error(), nil
-	}
-	dir, err := g.bench.mkdir("mutant")
-	if err != nil {
-		return "", err
-	}
-	defer os.RemoveAll(dir)
-	overlay, err := writeOverlay(dir, m.File, text)
-	if err != nil {
-		return "", err
-	}
-	err = g.test(ctx, m, dir, "-overlay", overlay)
+	err := test(ctx, m, program, m.Name)
 	var failed *exec.ExitError
 	switch {
 	case err == nil:
 		return "survived", nil
 	case errors.As(err, &failed):
 		return "noticed", nil
-	case ctx.Err() != nil:
-		return "", ctx.Err()
 	}
-	return "broken: " + err.Error(), nil
+	return "", err
 }
 
-// writeOverlay makes go build see a file with another content (go help build, -overlay).
-func writeOverlay(dir, file, text string) (string, error) {
-	original, err := filepath.Abs(file)
+// plantAlone builds a program with one bug, awake.
+func plantAlone(ctx context.Context, m mutant, dir, program string) error {
+	source, err := os.ReadFile(m.File)
 	if err != nil {
-		return "", err
+		return err
 	}
-	planted := filepath.Join(dir, "planted.go")
-	data, err := json.Marshal(map[string]map[string]string{"Replace": {original: planted}})
+	text, err := m.plant(string(source))
+	if err != nil {
+		return err
+	}
+	overlay, err := writeOverlay(dir, map[string]string{m.File: text})
+	if err != nil {
+		return err
+	}
+	return build(ctx, m.Package, program, overlay)
+}
+
+// writeOverlay makes go build see files with another content (go help build, -overlay).
+func writeOverlay(dir string, files map[string]string) (string, error) {
+	replace := map[string]string{}
+	for name, text := range files {
+		original, err := filepath.Abs(name)
+		if err != nil {
+			return "", err
+		}
+		replace[original] = filepath.Join(dir, fmt.Sprintf("planted%d.go", len(replace)))
+		if err := os.WriteFile(replace[original], []byte(text), 0o600); err != nil {
+			return "", err
+		}
+	}
+	data, err := json.Marshal(map[string]map[string]string{"Replace": replace})
 	if err != nil {
 		return "", err
 	}
 	overlay := filepath.Join(dir, "overlay.json")
-	return overlay, errors.Join(os.WriteFile(planted, []byte(text), 0o600), os.WriteFile(overlay, data, 0o600))
+	return overlay, os.WriteFile(overlay, data, 0o600)
+}
+
+// build makes a program of a package's tests.
+func build(ctx context.Context, name, program, overlay string) error {
+	out, err := exec.CommandContext(ctx, "go", "test", "-c", "-o", program, "-overlay", overlay, name).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("build: %w: %s", err, tail(string(out)))
+	}
+	return nil
 }
 
 // testLimit is how long a test may hang with a bug in the engine.
 const testLimit = time.Minute
 
-// test builds a package's tests and runs those that are named. That they fail is an
-// [exec.ExitError]; that they cannot be built is another error, since then nothing was tested.
-func (g *gardener) test(ctx context.Context, m mutant, dir string, flags ...string) error {
-	program := filepath.Join(dir, "mutant.test")
-	build := exec.CommandContext(ctx, "go", append(append([]string{"test", "-c", "-o", program}, flags...),
-		m.Package)...)
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build: %v: %s", err, tail(string(out)))
-	}
+// test runs a mutant's tests with a bug, or none for "". That they fail is an [exec.ExitError].
+func test(ctx context.Context, m mutant, program, bug string) error {
 	run := exec.CommandContext(ctx, program, "-test.run", m.Run, "-test.timeout", testLimit.String(),
 		"-test.failfast", "-test.short")
-	run.Dir = m.Package
+	run.Dir, run.Env = m.Package, append(os.Environ(), wakes+"="+bug)
 	run.WaitDelay = time.Second
 	out, err := run.CombinedOutput()
-	if err == nil && strings.Contains(string(out), "no tests to run") {
+	switch {
+	case err == nil && strings.Contains(string(out), "no tests to run"):
 		return fmt.Errorf("%s has no test %s", m.Package, m.Run)
-	}
-	if err != nil && ctx.Err() != nil {
+	case err != nil && ctx.Err() != nil:
 		return ctx.Err()
-	}
-	if err != nil && len(flags) == 0 {
+	case err != nil:
 		return fmt.Errorf("%w: %s", err, tail(string(out)))
 	}
-	return err
+	return nil
 }
 
 // isSound runs the tests of a mutant without it, once for all that have the same.
@@ -236,12 +319,7 @@ func (g *gardener) isSound(ctx context.Context, m mutant) error {
 	if done {
 		return err
 	}
-	dir, err := g.bench.mkdir("sound")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	err = g.test(ctx, m, dir)
+	err = test(ctx, m, g.beds[m.Package].program, "")
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.sound[key] = err
