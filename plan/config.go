@@ -117,6 +117,9 @@ type Ways struct {
 	DropsCopies bool
 	// Page is how many messages POP3 lists at most at a time, about.
 	Page int
+	// LoginDelay is the time that POP3 wants between two logins; what the server announces
+	// counts instead.
+	LoginDelay time.Duration
 	// Folders and FolderDepth are how many folders of its own the smallest account has, and
 	// how many levels.
 	Folders, FolderDepth int

@@ -97,7 +97,8 @@ func TestUnknownMechanism(t *testing.T) {
 	}
 }
 
-// TestLoginDelay: the wait that the server wants is told.
+// TestLoginDelay: the wait that the server wants is told, also where only its provider's pages
+// tell it.
 func TestLoginDelay(t *testing.T) {
 	s := newStage(t, popd.Options{LoginDelay: 5 * time.Minute}, imapd.Options{})
 	if a := run(t, s.account).Accounts[0]; a.Source.LoginDelay != 300 || !a.Source.OK {
@@ -105,6 +106,15 @@ func TestLoginDelay(t *testing.T) {
 	}
 	a := run(t, s.account).Accounts[0]
 	wantProblem(t, a.Source.Side, a.Destination.Side, fault.Temporary, "login-delay", "wait 5m")
+	for delay, want := range map[time.Duration]float64{0: 60, 5 * time.Second: 5} {
+		s = newStage(t, popd.Options{LoginDelay: delay}, imapd.Options{})
+		s.account.Source.Host, s.account.Source.AllowPlaintext = "ssl0.ovh.net", true
+		a = run(t, s.account).Accounts[0]
+		note := "wait " + fault.Span(time.Duration(want)*time.Second) + " before a run"
+		if a.Source.LoginDelay != want || !strings.Contains(strings.Join(a.Notes, "\n"), note) {
+			t.Errorf("announced %v: %v, %q", delay, a.Source.LoginDelay, a.Notes)
+		}
+	}
 }
 
 // listening puts the POP3 server on a real socket: over a pipe, a TLS alert waits for

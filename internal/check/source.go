@@ -1,11 +1,13 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/provider"
 	"github.com/popferry/popferry/internal/sasl"
 	"github.com/popferry/popferry/internal/wire"
 	"github.com/popferry/popferry/plan"
@@ -36,7 +38,7 @@ func (c *checker) source(ctx context.Context, a plan.Account) Source {
 	}, func() error {
 		defer leave(ctx, m)
 		entries, err := m.List(ctx)
-		s.describe(m, c.Now()) // only now: some of it is told after the login
+		s.describe(m, a.Source.Host, c.Now()) // only now: some of it is told after the login
 		if err != nil {
 			return err
 		}
@@ -92,12 +94,13 @@ func (s *Source) waits(size int64) {
 	s.Largest = max(s.Largest, size)
 }
 
-func (s *Source) describe(m *pop.Maildrop, now time.Time) {
+func (s *Source) describe(m *pop.Maildrop, host string, now time.Time) {
 	caps := m.Capabilities()
+	known, _ := provider.ByHost(host)
 	s.TLS, s.Auth = describeTLS(m.TLS, now), m.Mechanism()
 	s.showed, s.leftOut = m.ShowedCertificate(), m.LeftOut()
 	s.Expire, s.Software = caps.Expire, fault.Escape(caps.Implementation)
-	s.LoginDelay = caps.LoginDelay.Seconds()
+	s.LoginDelay = cmp.Or(caps.LoginDelay.Seconds(), known.Ways().LoginDelay.Seconds())
 	if !caps.Known {
 		return // it answers no CAPA, which says nothing about what it can do
 	}

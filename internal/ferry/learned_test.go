@@ -183,6 +183,34 @@ func TestAsked(t *testing.T) {
 	}
 }
 
+// TestKnownDelay: a pause that only the provider's pages tell of is kept like one that the server
+// announces, and what that announces counts more.
+func TestKnownDelay(t *testing.T) {
+	for _, c := range []struct {
+		announced, known, want time.Duration
+		deleted                int
+	}{
+		{0, time.Hour, time.Hour, 0},
+		{10 * time.Minute, time.Hour, 10 * time.Minute, 0},
+		{0, time.Minute, time.Minute, 2},
+		{10 * time.Minute, time.Minute, 10 * time.Minute, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPair(t, popd.Options{LoginDelay: c.announced}, imapd.Options{}, ordinary(2, 1)...)
+			p.account().Source.Ways.LoginDelay = c.known
+			p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
+			began := time.Now()
+			r := p.passes()(fault.OK, 2)
+			said := strings.Contains(strings.Join(r.Notes, "\n"), "the deletions are left to the next run")
+			if r.Deleted != c.deleted || said == (c.deleted > 0) || r.NotBefore.Sub(began) < c.want ||
+				r.NotBefore.Sub(time.Now()) > c.want {
+				t.Errorf("announced %v, known %v: deleted %d, not before %v, %q", c.announced, c.known,
+					r.Deleted, r.NotBefore.Sub(began), r.Notes)
+			}
+		})
+	}
+}
+
 // TestDelayThatIsNotAnnounced (S2): it is learned from refusals how long a POP3 server wants to
 // be left alone, a later process knows it, and after a day it is tried whether it still holds.
 func TestDelayThatIsNotAnnounced(t *testing.T) {

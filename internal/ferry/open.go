@@ -1,6 +1,7 @@
 package ferry
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -219,7 +220,8 @@ func (t *trip) openSource(ctx context.Context) error {
 	loggedIn, learned := time.Now(), t.engine.Learned.LoggedIn(t.account.Source)
 	entries, err := source.List(ctx)
 	// Only now: a delay that differs by user is learned with the listing.
-	t.loginAgain = loggedIn.Add(max(source.Capabilities().LoginDelay, learned))
+	delay := cmp.Or(source.Capabilities().LoginDelay, t.account.Source.Ways.LoginDelay)
+	t.loginAgain = loggedIn.Add(max(delay, learned))
 	t.slot.LoggedIn(t.loginAgain)
 	t.sawRetention(source.Capabilities().Expire)
 	if err != nil {

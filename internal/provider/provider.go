@@ -3,6 +3,7 @@ package provider
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/popferry/popferry/plan"
 )
@@ -113,6 +114,9 @@ type Limits struct {
 	Connections int `json:"connections"`
 	// Page is how many messages POP3 lists at most at a time.
 	Page int `json:"page"`
+	// LoginDelay are the seconds that POP3 wants between two logins, where it does not
+	// announce them itself (RFC 2449 §6.5).
+	LoginDelay int `json:"login_delay"`
 	// UploadDay and DownloadDay are octets a day, up over IMAP and down over POP3.
 	UploadDay   int64 `json:"upload_day"`
 	DownloadDay int64 `json:"download_day"`
@@ -177,7 +181,8 @@ func (p Provider) Has(flag string) bool {
 // Ways are what a plan and a run have to know of the provider.
 func (p Provider) Ways() plan.Ways {
 	return plan.Ways{Provider: p.Name, DropsCopies: p.Has("imap-drops-duplicates"), Page: p.Limits.Page,
-		Folders: p.Limits.Folders, FolderDepth: p.Limits.FolderDepth, Forbidden: p.Forbidden}
+		LoginDelay: time.Duration(p.Limits.LoginDelay) * time.Second, Folders: p.Limits.Folders,
+		FolderDepth: p.Limits.FolderDepth, Forbidden: p.Forbidden}
 }
 
 // maxText bounds what is looked at of a server's answer.

@@ -3,6 +3,7 @@ package provider_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -53,14 +54,18 @@ func TestUnderlayWays(t *testing.T) {
 	config := &plan.Config{Accounts: []plan.Account{
 		{Source: at("pop.example.org"), Destination: at("imap.gmail.com")},
 		{Source: at("pop.gmail.com"), Destination: at("imap.gmx.net")},
+		{Source: at("ssl0.ovh.net"), Destination: at("imap.example.net")},
 	}}
 	provider.Underlay(config)
 	gmail := plan.Ways{Provider: "Gmail and Google Workspace", DropsCopies: true, Page: 250,
 		Forbidden: plan.Forbidden{Characters: `"\^`, Blanks: true}}
 	gmx := plan.Ways{Provider: "GMX (German)", Folders: 20, FolderDepth: 3}
-	got := []plan.Ways{config.Accounts[0].Source.Ways, config.Accounts[0].Destination.Ways,
-		config.Accounts[1].Source.Ways, config.Accounts[1].Destination.Ways}
-	if diff := cmp.Diff([]plan.Ways{{}, gmail, gmail, gmx}, got); diff != "" {
+	ovh := plan.Ways{Provider: "OVHcloud (MX Plan)", LoginDelay: time.Minute}
+	var got []plan.Ways
+	for _, a := range config.Accounts {
+		got = append(got, a.Source.Ways, a.Destination.Ways)
+	}
+	if diff := cmp.Diff([]plan.Ways{{}, gmail, gmail, gmx, ovh, {}}, got); diff != "" {
 		t.Error(diff)
 	}
 }
