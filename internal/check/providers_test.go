@@ -286,7 +286,8 @@ func TestLimitsOfProviders(t *testing.T) {
 		!strings.Contains(crowded[1].Symptom, "folder a/7/b/c has 4 levels") {
 		t.Errorf("warnings %+v", crowded)
 	}
-	if a.Source.Provider == "" || len(a.Source.Quirks) == 0 || len(a.Destination.Quirks) == 0 {
+	if quirks := strings.Join(a.Source.Quirks, "\n"); a.Source.Provider == "" || len(a.Destination.Quirks) == 0 ||
+		!strings.Contains(quirks, "more than once in ten minutes") {
 		t.Errorf("%+v", a.Source)
 	}
 }
