@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/limits"
 	"github.com/popferry/popferry/plan"
 )
@@ -14,6 +15,8 @@ type Estimate struct {
 	Seconds float64 `json:"seconds"`
 	// Basis says in words what the guess rests on.
 	Basis string `json:"basis"`
+	// NotBefore is when a run is within hours again; zero: it is now.
+	NotBefore time.Time `json:"not_before,omitzero"`
 }
 
 // What the estimate assumes of servers that nobody has measured yet.
@@ -34,6 +37,9 @@ func (t *trip) estimate(ctx context.Context, p plan.Plan) (*Estimate, error) {
 	}
 	if days, terms := t.purses.Days(work); err == nil && days > 0 {
 		guess = &Estimate{Seconds: max(guess.Seconds, float64(days)*limits.Day.Seconds()), Basis: terms}
+	}
+	if closed := t.inHours(); err == nil && closed != nil {
+		guess.NotBefore = t.engine.Clock().Add(fault.AfterOf(closed)).UTC().Round(time.Minute)
 	}
 	return guess, err
 }

@@ -214,7 +214,15 @@ func TestEstimateKnowsLimits(t *testing.T) {
 		f.o.Config.Limits.MessagesPerMinute = 60
 		f.add("alice", ailing{}, ordinary(90, 1)...)
 		_, r := ferry.Plans(t.Context(), f.o)
-		if e := r.Accounts[0].Estimate; e == nil || e.Seconds != 90 || e.Basis != "as limits permit" {
+		if e := r.Accounts[0].Estimate; e == nil || e.Seconds != 90 || e.Basis != "as limits permit" || !e.NotBefore.IsZero() {
+			t.Errorf("%+v", e)
+		}
+		now := time.Now() // at midnight in UTC
+		all := [7]bool{true, true, true, true, true, true, true}
+		minute := plan.Clockface((now.Hour()*60 + now.Minute() + 90) % (24 * 60))
+		f.o.Config.Limits.Hosts = map[string]plan.HostLimits{"imap.example.net": {Hours: plan.Hours{{Days: all, From: minute, To: minute + 1}}}}
+		_, r = ferry.Plans(t.Context(), f.o)
+		if e := r.Accounts[0].Estimate; e == nil || e.Seconds != 90 || !e.NotBefore.Equal(now.Add(90*time.Minute)) {
 			t.Errorf("%+v", e)
 		}
 	})

@@ -86,12 +86,19 @@ func (p planning) writeTimes(w io.Writer) error {
 		if i == 0 {
 			fmt.Fprintln(w)
 		}
-		_, err := fmt.Fprintf(w, "%s: about %s (%s)\n", a.Name, Duration(seconds(a.Estimate.Seconds)), a.Estimate.Basis)
-		if err != nil {
+		if _, err := fmt.Fprintf(w, "%s: %s\n", a.Name, howLong(*a.Estimate)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func howLong(e ferry.Estimate) string {
+	text := fmt.Sprintf("about %s (%s)", Duration(seconds(e.Seconds)), e.Basis)
+	if !e.NotBefore.IsZero() {
+		text += "; outside of hours until " + e.NotBefore.Local().Format("Mon 2 Jan 15:04")
+	}
+	return text
 }
 
 func (p planning) copies(account string) bool {

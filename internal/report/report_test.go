@@ -291,6 +291,24 @@ func TestPlanWarnsOnce(t *testing.T) {
 	}
 }
 
+// TestPlanSaysWhenHoursBegin: how long a run takes is half of what a plan has to say while none
+// would bring anything.
+func TestPlanSaysWhenHoursBegin(t *testing.T) {
+	p := plan.Build(plan.Input{Account: "alice", Listing: []plan.Listed{{Number: 1, Size: 1000, UIDL: "a"}}})
+	from := time.Date(2026, 11, 28, 1, 0, 0, 0, time.Local)
+	for _, e := range []ferry.Estimate{{Seconds: 90, Basis: "by guess"}, {Seconds: 90, Basis: "by guess", NotBefore: from}} {
+		r := ferry.Report{Accounts: []ferry.AccountReport{{Name: "alice", Estimate: &e}}}
+		text := string(show(t, report.Plans([]plan.Plan{p}, r, false), report.Options{}))
+		want := "alice: about 1m30s (by guess)"
+		if !e.NotBefore.IsZero() {
+			want += "; outside of hours until Sat 28 Nov 01:00"
+		}
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("%q is not in %s", want, text)
+		}
+	}
+}
+
 // A proof of what is delivered says nothing of what may be.
 func TestVerifyTellsOfOpenAppends(t *testing.T) {
 	for totals, want := range map[ferry.VerifyTotals]string{
