@@ -25,6 +25,7 @@ const (
 // somebody in between.
 const (
 	strangerHint = "check that this host and port are those of an IMAP server"
+	fullHint     = "make room in the destination, or ask its operator for more"
 	brokenHint   = "the server breaks IMAP, or something in between changes it; try again, then ask its operator"
 )
 
@@ -74,7 +75,7 @@ func appendError(address, folder string, s status) *fault.Error {
 		return err.WithHint(goneHint)
 	case s.code == "OVERQUOTA", vague(s) && (strings.Contains(text, "quota") || sasl.Full(s.text)):
 		err.Code, err.Response = fault.Refused, "OVERQUOTA"
-		return err.WithHint("make room in the destination, or ask its operator for more")
+		return err.WithHint(fullHint)
 	case inUse(s):
 		return busy(err)
 	case !known && strings.Contains(text, "server unavailable"):
@@ -135,6 +136,8 @@ func loginError(address string, s status) *fault.Error {
 		return busy(err)
 	case code == fault.Temporary && !explained(s.code), s.code == "LIMIT":
 		return err.WithHint("the server is busy or limits connections; try again later")
+	case s.code == "OVERQUOTA", code == fault.Refused && sasl.Full(s.text):
+		return err.WithHint(fullHint)
 	case code == fault.Credentials:
 		return err.WithHint("check user name and password; the provider may demand an app password")
 	}

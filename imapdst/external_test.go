@@ -169,6 +169,17 @@ func TestNoExternalForTLS(t *testing.T) {
 	}
 }
 
+// TestFullMailboxLetsNobodyIn: what helps is room, and no other right or password.
+func TestFullMailboxLetsNobodyIn(t *testing.T) {
+	for _, reply := range []string{"TAG NO [OVERQUOTA] no", "TAG NO Mailbox full", "TAG NO [OVERQUOTA] disabled"} {
+		s := &script{caps: "AUTH=EXTERNAL", replies: []string{reply}}
+		_, err := imapdst.Dial(t.Context(), s.start(t, func(*tls.Config) {}))
+		if fault.CodeOf(err) != fault.Refused || !strings.HasPrefix(fault.HintOf(err), "make room in the destination") {
+			t.Errorf("%q: %v: %v; check %s", reply, fault.CodeOf(err), err, fault.HintOf(err))
+		}
+	}
+}
+
 // TestExternalRefusedForElse: what a refusal says of something else than who logs in is not laid
 // to the certificate, at once or at the password after it.
 func TestExternalRefusedForElse(t *testing.T) {

@@ -61,14 +61,17 @@ func (p *Problem) askToken(e plan.Endpoint) {
 	p.Check += fmt.Sprintf("; then see that %s is on for this mailbox", e.Protocol)
 }
 
-// askRoom says what helps where it is the old mailbox that is full: nothing is brought to it,
-// so that the server only has to let somebody in.
+// askRoom says what helps where a full mailbox lets nobody in: no run brings what fits then. To
+// the old one nothing is brought.
 func (p *Problem) askRoom(e plan.Endpoint) {
-	if p.Topic != "quota" || e.Protocol != wire.POP3 {
+	if p.Topic != "quota" {
 		return
 	}
 	p.Cause = "its quota is used up, and the server lets no program in before there is room"
-	p.Check = "empty trash and spam in its web mail, or have the quota raised for the time of the move; then check again"
+	p.Check = "make room in its web mail, or have the quota raised; then check again"
+	if e.Protocol == wire.POP3 {
+		p.Check = "empty trash and spam in its web mail, or have the quota raised for the time of the move; then check again"
+	}
 }
 
 // askBusy reminds of a server that refuses good tokens, too.

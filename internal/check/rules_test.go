@@ -333,7 +333,8 @@ func TestTextsAreInLowerCase(t *testing.T) {
 	}
 }
 
-// TestFullMaildrop: where the old mailbox is full, there is nothing to bring to it.
+// TestFullMaildrop: where the old mailbox is full, there is nothing to bring to it; where the new
+// one lets nobody in for want of room, nothing can be brought.
 func TestFullMaildrop(t *testing.T) {
 	source := plan.Endpoint{Endpoint: wire.Endpoint{Host: "mail.example", Protocol: wire.POP3}}
 	destination := plan.Endpoint{Endpoint: wire.Endpoint{Host: "mail.example", Protocol: wire.IMAP}}
@@ -341,7 +342,7 @@ func TestFullMaildrop(t *testing.T) {
 	if old.Topic != "quota" || !strings.Contains(old.Check, "empty trash") || strings.Contains(old.Check, "a run brings") {
 		t.Errorf("%+v", old)
 	}
-	if target.Topic != "quota" || !strings.Contains(target.Check, "a run brings what fits") {
+	if target.Topic != "quota" || !strings.Contains(target.Check, "make room") || strings.Contains(target.Check, "a run brings") {
 		t.Errorf("%+v", target)
 	}
 }
