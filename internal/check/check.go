@@ -79,7 +79,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	}
 	g.Wait()
 	lint(o.Config.Accounts, accounts, started)
-	return newReport(started, accounts, lintLimits(o.Config)), nil
+	return newReport(started, accounts, o.Config.Path, lintLimits(o.Config)), nil
 }
 
 // checker is what the accounts of one check share.

@@ -15,8 +15,9 @@ type Report struct {
 	Version  int       `json:"version"`
 	Started  time.Time `json:"started"`
 	Accounts []Account `json:"accounts"`
-	// Warnings are about the file as a whole.
+	// Warnings are about the file as a whole, whose name is File.
 	Warnings []Finding  `json:"warnings,omitempty"`
+	File     string     `json:"-"`
 	Totals   Totals     `json:"totals"`
 	ExitCode fault.Code `json:"exit_code"`
 }
@@ -148,8 +149,8 @@ type Totals struct {
 	WaitingBytes int64 `json:"waiting_bytes"`
 }
 
-func newReport(started time.Time, accounts []Account, warnings []Finding) Report {
-	r := Report{Version: Version, Started: started.UTC(), Accounts: accounts, Warnings: warnings}
+func newReport(started time.Time, accounts []Account, file string, warnings []Finding) Report {
+	r := Report{Version: Version, Started: started.UTC(), Accounts: accounts, Warnings: warnings, File: file}
 	r.Totals.Accounts, r.Totals.Warnings = len(accounts), len(warnings)
 	for i := range accounts {
 		a := &accounts[i]

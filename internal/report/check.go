@@ -32,7 +32,7 @@ func (c checking) Sheet() Sheet {
 		Deed: r.Totals.Warnings == 0, Columns: checkColumns(anyRoutes(r)), Verdict: checkVerdict(r),
 	}
 	for _, w := range r.Warnings {
-		s.Warnings = append(s.Warnings, found("accounts.yaml", w, fault.OK))
+		s.Warnings = append(s.Warnings, found(r.File, w, fault.OK))
 	}
 	var notes []Issue
 	for _, a := range r.Accounts {

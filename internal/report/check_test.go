@@ -200,11 +200,12 @@ func TestExpire(t *testing.T) {
 	}
 }
 
-// TestWarningsOfTheFile are told as well.
+// TestWarningsOfTheFile are told as well, by the name that it has.
 func TestWarningsOfTheFile(t *testing.T) {
 	r := checked()
+	r.File = "list.yaml"
 	r.Warnings = []check.Finding{finding("unused-limits", "limits.hosts has x")}
-	if got := string(at80(t, report.Check(r, false))); !strings.Contains(got, "warning: accounts.yaml: limits.hosts has x") {
+	if got := string(at80(t, report.Check(r, false))); !strings.Contains(got, "warning: list.yaml: limits.hosts has x") {
 		t.Errorf("%s", got)
 	}
 }
