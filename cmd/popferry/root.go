@@ -115,6 +115,7 @@ func (a *app) root() *cobra.Command {
 	a.completeAccounts(root)
 	completeFlags(root)
 	nameShells(root)
+	refuseUnknownHelp(root)
 	return root
 }
 
@@ -137,6 +138,23 @@ func unknownVerb(cmd *cobra.Command, args []string) error {
 		return err.WithHint("did you mean %q?", near[0])
 	}
 	return err.WithHint("popferry --help lists the verbs")
+}
+
+// refuseUnknownHelp has cobra's help say so where there is no such verb: it shows that of
+// popferry, as if it had been asked for.
+func refuseUnknownHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil {
+		panic(err) // cobra has no such command any more
+	}
+	help.Args = func(_ *cobra.Command, args []string) error {
+		verb, rest, err := root.Find(args)
+		if err == nil && verb == root {
+			err = unknownVerb(root, rest)
+		}
+		return err
+	}
 }
 
 func (a *app) commonFlags(root *cobra.Command) {
