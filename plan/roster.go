@@ -109,7 +109,7 @@ func (r *roster) prepare() bool {
 		return r.checkTemplate(r.template, 0)
 	}
 	right, known := true, map[string][]string{}
-	if r.isMicrosofts() {
+	if IsMicrosofts(r.sheet) {
 		known = MicrosoftKeys
 	}
 	for _, column := range r.sheet.Header {
@@ -119,7 +119,7 @@ func (r *roster) prepare() bool {
 		case theirs:
 		case why == "":
 			keys = []string{column.Text}
-		case len(known) == 0 || looksLikeKey(column.Text): // what else such a list has means nothing
+		case len(known) == 0 || LooksLikeKey(column.Text): // what else such a list has means nothing
 			r.d.add(&Problem{File: r.path, Line: column.Line, Column: column.Column, Code: fault.Config, Text: why})
 			right = false
 		}
@@ -128,12 +128,12 @@ func (r *roster) prepare() bool {
 	return right
 }
 
-// isMicrosofts reports a migration list of Microsoft's. Where it has no Password, one more
+// IsMicrosofts reports a migration list of Microsoft's. Where it has no Password, one more
 // column than it may have could be that, mistyped.
-func (r *roster) isMicrosofts() bool {
-	has := func(column string) bool { return r.sheet.Index(column) >= 0 }
+func IsMicrosofts(table *sheet.Sheet) bool {
+	has := func(column string) bool { return table.Index(column) >= 0 }
 	columns := 0
-	for _, column := range r.sheet.Header {
+	for _, column := range table.Header {
 		if WrongColumn(column.Text) != "" {
 			columns++
 		}
@@ -142,9 +142,9 @@ func (r *roster) isMicrosofts() bool {
 		(has("Password") || columns == 2 || columns == 3 && has("UserRoot"))
 }
 
-// looksLikeKey reports a column that was meant to be a key: left out, its values would be missed.
+// LooksLikeKey reports a column that was meant to be a key: left out, its values would be missed.
 // Name is one that lists of people have.
-func looksLikeKey(column string) bool {
+func LooksLikeKey(column string) bool {
 	first, _, _ := strings.Cut(column, ".")
 	isKey := func(key string) bool { return strings.EqualFold(key, first) }
 	return slices.ContainsFunc(accountSpec.keys, isKey) && !strings.EqualFold(column, "name")

@@ -66,6 +66,26 @@ func TestMicrosoftsAndMore(t *testing.T) {
 	}
 }
 
+// TestMicrosoftsOfAnExport: what else is in such a list means nothing, and each row that has it says
+// so; a column that was meant to be a key, or a password, is a mistake.
+func TestMicrosoftsOfAnExport(t *testing.T) {
+	const rows = "\nalice@example.net,a,x,Sales\nbob@example.net,b,z,\n"
+	_, got := convert(t, "users.csv", "EmailAddress,UserName,Password,Department"+rows,
+		foreign.Setting{Key: "source.host", Value: "pop.a.example"})
+	for text, times := range map[string]int{"  # column Department is not taken over\n  - name: alice@example.net\n": 1,
+		"Department": 1, "Sales": 0, "password: x}": 1, "password: z}": 1} {
+		if strings.Count(got, text) != times {
+			t.Errorf("%q: not %d times in\n%s", text, times, got)
+		}
+	}
+	for _, header := range []string{"EmailAddress,UserName,Passwort,Department", "EmailAddress,UserName,Password,Source.Host",
+		"EmailAddress,User,Password,Department", "Mail,UserName,Password,Department"} {
+		if _, err := foreign.Read("users.csv", "", strings.NewReader(header+rows)); err == nil || strings.Contains(err.Error(), "Department") {
+			t.Errorf("%s: %v", header, err)
+		}
+	}
+}
+
 // TestTrueOfSpreadsheets: they write it in capitals, whatever was typed.
 func TestTrueOfSpreadsheets(t *testing.T) {
 	if _, got := convert(t, "users.csv", "source.host,source.username,destination.username,destination.different_user\n"+

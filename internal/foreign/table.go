@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/sheet"
 	"github.com/popferry/popferry/plan"
 )
@@ -33,7 +34,7 @@ func (l *List) readCSV(data []byte) error {
 				}
 			}
 			if len(keys[i]) == 0 && cell.Text != "" {
-				a.note("UserRoot is not taken over: POP3 has no folders")
+				a.leaveOut(table.Header[i].Text)
 			}
 		}
 		l.Accounts = append(l.Accounts, a)
@@ -41,8 +42,20 @@ func (l *List) readCSV(data []byte) error {
 	return nil
 }
 
+// leaveOut notes a value in a column that no key is for.
+func (a *Account) leaveOut(column string) {
+	if strings.EqualFold(column, "UserRoot") {
+		a.note("UserRoot is not taken over: POP3 has no folders")
+		return
+	}
+	a.note("column "+notTaken, fault.Escape(column))
+}
+
 // isMicrosofts reports a table as Microsoft's migration takes it.
 func isMicrosofts(table *sheet.Sheet) bool { return table.Index("EmailAddress") >= 0 }
+
+// columns are the keys that a column may begin with.
+var columns = []string{"name", "source", "destination", "folder", "keep", "seen", "repair"}
 
 func keysOf(table *sheet.Sheet) ([][]string, error) {
 	keys := make([][]string, len(table.Header))
@@ -52,8 +65,12 @@ func keysOf(table *sheet.Sheet) ([][]string, error) {
 			keys[i] = known
 			continue
 		}
-		switch first, _, _ := strings.Cut(column.Text, "."); first {
-		case "name", "source", "destination", "folder", "keep", "seen", "repair":
+		first, _, _ := strings.Cut(column.Text, ".")
+		switch {
+		case slices.Contains(columns, first):
+		case plan.IsMicrosofts(table) && !plan.LooksLikeKey(column.Text): // exports have more
+			keys[i] = nil
+			continue
 		default:
 			return nil, &Mistake{Line: column.Line, Column: column.Column, Text: "unknown column " +
 				ordinal(i+1) + "; name the columns like keys (name, source.host, source.username, " +
