@@ -25,7 +25,7 @@ type app struct {
 	verb           string
 	config, state  string
 	json           bool
-	report         string
+	reports        []string
 	quiet, verbose bool
 	noWait         bool
 
@@ -163,7 +163,7 @@ func (a *app) commonFlags(root *cobra.Command) {
 	f.StringVar(&a.config, "config", "accounts.yaml", "the `FILE` with the accounts")
 	f.StringVar(&a.state, "state", "", "the `DIR` of the journal (default "+defaultStateText+")")
 	f.BoolVar(&a.json, "json", false, "write the result as JSON")
-	f.StringVar(&a.report, "report", "", "write the result to a `FILE` too: .json, .csv or .html")
+	f.StringArrayVar(&a.reports, "report", nil, "write the result to a `FILE` too: .json, .csv or .html; may be repeated")
 	f.BoolVar(&a.quiet, "quiet", false, "say nothing if all is well")
 	f.BoolVar(&a.verbose, "verbose", false, "say more; list every message")
 	f.BoolVar(&a.noWait, "no-wait", false, "end with 75 instead of waiting for a lost answer to settle")
@@ -187,7 +187,7 @@ func (a *app) prepare(cmd *cobra.Command, _ []string) (err error) {
 		return err
 	}
 	out, err := report.New(report.Options{Stdout: a.stdout, Stderr: a.stderr, JSON: a.json,
-		File: a.report, Quiet: a.quiet, Verbose: a.verbose})
+		Files: a.reports, Quiet: a.quiet, Verbose: a.verbose})
 	if err != nil {
 		return err
 	}

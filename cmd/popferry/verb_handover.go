@@ -77,7 +77,7 @@ func (a *app) handover(ctx context.Context, names []string, o handoverOptions) e
 		if r.files, err = o.write(cards); err != nil {
 			return err
 		}
-	case !a.json && a.report != "":
+	case !a.json && len(a.reports) > 0:
 		return fault.New(fault.Usage, "--report tells where each card is, and without --out there are no files").
 			WithHint("add --out DIR, or leave --report out")
 	case !a.json:

@@ -239,14 +239,16 @@ func (a *app) remember(list *foreign.List, files []string, settings []foreign.Se
 	return nil
 }
 
-// isReport reports whether a file is the one that --report would replace.
+// isReport reports whether a file is one that --report would replace.
 func (a *app) isReport(file string) bool {
 	input, err := os.Stat(file)
-	if err != nil || a.report == "" {
+	if err != nil {
 		return false
 	}
-	output, err := os.Stat(a.report)
-	return err == nil && os.SameFile(input, output)
+	return slices.ContainsFunc(a.reports, func(name string) bool {
+		output, err := os.Stat(name)
+		return err == nil && os.SameFile(input, output)
+	})
 }
 
 func badSetting(err error) error {

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,9 +20,8 @@ type Options struct {
 	Stdout, Stderr io.Writer
 	// JSON writes data as JSON instead of text.
 	JSON bool
-	// File is where the result goes too, in the form that its name ends in; may
-	// be empty.
-	File string
+	// Files are where the result goes too, each in the form that its name ends in.
+	Files []string
 	// Quiet says nothing unless something is not well; Verbose says more.
 	Quiet, Verbose bool
 	// Getenv is os.Getenv, or a stand-in.
@@ -35,7 +35,7 @@ type Options struct {
 type Output struct {
 	options  Options
 	data     format
-	file     format
+	files    []format // in the order of options.Files
 	progress progress
 }
 
@@ -49,15 +49,19 @@ func New(o Options) (*Output, error) {
 		o.Now = time.Now
 	}
 	out := &Output{options: o, data: o.dataFormat(), progress: o.progress()}
-	if o.File == "" {
-		return out, nil
+	for _, name := range o.Files {
+		form, err := formatOf(name)
+		if err != nil {
+			return nil, err
+		}
+		out.files = append(out.files, form)
 	}
-	form, err := formatOf(o.File)
-	if err != nil {
-		return nil, err
+	for _, name := range o.Files {
+		if err := writable(name); err != nil {
+			return nil, err
+		}
 	}
-	out.file = form
-	return out, writable(o.File)
+	return out, nil
 }
 
 func (o Options) dataFormat() format {
@@ -120,10 +124,12 @@ func (o *Output) Show(r Result) error {
 				WithHint("check where the standard output goes: a full disk, a pipe that was closed")
 		}
 	}
-	if o.file == nil {
-		return nil
+	var failed error
+	for i, name := range o.options.Files {
+		err := WriteFile(name, func(w io.Writer) error { return o.files[i].write(w, r) })
+		failed = errors.Join(failed, err)
 	}
-	return WriteFile(o.options.File, func(w io.Writer) error { return o.file.write(w, r) })
+	return failed
 }
 
 // Close ends the progress if no result was shown. It may be called twice.

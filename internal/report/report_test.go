@@ -92,7 +92,7 @@ func show(t *testing.T, r report.Result, o report.Options) []byte {
 func file(t *testing.T, r report.Result, name string) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
-	show(t, r, report.Options{File: path})
+	show(t, r, report.Options{Files: []string{path}})
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -464,7 +464,7 @@ func TestReportFiles(t *testing.T) {
 	if err := os.WriteFile(path, []byte("old"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	show(t, report.Run(sample(), time.Hour+125*time.Second), report.Options{File: path})
+	show(t, report.Run(sample(), time.Hour+125*time.Second), report.Options{Files: []string{path}})
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
@@ -473,13 +473,37 @@ func TestReportFiles(t *testing.T) {
 	if err != nil || len(entries) != 1 {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
-	_, err = report.New(report.Options{File: "report.pdf"})
+	_, err = report.New(report.Options{Files: []string{"report.pdf"}})
 	if fault.CodeOf(err) != fault.Usage {
 		t.Errorf("a PDF: %v", err)
 	}
-	_, err = report.New(report.Options{File: filepath.Join(dir, "nowhere", "r.json")})
+	_, err = report.New(report.Options{Files: []string{filepath.Join(dir, "nowhere", "r.json")}})
 	if fault.CodeOf(err) != fault.State {
 		t.Errorf("a folder that is not there, before any work: %v", err)
+	}
+}
+
+// TestReportFilesAreAllWritten: each in its form, also beside one that can't be.
+func TestReportFilesAreAllWritten(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "b.csv"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for _, name := range []string{"a.json", "b.csv", "c.html"} {
+		files = append(files, filepath.Join(dir, name))
+	}
+	output, err := report.New(report.Options{Stdout: io.Discard, Stderr: io.Discard, Files: files})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = output.Show(report.Run(sample(), time.Minute)); fault.CodeOf(err) != fault.State || !strings.Contains(err.Error(), "b.csv") {
+		t.Errorf("%v", err)
+	}
+	for name, begins := range map[string]string{files[0]: "{", files[2]: "<!"} {
+		if data, err := os.ReadFile(name); err != nil || !bytes.HasPrefix(data, []byte(begins)) {
+			t.Errorf("%s: %v, %.20q", name, err, data)
+		}
 	}
 }
 
