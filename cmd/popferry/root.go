@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
@@ -167,6 +168,32 @@ func (a *app) commonFlags(root *cobra.Command) {
 	f.BoolVar(&a.quiet, "quiet", false, "say nothing if all is well")
 	f.BoolVar(&a.verbose, "verbose", false, "say more; list every message")
 	f.BoolVar(&a.noWait, "no-wait", false, "end with 75 instead of waiting for a lost answer to settle")
+}
+
+// onlyOnce has a flag refuse a second value: the first would be forgotten, and nobody told.
+func onlyOnce(cmd *cobra.Command, name string) {
+	flag := cmd.Flag(name)
+	flag.Value = &once{value: flag.Value}
+}
+
+type once struct {
+	value
+	given bool
+}
+
+// value is what cobra wants of one.
+type value interface {
+	String() string
+	Set(text string) error
+	Type() string
+}
+
+func (o *once) Set(text string) error {
+	if o.given {
+		return errors.New("it can be given once only")
+	}
+	o.given = true
+	return o.value.Set(text)
 }
 
 // hideCommon has a verb not offer common flags that are of no use to it. It has to refuse them.

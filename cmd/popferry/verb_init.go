@@ -67,6 +67,7 @@ func (a *app) initCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&o.to, "to", "", "where the mail goes: an `ADDRESS`, or a domain in which the names stay")
+	onlyOnce(cmd, "to")
 	f.StringVar(&o.out, "out", "accounts.yaml", "the `FILE` to make; - is standard output")
 	f.BoolVar(&o.force, "force", false, "replace the file if it exists")
 	f.BoolVar(&o.skipBad, "skip-bad", false, "leave out addresses without a server, instead of making nothing")

@@ -69,6 +69,7 @@ func (a *app) loginCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&o.side, "side", "", "only the `SIDE` source or destination")
+	onlyOnce(cmd, "side")
 	f.BoolVar(&o.forget, "forget", false, "remove the tokens that are kept here")
 	return cmd
 }

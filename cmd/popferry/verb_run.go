@@ -65,6 +65,7 @@ func (a *app) runCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&o.plan, "plan", "", "carry out the plan in `FILE`, and only if nothing has drifted")
+	onlyOnce(cmd, "plan")
 	f.BoolVar(&o.onlyFailed, "only-failed", false, "only accounts whose last run failed, or that never ran")
 	f.BoolVar(&o.confirmDelete, "confirm-delete", false, "agree to deletions from POP3; remembered by account")
 	f.BoolVar(&o.held, "held", false, "try again what is held")
