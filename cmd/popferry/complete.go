@@ -61,6 +61,7 @@ The help of each shell's command says where to put it.`
 		return fault.New(fault.Usage, "for which shell?").WithHint("%s", shells)
 	}
 	for _, shell := range cmd.Commands() {
+		shell.Args = noNames
 		shell.Short = "print the script for " + shell.Name()
 		shell.Long = strings.Replace(shell.Long, "already, you", "already,\nyou", 1) // for 80 columns
 	}

@@ -141,6 +141,15 @@ func unknownVerb(cmd *cobra.Command, args []string) error {
 	return err.WithHint("popferry --help lists the verbs")
 }
 
+// noNames refuses what stands behind a verb that takes nothing but flags.
+func noNames(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return fault.New(fault.Usage, "%s takes nothing but flags, and here is %q", cmd.CommandPath(), fault.Escape(args[0])).
+		WithHint("%s --help", cmd.CommandPath())
+}
+
 // refuseUnknownHelp has cobra's help say so where there is no such verb: it shows that of
 // popferry, as if it had been asked for.
 func refuseUnknownHelp(root *cobra.Command) {

@@ -32,7 +32,7 @@ Everything is real but the servers: TLS, logins, journal, accounts.yaml. All of
 it is on this machine, and nothing is left behind.`,
 		Example: `  popferry demo
   popferry demo --serve     then look at the mail with your own mail program`,
-		Args: cobra.NoArgs,
+		Args: noNames,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.messages < 0 || o.messages > mostDemoMessages {
 				return fault.New(fault.Usage, "--messages must be from 0 to %d", mostDemoMessages).

@@ -16,7 +16,7 @@ a comment in the first line of accounts.yaml:
 
     # yaml-language-server: $schema=accounts.schema.json`,
 		Example: "  popferry schema > accounts.schema.json",
-		Args:    cobra.NoArgs,
+		Args:    noNames,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := a.stdout.Write(plan.Schema)
 			return err

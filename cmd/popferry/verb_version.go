@@ -26,7 +26,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "what this program was built from",
-		Args:  cobra.NoArgs,
+		Args:  noNames,
 		RunE: func(*cobra.Command, []string) error {
 			return a.show(buildOf(debug.ReadBuildInfo()), fault.OK)
 		},
