@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -18,6 +19,10 @@ a comment in the first line of accounts.yaml:
 		Example: "  popferry schema > accounts.schema.json",
 		Args:    noNames,
 		RunE: func(*cobra.Command, []string) error {
+			if len(a.reports) > 0 {
+				return fault.New(fault.Usage, "a schema is no result that --report could keep").
+					WithHint("popferry schema > accounts.schema.json")
+			}
 			_, err := a.stdout.Write(plan.Schema)
 			return err
 		},
