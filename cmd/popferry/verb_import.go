@@ -151,6 +151,10 @@ func settingsOf(texts []string) ([]foreign.Setting, error) {
 		if err != nil {
 			return nil, fault.New(fault.Usage, "--set: %w", err).WithHint("the keys are those of accounts.yaml")
 		}
+		if slices.ContainsFunc(settings, func(other foreign.Setting) bool { return other.Key == s.Key }) {
+			return nil, fault.New(fault.Usage, "--set has %s twice", fault.Escape(s.Key)).
+				WithHint("what differs from account to account stands in the list")
+		}
 		settings = append(settings, s)
 	}
 	return settings, nil
