@@ -12,11 +12,15 @@ import (
 )
 
 // completeAccounts lets a shell complete the names of accounts, for all verbs that take
-// them. They are those of accounts.yaml, as far as that can be read.
+// them. They are those of accounts.yaml, as far as that can be read. Files are offered to who
+// takes files.
 func (a *app) completeAccounts(root *cobra.Command) {
 	for _, verb := range root.Commands() {
-		if strings.Contains(verb.Use, "ACCOUNT") {
+		switch {
+		case strings.Contains(verb.Use, "ACCOUNT"):
 			verb.ValidArgsFunction = a.accountNames
+		case !strings.Contains(verb.Use, "FILE"):
+			verb.ValidArgsFunction = cobra.NoFileCompletions
 		}
 	}
 }

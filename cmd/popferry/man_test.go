@@ -154,6 +154,9 @@ func TestCompletion(t *testing.T) {
 		"run --config " + config + " b ": "alice\t",
 		"login --side ":                  "source\ndestination\n:4",
 		"check --explain ":               "quota\ta mailbox is full",
+		"init ":                          ":4",
+		"schema ":                        ":4",
+		"import ":                        ":0",
 	} {
 		var out, talk bytes.Buffer
 		args := append([]string{"__complete"}, strings.Split(line, " ")...)
