@@ -79,16 +79,15 @@ func (p planning) WriteText(w io.Writer) error {
 
 // writeTimes says how long the accounts with something to copy will take.
 func (p planning) writeTimes(w io.Writer) error {
-	for i, a := range p.report.Accounts {
+	before := "\n"
+	for _, a := range p.report.Accounts {
 		if a.Estimate == nil || !p.copies(a.Name) {
 			continue
 		}
-		if i == 0 {
-			fmt.Fprintln(w)
-		}
-		if _, err := fmt.Fprintf(w, "%s: %s\n", a.Name, howLong(*a.Estimate)); err != nil {
+		if _, err := fmt.Fprintf(w, "%s%s: %s\n", before, a.Name, howLong(*a.Estimate)); err != nil {
 			return err
 		}
+		before = ""
 	}
 	return nil
 }

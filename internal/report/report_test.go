@@ -309,6 +309,24 @@ func TestPlanSaysWhenHoursBegin(t *testing.T) {
 	}
 }
 
+// TestPlanParagraphs: a blank line is between the table and how long the run takes, also where the
+// first account has nothing to copy.
+func TestPlanParagraphs(t *testing.T) {
+	listing := []plan.Listed{{Number: 1, Size: 1000, UIDL: "a"}}
+	plans := []plan.Plan{plan.Build(plan.Input{Account: "alice"})}
+	var r ferry.Report
+	for _, name := range []string{"alice", "bob", "carol"} {
+		r.Accounts = append(r.Accounts, ferry.AccountReport{Name: name, Estimate: &ferry.Estimate{Seconds: 90, Basis: "by guess"}})
+		if name != "alice" {
+			plans = append(plans, plan.Build(plan.Input{Account: name, Listing: listing}))
+		}
+	}
+	text := string(show(t, report.Plans(plans, r, false), report.Options{}))
+	if !strings.Contains(text, "\n\nbob: about 1m30s (by guess)\ncarol: about 1m30s (by guess)\n") {
+		t.Error(text)
+	}
+}
+
 // A proof of what is delivered says nothing of what may be.
 func TestVerifyTellsOfOpenAppends(t *testing.T) {
 	for totals, want := range map[ferry.VerifyTotals]string{
