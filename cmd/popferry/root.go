@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -222,6 +223,8 @@ func (a *app) prepare(cmd *cobra.Command, _ []string) (err error) {
 	if a.state, err = stateDir(a.state, os.Getenv); err != nil {
 		return err
 	}
+	// What a script has in an empty variable is no name.
+	a.reports = slices.DeleteFunc(a.reports, func(name string) bool { return name == "" })
 	out, err := report.New(report.Options{Stdout: a.stdout, Stderr: a.stderr, JSON: a.json,
 		Files: a.reports, Quiet: a.quiet, Verbose: a.verbose})
 	if err != nil {
