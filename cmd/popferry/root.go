@@ -220,6 +220,9 @@ func (a *app) prepare(cmd *cobra.Command, _ []string) (err error) {
 		return fault.New(fault.Usage, "--quiet and --verbose exclude each other").
 			WithHint("leave out one of the two")
 	}
+	if a.config == "" {
+		return fault.New(fault.Usage, "--config has no name").WithHint("name the file with the accounts, or leave --config out")
+	}
 	if a.state, err = stateDir(a.state, os.Getenv); err != nil {
 		return err
 	}
