@@ -17,8 +17,8 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 )
 
-// maxFile bounds accounts.yaml, in octets.
-const maxFile = 10 << 20
+// MaxFile bounds accounts.yaml, in octets.
+const MaxFile = 10 << 20
 
 // Defaults of the whole file.
 const (
@@ -40,7 +40,7 @@ func Load(path string, names ...string) (*Config, error) {
 		return nil, unreadable(path, err)
 	}
 	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	data, err := io.ReadAll(io.LimitReader(file, MaxFile+1))
 	if err != nil {
 		return nil, unreadable(path, err)
 	}
@@ -161,8 +161,8 @@ var (
 
 // decode returns what the file means; it is of use only if there are no problems.
 func (d *decoder) decode(data []byte) *Config {
-	if len(data) > maxFile {
-		d.problem(nil, "is larger than %d MB; is it an accounts.yaml?", maxFile>>20)
+	if len(data) > MaxFile {
+		d.problem(nil, "is larger than %d MB; is it an accounts.yaml?", MaxFile>>20)
 		return nil
 	}
 	root := d.parseYAML(data)

@@ -14,6 +14,7 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/foreign"
 	"github.com/popferry/popferry/internal/report"
+	"github.com/popferry/popferry/plan"
 )
 
 type importOptions struct {
@@ -265,6 +266,11 @@ func settle(list *foreign.List, o importOptions, from string, settings []foreign
 		return foreign.Text{}, nil, badSetting(err)
 	}
 	text := list.Write(from, settings)
+	if len(text.YAML) > plan.MaxFile {
+		return text, nil, fault.New(fault.Config, "%s make a file of %d MB, and accounts.yaml has %d at most; nothing was made",
+			report.Count(len(list.Accounts), "account"), (len(text.YAML)+1<<20-1)>>20, plan.MaxFile>>20).
+			WithHint("take fewer at a time; or leave a CSV as it is, and name it in an accounts.yaml with accounts_from:")
+	}
 	if !o.skipBad {
 		return text, list.Check(text), nil
 	}
