@@ -86,9 +86,11 @@ func unknownWay(s status) bool {
 }
 
 // mayBeForm tells of a refusal that it may be about the form in which the server keeps
-// the password.
+// the password. Dovecot says AUTHORIZATIONFAILED where it would look for an administrator's in
+// a second place, which it can't by SCRAM.
 func (l *login) mayBeForm(s status) bool {
-	return sasl.IsScram(l.mechanism) && l.options.Auth == authAuto && (s.code == "" || s.code == "AUTHENTICATIONFAILED") &&
+	codes := []string{"", "AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED"}
+	return sasl.IsScram(l.mechanism) && l.options.Auth == authAuto && slices.Contains(codes, s.code) &&
 		!unknownWay(s) && sasl.Judge(s.text) != fault.Temporary && l.mayLeaveScram()
 }
 
