@@ -7,7 +7,6 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
-	"github.com/popferry/popferry/plan"
 )
 
 // factTakeOver says, at both ends of a take-over, that it has begun and is not
@@ -173,7 +172,7 @@ func (t *trip) precedes(old, now journal.Scope) bool {
 		return false
 	}
 	for _, a := range t.engine.Config.Accounts {
-		heir := scopeOf(a)
+		heir := journal.ScopeOf(a)
 		if !sameSource(old, now) {
 			heir.Account = old.Account
 		}
@@ -212,14 +211,6 @@ func sameSource(a, b journal.Scope) bool {
 // sameDestination reports whether two scopes are about one user's folders.
 func sameDestination(a, b journal.Scope) bool {
 	return a.DestHost == b.DestHost && a.DestUser == b.DestUser
-}
-
-// scopeOf names what the journal keeps for an account.
-func scopeOf(a plan.Account) journal.Scope {
-	return journal.Scope{
-		Account: a.Name, SourceHost: a.Source.Host, SourceUser: a.Source.Mailbox(),
-		DestHost: a.Destination.Host, DestUser: a.Destination.Mailbox(), Folder: a.Folder,
-	}
 }
 
 // place is where a record has its mail.
