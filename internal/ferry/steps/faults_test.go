@@ -77,7 +77,7 @@ func refusals() []scenario {
 func breaks() []scenario {
 	appending := func(name string, stage imapd.Stage, a imapd.Action) scenario {
 		return scenario{name: name, mail: letters(0, 3), patience: 15 * time.Minute,
-			setup: imapReply(once(1, at(stage, "APPEND", a)))}
+			setup: first(stage, "APPEND", a)}
 	}
 	late := appending("cut, and stored a minute later", imapd.AtStore,
 		imapd.Action{StoreAfter: time.Minute, Cut: imapd.FIN})
@@ -88,7 +88,7 @@ func breaks() []scenario {
 		imapd.Action{Cut: imapd.FIN})
 	courier.options = withImap(func(o *imapd.Options) { o.StoreAtLiteral, o.NoMultiAppend = true, true })
 	twice := appending("cut three times before the answer", imapd.AtStore, imapd.Action{Cut: imapd.FIN})
-	twice.setup = imapReply(once(2, at(imapd.AtStore, "APPEND", imapd.Action{Cut: imapd.FIN})))
+	twice.setup = times(2, imapd.AtStore, "APPEND", imapd.Action{Cut: imapd.FIN})
 	copied := appending("identical copies, cut after storing", imapd.AtReply, imapd.Action{Cut: imapd.FIN})
 	copied.mail = join(copies(letter(0), 3), notes(1), notes(1))
 	return []scenario{
@@ -100,9 +100,9 @@ func breaks() []scenario {
 		appending("silent after storing", imapd.AtReply, imapd.Action{Silent: true}),
 		late, single, courier, twice, copied,
 		{name: "cut when the folder is opened", mail: letters(0, 2),
-			setup: imapReply(once(1, at(imapd.AtReply, "EXAMINE", imapd.Action{Cut: imapd.FIN})))},
+			setup: first(imapd.AtReply, "EXAMINE", imapd.Action{Cut: imapd.FIN}), between: noImapReply},
 		{name: "cut while reading back", mail: letters(0, 3),
-			setup: imapReply(once(1, at(imapd.AtReply, "UID FETCH", imapd.Action{Cut: imapd.FIN})))},
+			setup: first(imapd.AtReply, "UID FETCH", imapd.Action{Cut: imapd.FIN})},
 	}
 }
 
@@ -113,7 +113,7 @@ func expires() []scenario {
 		return scenario{name: name, mail: letters(0, 3), patience: 15 * time.Minute,
 			setup: func(w *voyage.World) {
 				expireRetrieved(w)
-				imapReply(once(1, at(stage, "APPEND", a)))(w)
+				first(stage, "APPEND", a)(w)
 			}}
 	}
 	return []scenario{

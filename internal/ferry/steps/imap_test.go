@@ -35,9 +35,14 @@ func always(stage imapd.Stage, command string, a imapd.Action) func(*voyage.Worl
 	})
 }
 
-// first acts once.
+// first acts once in each world.
 func first(stage imapd.Stage, command string, a imapd.Action) func(*voyage.World) {
-	return func(w *voyage.World) { imapReply(once(1, at(stage, command, a)))(w) }
+	return times(1, stage, command, a)
+}
+
+// times acts so often in each world.
+func times(n int, stage imapd.Stage, command string, a imapd.Action) func(*voyage.World) {
+	return func(w *voyage.World) { imapReply(atMost(n, at(stage, command, a)))(w) }
 }
 
 // singly has no MULTIAPPEND.

@@ -227,15 +227,15 @@ func listings() []row {
 
 func sessions() []row {
 	var once sync.Map
-	// first reports the first time that something happens in a world.
-	first := func(w *voyage.World) bool {
+	// isFirst reports the first time that something happens in a world.
+	isFirst := func(w *voyage.World) bool {
 		_, before := once.LoadOrStore(w, true)
 		return !before
 	}
 	during := func(verb string, act func(*voyage.World)) func(*voyage.World) {
 		return func(w *voyage.World) {
 			setReply(w, func(cmd string, _ int) ([]byte, bool) {
-				if cmd == verb && first(w) {
+				if cmd == verb && isFirst(w) {
 					act(w)
 				}
 				return nil, false
@@ -293,15 +293,11 @@ func sessions() []row {
 			}, only: func(c combination) bool { return !c.delete }},
 		{id: "S18", name: "autologout while IMAP is slow", limit: 10 * time.Minute,
 			fault: func(w *voyage.World) {
-				imapReply(once1(imapd.AtStore, imapd.Action{Wait: 4 * time.Minute}))(w)
+				first(imapd.AtStore, "APPEND", imapd.Action{Wait: 4 * time.Minute})(w)
 				time.AfterFunc(time.Minute, w.Drops[0].Cut)
 			}},
 		{id: "S19", name: "EXPIRE", options: withPop(func(o *popd.Options) { o.Capabilities = []string{"EXPIRE 5"} })},
 	}
-}
-
-func once1(stage imapd.Stage, a imapd.Action) func(imapd.Event) imapd.Action {
-	return once(1, at(stage, "APPEND", a))
 }
 
 func deletionRows() []row {

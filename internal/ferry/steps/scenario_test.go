@@ -88,8 +88,8 @@ func (s scenario) world(c combination, change func(*voyage.Options)) *voyage.Wor
 	return w
 }
 
-// once lets fn act the first n times that it wants to.
-func once(n int, fn func(imapd.Event) (imapd.Action, bool)) func(imapd.Event) imapd.Action {
+// atMost lets fn act the first n times that it wants to.
+func atMost(n int, fn func(imapd.Event) (imapd.Action, bool)) func(imapd.Event) imapd.Action {
 	left := make(chan struct{}, n)
 	for range n {
 		left <- struct{}{}
