@@ -54,17 +54,28 @@ func TestStepKill(t *testing.T) {
 	if !full() {
 		t.Logf("a sample of the steps, POPFERRY_SEED=%d; POPFERRY_SWEEP=full takes all", seed(t))
 	}
-	all := scenarios()
-	if len(all) < 40 {
-		t.Fatalf("%d scenarios", len(all))
-	}
-	for _, s := range all {
+	for _, s := range scenarios() {
 		for _, c := range s.combinations() {
 			t.Run(s.name+"/"+c.String(), func(t *testing.T) {
 				t.Parallel()
 				sweep(t, s, c, nil)
 			})
 		}
+	}
+}
+
+// TestEverywhere counts the scenarios that are run with every combination: others say little of
+// what they leave out.
+func TestEverywhere(t *testing.T) {
+	const wanted = 40
+	names := map[string]bool{}
+	for _, s := range scenarios() {
+		if len(s.combinations()) == 8 {
+			names[s.name] = true
+		}
+	}
+	if len(names) < wanted {
+		t.Errorf("%d scenarios with every combination, want %d", len(names), wanted)
 	}
 }
 
