@@ -17,18 +17,22 @@ import (
 	"github.com/popferry/popferry/plan"
 )
 
+// refusing is a destination that refuses what has a text in it.
+func refusing(text, reply string) func([]byte) string {
+	return func(raw []byte) string {
+		if bytes.Contains(raw, []byte(text)) {
+			return reply
+		}
+		return ""
+	}
+}
+
+func refuse(text, reply string) func(*voyage.Options) {
+	return withImap(func(o *imapd.Options) { o.Refuse = refusing(text, reply) })
+}
+
 // refusals have a destination that does not take everything.
 func refusals() []scenario {
-	refuse := func(text, reply string) func(*voyage.Options) {
-		return withImap(func(o *imapd.Options) {
-			o.Refuse = func(raw []byte) string {
-				if bytes.Contains(raw, []byte(text)) {
-					return reply
-				}
-				return ""
-			}
-		})
-	}
 	heldLetter := func(n int) func(*voyage.World) {
 		return func(w *voyage.World) { w.Undeliverable(letter(n)) }
 	}
@@ -263,5 +267,55 @@ func losses() []scenario {
 				w.Imap.User("").SetUIDValidity("INBOX", 77777)
 				deleteFromNow(w)
 			}, only: func(c combination) bool { return c.delete }},
+	}
+}
+
+// together have two things happen, each of which is ordinary, in different phases, beside the
+// death of the program.
+func together() []scenario {
+	stored := first(imapd.AtReply, "APPEND", imapd.Action{Cut: imapd.FIN})
+	both := func(w *voyage.World) {
+		falls(cut, "RETR", 2, 1, "+OK\r\nReceived: from a by b\r\n")(w)
+		stored(w)
+	}
+	return []scenario{
+		{name: "one refused, and a cut after the others are stored", mail: letters(0, 4), code: fault.Held, left: 1,
+			options: refuse("Text of letter 2.", "NO [CANNOT] no"), patience: 15 * time.Minute,
+			setup: func(w *voyage.World) {
+				w.Undeliverable(letter(2))
+				stored(w)
+			}},
+		{name: "cuts of both servers", mail: letters(0, 4), patience: 15 * time.Minute, setup: both},
+		{name: "many folders, and cuts of both servers", mail: join(letters(0, 4), manyMonths(2), notes(1)),
+			patience: 15 * time.Minute, setup: func(w *voyage.World) {
+				withRoutes(manyRoutes()...)(w)
+				both(w)
+			}},
+		{name: "two accounts with the same mail, and a cut after it is stored", mail: letters(0, 3),
+			patience: 15 * time.Minute, options: func(o *voyage.Options) { o.Maildrops = 2 },
+			setup: func(w *voyage.World) {
+				w.Arrive(1, letters(0, 3)...)
+				stored(w)
+			}},
+		{name: "a full destination, and one refused when it has room", mail: letters(0, 4), code: fault.Held, left: 1,
+			options: withImap(func(o *imapd.Options) { o.Quota = 500 }),
+			setup:   func(w *voyage.World) { w.Undeliverable(letter(3)) },
+			between: func(w *voyage.World) {
+				w.Imap.Configure(func(o *imapd.Options) {
+					o.Quota, o.Refuse = 1<<20, refusing("Text of letter 3.", "NO [CANNOT] no")
+				})
+			}},
+		{name: "UIDVALIDITY changes after the death, and a cut while looking", mail: join(letters(0, 3), notes(1)),
+			between: func(w *voyage.World) {
+				w.Imap.User("").SetUIDValidity("INBOX", 77777)
+				first(imapd.AtReply, "UID FETCH", imapd.Action{Cut: imapd.FIN})(w)
+			}},
+		{name: "journal lost after the death, and a cut after an append is stored", settled: true,
+			mail: join(letters(0, 3), copies(note(1), 2)), patience: 15 * time.Minute,
+			between: func(w *voyage.World) {
+				w.Forget()
+				w.Arrive(0, letters(10, 2)...)
+				stored(w)
+			}},
 	}
 }

@@ -16,7 +16,7 @@ func scenarios() []scenario {
 	var all []scenario
 	for _, group := range [][]scenario{
 		amounts(), identities(), names(), changes(), destinations(), abilities(), refusals(),
-		breaks(), expires(), deletions(), losses(), routings(),
+		breaks(), expires(), deletions(), losses(), routings(), together(),
 	} {
 		all = append(all, group...)
 	}
