@@ -36,6 +36,8 @@ type Options struct {
 	Journal journal.Journal
 	// Spool is the directory for large messages in flight.
 	Spool string
+	// MaxMessage is the largest message that is taken in, in octets; 0 means 1 GiB.
+	MaxMessage int64
 	// SpoolRoom is how many octets they may take there at once; 0 means 2 GiB.
 	SpoolRoom int64
 	// NoWait ends with a temporary error where the run would wait for appends
@@ -214,7 +216,7 @@ func (t *trip) safely(ctx context.Context, work func(*trip, context.Context) err
 
 // spool is where the messages of a trip rest.
 func (e *engine) spool() *message.Spool {
-	return &message.Spool{Dir: e.Spool, Memory: spoolMemory, Now: e.Clock}
+	return &message.Spool{Dir: e.Spool, Memory: spoolMemory, Max: e.MaxMessage, Now: e.Clock}
 }
 
 func (e *engine) emit(ev Event) {

@@ -198,6 +198,18 @@ func listingLies() []row {
 	return rows
 }
 
+// announced has LIST say that messages of one size have another.
+func announced(w *voyage.World, is, says int) {
+	setReply(w, func(cmd string, n int) ([]byte, bool) {
+		list := "+OK\r\n"
+		for i, raw := range w.Drops[0].Messages() {
+			size := map[bool]int{true: says, false: len(raw)}[len(raw) == is]
+			list += fmt.Sprintf("%d %d\r\n", i+1, size)
+		}
+		return []byte(list + ".\r\n"), cmd == "LIST" && n == 0
+	})
+}
+
 func messageLies() []row {
 	dotted := append(letter(7), ".\r\nbehind the dot\r\n"...)
 	flood := big(8, 2<<20)
@@ -227,6 +239,13 @@ func messageLies() []row {
 			}, cure: func(w *voyage.World) {
 				w.Drops[0].Configure(func(o *popd.Options) { o.SizeOffset = 0 })
 			}},
+		{id: "M11", name: "announced as small, and larger than anything that is taken in",
+			mail: [][]byte{letter(0), flood, letter(1)}, code: fault.Held, also: kept(1),
+			says: "message too large: more than 1048576 octets",
+			fault: func(w *voyage.World) {
+				announced(w, len(flood), 100)
+				w.Tune = func(o *ferry.Options) { o.MaxMessage, o.ConfirmDelete = 1<<20, true }
+			}, cure: healed},
 		{id: "M12", name: "an endless line in a message", mail: [][]byte{letter(0),
 			append(letter(1), strings.Repeat("x", 2<<20)+"\r\n"...), letter(2)}},
 		{id: "M13", name: "dots not doubled", mail: [][]byte{letter(0), dotted, letter(1)}, code: fault.Held,
