@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/popferry/popferry/internal/fault"
 )
 
 // lists has how many rows each list of the fault catalogue has, by the letter of
@@ -34,6 +36,9 @@ func TestCatalogue(t *testing.T) {
 			if r.only == nil || r.only(c) {
 				runs[r.id]++
 			}
+		}
+		if r.code != fault.OK && r.says == "" {
+			t.Errorf("%s/%s: whoever gets the status %d may not be told why", r.id, r.name, r.code)
 		}
 		if n, known := lists[r.id[:1]]; known && !slices.Contains(ids(r.id[:1], n), r.id) {
 			t.Errorf("%s/%s: no such row", r.id, r.name)

@@ -17,7 +17,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/mailtest/voyage"
 )
@@ -297,8 +296,8 @@ func (p *player) idle() {
 	if report.Totals.Delivered != 0 || copied != 0 {
 		p.Errorf("the run after it: %d delivered, %d stored", report.Totals.Delivered, copied)
 	}
-	if report.ExitCode != 0 && report.ExitCode != fault.Held {
-		p.Errorf("the run after it: exit status %d", report.ExitCode)
+	if report.ExitCode != p.code {
+		p.Errorf("the run after it: exit status %d, want %d", report.ExitCode, p.code)
 	}
 	p.expect("after the run after it", p.w.Wrong())
 	if left := p.w.Left(); p.delete && left != p.left {

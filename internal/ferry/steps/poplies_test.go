@@ -96,17 +96,21 @@ func tlsLies(t *testing.T) []row {
 	return []row{
 		{id: "M1", name: "STLS not known", setup: wantsSTLS, code: fault.TLS, also: cleared, cure: noSTLS,
 			says: "TLS is required but not offered"},
-		{id: "M1", name: "CAPA refused, STLS not known", setup: wantsSTLS, code: fault.TLS, also: cleared,
+		{id: "M1", name: "CAPA refused, STLS not known",
+			says: "TLS is required but not offered", setup: wantsSTLS, code: fault.TLS, also: cleared,
 			options: withPop(func(o *popd.Options) { o.NoCAPA = true }), cure: noSTLS},
-		{id: "M2", name: "refusal with further replies behind it", setup: wantsSTLS, code: fault.TLS,
+		{id: "M2", name: "refusal with further replies behind it",
+			says: "TLS is required but not offered", setup: wantsSTLS, code: fault.TLS,
 			fault: answers(map[string]string{"STLS": "-ERR no\r\n+OK\r\n.\r\n+OK logged in\r\n"}),
 			also:  cleared, cure: noSTLS},
-		{id: "M3", name: "clear text behind the permission", setup: wantsSTLS, code: fault.TLS,
+		{id: "M3", name: "clear text behind the permission",
+			says: "in clear text after agreeing to TLS", setup: wantsSTLS, code: fault.TLS,
 			fault: answers(map[string]string{"STLS": "+OK begin TLS\r\n+OK no need to\r\n"}),
 			also:  cleared, cure: noSTLS},
 		{id: "M4", name: "nothing learned before TLS counts", options: stls, setup: trusts, also: cleared,
 			fault: answers(map[string]string{"GREETING": "+OK <1896.697170952@pop0.example.org> ready\r\n"})},
-		{id: "M4", name: "an unknown authority", options: stls, setup: wantsSTLS, code: fault.TLS, also: cleared,
+		{id: "M4", name: "an unknown authority",
+			says: "certificate not trusted", options: stls, setup: wantsSTLS, code: fault.TLS, also: cleared,
 			cure: trusts},
 	}
 }
@@ -118,13 +122,16 @@ func loginLies() []row {
 				p.Errorf("%d APOP", n)
 			}
 		}, fault: answers(map[string]string{"GREETING": "+OK <1896.697170952@example.org> ready\r\n"})},
-		{id: "M6", name: "a challenge that is not base64", code: fault.Credentials, cure: obedient,
+		{id: "M6", name: "a challenge that is not base64",
+			says: "unusable challenge", code: fault.Credentials, cure: obedient,
 			fault: answers(map[string]string{"AUTH": "+ !!!\r\n"})},
-		{id: "M6", name: "a challenge nobody needs, then a login", code: fault.Protocol, cure: obedient,
+		{id: "M6", name: "a challenge nobody needs, then a login",
+			says: "went on with a login that was cancelled", code: fault.Protocol, cure: obedient,
 			fault: answers(map[string]string{"AUTH": "+ !!!\r\n", "SASL": "+OK welcome\r\n"})},
-		{id: "M6", name: "a challenge, then silence", code: fault.Temporary, cure: obedient,
+		{id: "M6", name: "a challenge, then silence", says: "no progress for 2m", code: fault.Temporary, cure: obedient,
 			fault: answers(map[string]string{"AUTH": "+ \r\n", "SASL": ""})},
-		{id: "M6", name: "endless challenges", code: fault.Protocol, cure: obedient,
+		{id: "M6", name: "endless challenges",
+			says: "went on with a login that was cancelled", code: fault.Protocol, cure: obedient,
 			fault: func(w *voyage.World) {
 				left := 100
 				setReply(w, func(cmd string, _ int) ([]byte, bool) {
@@ -133,17 +140,20 @@ func loginLies() []row {
 					return []byte("+ aGVsbG8=\r\n"), again
 				})
 			}},
-		{id: "M16", name: "escapes in a refusal", code: fault.Credentials, cure: obedient,
+		{id: "M16", name: "escapes in a refusal", says: "login refused: ", code: fault.Credentials, cure: obedient,
 			fault: answers(map[string]string{"AUTH": "-ERR \x1b[31m" + strings.Repeat("x", 3000) + "\x07\r\n"})},
-		{id: "M16", name: "a refusal of a megabyte", code: fault.Protocol, cure: obedient,
+		{id: "M16", name: "a refusal of a megabyte",
+			says: "sent a line of more than 8192 bytes", code: fault.Protocol, cure: obedient,
 			fault: answers(map[string]string{"AUTH": "-ERR " + strings.Repeat("x", 1<<20) + "\r\n"})},
 		{id: "M18", name: "a referral", code: fault.Temporary, cure: obedient, says: "pop0.example.org",
 			fault: answers(map[string]string{"GREETING": "-ERR [REFERRAL pop://evil.example.com] go there\r\n"})},
-		{id: "M18", name: "a referral at the login", code: fault.Credentials, cure: obedient,
+		{id: "M18", name: "a referral at the login", says: "login refused: ", code: fault.Credentials, cure: obedient,
 			fault: answers(map[string]string{"AUTH": "-ERR [REFERRAL pop://evil.example.com] go there\r\n"})},
-		{id: "M12", name: "an endless greeting", code: fault.Protocol, cure: obedient,
+		{id: "M12", name: "an endless greeting",
+			says: "sent a line of more than 8192 bytes", code: fault.Protocol, cure: obedient,
 			fault: answers(map[string]string{"GREETING": "+OK " + strings.Repeat("x", 20_000) + "\r\n"})},
-		{id: "M12", name: "endless capabilities", code: fault.Protocol, cure: obedient,
+		{id: "M12", name: "endless capabilities",
+			says: "lists more than 256 capabilities", code: fault.Protocol, cure: obedient,
 			fault: answers(map[string]string{"CAPA": "+OK\r\n" + strings.Repeat("X-MORE\r\n", 100_000)})},
 	}
 }
@@ -153,38 +163,40 @@ func listingLies() []row {
 		return "+OK\r\n" + strings.Join(append(lines, "."), "\r\n") + "\r\n"
 	}
 	var rows []row
-	for name, list := range map[string]string{
-		"listed twice":         listing("1 195", "2 195", "2 195", "3 195"),
-		"out of order":         listing("1 195", "3 195", "2 195"),
-		"a negative number":    listing("-1 195", "2 195", "3 195"),
-		"a gap":                listing("1 195", "2 195", "7 195"),
-		"no number":            listing("one 195", "2 195", "3 195"),
-		"a number too large":   listing("1 195", "2 195", "99999999999999999999999 195"),
-		"an endless line":      listing("1 195", "2 "+strings.Repeat("1", 5000), "3 195"),
-		"more than UIDL knows": listing("1 195", "2 195", "3 195", "4 195", "5 195"),
+	for name, c := range map[string]struct{ id, list, says string }{
+		"listed twice":         {"M8", listing("1 195", "2 195", "2 195", "3 195"), "message 2 listed twice"},
+		"out of order":         {"M8", listing("1 195", "3 195", "2 195"), "message 3 follows message 1"},
+		"a negative number":    {"M8", listing("-1 195", "2 195", "3 195"), "message number -1"},
+		"a gap":                {"M8", listing("1 195", "2 195", "7 195"), "message 7 follows message 2"},
+		"no number":            {"M8", listing("one 195", "2 195", "3 195"), `"one" is not a message number`},
+		"a number too large":   {"M8", listing("1 195", "2 195", "99999999999999999999999 195"), "is not a message number"},
+		"an endless line":      {"M12", listing("1 195", "2 "+strings.Repeat("1", 5000), "3 195"), "line of more than 1024 bytes"},
+		"more than UIDL knows": {"M8", listing("1 195", "2 195", "3 195", "4 195", "5 195"), "LIST shows 5"},
 	} {
-		id := "M8"
-		if strings.Contains(name, "endless") {
-			id = "M12"
-		}
-		rows = append(rows, row{id: id, name: "LIST " + name, code: fault.Protocol, cure: obedient,
-			fault: answers(map[string]string{"LIST": list})})
+		rows = append(rows, row{id: c.id, name: "LIST " + name, code: fault.Protocol, cure: obedient, says: c.says,
+			fault: answers(map[string]string{"LIST": c.list})})
 	}
 	rows = append(rows,
 		row{id: "M7", name: "STAT of nothing", fault: answers(map[string]string{"STAT": "+OK 0 0\r\n"})},
 		row{id: "M7", name: "STAT of very much",
 			fault: answers(map[string]string{"STAT": "+OK 9223372036854775808 9223372036854775808\r\n"})},
 		row{id: "M7", name: "STAT that makes no sense", fault: answers(map[string]string{"STAT": "+OK\r\n"})},
-		row{id: "M12", name: "UIDL an endless line", code: fault.Protocol, cure: obedient,
+		row{id: "M12", name: "UIDL an endless line",
+			says: "sent a line of more than 32768 bytes", code: fault.Protocol, cure: obedient,
 			fault: answers(map[string]string{"UIDL": listing("1 a", "2 "+strings.Repeat("u", 100_000), "3 c")})},
-		row{id: "M8", name: "UIDL of more than LIST", code: fault.Protocol, cure: obedient,
+		row{id: "M8", name: "UIDL of more than LIST",
+			says: "message 4 has an identifier but no size", code: fault.Protocol, cure: obedient,
 			fault: answers(map[string]string{"UIDL": listing("1 a", "2 b", "3 c", "4 d")})},
 	)
 	for name, id := range map[string]string{
 		"none": "", "too long": strings.Repeat("u", 2000), "control characters": "\x1b[2J",
 		"a path": "/../../etc/passwd", "UTF-8": "käse", "a blank inside": "a b",
 	} {
-		rows = append(rows, row{id: "M9", name: "UIDL with " + name, fault: func(w *voyage.World) {
+		says := "1 message without a UIDL"
+		if name == "a path" { // that it is used as one, nobody needs to fear
+			says = ""
+		}
+		rows = append(rows, row{id: "M9", name: "UIDL with " + name, says: says, fault: func(w *voyage.World) {
 			w.Drops[0].Configure(func(o *popd.Options) {
 				o.UIDL = func(n int, raw []byte) string {
 					if n == 2 {
@@ -211,6 +223,12 @@ func announced(w *voyage.World, is, says int) {
 }
 
 func messageLies() []row {
+	misread := []string{"doubled: 2 instead of 1", "missing: 0 instead of 1"}
+	// Without the journal what was never brought is, and of what was twice a person takes one.
+	withoutJournal := func(p *player) {
+		p.w.Forget()
+		p.w.Imap.User("").Expunge("INBOX", 1)
+	}
 	dotted := append(letter(7), ".\r\nbehind the dot\r\n"...)
 	flood := big(8, 2<<20)
 	kept := func(n int) func(*player, ferry.Report) {
@@ -223,11 +241,18 @@ func messageLies() []row {
 	return []row{
 		// Headers of one size that belong to other messages: only the look before
 		// a deletion can tell.
-		{id: "M10", name: "RETR gives another message", also: kept(1), hopeless: true, cure: obedient,
-			fault: answers(map[string]string{"RETR 1": retrieved(letter(2))})},
-		{id: "M10", name: "an answer left out", code: fault.Held, also: kept(1), limit: 10 * time.Minute,
+		{id: "M10", name: "RETR gives another message", also: kept(3), cure: obedient,
+			fault:    answers(map[string]string{"RETR 1": retrieved(letter(2))}),
+			hopeless: misread, remedy: withoutJournal, only: func(c combination) bool { return !c.delete }},
+		{id: "M10", name: "RETR gives another message, then a deletion", also: kept(1), cure: obedient,
+			says:     "1 message kept on POP3: not given again with the header that was delivered",
+			fault:    answers(map[string]string{"RETR 1": retrieved(letter(2))}),
+			hopeless: misread, remedy: withoutJournal, only: func(c combination) bool { return c.delete }},
+		{id: "M10", name: "an answer left out",
+			says: "the session ends when it is asked for", code: fault.Held, also: kept(1), limit: 10 * time.Minute,
 			cure: healed, fault: silence("RETR", 2)},
-		{id: "M10", name: "an answer twice", limit: 10 * time.Minute, cure: obedient,
+		{id: "M10", name: "an answer twice",
+			says: "the server lost count of its answers", limit: 10 * time.Minute, cure: obedient,
 			fault: answers(map[string]string{"RETR 2": retrieved(letter(1)) + retrieved(letter(1))}),
 			code:  fault.Held},
 		{id: "M10", name: "the name of a message refused", cure: obedient,
@@ -248,26 +273,30 @@ func messageLies() []row {
 			}, cure: healed},
 		{id: "M12", name: "an endless line in a message", mail: [][]byte{letter(0),
 			append(letter(1), strings.Repeat("x", 2<<20)+"\r\n"...), letter(2)}},
-		{id: "M13", name: "dots not doubled", mail: [][]byte{letter(0), dotted, letter(1)}, code: fault.Held,
+		{id: "M13", name: "dots not doubled",
+			says: "ended message 2 early (195 of 214 bytes)", mail: [][]byte{letter(0), dotted, letter(1)}, code: fault.Held,
 			options: withPop(func(o *popd.Options) { o.Unstuffed = true }), also: kept(1),
 			cure: func(w *voyage.World) {
 				w.Drops[0].Configure(func(o *popd.Options) { o.Unstuffed = false })
 				w.Tune = func(o *ferry.Options) { o.Held = true }
 			}},
-		{id: "M13", name: "dots not doubled in the last message", mail: [][]byte{letter(0), dotted},
+		{id: "M13", name: "dots not doubled in the last message",
+			says: "ended message 2 early (195 of 214 bytes)", mail: [][]byte{letter(0), dotted},
 			code: fault.Held, options: withPop(func(o *popd.Options) { o.Unstuffed = true }), also: kept(1),
 			cure: func(w *voyage.World) {
 				w.Drops[0].Configure(func(o *popd.Options) { o.Unstuffed = false })
 				w.Tune = func(o *ferry.Options) { o.Held = true }
 			}},
-		{id: "M14", name: "a terminator without LF", code: fault.Held, limit: 20 * time.Minute, cure: healed,
+		{id: "M14", name: "a terminator without LF",
+			says: "the session ends when it is asked for", code: fault.Held, limit: 20 * time.Minute, cure: healed,
 			fault: answers(map[string]string{"RETR 3": "+OK\r\n" + string(letter(2)) + ".\r"})},
-		{id: "M14", name: "a terminator without its line end", code: fault.Held, limit: 20 * time.Minute,
+		{id: "M14", name: "a terminator without its line end",
+			says: "the session ends when it is asked for", code: fault.Held, limit: 20 * time.Minute,
 			fault: answers(map[string]string{"RETR 2": strings.TrimSuffix(retrieved(letter(1)), "\r\n")}),
 			cure:  healed},
 		{id: "M15", name: "bare line feeds", mail: letters(0, 3),
 			options: withPop(func(o *popd.Options) { o.BareLF = true })},
-		{id: "M16", name: "escapes in the refusal of a message", code: fault.Held,
+		{id: "M16", name: "escapes in the refusal of a message", says: "RETR 2 refused: ", code: fault.Held,
 			fault: answers(map[string]string{"RETR 2": "-ERR \x1b]0;owned\x07" + strings.Repeat("x", 900) + "\r\n"}),
 			cure:  obedient},
 		{id: "M17", name: "deletes all without being asked", code: fault.OK,

@@ -3,7 +3,6 @@
 package steps_test
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -90,7 +89,8 @@ func logins() []row {
 			cure: func(w *voyage.World) {
 				w.Drops[0].Configure(func(o *popd.Options) { o.LoginDelay = 0 })
 			}},
-		row{id: "S2", name: "LOGIN-DELAY that does not end", limit: 3 * time.Minute, code: fault.Temporary,
+		row{id: "S2", name: "LOGIN-DELAY that does not end",
+			says: "login refused: ", limit: 3 * time.Minute, code: fault.Temporary,
 			options: withPop(func(o *popd.Options) { o.LoginDelay = 20 * time.Second }),
 			only:    func(c combination) bool { return c.delete }, fault: endlessDelay,
 			cure: func(w *voyage.World) {
@@ -98,7 +98,8 @@ func logins() []row {
 			}},
 		row{id: "S2", name: "LOGIN-DELAY that nobody announced", limit: 6 * time.Minute,
 			only: func(c combination) bool { return c.delete }, fault: hiddenDelay, cure: obedient},
-		row{id: "S2", name: "LOGIN-DELAY in a refusal", code: fault.Temporary, cure: obedient,
+		row{id: "S2", name: "LOGIN-DELAY in a refusal",
+			says: "once in five minutes", code: fault.Temporary, cure: obedient,
 			fault: auth("-ERR [LOGIN-DELAY] once in five minutes")},
 	)
 }
@@ -159,7 +160,8 @@ func listings() []row {
 		return func(w *voyage.World) { w.Drops[0].Configure(func(o *popd.Options) { o.SizeOffset = n }) }
 	}
 	return []row{
-		{id: "S4", name: "no UIDL", says: "3 messages without a UIDL", options: withPop(func(o *popd.Options) { o.NoUIDL = true })},
+		{id: "S4", name: "no UIDL",
+			says: "3 messages without a UIDL", options: withPop(func(o *popd.Options) { o.NoUIDL = true })},
 		{id: "S4", name: "UIDL announced and refused",
 			says: "3 messages without a UIDL", fault: answers(map[string]string{"UIDL": "-ERR unknown command\r\n"})},
 		{id: "S5", name: "no UIDL for one message",
@@ -171,8 +173,10 @@ func listings() []row {
 					}
 				})
 			}},
-		{id: "S6", name: "the same UIDL twice", options: withPop(func(o *popd.Options) { o.DuplicateUIDLs = true })},
-		{id: "S6", name: "the same UIDL twice for the same mail", mail: copies(letter(0), 3),
+		{id: "S6", name: "the same UIDL twice",
+			says: "2 messages with a repeated UIDL", options: withPop(func(o *popd.Options) { o.DuplicateUIDLs = true })},
+		{id: "S6", name: "the same UIDL twice for the same mail",
+			says: "2 messages with a repeated UIDL", mail: copies(letter(0), 3),
 			options: withPop(func(o *popd.Options) { o.DuplicateUIDLs = true })},
 		{id: "S7", name: "all UIDLs change", prior: true, setup: number("a"), fault: number("b"),
 			options: func(o *voyage.Options) { o.Keep = plan.Keep{} }, says: "UIDLs were renumbered",
@@ -183,7 +187,8 @@ func listings() []row {
 				}
 			}},
 		{id: "S8", name: "LIST says more than RETR gives, a little", fault: offset(40)},
-		{id: "S8", name: "LIST says much more than RETR gives", fault: offset(5000), cure: offset(0)},
+		{id: "S8", name: "LIST says much more than RETR gives",
+			says: "3 messages shorter than the POP3 server says", fault: offset(5000), cure: offset(0)},
 		{id: "S8", name: "LIST says less than RETR gives", fault: offset(-40)},
 		{id: "S7", name: "all UIDLs change, then a deletion", prior: true, setup: number("a"),
 			options: func(o *voyage.Options) { o.Keep = plan.Keep{} }, says: "UIDLs were renumbered",
@@ -196,7 +201,8 @@ func listings() []row {
 					p.Errorf("%d delivered again, %d deleted", r.Totals.Delivered, r.Totals.Deleted)
 				}
 			}},
-		{id: "S8", name: "another length each time, all of them short", code: fault.Held, cure: healed,
+		{id: "S8", name: "another length each time, all of them short",
+			says: "shorter than announced", code: fault.Held, cure: healed,
 			fault: func(w *voyage.World) {
 				n := 0
 				setReply(w, func(cmd string, number int) ([]byte, bool) {
@@ -243,7 +249,8 @@ func sessions() []row {
 		}
 	}
 	return []row{
-		{id: "S10", name: "expunged by another client", code: fault.Held, limit: 5 * time.Minute,
+		{id: "S10", name: "expunged by another client",
+			says: "RETR 2 refused", code: fault.Held, limit: 5 * time.Minute,
 			fault: during("RETR", func(w *voyage.World) { w.TakeAway(0, 2) })},
 		{id: "S11", name: "new mail in the middle of a session",
 			fault: during("RETR", func(w *voyage.World) { w.Arrive(0, letter(9)) })},
@@ -257,21 +264,17 @@ func sessions() []row {
 		{id: "S12", name: "QUIT removes what was retrieved", says: "EXPIRE 0",
 			options: withPop(func(o *popd.Options) { o.ExpireAtOnce = true })},
 		{id: "S12", name: "QUIT removes what was retrieved, unannounced", setup: expireRetrieved},
-		{id: "S12", name: "QUIT removes what was retrieved, and the destination is full", setup: expireRetrieved,
+		{id: "S12", name: "QUIT removes what was retrieved, and the destination is full",
+			says: "[OVERQUOTA] full", setup: expireRetrieved,
 			code: fault.Refused, fault: always(imapd.AtStore, "APPEND", imapd.Action{Reply: "NO [OVERQUOTA] full"}),
 			also: noQuit, cure: noImapReply},
 		{id: "S12", name: "QUIT removes what was retrieved, unannounced, and one message is refused",
+			says:  "[CANNOT] no",
 			setup: expireRetrieved, code: fault.Held, also: noQuit,
-			options: withImap(func(o *imapd.Options) {
-				o.Refuse = func(raw []byte) string {
-					return map[bool]string{true: "NO [CANNOT] no"}[bytes.Contains(raw, []byte("Text of letter 1."))]
-				}
-			}),
-			cure: func(w *voyage.World) {
-				w.Imap.Configure(func(o *imapd.Options) { o.Refuse = nil })
-				w.Tune = func(o *ferry.Options) { o.Held, o.ConfirmDelete = true, true }
-			}, only: func(c combination) bool { return !c.delete }},
+			options: refuse("Text of letter 1.", "NO [CANNOT] no"), cure: takesAll,
+			only: func(c combination) bool { return !c.delete }},
 		{id: "S12", name: "QUIT removes what was retrieved, unannounced, and one message can't be read",
+			says:  "nobody can tell which dots belong",
 			setup: expireRetrieved, code: fault.Held, also: noQuit,
 			mail:    [][]byte{append(letter(0), "..two dots\r\n"...)},
 			options: withPop(func(o *popd.Options) { o.Unstuffed = true }),
@@ -279,9 +282,9 @@ func sessions() []row {
 				w.Drops[0].Configure(func(o *popd.Options) { o.Unstuffed = false })
 				w.Tune = func(o *ferry.Options) { o.Held = true }
 			}, only: func(c combination) bool { return !c.delete }},
-		{id: "S17", name: "one message refused for ever", code: fault.Held,
+		{id: "S17", name: "one message refused for ever", says: "RETR 2 refused", code: fault.Held,
 			fault: answers(map[string]string{"RETR 2": "-ERR internal error\r\n"}), cure: obedient},
-		{id: "S17", name: "one message refused in four runs", code: fault.Held,
+		{id: "S17", name: "one message refused in four runs", says: "RETR 2 refused", code: fault.Held,
 			fault: func(w *voyage.World) {
 				answers(map[string]string{"RETR 2": "-ERR internal error\r\n"})(w)
 				for range 3 {
@@ -296,7 +299,39 @@ func sessions() []row {
 				first(imapd.AtStore, "APPEND", imapd.Action{Wait: 4 * time.Minute})(w)
 				time.AfterFunc(time.Minute, w.Drops[0].Cut)
 			}},
-		{id: "S19", name: "EXPIRE", options: withPop(func(o *popd.Options) { o.Capabilities = []string{"EXPIRE 5"} })},
+		{id: "S19", name: "EXPIRE", options: expiring, also: fiveDays},
+		{id: "S19", name: "EXPIRE before what is kept is due", options: func(o *voyage.Options) {
+			expiring(o)
+			o.Keep = plan.Keep{Delete: true, For: 30 * 24 * time.Hour}
+		}, also: fiveDays, left: 3, only: func(c combination) bool { return c.delete },
+			says: "keep: 30d is longer than mail stays: the POP3 server removes mail after 5 days by itself (EXPIRE 5)"},
+		{id: "S19", name: "EXPIRE, and one message is held", prior: true, also: fiveDays, code: fault.Held,
+			options: func(o *voyage.Options) {
+				expiring(o)
+				o.Imap.Refuse = refusing("Text of letter 1.", "NO [CANNOT] no")
+			}, cure: takesAll, only: func(c combination) bool { return !c.delete },
+			says: "1 message held, and the POP3 server removes mail after 5 days by itself (EXPIRE 5)"},
+		{id: "S19", name: "EXPIRE, and what was delivered is removed", prior: true, options: expiring, also: fiveDays,
+			fault: func(w *voyage.World) {
+				w.TakeAway(0, 2)
+				w.Arrive(0, letter(9))
+			}, only: func(c combination) bool { return !c.delete }},
+	}
+}
+
+// takesAll has the destination refuse nothing, and tries held mail again.
+func takesAll(w *voyage.World) {
+	w.Imap.Configure(func(o *imapd.Options) { o.Reply, o.Refuse = nil, nil })
+	w.Tune = func(o *ferry.Options) { o.Held, o.ConfirmDelete = true, true }
+}
+
+func expiring(o *voyage.Options) { o.Pop.Capabilities = []string{"EXPIRE 5"} }
+
+// fiveDays makes sure that the report has after how many days the server removes mail.
+func fiveDays(p *player, r ferry.Report) {
+	p.Helper()
+	if got := r.Accounts[0].Retention.Days; got != 5 {
+		p.Errorf("the report has %d days", got)
 	}
 }
 
@@ -308,11 +343,14 @@ func deletionRows() []row {
 		})
 	}
 	return []row{
-		{id: "S13", name: "QUIT without an answer", code: fault.Temporary, only: deletes, limit: 20 * time.Minute,
+		{id: "S13", name: "QUIT without an answer",
+			says: "closed the connection", code: fault.Temporary, only: deletes, limit: 20 * time.Minute,
 			fault: silence("QUIT", 0), cure: obedient},
-		{id: "S13", name: "QUIT: some not removed", code: fault.Temporary, only: deletes, cure: obedient,
+		{id: "S13", name: "QUIT: some not removed",
+			says: "some deleted messages not removed", code: fault.Temporary, only: deletes, cure: obedient,
 			fault: answers(map[string]string{"QUIT": "-ERR some deleted messages not removed\r\n"})},
-		{id: "S13", name: "QUIT: some removed, some not", code: fault.Temporary, only: deletes, cure: obedient,
+		{id: "S13", name: "QUIT: some removed, some not",
+			says: "some deleted messages were not removed", code: fault.Temporary, only: deletes, cure: obedient,
 			fault: func(w *voyage.World) {
 				setReply(w, func(cmd string, _ int) ([]byte, bool) {
 					if cmd != "QUIT" || w.Drops[0].Counters().Dele == 0 {
@@ -322,7 +360,8 @@ func deletionRows() []row {
 					return []byte("-ERR some deleted messages not removed\r\n"), true
 				})
 			}},
-		{id: "S14", name: "the session ends between DELE and QUIT", code: fault.Temporary, only: deletes,
+		{id: "S14", name: "the session ends between DELE and QUIT",
+			says: "closed the connection", code: fault.Temporary, only: deletes,
 			fault: func(w *voyage.World) {
 				setReply(w, func(cmd string, n int) ([]byte, bool) {
 					if cmd == "DELE" && n == 2 {
@@ -331,7 +370,8 @@ func deletionRows() []row {
 					return nil, false
 				})
 			}, cure: obedient, limit: 20 * time.Minute},
-		{id: "S14", name: "DELE refused", only: deletes, cure: obedient,
+		{id: "S14", name: "DELE refused",
+			says: "1 message kept on POP3, the first for this reason", only: deletes, cure: obedient,
 			fault: answers(map[string]string{"DELE 2": "-ERR no\r\n"})},
 		{id: "S15", name: "a UIDL used again at once, same size", prior: true, only: deletes, setup: named,
 			fault: func(w *voyage.World) { w.Arrive(0, letter(5)) }},
@@ -350,7 +390,8 @@ func deletionRows() []row {
 				w.Forget()
 				answers(map[string]string{"TOP": "-ERR unknown command\r\n"})(w)
 			}, only: func(c combination) bool { return !c.delete }},
-		{id: "S16", name: "TOP of one message refused before a deletion", only: deletes, cure: obedient,
+		{id: "S16", name: "TOP of one message refused before a deletion",
+			says: "1 message kept on POP3: not given again with the header", only: deletes, cure: obedient,
 			fault: answers(map[string]string{"TOP 2": "-ERR internal error\r\n"})},
 		{id: "S16", name: "TOP gives another header", only: deletes, cure: obedient,
 			fault: answers(map[string]string{"TOP 2": retrieved([]byte("Subject: another\r\n\r\n"))}),

@@ -3,6 +3,8 @@
 package steps_test
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,8 +41,10 @@ type row struct {
 	cure    func(*voyage.World)
 	healthy fault.Code
 	left    int // in the maildrop at the end, if deleted from
-	// hopeless faults can't be noticed: nothing is lost, but not all is well.
-	hopeless bool
+	// hopeless faults can't be noticed: nothing is lost, and this is what stays wrong, as
+	// [voyage.World.Wrong] begins it. Then a person has a remedy; nil: none.
+	hopeless []string
+	remedy   func(*player)
 	only     func(combination) bool
 }
 
@@ -106,14 +110,45 @@ func (p *player) meet(r row) {
 	if r.cure != nil {
 		r.cure(p.w)
 	}
-	if r.hopeless {
-		p.live(&voyage.Life{})
-		p.expect("in the end", p.w.Lost())
-		return
-	}
 	p.code = r.healthy
+	if r.hopeless != nil {
+		p.staysWrong(r.hopeless)
+		if r.remedy == nil {
+			return
+		}
+		r.remedy(p)
+	}
 	p.recover()
 	p.idle()
+}
+
+// staysWrong is a run with healthy servers that knows of nothing to put right, and puts right
+// nothing.
+func (p *player) staysWrong(want []string) {
+	p.Helper()
+	report := p.live(&voyage.Life{})
+	if report.ExitCode != p.code || report.Totals.Delivered != 0 {
+		p.Errorf("when the servers are well: exit status %d, want %d: %+v", report.ExitCode, p.code, report.Totals)
+	}
+	p.expect("in the end", p.w.Lost())
+	if wrong := p.w.Wrong(); !slices.EqualFunc(wrong, want, strings.HasPrefix) {
+		p.Errorf("in the end: %q, want %q", wrong, want)
+	}
+}
+
+// does has a person call for something else than a run.
+func (p *player) does(verb func(context.Context, ferry.Options) ferry.Report, want fault.Code) {
+	p.Helper()
+	p.w.Verb = verb
+	defer func() { p.w.Verb = nil }()
+	if report := p.live(&voyage.Life{}); report.ExitCode != want {
+		p.Errorf("exit status %d, want %d", report.ExitCode, want)
+	}
+}
+
+// verifies proves what the journal says, as popferry verify does.
+func verifies(ctx context.Context, o ferry.Options) ferry.Report {
+	return ferry.Report{ExitCode: ferry.Verify(ctx, o).ExitCode}
 }
 
 // longest is how long anything may be that a person is told, whatever a server says.
@@ -157,10 +192,19 @@ func exitCodes(base row, replies map[string]fault.Code, set func(string) func(*v
 	var rows []row
 	for reply, code := range replies {
 		r := base
-		r.name, r.code, r.fault = base.name+" "+abridged(reply), code, set(reply)
+		r.name, r.code, r.fault, r.says = base.name+" "+abridged(reply), code, set(reply), wordsOf(reply)
 		rows = append(rows, r)
 	}
 	return rows
+}
+
+// wordsOf are those of a refusal that are for people.
+func wordsOf(reply string) string {
+	_, words, _ := strings.Cut(reply, " ")
+	if _, behind, coded := strings.Cut(words, "] "); coded {
+		return behind
+	}
+	return words
 }
 
 func abridged(text string) string {

@@ -51,6 +51,8 @@ type World struct {
 	Journal func() (journal.Journal, error)
 	// Tune changes the options of every life; nil: nothing to change.
 	Tune func(*ferry.Options)
+	// Verb is what every life does; nil: ferry.Run.
+	Verb func(context.Context, ferry.Options) ferry.Report
 
 	spool   string
 	running sync.WaitGroup
@@ -120,9 +122,13 @@ func (w *World) Run(ctx context.Context, life *Life) (ferry.Report, error) {
 	if w.Tune != nil {
 		w.Tune(&o)
 	}
+	work := w.Verb
+	if work == nil {
+		work = ferry.Run
+	}
 	w.running.Go(func() {
 		defer cancel()
-		ended <- ferry.Run(ctx, o)
+		ended <- work(ctx, o)
 	})
 	select {
 	case report := <-ended:
