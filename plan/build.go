@@ -258,9 +258,15 @@ func (b *builder) retention(held int) []string {
 		list = append(list, fmt.Sprintf("interval: %s is no less than mail stays, and a bridge may find it gone: %s", b.in.Pace.Every(), rule))
 	}
 	if held > 0 {
-		list = append(list, fmt.Sprintf("%s held, and %s; run --export-held keeps what is held, while no bridge is at work", messages(held), rule))
+		list = append(list, HeldRemoved(held, int(days)))
 	}
 	return list
+}
+
+// HeldRemoved says that held messages do not stay on POP3 for ever.
+func HeldRemoved(held, days int) string {
+	return fmt.Sprintf("%s held, and %s; run --export-held keeps what is held, while no bridge is at work",
+		messages(held), RemovedAfter(days))
 }
 
 // RemovedAfter says in words what EXPIRE announces (RFC 2449 §6.7).

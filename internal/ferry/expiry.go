@@ -86,3 +86,14 @@ func (t *trip) sawRetention(expire string) {
 	defer t.mu.Unlock()
 	t.report.Retention = r
 }
+
+// noteHeld tells that what this pass held does not stay on POP3 for ever either: the plan knew of
+// what was held before only.
+func (t *trip) noteHeld() {
+	t.mu.Lock()
+	held, days := t.report.Held, t.report.Retention.Days
+	t.mu.Unlock()
+	if held > 0 && days > 0 && !t.silent {
+		t.noteOnce(plan.HeldRemoved(held, days))
+	}
+}

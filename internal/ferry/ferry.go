@@ -187,6 +187,7 @@ func (t *trip) one(ctx context.Context, work func(*trip, context.Context) error)
 		end.Refusals = fault.RefusalsOf(err)
 		err = end
 	}
+	t.noteHeld()
 	report := t.finish(err, time.Since(started))
 	t.emit(Event{Kind: Finished, Result: &report})
 	return report

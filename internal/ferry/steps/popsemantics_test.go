@@ -305,7 +305,13 @@ func sessions() []row {
 			o.Keep = plan.Keep{Delete: true, For: 30 * 24 * time.Hour}
 		}, also: fiveDays, left: 3, only: func(c combination) bool { return c.delete },
 			says: "keep: 30d is longer than mail stays: the POP3 server removes mail after 5 days by itself (EXPIRE 5)"},
-		{id: "S19", name: "EXPIRE, and one message is held", prior: true, also: fiveDays, code: fault.Held,
+		{id: "S19", name: "EXPIRE, and one message is held", also: fiveDays, code: fault.Held,
+			options: func(o *voyage.Options) {
+				expiring(o)
+				o.Imap.Refuse = refusing("Text of letter 1.", "NO [CANNOT] no")
+			}, cure: takesAll, only: func(c combination) bool { return !c.delete },
+			says: "1 message held, and the POP3 server removes mail after 5 days by itself (EXPIRE 5)"},
+		{id: "S19", name: "EXPIRE, and one message was held before", prior: true, also: fiveDays, code: fault.Held,
 			options: func(o *voyage.Options) {
 				expiring(o)
 				o.Imap.Refuse = refusing("Text of letter 1.", "NO [CANNOT] no")
@@ -327,11 +333,15 @@ func takesAll(w *voyage.World) {
 
 func expiring(o *voyage.Options) { o.Pop.Capabilities = []string{"EXPIRE 5"} }
 
-// fiveDays makes sure that the report has after how many days the server removes mail.
+// fiveDays makes sure that the report has after how many days the server removes mail, and that
+// a person is told once of what that means.
 func fiveDays(p *player, r ferry.Report) {
 	p.Helper()
 	if got := r.Accounts[0].Retention.Days; got != 5 {
 		p.Errorf("the report has %d days", got)
+	}
+	if told := strings.Count(strings.Join(r.Accounts[0].Notes, "\n"), "(EXPIRE 5)"); told > 1 {
+		p.Errorf("told %d times", told)
 	}
 }
 
