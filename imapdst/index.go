@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math"
 	"slices"
+	"sync/atomic"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -64,7 +65,7 @@ func (c *Conn) IndexParts(
 	return c.fetch(ctx, f, fetchPlan{
 		sets: func(yield func(imap.UIDSet) bool) {
 			p.numbers.before = c.guard.tallied() // now that the folder is open
-			c.indexSets(f, low)(yield)
+			c.indexSets(f, low, &p.thin)(yield)
 		},
 		section: &imap.FetchItemBodySection{
 			Specifier: imap.PartSpecifierHeader, Peek: true, HeaderFields: []string{"MESSAGE-ID"},
@@ -84,7 +85,8 @@ type indexParts struct {
 	seen    uint32 // and of that the last was below
 	numbers numbers
 	waiting []indexPart
-	octets  int // that wait, about
+	octets  int          // that wait, about
+	thin    atomic.Int32 // the answers in a row that brought few
 }
 
 const (
@@ -138,7 +140,9 @@ func (p *indexParts) of(set imap.UIDSet) *indexPart {
 
 // done hands over the parts that have nothing before them any more.
 func (p *indexParts) done(set imap.UIDSet) error {
-	p.of(set).complete = true
+	answered := p.of(set)
+	answered.complete = true
+	p.widen(len(answered.entries) < indexChunk/16)
 	for len(p.waiting) > 0 && p.waiting[0].complete && uint32(p.waiting[0].set[0].Start) == p.next {
 		part := p.waiting[0]
 		p.waiting = slices.Delete(p.waiting, 0, 1)
@@ -149,6 +153,15 @@ func (p *indexParts) done(set imap.UIDSet) error {
 		}
 	}
 	return nil
+}
+
+// widen notes whether an answer brought few messages.
+func (p *indexParts) widen(few bool) {
+	if few {
+		p.thin.Add(1)
+	} else {
+		p.thin.Store(0)
+	}
 }
 
 // handOver gives on what is wanted of a part, once its numbers were looked at.
@@ -177,9 +190,13 @@ func (p *indexPart) octets() (n int) {
 	return n
 }
 
-// mostParts bounds how many commands an index takes, where UIDs are far apart and few messages
-// are given at once.
-const mostParts = 1_000_000
+const (
+	// mostParts bounds how many commands an index takes, where UIDs are far apart and few
+	// messages are given at once.
+	mostParts = 100_000
+	// mostThin bounds how many of them bring few, where a server counts more than it gives.
+	mostThin = 256
+)
 
 // atOnce is how many messages a command may be about (RFC 9738 §3), however few that are:
 // what goes beyond is left out of the answer.
@@ -191,19 +208,26 @@ func (c *Conn) atOnce() uint64 {
 }
 
 // indexSets cuts from:* into ranges of UIDs that hold about indexChunk messages
-// each, and never more than the server gives at once.
-func (c *Conn) indexSets(f Folder, from uint32) iter.Seq[imap.UIDSet] {
+// each, and never more than the server gives at once. Behind answers that brought few, each
+// range is twice as wide as the one before.
+func (c *Conn) indexSets(f Folder, from uint32, thin *atomic.Int32) iter.Seq[imap.UIDSet] {
 	step, next := uint64(indexChunk), uint64(f.UIDNext)
 	if f.Messages > 0 {
 		step *= max(1, next/uint64(f.Messages))
 	}
 	step = max(min(step, c.atOnce()), next/mostParts)
+	widest := min(next/mostThin, c.atOnce())
 	return func(yield func(imap.UIDSet) bool) {
 		low := uint64(from)
-		for ; low+step < next; low += step {
-			if !yield(imap.UIDSet{{Start: imap.UID(low), Stop: imap.UID(low + step - 1)}}) {
+		for {
+			width := max(step, min(step<<min(thin.Load(), 16), widest))
+			if low+width >= next {
+				break
+			}
+			if !yield(imap.UIDSet{{Start: imap.UID(low), Stop: imap.UID(low + width - 1)}}) {
 				return
 			}
+			low += width
 		}
 		yield(imap.UIDSet{{Start: imap.UID(low)}}) // to "*"
 	}

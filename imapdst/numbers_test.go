@@ -72,3 +72,40 @@ func answers(came string) (lines []string) {
 	}
 	return lines
 }
+
+// TestFolderThatGivesFew (I6): a folder that counts messages by the milliard and gives none of
+// them, or one with each answer, is asked a few hundred times, up to its last message.
+func TestFolderThatGivesFew(t *testing.T) {
+	for name, c := range map[string]struct {
+		exists  int64
+		oneEach bool
+	}{
+		"none": {4294967295, false}, "half as many": {2147483648, false}, "millions": {20_000_000, false},
+		"one each": {4294967295, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked, got := 0, 0
+			server := fake{on: map[string]handler{
+				"EXAMINE": say(fmt.Sprintf("* %d EXISTS", c.exists), "* OK [UIDVALIDITY 42] fine", "* OK [UIDNEXT 4294967295] fine", "TAG OK done"),
+				"UID FETCH": func(f *fake, tag, args string) {
+					asked++
+					low, high, _ := strings.Cut(strings.Fields(args)[0], ":")
+					switch {
+					case high == "*":
+						f.send(fmt.Sprintf("* %d FETCH (UID 4294967294 RFC822.SIZE 9 BODY[HEADER] NIL)", c.exists))
+					case c.oneEach:
+						f.send(fmt.Sprintf("* %[1]s FETCH (UID %[1]s RFC822.SIZE 9 BODY[HEADER] NIL)", low))
+					}
+					f.send(tag + " OK done")
+				},
+			}}
+			conn := server.dial(t)
+			err := conn.IndexParts(t.Context(), folder(t, conn, "INBOX"), 1,
+				func(part []imapdst.Entry, _ uint32) error { got += len(part); return nil },
+				func(imapdst.Gap) error { return nil })
+			if asked > 600 || got == 0 || c.oneEach && got != asked || err != nil {
+				t.Errorf("asked %d times, got %d: %v", asked, got, err)
+			}
+		})
+	}
+}

@@ -189,10 +189,18 @@ func (t *trip) hasLast(ctx context.Context, f *folder) (there bool, err error) {
 	return there, err
 }
 
-// Countable is the error for a folder whose UIDs mean nothing, for which servers have to
-// tell UIDVALIDITY (RFC 9051 §2.3.1.1).
+// mostMessages is more than any folder has, and few enough to be asked for.
+const mostMessages = 50_000_000
+
+// Countable is the error for a folder that claims more messages than anybody can go through,
+// or whose UIDs mean nothing, for which servers have to tell UIDVALIDITY (RFC 9051 §2.3.1.1).
 func Countable(server string, box imapdst.Folder) error {
-	if !box.Exists || box.UIDValidity != 0 {
+	switch {
+	case box.Messages > mostMessages:
+		return fault.New(fault.Protocol, "IMAP server %s counts %d messages in folder %s, more than can be compared with",
+			server, box.Messages, fault.Escape(box.Name)).
+			WithHint("if they are there, deliver to another folder; else the server's operator can tell what is wrong with this one")
+	case !box.Exists || box.UIDValidity != 0:
 		return nil
 	}
 	return fault.New(fault.Protocol, "IMAP server %s tells no UIDVALIDITY of folder %s, so that its messages can't be told apart",

@@ -226,6 +226,19 @@ func TestNothingIsFetched(t *testing.T) {
 	p.arrived(mail...)
 }
 
+// TestTooManyToCompare (I6): a folder that counts more messages than there can be is not gone
+// through.
+func TestTooManyToCompare(t *testing.T) {
+	p := newPair(t, popd.Options{}, imapd.Options{Untagged: func(_, text string) string {
+		return strings.Replace(text, "0 EXISTS", "4294967295 EXISTS", 1)
+	}}, ordinary(3, 29)...)
+	if err := p.run(fault.Protocol, 0).Accounts[0].Error; !strings.Contains(err.Message, "counts 4294967295 messages") {
+		t.Error(err.Message)
+	}
+	p.imap.Configure(func(o *imapd.Options) { o.Untagged = nil })
+	p.run(0, 3)
+}
+
 // TestUnreadableInTheDestination (I7): a message that the server never gives keeps nothing
 // else from arriving, and is told.
 func TestUnreadableInTheDestination(t *testing.T) {
