@@ -43,11 +43,14 @@ type stumbles struct {
 	deadEnds int             // messages in a row that ended their sessions
 	garbled  map[string]bool // spoil the POP3 session when asked for, by listing key
 	badTops  int             // answers to TOP that did so because their end was none
-	unread   map[int64]bool  // sizes of messages that the source does not give: nobody knows what they are
+	// unreadable ended a POP3 session when they were read before their deletion, by listing key.
+	unreadable map[string]bool
+	unread     map[int64]bool // sizes of messages that the source does not give: nobody knows what they are
 }
 
 func newStumbles() stumbles {
-	return stumbles{ended: map[string]bool{}, garbled: map[string]bool{}, unread: map[int64]bool{}}
+	return stumbles{ended: map[string]bool{}, garbled: map[string]bool{},
+		unreadable: map[string]bool{}, unread: map[int64]bool{}}
 }
 
 // parcel is one message between the two servers.

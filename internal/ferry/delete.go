@@ -25,6 +25,7 @@ type deleteState struct {
 	comeback    comeback // what the contents tell of that
 	undeletable int      // messages of which the source refused the deletion
 	refusal     error    // of the first of them
+	broken      int      // sessions that ended over a message that was to be deleted
 }
 
 // deletePass deletes from POP3 what `keep` no longer wants there: only what is
@@ -145,7 +146,7 @@ func (t *trip) due(ctx context.Context) ([]journal.Record, error) {
 	err := t.ledger.Each(ctx, journal.Query{States: states}, func(r journal.Record) error {
 		counted := t.clock.Counted(r.DeliveredAt)
 		switch {
-		case !t.mayList(r), r.Reason == notDeleted && t.justTried():
+		case !t.mayList(r), (r.Reason == notDeleted || r.Reason == spoiling) && t.justTried():
 		case !t.erasable(r):
 			if keep.Due(counted, by, now) {
 				never++
@@ -379,10 +380,45 @@ func (t *trip) deleteProven(ctx context.Context, proven []journal.Record, read m
 		t.noteUnlike(check.unlike)
 		err = check.undelivered()
 	}
-	if errors.Is(err, pop.ErrOutOfStep) {
+	if err == nil {
+		err = t.keepSpoiling(ctx, check)
+	}
+	switch {
+	case check.broke && t.mayBreakAgain(err):
+		t.hangUp()
+		return t.deleteProven(ctx, proven, read)
+	case errors.Is(err, pop.ErrOutOfStep):
 		return t.deleteOneByOne(ctx, proven, read, err)
 	}
 	return err == nil, err
+}
+
+// mayBreakAgain counts a session that a message ended, and reports whether there may be another:
+// without TOP where that ended three, and not for ever.
+func (t *trip) mayBreakAgain(err error) bool {
+	t.broken++
+	return t.broken < 2*maxDeadEnds && !t.stood(err)
+}
+
+// spoiling is the Reason of a delivered message over which a session ended that was to delete it.
+const spoiling = "delivered, and the POP3 session ends when it is asked for again"
+
+// keepSpoiling tells of messages that were not asked for again, and remembers them.
+func (t *trip) keepSpoiling(ctx context.Context, check *recheck) error {
+	if len(check.spoils) == 0 {
+		return nil
+	}
+	t.triedInVain()
+	t.note("%s kept on POP3: the session ends, or stalls, when the server is asked for it before it is deleted; "+
+		"ask the server's operator", count(len(check.spoils), "message"))
+	var records []journal.Record
+	for _, l := range check.spoils {
+		if r, ok := check.byKey[l.Key]; ok && r.State == journal.Delivered && r.Reason != notDeleted {
+			r.Reason = spoiling
+			records = append(records, r)
+		}
+	}
+	return t.ledger.Put(ctx, records)
 }
 
 func (t *trip) noteUnlike(n int) {

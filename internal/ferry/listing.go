@@ -194,6 +194,7 @@ func (t *trip) forgetSessionNames() {
 	forgetSession(t.rows)
 	forgetSession(t.exported)
 	forgetSession(t.garbled)
+	forgetSession(t.unreadable)
 	forgetSession(t.grown)
 	forgetSession(t.ended)
 	forgetSession(t.later)

@@ -30,6 +30,8 @@ type recheck struct {
 	others  int              // retrieved, and not to be deleted
 	unlike  int              // not given, or with another header than was delivered
 	anew    int              // of these what is to be delivered anew: its copy was another mail's
+	broke   bool             // a message ended the session
+	spoils  []plan.Listed    // not asked for, since they did so before
 }
 
 // stray is a message that was read, and that no record has the content of.
@@ -105,10 +107,13 @@ func (c *recheck) split() (named, whole, nameless []plan.Listed) {
 // likely narrows nameless messages to those whose header a record has: what is
 // retrieved here must be delivered, or the session may not end in QUIT (I2).
 func (c *recheck) likely(ctx context.Context, nameless []plan.Listed) ([]plan.Listed, error) {
+	noted := c.t.progress()
 	headers, err := c.t.topHeaders(ctx, nameless)
 	if errors.Is(err, pop.ErrNoTop) {
 		return nameless, nil
 	}
+	c.broke = err != nil && c.t.progress() > noted
+	c.without(c.t.garbled, nameless)
 	known := map[message.Digest]bool{}
 	for _, r := range c.byKey {
 		known[r.Sum.Header] = true
@@ -128,38 +133,81 @@ func (c *recheck) likely(ctx context.Context, nameless []plan.Listed) ([]plan.Li
 // byHeader accepts what has its header still. What has another is not read instead: where
 // RETR gives one message for another, each time, TOP is all that tells them apart.
 func (c *recheck) byHeader(ctx context.Context, named []plan.Listed) error {
+	if c.t.badTops >= maxDeadEnds {
+		return pop.ErrNoTop
+	}
+	named = c.without(c.t.garbled, named)
 	entries := entriesOf(named)
 	now := time.Now()
-	noTop := false
+	noTop, done := false, 0
 	err := c.t.source.Top(ctx, entries, 0, func(e pop.Entry, body io.Reader, refused error) error {
 		if refused != nil {
 			noTop = noTop || errors.Is(refused, pop.ErrNoTop)
 			c.unlike++
+			done++
 			return nil // it stays
 		}
 		s, err := message.SummarizeHeader(body, now)
-		if r := c.byKey[c.t.numbered(e.Number).Key]; err == nil && s.Header == r.Sum.Header {
+		if err != nil {
+			return err
+		}
+		if r := c.byKey[c.t.numbered(e.Number).Key]; s.Header == r.Sum.Header {
 			c.accept(e, r)
 		} else {
 			c.unlike++
 		}
-		return err
+		done++
+		return nil
 	})
 	if err == nil && noTop {
-		c.unlike = 0
+		c.unlike, c.spoils = 0, nil
 		return pop.ErrNoTop
 	}
+	if c.brokeAt(ctx, named[done:], c.t.garbled, err) {
+		c.t.badTops++
+	}
 	return err
+}
+
+// brokeAt notes the first message that is not done with when it ended the session: the next one
+// does without it, so that it does not keep the others from being deleted (I7). Which one it was
+// of several that are asked for at once is seen when they are asked for one at a time.
+func (c *recheck) brokeAt(ctx context.Context, rest []plan.Listed, noted map[string]bool, err error) bool {
+	code := fault.CodeOf(err)
+	if len(rest) == 0 || code != fault.Temporary && code != fault.Protocol || errors.Is(err, pop.ErrOutOfStep) ||
+		ctx.Err() != nil || c.t.seat.isEnded() {
+		return false
+	}
+	c.broke = true
+	if !c.t.oneByOne && !errors.Is(err, pop.ErrTopTooLong) {
+		c.t.oneByOne = true
+		return false
+	}
+	noted[rest[0].Key] = true
+	return true
+}
+
+// without leaves out what ended a session before.
+func (c *recheck) without(noted map[string]bool, all []plan.Listed) (rest []plan.Listed) {
+	for _, l := range all {
+		if noted[l.Key] {
+			c.spoils = append(c.spoils, l)
+		} else {
+			rest = append(rest, l)
+		}
+	}
+	return rest
 }
 
 // byReading retrieves messages whole. One that is not delivered after all ends
 // the pass: the session must then be dropped without QUIT, and with it go the
 // deletions.
 func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
+	likely = c.without(c.t.unreadable, likely)
 	if len(likely) == 0 {
 		return nil
 	}
-	strays, err := c.retrieve(ctx, entriesOf(likely))
+	strays, err := c.retrieve(ctx, likely)
 	if err == nil && len(strays) > 0 {
 		strays, err = c.readAgain(ctx, strays)
 	}
@@ -189,11 +237,12 @@ func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
 }
 
 // retrieve reads messages, and returns those that no record has the content of.
-func (c *recheck) retrieve(ctx context.Context, entries []pop.Entry) (strays []stray, err error) {
-	now := time.Now()
-	err = c.t.source.Retrieve(ctx, entries, func(e pop.Entry, body io.Reader, refused error) error {
+func (c *recheck) retrieve(ctx context.Context, likely []plan.Listed) (strays []stray, err error) {
+	now, done := time.Now(), 0
+	err = c.t.source.Retrieve(ctx, entriesOf(likely), func(e pop.Entry, body io.Reader, refused error) error {
 		if refused != nil {
 			c.unlike++
+			done++
 			return nil
 		}
 		l := c.t.numbered(e.Number)
@@ -206,11 +255,13 @@ func (c *recheck) retrieve(ctx context.Context, entries []pop.Entry) (strays []s
 		if fault.CodeOf(err) == fault.Held {
 			c.others++ // nobody can tell what it is, and so it is held (M13)
 			c.t.resolved(c.t.session)
+			done++
 			return nil
 		}
 		if err != nil {
 			return err
 		}
+		done++
 		c.seen[l.Key] = s
 		if r, ok := c.recordOf(l.Key, s); ok {
 			c.found(e, r, s)
@@ -220,6 +271,7 @@ func (c *recheck) retrieve(ctx context.Context, entries []pop.Entry) (strays []s
 		return nil
 	})
 	if err != nil {
+		c.brokeAt(ctx, likely[done:], c.t.unreadable, err)
 		return nil, err
 	}
 	return c.likewise(strays), nil
@@ -230,13 +282,13 @@ func (c *recheck) retrieve(ctx context.Context, entries []pop.Entry) (strays []s
 // Where no name says that such a message was delivered, no QUIT may follow (I2).
 func (c *recheck) readAgain(ctx context.Context, first []stray) (same []stray, err error) {
 	before, unlike := map[int]message.Digest{}, c.unlike
-	var entries []pop.Entry
+	var strays []plan.Listed
 	for _, s := range first {
 		before[s.entry.Number] = s.sum.Content
-		entries = append(entries, s.entry)
+		strays = append(strays, c.t.numbered(s.entry.Number))
 		c.t.resolved(c.t.session) // the second reading tells
 	}
-	again, err := c.retrieve(ctx, entries)
+	again, err := c.retrieve(ctx, strays)
 	if err != nil {
 		return nil, err
 	}

@@ -128,8 +128,8 @@ func (t *trip) topHeaders(ctx context.Context, want []plan.Listed) (map[string]m
 	switch {
 	case errors.Is(err, pop.ErrOutOfStep):
 		err = t.lostCount(err)
-	case fault.CodeOf(err) == fault.Temporary && alone && done < len(want) && ctx.Err() == nil && !t.seat.isEnded():
-		t.deadEndAt(want[done].Key)
+	case fault.CodeOf(err) == fault.Temporary && done < len(want) && ctx.Err() == nil && !t.seat.isEnded():
+		t.topEndedAt(want[done].Key, alone)
 	}
 	if err == nil && noTop {
 		return nil, pop.ErrNoTop
@@ -137,8 +137,23 @@ func (t *trip) topHeaders(ctx context.Context, want []plan.Listed) (map[string]m
 	return headers, err
 }
 
-// deadEndAt notes where a session ended with a server that lost count of its answers
-// before: it may leave that one out each time, which RETR will tell; see endedAt.
+// topEndedAt notes where a session ended. Where it does so twice, or that was it already when
+// headers were asked for one at a time, it is that message.
+func (t *trip) topEndedAt(key string, alone bool) {
+	if alone {
+		t.deadEndAt(key)
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.garbled[key] {
+		t.oneByOne = t.ended[key]
+		t.ended[key] = true
+	}
+}
+
+// deadEndAt notes a message whose header the server may leave out each time, which RETR will
+// tell; see endedAt.
 func (t *trip) deadEndAt(key string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
