@@ -45,12 +45,14 @@ type stumbles struct {
 	badTops  int             // answers to TOP that did so because their end was none
 	// unreadable ended a POP3 session when they were read before their deletion, by listing key.
 	unreadable map[string]bool
-	unread     map[int64]bool // sizes of messages that the source does not give: nobody knows what they are
+	// doubtful were read then, and may be nowhere else.
+	doubtful map[string]bool
+	unread   map[int64]bool // sizes of messages that the source does not give: nobody knows what they are
 }
 
 func newStumbles() stumbles {
 	return stumbles{ended: map[string]bool{}, garbled: map[string]bool{},
-		unreadable: map[string]bool{}, unread: map[int64]bool{}}
+		unreadable: map[string]bool{}, doubtful: map[string]bool{}, unread: map[int64]bool{}}
 }
 
 // parcel is one message between the two servers.

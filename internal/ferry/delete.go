@@ -25,7 +25,7 @@ type deleteState struct {
 	comeback    comeback // what the contents tell of that
 	undeletable int      // messages of which the source refused the deletion
 	refusal     error    // of the first of them
-	broken      int      // sessions that ended over a message that was to be deleted
+	broken      int      // sessions that a message which was to be deleted ended, or made unfit for QUIT
 }
 
 // deletePass deletes from POP3 what `keep` no longer wants there: only what is
@@ -373,7 +373,15 @@ func (t *trip) deleteProven(ctx context.Context, proven []journal.Record, read m
 		return false, err
 	}
 	check := newRecheck(t, proven, read)
-	if err = check.run(ctx); err == nil {
+	err = check.run(ctx)
+	if check.broke {
+		t.hangUp()
+		if t.mayBreakAgain(err) {
+			return t.deleteProven(ctx, proven, read)
+		}
+		return false, err
+	}
+	if err == nil {
 		err = t.deleteSure(ctx, check)
 	}
 	if err == nil {
@@ -383,17 +391,13 @@ func (t *trip) deleteProven(ctx context.Context, proven []journal.Record, read m
 	if err == nil {
 		err = t.keepSpoiling(ctx, check)
 	}
-	switch {
-	case check.broke && t.mayBreakAgain(err):
-		t.hangUp()
-		return t.deleteProven(ctx, proven, read)
-	case errors.Is(err, pop.ErrOutOfStep):
+	if errors.Is(err, pop.ErrOutOfStep) {
 		return t.deleteOneByOne(ctx, proven, read, err)
 	}
 	return err == nil, err
 }
 
-// mayBreakAgain counts a session that a message ended, and reports whether there may be another:
+// mayBreakAgain counts a session that a message spoiled, and reports whether there may be another:
 // without TOP where that ended three, and not for ever.
 func (t *trip) mayBreakAgain(err error) bool {
 	t.broken++

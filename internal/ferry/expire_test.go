@@ -163,3 +163,38 @@ func TestRetentionIsReported(t *testing.T) {
 		}
 	}
 }
+
+// TestSilentExpiry (I1, I2): where QUIT removes what was retrieved, and nobody says so, mail that is
+// held stays although only reading tells what is to be deleted.
+func TestSilentExpiry(t *testing.T) {
+	dotted := simple("dotted", "a", "text\r\n..two dots")
+	poison := []byte("Subject: b\r\n\r\npoison\r\n")
+	for name, c := range map[string]struct {
+		po  popd.Options
+		bad []byte
+	}{
+		"refused":        {popd.Options{}, poison},
+		"dots in doubt":  {popd.Options{Unstuffed: true}, dotted},
+		"one at a time":  {popd.Options{Unstuffed: true, NoPipelining: true}, dotted},
+		"repeated UIDLs": {popd.Options{Unstuffed: true, DuplicateUIDLs: true}, dotted},
+	} {
+		for nameless, noUIDL := range map[string]bool{"no UIDL": true, "UIDL": false} {
+			t.Run(name+", "+nameless, func(t *testing.T) {
+				c.po.ExpireAtOnce, c.po.NoTOP, c.po.NoUIDL = true, true, noUIDL
+				c.po.Reply = func(cmd string, _ int) ([]byte, bool) {
+					extra := map[bool]string{true: "PIPELINING\r\n"}[!c.po.NoPipelining] + map[bool]string{true: "UIDL\r\n"}[!noUIDL]
+					return []byte("+OK\r\nUSER\r\n" + extra + ".\r\n"), cmd == "CAPA"
+				}
+				mail := brief(8)
+				p := newPair(t, c.po, poisonous(imapd.Options{}), append(mail, c.bad)...)
+				p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
+				if r := p.run(fault.Held, 8); r.Totals.Deleted != 8 {
+					t.Errorf("%+v", r)
+				}
+				p.left(c.bad)
+				p.run(fault.Held, 0)
+				p.left(c.bad)
+			})
+		}
+	}
+}

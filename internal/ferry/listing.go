@@ -195,6 +195,7 @@ func (t *trip) forgetSessionNames() {
 	forgetSession(t.exported)
 	forgetSession(t.garbled)
 	forgetSession(t.unreadable)
+	forgetSession(t.doubtful)
 	forgetSession(t.grown)
 	forgetSession(t.ended)
 	forgetSession(t.later)

@@ -77,7 +77,7 @@ func (c *recheck) run(ctx context.Context) error {
 		}
 		whole = append(whole, likely...)
 	}
-	if err := c.byReading(ctx, whole); err != nil {
+	if err := c.byReading(ctx, whole); err != nil || c.broke {
 		return err
 	}
 	err := c.byHeader(ctx, named)
@@ -199,11 +199,27 @@ func (c *recheck) without(noted map[string]bool, all []plan.Listed) (rest []plan
 	return rest
 }
 
+// mayNotQuit leaves a message to a session that does without it. It was read and may be nowhere
+// else, and there are servers that remove at QUIT what they gave, without saying so (I2).
+func (c *recheck) mayNotQuit(l plan.Listed) {
+	c.t.doubtful[l.Key], c.broke = true, true
+}
+
+// unlessHeld leaves out what is not to be read in a session that ends in QUIT.
+func (c *recheck) unlessHeld(all []plan.Listed) (rest []plan.Listed) {
+	for _, l := range all {
+		if !c.t.doubtful[l.Key] && !c.t.isHeld(l.Key) {
+			rest = append(rest, l)
+		}
+	}
+	return rest
+}
+
 // byReading retrieves messages whole. One that is not delivered after all ends
 // the pass: the session must then be dropped without QUIT, and with it go the
 // deletions.
 func (c *recheck) byReading(ctx context.Context, likely []plan.Listed) error {
-	likely = c.without(c.t.unreadable, likely)
+	likely = c.unlessHeld(c.without(c.t.unreadable, likely))
 	if len(likely) == 0 {
 		return nil
 	}
@@ -253,8 +269,7 @@ func (c *recheck) retrieve(ctx context.Context, likely []plan.Listed) (strays []
 		}
 		s, err := message.Summarize(body, now)
 		if fault.CodeOf(err) == fault.Held {
-			c.others++ // nobody can tell what it is, and so it is held (M13)
-			c.t.resolved(c.t.session)
+			c.mayNotQuit(l) // nobody can tell what it is (M13)
 			done++
 			return nil
 		}
@@ -300,8 +315,7 @@ func (c *recheck) readAgain(ctx context.Context, first []stray) (same []stray, e
 			same = append(same, s)
 		case named:
 			unsteady++
-			c.others++
-			c.t.resolved(c.t.session)
+			c.mayNotQuit(c.t.numbered(s.entry.Number))
 		default:
 			unknown++
 		}
@@ -359,10 +373,13 @@ func (c *recheck) dismiss(ctx context.Context) error {
 // strangers counts messages of which no record says that they are delivered or held: no QUIT
 // may follow their RETR (I2).
 func (c *recheck) strangers(ctx context.Context, unmatched []stray) (n int, err error) {
-	contents, looks := map[message.Digest]bool{}, map[appearance]bool{}
+	safe, held := map[any]bool{}, map[any]bool{} // by content and by look
 	know := func(r journal.Record) error {
-		if delivered(r) || r.State == journal.Held {
-			contents[r.Sum.Content], looks[appearanceOf(r.Sum)] = true, true
+		switch {
+		case delivered(r):
+			safe[r.Sum.Content], safe[appearanceOf(r.Sum)] = true, true
+		case r.State == journal.Held:
+			held[r.Sum.Content], held[appearanceOf(r.Sum)] = true, true
 		}
 		return nil
 	}
@@ -373,8 +390,14 @@ func (c *recheck) strangers(ctx context.Context, unmatched []stray) (n int, err 
 			}
 		}
 	}
+	delete(safe, appearance{})
+	delete(held, appearance{})
 	for _, s := range unmatched {
-		if look := appearanceOf(s.sum); !contents[s.sum.Content] && (look.isZero() || !looks[look]) {
+		switch content, look := s.sum.Content, appearanceOf(s.sum); {
+		case safe[content] || safe[look]:
+		case held[content] || held[look]:
+			c.mayNotQuit(c.t.numbered(s.entry.Number))
+		default:
 			n++
 		}
 	}
