@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"github.com/popferry/popferry/internal/fault"
+	"github.com/popferry/popferry/internal/message"
 	"github.com/popferry/popferry/plan"
 )
 
@@ -95,11 +96,12 @@ func (g *growing) outgrown(size int64) error {
 		WithHint("make room there, or name a state directory on another disk with --state")
 }
 
-// sizeOf is how large a message is taken to be.
+// sizeOf is how large a message is taken to be: no larger than what is read of any, since LIST
+// may say what it likes.
 func (t *trip) sizeOf(l plan.Listed) int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return max(l.Size, t.grown[l.Key])
+	return max(min(l.Size, message.DefaultMax), t.grown[l.Key])
 }
 
 // empty reports whether no message is on its way.

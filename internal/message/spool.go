@@ -10,8 +10,10 @@ import (
 )
 
 const (
+	// DefaultMax is the largest message that a spool accepts unless it is told otherwise.
+	DefaultMax = 1 << 30
+
 	defaultMemory = 1 << 20
-	defaultMax    = 1 << 30
 )
 
 // ErrTooLarge is the cause of the error for a message over [Spool.Max].
@@ -26,7 +28,7 @@ type Spool struct {
 	// Memory is the largest message kept in memory, in octets as received;
 	// 0 means 1 MiB.
 	Memory int64
-	// Max is the largest message accepted, in octets as received; 0 means 1 GiB.
+	// Max is the largest message accepted, in octets as received; 0 means [DefaultMax].
 	Max int64
 	// Now is the clock that tells which dates lie ahead; nil means time.Now.
 	Now func() time.Time
@@ -82,7 +84,7 @@ func (s *Spool) intake() *intake {
 	}
 	return &intake{
 		spool: s, digester: newDigester(now()),
-		memory: orDefault(s.Memory, defaultMemory), max: orDefault(s.Max, defaultMax),
+		memory: orDefault(s.Memory, defaultMemory), max: orDefault(s.Max, DefaultMax),
 	}
 }
 
