@@ -36,7 +36,7 @@ const (
 	lull = 250 * time.Millisecond
 )
 
-// stumbles is what a trip knows of messages at which the source fails. It is guarded by
+// stumbles is what a trip knows of messages at which the servers fail. It is guarded by
 // trip.mu.
 type stumbles struct {
 	ended    map[string]bool // a POP3 session ended while it was read, by listing key
@@ -47,12 +47,14 @@ type stumbles struct {
 	unreadable map[string]bool
 	// doubtful were read then, and may be nowhere else.
 	doubtful map[string]bool
+	// unproven ended an IMAP session when their copies were read back, by record key.
+	unproven map[string]bool
 	unread   map[int64]bool // sizes of messages that the source does not give: nobody knows what they are
 }
 
 func newStumbles() stumbles {
 	return stumbles{ended: map[string]bool{}, garbled: map[string]bool{},
-		unreadable: map[string]bool{}, doubtful: map[string]bool{}, unread: map[int64]bool{}}
+		unreadable: map[string]bool{}, doubtful: map[string]bool{}, unproven: map[string]bool{}, unread: map[int64]bool{}}
 }
 
 // parcel is one message between the two servers.

@@ -206,7 +206,7 @@ func (t *trip) proveAnywhere(ctx context.Context, due []journal.Record) ([]journ
 	for _, r := range proven {
 		done[r.Key] = true
 	}
-	rest := slices.DeleteFunc(slices.Clone(due), func(r journal.Record) bool { return done[r.Key] })
+	rest := slices.DeleteFunc(t.butUnproven(due), func(r journal.Record) bool { return done[r.Key] })
 	if err := t.relocate(ctx, rest, 0); err != nil {
 		return nil, err
 	}
@@ -219,11 +219,15 @@ func (t *trip) prove(ctx context.Context, due []journal.Record) ([]journal.Recor
 	var proven []journal.Record
 	for len(due) > 0 {
 		n := min(len(due), verifyBatch)
-		places, sums, err := t.readRecords(ctx, due[:n])
+		part := t.butUnproven(due[:n])
+		places, sums, err := t.readRecords(ctx, part)
 		if err != nil {
-			return nil, err
+			if err := t.leaveOut(ctx, part, places, sums, err); err != nil {
+				return nil, err
+			}
+			continue
 		}
-		for i, r := range due[:n] {
+		for i, r := range part {
 			s, there := sums[places[i]]
 			// What is marked as deleted goes with the next EXPUNGE, and then this would be the only copy.
 			if !there || s.Deleted || places[i].in.now().NoStickyUIDs || !isIntact(r, s.Summary) {
@@ -236,6 +240,36 @@ func (t *trip) prove(ctx context.Context, due []journal.Record) ([]journal.Recor
 	}
 	return proven, t.ledger.Put(ctx, proven)
 }
+
+// butUnproven leaves out those whose copies can't be read.
+func (t *trip) butUnproven(due []journal.Record) []journal.Record {
+	return slices.DeleteFunc(slices.Clone(due), func(r journal.Record) bool { return t.unproven[r.Key] })
+}
+
+// leaveOut notes the first copy that did not come when the connection ended twice over some that
+// were to be read back: it keeps no other original from being deleted (I7). It returns the
+// error if there is none to go on without.
+func (t *trip) leaveOut(ctx context.Context, records []journal.Record, places []spot,
+	sums map[spot]imapdst.Copy, err error) error {
+	code, first := fault.CodeOf(err), -1
+	for i, at := range places {
+		_, came := sums[at]
+		if !came && at.uid != 0 && (first < 0 || comparePlaces(at, places[first]) < 0) {
+			first = i
+		}
+	}
+	if first < 0 || code != fault.Temporary && code != fault.Protocol || ctx.Err() != nil || t.stood(err) ||
+		len(t.unproven) >= maxDeadEnds {
+		return err
+	}
+	t.unproven[records[first].Key] = true
+	t.noteOnce("the connection to the IMAP server ends, or stalls, when it is asked for the copy of a message that is to be " +
+		"deleted from POP3; ask the server's operator")
+	return t.putSpoiling(ctx, records[first:first+1])
+}
+
+// comparePlaces orders as copies are read.
+func comparePlaces(a, b spot) int { return cmp.Or(byMailbox(a.in, b.in), cmp.Compare(a.uid, b.uid)) }
 
 // readRecords reads back the mail of records from where the journal has it. A record
 // that has no place has the spot of no message.
@@ -404,8 +438,8 @@ func (t *trip) mayBreakAgain(err error) bool {
 	return t.broken < 2*maxDeadEnds && !t.stood(err)
 }
 
-// spoiling is the Reason of a delivered message over which a session ended that was to delete it.
-const spoiling = "delivered, and the POP3 session ends when it is asked for again"
+// spoiling is the Reason of a delivered message over which a session ended before it was deleted.
+const spoiling = "delivered, and a session ends when it is asked for again"
 
 // keepSpoiling tells of messages that were not asked for again, and remembers them.
 func (t *trip) keepSpoiling(ctx context.Context, check *recheck) error {
@@ -417,12 +451,23 @@ func (t *trip) keepSpoiling(ctx context.Context, check *recheck) error {
 		"ask the server's operator", count(len(check.spoils), "message"))
 	var records []journal.Record
 	for _, l := range check.spoils {
-		if r, ok := check.byKey[l.Key]; ok && r.State == journal.Delivered && r.Reason != notDeleted {
-			r.Reason = spoiling
+		if r, ok := check.byKey[l.Key]; ok {
 			records = append(records, r)
 		}
 	}
-	return t.ledger.Put(ctx, records)
+	return t.putSpoiling(ctx, records)
+}
+
+// putSpoiling remembers messages over which sessions end.
+func (t *trip) putSpoiling(ctx context.Context, records []journal.Record) error {
+	var spoils []journal.Record
+	for _, r := range records {
+		if r.State == journal.Delivered && r.Reason != notDeleted {
+			r.Reason = spoiling
+			spoils = append(spoils, r)
+		}
+	}
+	return t.ledger.Put(ctx, spoils)
 }
 
 func (t *trip) noteUnlike(n int) {

@@ -81,3 +81,41 @@ func TestDeletionGoesOnWithout(t *testing.T) {
 		})
 	}
 }
+
+// TestCopyThatEndsSessions (I6, I7): a copy over which each IMAP session ends that is to read it
+// back keeps no original but its own; one after the other is the server's way.
+func TestCopyThatEndsSessions(t *testing.T) {
+	for name, c := range map[string]struct {
+		bad  []string
+		want fault.Code
+	}{
+		"one": {[]string{"4"}, 0}, "three": {[]string{"1", "4", "10"}, 0},
+		"four": {[]string{"1", "3", "4", "10"}, fault.Protocol},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mail := ordinary(10, 1)
+			p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
+			p.run(0, len(mail))
+			p.imap.Configure(func(o *imapd.Options) {
+				o.Untagged = func(command, text string) string {
+					number, _, _ := strings.Cut(text, " ")
+					if strings.Contains(text, "BODY[]") && slices.Contains(c.bad, number) {
+						return number + " FETCH (UID " + number + " BODY[] {2000000000}"
+					}
+					return text
+				}
+			})
+			p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
+			left := len(mail)
+			if c.want == 0 {
+				left = len(c.bad)
+			}
+			p.run(c.want, 0)
+			p.kept(left)
+			p.imap.Configure(func(o *imapd.Options) { o.Untagged = nil })
+			p.run(0, 0)
+			p.kept(0)
+			p.arrived(mail...)
+		})
+	}
+}
