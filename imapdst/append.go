@@ -91,7 +91,7 @@ func (c *Conn) leaveMailbox() {
 func (c *Conn) Appended() bool { return c.appended.Load() }
 
 // Alive returns the error that ended the connection, or nil. It asks the server only if
-// the connection lay idle.
+// the connection lay idle, or refused a message last.
 func (c *Conn) Alive(ctx context.Context) error {
 	if err := c.wire.Broken(); err != nil {
 		return err
@@ -103,9 +103,11 @@ func (c *Conn) Alive(ctx context.Context) error {
 // way.
 func (c *Conn) Rests() bool { return c.wire.Broken() == nil && !c.guard.router.busy() }
 
-// ensureAlive asks before a batch goes into a connection that lay idle.
+// ensureAlive asks before a batch goes into a connection that lay idle, or on which more may
+// follow a refusal than its answer: a quotation of the message, which ends it.
 func (c *Conn) ensureAlive(ctx context.Context) error {
-	if c.guard.quiet() < staleAfter || c.guard.router.busy() {
+	router := c.guard.router
+	if router.busy() || c.guard.quiet() < staleAfter && !router.refusedBefore() {
 		return nil
 	}
 	// A refused NOOP is an answer, too.

@@ -11,6 +11,7 @@ import (
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
 	"github.com/popferry/popferry/internal/mailtest/popd"
+	"github.com/popferry/popferry/plan"
 )
 
 // disliked is mail of which Exchange refuses n in a row, and a pair over TCP, where many a
@@ -90,4 +91,26 @@ func TestDislikedInARowIsWrapped(t *testing.T) {
 	p.account().Repair = "wrap"
 	p.run(fault.OK, good+10)
 	p.run(fault.OK, 0)
+}
+
+// TestEchoedRefusal (I7): a refusal that quotes the message, so that nobody knows any more what
+// answers what, is one of that message, and goes up the ladder as any other.
+func TestEchoedRefusal(t *testing.T) {
+	for repair, want := range map[string]fault.Code{"": fault.Held, "wrap": 0} {
+		t.Run("repair "+repair, func(t *testing.T) {
+			bad := []byte("Subject: x\r\nFrom: nobody\r\n\r\npoison\r\n")
+			p := newPair(t, popd.Options{}, imapd.Options{Refuse: func(msg []byte) string {
+				if bytes.HasPrefix(msg, bad[:20]) {
+					return "NO bad header: " + strings.TrimSpace(string(bad))
+				}
+				return ""
+			}}, append(ordinary(5, 12), bad)...)
+			p.account().Repair, p.account().Keep, p.o.ConfirmDelete = repair, plan.Keep{Delete: true}, true
+			r := runFerry(t, p.o)
+			if r.ExitCode != want || r.Totals.Delivered+r.Totals.Held != 6 || r.Totals.Deleted != 5 {
+				t.Errorf("exit %d, %+v, %+v", r.ExitCode, r.Totals, r.Accounts[0].Error)
+			}
+			p.left(bad)
+		})
+	}
 }
