@@ -246,8 +246,8 @@ func (t *trip) butUnproven(due []journal.Record) []journal.Record {
 	return slices.DeleteFunc(slices.Clone(due), func(r journal.Record) bool { return t.unproven[r.Key] })
 }
 
-// leaveOut notes the first copy that did not come when the connection ended twice over some that
-// were to be read back: it keeps no other original from being deleted (I7). It returns the
+// leaveOut notes the first copy that did not come when the server refused some that were to be read
+// back, or the connection ended twice over them: it keeps no other original from being deleted (I7). It returns the
 // error if there is none to go on without.
 func (t *trip) leaveOut(ctx context.Context, records []journal.Record, places []spot,
 	sums map[spot]imapdst.Copy, err error) error {
@@ -258,13 +258,13 @@ func (t *trip) leaveOut(ctx context.Context, records []journal.Record, places []
 			first = i
 		}
 	}
-	if first < 0 || code != fault.Temporary && code != fault.Protocol || ctx.Err() != nil || t.stood(err) ||
-		len(t.unproven) >= maxDeadEnds {
+	spoils := code == fault.Temporary || code == fault.Protocol || isRefusal(err)
+	if first < 0 || !spoils || ctx.Err() != nil || t.stood(err) || len(t.unproven) >= maxDeadEnds {
 		return err
 	}
 	t.unproven[records[first].Key] = true
-	t.noteOnce("the connection to the IMAP server ends, or stalls, when it is asked for the copy of a message that is to be " +
-		"deleted from POP3; ask the server's operator")
+	t.noteOnce("the IMAP server refuses, ends the connection or stalls when it is asked for the copy of a message that is to " +
+		"be deleted from POP3; ask the server's operator")
 	return t.putSpoiling(ctx, records[first:first+1])
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,37 +83,54 @@ func TestDeletionGoesOnWithout(t *testing.T) {
 	}
 }
 
-// TestCopyThatEndsSessions (I6, I7): a copy over which each IMAP session ends that is to read it
-// back keeps no original but its own; one after the other is the server's way.
-func TestCopyThatEndsSessions(t *testing.T) {
+// TestCopyThatIsNotGiven (I6, I7): a copy that the IMAP server refuses to give, or over which each
+// session ends that is to read it back, keeps no original but its own; one after the other is the
+// server's way.
+func TestCopyThatIsNotGiven(t *testing.T) {
 	for name, c := range map[string]struct {
-		bad  []string
-		want fault.Code
+		bad    []string
+		says   string // in the place of the copy
+		answer string
+		want   fault.Code
 	}{
-		"one": {[]string{"4"}, 0}, "three": {[]string{"1", "4", "10"}, 0},
-		"four": {[]string{"1", "3", "4", "10"}, fault.Protocol},
+		"one":           {bad: []string{"4"}, says: " FETCH (UID 4 BODY[] {2000000000}"},
+		"three":         {bad: []string{"1", "4", "10"}, says: " FETCH (UID 4 BODY[] {2000000000}"},
+		"four":          {bad: []string{"1", "3", "4", "10"}, says: " FETCH (UID 4 BODY[] {2000000000}", want: fault.Protocol},
+		"one refused":   {bad: []string{"4"}, answer: "NO some are damaged"},
+		"three refused": {bad: []string{"1", "4", "10"}, answer: "NO some are damaged"},
+		"four refused":  {bad: []string{"1", "3", "4", "10"}, answer: "NO some are damaged", want: fault.Refused},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mail := ordinary(10, 1)
 			p := newPair(t, popd.Options{}, imapd.Options{}, mail...)
 			p.run(0, len(mail))
+			var left atomic.Bool // out of the answer
 			p.imap.Configure(func(o *imapd.Options) {
-				o.Untagged = func(command, text string) string {
+				o.Untagged = func(_, text string) string {
 					number, _, _ := strings.Cut(text, " ")
-					if strings.Contains(text, "BODY[]") && slices.Contains(c.bad, number) {
-						return number + " FETCH (UID " + number + " BODY[] {2000000000}"
+					if !strings.Contains(text, "BODY[]") || !slices.Contains(c.bad, number) {
+						return text
 					}
-					return text
+					if left.Store(true); c.says == "" {
+						return ""
+					}
+					return number + c.says
+				}
+				o.Reply = func(e imapd.Event) (a imapd.Action) {
+					if e.Stage == imapd.AtReply && e.Command == "UID FETCH" && left.Swap(false) {
+						a.Reply = c.answer
+					}
+					return a
 				}
 			})
 			p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
-			left := len(mail)
+			stay := len(mail)
 			if c.want == 0 {
-				left = len(c.bad)
+				stay = len(c.bad)
 			}
 			p.run(c.want, 0)
-			p.kept(left)
-			p.imap.Configure(func(o *imapd.Options) { o.Untagged = nil })
+			p.kept(stay)
+			p.imap.Configure(func(o *imapd.Options) { o.Untagged, o.Reply = nil, nil })
 			p.run(0, 0)
 			p.kept(0)
 			p.arrived(mail...)
