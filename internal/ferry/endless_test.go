@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
@@ -79,4 +80,29 @@ func newSizes(p *pair, session int) []byte {
 		list += fmt.Sprintf("%d %d\r\n", i+1, len(m)-session%2)
 	}
 	return []byte(list + ".\r\n")
+}
+
+// TestTopsThatHangUp (I7): messages over whose headers the server hangs up are read instead, and
+// after three of them all are.
+func TestTopsThatHangUp(t *testing.T) {
+	mail := ordinary(10, 1)
+	for name, noUIDL := range map[string]bool{"UIDL": false, "no UIDL": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var p *pair
+				p = newPair(t, popd.Options{NoUIDL: noUIDL, Reply: func(cmd string, n int) ([]byte, bool) {
+					if cmd != "TOP" || n > 5 {
+						return nil, false
+					}
+					p.pop.Cut()
+					return nil, true
+				}}, imapd.Options{}, mail...)
+				p.imap.User("").Deliver("INBOX", ordinary(1, 40)[0], nil, time.Time{}) // with which all is compared
+				p.run(0, len(mail))
+				if n := p.pop.Counters().Sessions; n > 10 {
+					t.Errorf("%d sessions", n)
+				}
+			})
+		})
+	}
 }

@@ -140,13 +140,14 @@ func (t *trip) topHeaders(ctx context.Context, want []plan.Listed) (map[string]m
 // topEndedAt notes where a session ended. Where it does so twice, or that was it already when
 // headers were asked for one at a time, it is that message.
 func (t *trip) topEndedAt(key string, alone bool) {
-	if alone {
-		t.deadEndAt(key)
-		return
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.garbled[key] {
+	switch {
+	case t.garbled[key]:
+	case alone:
+		t.garbled[key] = true
+		t.badTops++
+	default:
 		t.oneByOne = t.ended[key]
 		t.ended[key] = true
 	}
