@@ -196,6 +196,8 @@ const (
 	mostParts = 100_000
 	// mostThin bounds how many of them bring few, where a server counts more than it gives.
 	mostThin = 256
+	// widest bounds how many messages lie where few were expected, by [maxIndexed].
+	widest = 1 << 19
 )
 
 // atOnce is how many messages a command may be about (RFC 9738 §3), however few that are:
@@ -216,11 +218,11 @@ func (c *Conn) indexSets(f Folder, from uint32, thin *atomic.Int32) iter.Seq[ima
 		step *= max(1, next/uint64(f.Messages))
 	}
 	step = max(min(step, c.atOnce()), next/mostParts)
-	widest := min(next/mostThin, c.atOnce())
+	most := min(next/mostThin, widest, c.atOnce())
 	return func(yield func(imap.UIDSet) bool) {
 		low := uint64(from)
 		for {
-			width := max(step, min(step<<min(thin.Load(), 16), widest))
+			width := max(step, min(step<<min(thin.Load(), 16), most))
 			if low+width >= next {
 				break
 			}

@@ -246,9 +246,9 @@ func (t *trip) butUnproven(due []journal.Record) []journal.Record {
 	return slices.DeleteFunc(slices.Clone(due), func(r journal.Record) bool { return t.unproven[r.Key] })
 }
 
-// leaveOut notes the first copy that did not come when the server refused some that were to be read
-// back, or the connection ended twice over them: it keeps no other original from being deleted (I7). It returns the
-// error if there is none to go on without.
+// leaveOut notes the first copy that did not come when the server refused some that were to be
+// read back, or the connection ended twice over them: it keeps no other original from being
+// deleted (I7). It returns the error if there is none to go on without.
 func (t *trip) leaveOut(ctx context.Context, records []journal.Record, places []spot,
 	sums map[spot]imapdst.Copy, err error) error {
 	code, first := fault.CodeOf(err), -1
