@@ -108,6 +108,7 @@ func TestRefusalHints(t *testing.T) {
 	for answer, want := range map[string]string{
 		"NO permission denied": "may write", "NO ACL: Insert permission denied (Required for APPEND command).": "may write",
 		"NO [NOPERM] no": "may write", "NO [CANNOT] permission denied": "repair: wrap", "NO bare newline": "repair: wrap",
+		"NO [LIMIT] too many headers": "a limit that this message goes beyond", "NO [TOOBIG] no": "too large",
 	} {
 		conn := (&fake{on: afterLiterals(say("TAG " + answer))}).dial(t)
 		for _, o := range deliver(t, conn, inboxFolder, items(1, 0)) {

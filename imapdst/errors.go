@@ -105,8 +105,10 @@ func appendHint(s status) string {
 	switch {
 	case s.code == "TRYCREATE", s.code == "NONEXISTENT":
 		return goneHint
-	case s.code == "TOOBIG", s.code == "LIMIT":
+	case s.code == "TOOBIG":
 		return "the message is too large for the destination; it stays on POP3"
+	case s.code == "LIMIT":
+		return "the server has a limit that this message goes beyond, and its operator can tell which; it stays on POP3"
 	case s.code == "CLIENTBUG":
 		return "please report this; the message stays on POP3"
 	case s.code == "NOPERM", s.code == "READ-ONLY", s.code == "" && noRight.MatchString(strings.ToLower(s.text)):
