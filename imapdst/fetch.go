@@ -28,8 +28,7 @@ const (
 	MaxText = 16 << 20
 	// maxSet bounds the UID set of one command, in octets (RFC 2683 §3.2.1.5).
 	maxSet = 900
-	// fetchAhead is how many FETCH commands are sent before one of them is answered
-	// in full.
+	// fetchAhead is how many FETCH commands are under way at most.
 	fetchAhead = 4
 )
 
@@ -127,6 +126,18 @@ type fetchPlan struct {
 	each    func(imap.UIDSet, *imapclient.FetchMessageData) error
 	// done, unless nil, is told of each set that was answered in full.
 	done func(imap.UIDSet) error
+	// ask, unless nil, is what is asked for of a set; it may be nothing.
+	ask func(imap.UIDSet) imap.UIDSet
+	// singly sends nothing ahead: where a server ends the session, its last answers may be lost.
+	singly bool
+}
+
+// ahead is how many commands are sent before one of them is answered in full.
+func (p fetchPlan) ahead() int64 {
+	if p.singly {
+		return 1
+	}
+	return fetchAhead
 }
 
 // fetch carries out a plan, with some commands sent ahead.
@@ -145,12 +156,21 @@ func (c *Conn) fetch(ctx context.Context, f Folder, plan fetchPlan) error {
 	c.guard.asides.begin(plan.make)
 	t := &taking{plan: plan}
 	var takers sync.WaitGroup
-	ahead := semaphore.NewWeighted(fetchAhead)
+	ahead := semaphore.NewWeighted(plan.ahead())
 	for set := range plan.sets {
 		if ahead.Acquire(ctx, 1) != nil || t.failed() != nil {
 			break
 		}
-		cmd := c.sendFetch(plan, set)
+		asked := set
+		if plan.ask != nil {
+			asked = plan.ask(set)
+		}
+		if len(asked) == 0 {
+			t.end(set, nil)
+			ahead.Release(1)
+			continue
+		}
+		cmd := c.sendFetch(plan, asked)
 		takers.Go(func() {
 			defer ahead.Release(1)
 			t.end(set, c.drain(cmd, set, t))

@@ -40,12 +40,30 @@ func (c *Conn) Index(ctx context.Context, f Folder, from uint32, fn func(Entry) 
 		}
 		return nil
 	}
-	return c.IndexParts(ctx, f, from, all, func(Gap) error { return nil })
+	return c.IndexParts(ctx, f, from, &Path{}, all, func(Gap) error { return nil })
 }
 
 // Gap is where an index lacks messages that the server counts: between two UIDs, of which
 // the first is 0 at the beginning of the folder, and the last at its end.
 type Gap struct{ After, Before uint32 }
+
+// Has reports whether a UID is in the gap.
+func (g Gap) Has(uid uint32) bool { return g.After < uid && (uid < g.Before || g.Before == 0) }
+
+// Path is how an index goes through a folder: the zero Path as fast as it can. It tells how far it
+// came, so that one that ended early can be gone on with more carefully.
+type Path struct {
+	// Width is how many UIDs are asked for at once at most, as long as they are less than Below, and
+	// nothing is sent ahead; 0: as many as suit.
+	Width, Below uint32
+	// Without are UIDs that are not asked for: those of messages over which the session ends.
+	Without []uint32
+
+	// Reached: all below was answered, and what comes next was not; 0: nothing was asked for.
+	Reached uint32
+	// Widest is the most UIDs that were asked for at once.
+	Widest uint32
+}
 
 // IndexParts is Index with some thousand messages at a time: each part has all that
 // there is below next, and was not in one before. Next is behind the last message that
@@ -56,21 +74,30 @@ type Gap struct{ After, Before uint32 }
 // (RFC 3501 §2.3.1.2). "n:*" includes the last message even if its UID is less than n
 // (§6.4.8); go-imap drops answers with UIDs outside the set.
 func (c *Conn) IndexParts(
-	ctx context.Context, f Folder, from uint32, fn func(part []Entry, next uint32) error, left func(Gap) error,
+	ctx context.Context, f Folder, from uint32, path *Path, fn func(part []Entry, next uint32) error, left func(Gap) error,
 ) error {
+	path.Reached = 0
+	if err := c.wire.Broken(); err != nil {
+		return err
+	}
 	from = max(from, 1)
 	low := max(from-1, 1)
+	if slices.Contains(path.Without, low) {
+		low = from
+	}
 	p := &indexParts{conn: c, fn: fn, from: from, next: low, seen: from,
-		read: at(message.SummarizeHeader), numbers: numbers{tally: c.guard.tallied, left: left, known: from == 1}}
+		read: at(message.SummarizeHeader), numbers: numbers{tally: c.guard.tallied, left: left, known: low == 1}}
+	defer func() { path.Reached = p.next }()
 	return c.fetch(ctx, f, fetchPlan{
 		sets: func(yield func(imap.UIDSet) bool) {
 			p.numbers.before = c.guard.tallied() // now that the folder is open
-			c.indexSets(f, low, &p.thin)(yield)
+			c.indexSets(f, low, path, &p.thin)(yield)
 		},
 		section: &imap.FetchItemBodySection{
 			Specifier: imap.PartSpecifierHeader, Peek: true, HeaderFields: []string{"MESSAGE-ID"},
 		},
-		largest: maxHeader, make: anyOf(p.read), each: p.take, done: p.done,
+		largest: maxHeader, make: anyOf(p.read), each: p.take, done: p.done, singly: path.Width > 0,
+		ask: func(set imap.UIDSet) imap.UIDSet { return spare(set, path.Without, max(f.UIDNext, 1)-1) },
 	})
 }
 
@@ -164,6 +191,29 @@ func (p *indexParts) widen(few bool) {
 	}
 }
 
+// spare takes UIDs out of a set of one range, which "*" makes end at the last one that is known.
+func spare(set imap.UIDSet, uids []uint32, last uint32) (rest imap.UIDSet) {
+	if len(uids) == 0 {
+		return set
+	}
+	low, high := uint64(set[0].Start), uint64(set[0].Stop)
+	if high == 0 {
+		high = max(low, uint64(last))
+	}
+	for _, uid := range slices.Sorted(slices.Values(uids)) {
+		if at := uint64(uid); low <= at && at <= high {
+			if low < at {
+				rest.AddRange(imap.UID(low), imap.UID(at-1))
+			}
+			low = at + 1
+		}
+	}
+	if low <= high {
+		rest.AddRange(imap.UID(low), imap.UID(high))
+	}
+	return rest
+}
+
 // handOver gives on what is wanted of a part, once its numbers were looked at.
 func (p *indexParts) handOver(entries []numbered, last bool) error {
 	slices.SortStableFunc(entries, func(a, b numbered) int { return cmp.Compare(a.number, b.number) })
@@ -212,7 +262,7 @@ func (c *Conn) atOnce() uint64 {
 // indexSets cuts from:* into ranges of UIDs that hold about indexChunk messages
 // each, and never more than the server gives at once. Behind answers that brought few, each
 // range is twice as wide as the one before.
-func (c *Conn) indexSets(f Folder, from uint32, thin *atomic.Int32) iter.Seq[imap.UIDSet] {
+func (c *Conn) indexSets(f Folder, from uint32, path *Path, thin *atomic.Int32) iter.Seq[imap.UIDSet] {
 	step, next := uint64(indexChunk), uint64(f.UIDNext)
 	if f.Messages > 0 {
 		step *= max(1, next/uint64(f.Messages))
@@ -223,6 +273,10 @@ func (c *Conn) indexSets(f Folder, from uint32, thin *atomic.Int32) iter.Seq[ima
 		low := uint64(from)
 		for {
 			width := max(step, min(step<<min(thin.Load(), 16), most))
+			if path.Width > 0 && low < uint64(path.Below) {
+				width = min(width, uint64(path.Width))
+			}
+			path.Widest = uint32(min(max(width, uint64(path.Widest)), math.MaxUint32))
 			if low+width >= next {
 				break
 			}

@@ -70,7 +70,7 @@ func TestX3LargeFolder(t *testing.T) {
 	f := folder(t, c, "INBOX")
 	before, largest := live(), int64(0)
 	seen, next := 0, uint32(1)
-	err := c.IndexParts(context.Background(), f, 1, func(part []imapdst.Entry, upTo uint32) error {
+	err := c.IndexParts(context.Background(), f, 1, &imapdst.Path{}, func(part []imapdst.Entry, upTo uint32) error {
 		for _, e := range part {
 			if e.UID < next || e.UID >= upTo {
 				t.Errorf("UID %d in a part from %d to %d", e.UID, next, upTo)

@@ -47,7 +47,7 @@ func TestGaps(t *testing.T) {
 			conn := server.dial(t)
 			var got gaps
 			next := c.from
-			err := conn.IndexParts(context.Background(), folder(t, conn, "INBOX"), c.from,
+			err := conn.IndexParts(context.Background(), folder(t, conn, "INBOX"), c.from, &imapdst.Path{},
 				func(part []imapdst.Entry, upTo uint32) error {
 					if part[0].UID < c.from {
 						t.Errorf("UID %d", part[0].UID)
@@ -100,7 +100,7 @@ func TestFolderThatGivesFew(t *testing.T) {
 				},
 			}}
 			conn := server.dial(t)
-			err := conn.IndexParts(t.Context(), folder(t, conn, "INBOX"), 1,
+			err := conn.IndexParts(t.Context(), folder(t, conn, "INBOX"), 1, &imapdst.Path{},
 				func(part []imapdst.Entry, _ uint32) error { got += len(part); return nil },
 				func(imapdst.Gap) error { return nil })
 			if asked > 10_000 || got == 0 || c.oneEach && got != asked || err != nil {

@@ -49,7 +49,9 @@ type stumbles struct {
 	doubtful map[string]bool
 	// unproven ended an IMAP session when their copies were read back, by record key.
 	unproven map[string]bool
-	unread   map[int64]bool // sizes of messages that the source does not give: nobody knows what they are
+	// unindexed are messages in the destination that ended one when their names were asked for.
+	unindexed int
+	unread    map[int64]bool // sizes of messages that the source does not give: nobody knows what they are
 }
 
 func newStumbles() stumbles {

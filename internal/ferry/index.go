@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -70,10 +71,10 @@ func (t *trip) oldestDoubt(ctx context.Context, f *folder, next uint32) (uint32,
 // all that it counts is never believed. Where UIDNEXT promises nothing new, no answer is one.
 func (t *trip) readIndex(ctx context.Context, f *folder, next uint32) (uint32, error) {
 	first, code := next, fault.Temporary // what somebody removed a moment ago is no gap to a new session
-	box := f.now()
+	box, path, leftOut := f.now(), &imapdst.Path{}, false
 	promised := !tellsNext(box) || next < box.UIDNext
 	left := func(g imapdst.Gap) error {
-		if !promised && g == (imapdst.Gap{}) {
+		if !promised && g == (imapdst.Gap{}) || slices.ContainsFunc(path.Without, g.Has) {
 			return nil
 		}
 		if again := code == fault.Protocol; again && (g != (imapdst.Gap{}) || first > 1) {
@@ -84,12 +85,13 @@ func (t *trip) readIndex(ctx context.Context, f *folder, next uint32) (uint32, e
 		err := fault.New(code, "IMAP server %s leaves out messages that folder %s has, as it says",
 			t.dest.address(), fault.Escape(f.name)).
 			WithHint("run again; if it stays like this, the server's operator can tell what is wrong with the folder")
-		code = fault.Protocol
+		code, leftOut = fault.Protocol, true
 		return err
 	}
 	var nameless []journal.IndexEntry
-	err := t.dest.do(ctx, f, func(c *imapdst.Conn, box imapdst.Folder) error {
-		return c.IndexParts(ctx, box, next, func(part []imapdst.Entry, upTo uint32) error {
+	read := func(c *imapdst.Conn, box imapdst.Folder) error {
+		leftOut = false
+		return c.IndexParts(ctx, box, next, path, func(part []imapdst.Entry, upTo uint32) error {
 			entries := make([]journal.IndexEntry, len(part))
 			for i, e := range part {
 				entries[i] = journal.IndexEntry{UID: e.UID, Size: e.Size, MessageID: e.MessageID}
@@ -100,7 +102,11 @@ func (t *trip) readIndex(ctx context.Context, f *folder, next uint32) (uint32, e
 			next = upTo
 			return f.known().Extend(ctx, upTo, entries)
 		}, left)
-	})
+	}
+	err := t.dest.do(ctx, f, read)
+	for err != nil && !leftOut && t.goesAround(ctx, f, path, err) {
+		err = t.dest.do(ctx, f, read)
+	}
 	if err != nil {
 		return next, err
 	}
@@ -109,6 +115,34 @@ func (t *trip) readIndex(ctx context.Context, f *folder, next uint32) (uint32, e
 		err = errors.Join(err, f.known().Reset(context.WithoutCancel(ctx), box.UIDValidity))
 	}
 	return next, err
+}
+
+// narrower is how much smaller the ranges of an index get where one of them ends the session.
+const narrower = 100
+
+// goesAround reports whether an index that the server did not let end is to go on, with smaller
+// ranges where it ended, and at last without the one message that was asked for there: it shall not
+// keep all mail from arriving (I7). Some such messages in all, or something else is wrong.
+func (t *trip) goesAround(ctx context.Context, f *folder, path *imapdst.Path, err error) bool {
+	code := fault.CodeOf(err)
+	spoils := code == fault.Temporary || code == fault.Protocol || isRefusal(err)
+	if path.Reached == 0 || !spoils || ctx.Err() != nil || t.stood(err) || t.unindexed >= maxDeadEnds {
+		return false
+	}
+	width := path.Widest
+	if path.Reached < path.Below {
+		width = path.Width
+	}
+	if width > 1 {
+		path.Width, path.Below = max(1, width/narrower), path.Reached+min(width, math.MaxUint32-path.Reached)
+		return true
+	}
+	t.unindexed++
+	path.Without = append(path.Without, path.Reached)
+	t.noteOnce(fmt.Sprintf("the IMAP server refuses, ends the connection or stalls when it is asked for the message with UID %d "+
+		"of folder %s: nothing can be compared with it; the server's operator can tell what is wrong with it",
+		path.Reached, fault.Escape(f.now().Name)))
+	return true
 }
 
 // namesAtOnce bounds how many headers are kept at once.

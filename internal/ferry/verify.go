@@ -320,7 +320,7 @@ func (v *verifyAccount) candidatesIn(ctx context.Context, conn *imapdst.Conn, bo
 	var uids []uint32
 	proven := v.proven[box.Mailbox]
 	slices.Sort(proven)
-	err := conn.IndexParts(ctx, box, 1, func(part []imapdst.Entry, _ uint32) error {
+	err := conn.IndexParts(ctx, box, 1, &imapdst.Path{}, func(part []imapdst.Entry, _ uint32) error {
 		for _, e := range part {
 			_, another := slices.BinarySearch(proven, e.UID)
 			named := ids[e.MessageID]
