@@ -391,29 +391,32 @@ func TestOneEndsTheIndex(t *testing.T) {
 		for how, ends := range map[string]imapd.Action{"cut": {Cut: imapd.FIN}, "NO": {Reply: "NO no"},
 			"NO, and cut": {Reply: "NO [SERVERBUG] FETCH failed", Cut: imapd.FIN}, "BYE": {Bye: "FETCH failed"}} {
 			t.Run(name+", "+how, func(t *testing.T) {
-				t.Parallel()
-				mail, others := ordinary(3, 32), ordinary(12, 33)
-				p := newPair(t, popd.Options{}, imapd.Options{Reply: spoilt(ends, bad...)}, mail[:2]...)
-				for _, raw := range others {
-					p.imap.User("").Deliver("INBOX", raw, nil, time.Time{})
-				}
-				r := p.run(0, 2)
-				for _, uid := range bad {
-					want := fmt.Sprintf("the message with UID %d of folder INBOX", uid)
-					if notes := strings.Join(r.Accounts[0].Notes, "\n"); strings.Count(notes, want) != 1 {
-						t.Errorf("%q is not in %s", want, notes)
-					}
-				}
-				if n := p.imap.Counters().Connections; n > 10 {
-					t.Errorf("%d connections", n)
-				}
-				p.pop.Deliver(mail[2])
-				p.run(0, 1)
-				p.run(0, 0)
-				p.arrived(append(mail, others...)...)
+				synctest.Test(t, func(t *testing.T) { oneEndsTheIndex(t, ends, bad) })
 			})
 		}
 	}
+}
+
+func oneEndsTheIndex(t *testing.T, ends imapd.Action, bad []uint32) {
+	mail, others := ordinary(3, 32), ordinary(12, 33)
+	p := newPair(t, popd.Options{}, imapd.Options{Reply: spoilt(ends, bad...)}, mail[:2]...)
+	for _, raw := range others {
+		p.imap.User("").Deliver("INBOX", raw, nil, time.Time{})
+	}
+	r := p.run(0, 2)
+	for _, uid := range bad {
+		want := fmt.Sprintf("the message with UID %d of folder INBOX", uid)
+		if notes := strings.Join(r.Accounts[0].Notes, "\n"); strings.Count(notes, want) != 1 {
+			t.Errorf("%q is not in %s", want, notes)
+		}
+	}
+	if n := p.imap.Counters().Connections; n > 10 {
+		t.Errorf("%d connections", n)
+	}
+	p.pop.Deliver(mail[2])
+	p.run(0, 1)
+	p.run(0, 0)
+	p.arrived(append(mail, others...)...)
 }
 
 func TestAllEndTheIndex(t *testing.T) {
