@@ -202,7 +202,7 @@ var rules = []rule{
 		"account has been disabled", "account was disabled", "account temporarily disabled", "account is temporarily disabled",
 		"account has been temporarily disabled", "account permanently disabled", "account is permanently disabled",
 		"account has been permanently disabled", "user disabled", "user is disabled", "suspended", "deactivated",
-		"account is inactive", "account inactive", "account is not active", "account not active", "account closed",
+		"account is inactive", "account is currently inactive", "account inactive", "account is not active", "account not active", "account closed",
 		"account has been closed"}},
 	{topic: "switched-off", codes: signingIn, texts: []string{"disabled", "not enabled", "not been enabled", "enable pop",
 		"enable imap", "enable access", "service is not open", "not activated", "not allowed to use", "not permitted to use",
