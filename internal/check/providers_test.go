@@ -90,7 +90,7 @@ func TestOwnWordings(t *testing.T) {
 		{"mail.comcast.net", "PASS", "[AUTH] Authentication failed.", "login-refused", "access by mail programs is off"},
 		{"pop3.virginmedia.com", "PASS", "[AUTH] Authentication failed.", "login-refused", "takes no account password"},
 		{"mail.twc.com", "PASS", "invalid username or password", "login-refused", "a wrong password or user name"},
-		{"mail.twc.com", "PASS", "account is currently inactive.", "inactive", "since nobody used it"},
+		{"mail.twc.com", "PASS", "account is currently inactive.", "account-disabled", "since nobody used it"},
 		{"mail.runbox.com", "PASS", "Invalid login or password", "login-refused", "a wrong password or user name"},
 		{"mail.gandi.net", "PASS", "Authentication failed.", "login-refused", "only forwards"},
 		{"pop.sina.com", "PASS", "auth error", "login-refused", "authorization code"},
