@@ -67,29 +67,12 @@ func (c *crossCheck) where(account *yaml.Node) string {
 
 func mailboxOf(e Endpoint, s side) mailbox {
 	server := strings.TrimSuffix(e.Host, ".")
-	if e.Loopback() && !s.isUsual(e.Port) {
+	if e.Loopback() && e.Port != s.port && e.Port != s.tlsPort {
 		// Tunnels and test servers: on loopback it is the port that tells one
 		// server from another.
 		server += ":" + strconv.Itoa(e.Port)
 	}
 	return mailbox{server, userName(e.Mailbox())}
-}
-
-// isUsual reports a port at which servers have their mail (RFC 8314 §3).
-func (s side) isUsual(port int) bool { return port == s.port || port == s.tlsPort }
-
-// Places name the mail of both hosts for who remembers it: that is the same at all usual ports
-// of a host, while any other port may be that of another server, as where several are reached
-// through one machine.
-func (a Account) Places() (source, destination string) {
-	return placeOf(a.Source, sourceSide), placeOf(a.Destination, destinationSide)
-}
-
-func placeOf(e Endpoint, s side) string {
-	if s.isUsual(e.Port) {
-		return e.Host
-	}
-	return e.Address()
 }
 
 // Hash is the hex SHA-256 of what this account means, without secrets.

@@ -387,26 +387,3 @@ accounts:
 		t.Errorf("the same port: %v", err)
 	}
 }
-
-// TestPlaces: all usual ports of a host lead to the same mail, and any other one may lead to
-// other mail, whatever the host.
-func TestPlaces(t *testing.T) {
-	for _, c := range []struct {
-		host                string
-		pop, imap           int
-		source, destination string
-	}{
-		{"mail.example.org", 110, 143, "mail.example.org", "mail.example.org"},
-		{"mail.example.org", 995, 993, "mail.example.org", "mail.example.org"},
-		{"mail.example.org", 993, 995, "mail.example.org:993", "mail.example.org:995"},
-		{"localhost", 1110, 1143, "localhost:1110", "localhost:1143"},
-		{"::1", 1110, 993, "[::1]:1110", "::1"},
-	} {
-		var a plan.Account
-		a.Source.Host, a.Source.Port = c.host, c.pop
-		a.Destination.Host, a.Destination.Port = c.host, c.imap
-		if source, destination := a.Places(); source != c.source || destination != c.destination {
-			t.Errorf("%+v: %s, %s", c, source, destination)
-		}
-	}
-}

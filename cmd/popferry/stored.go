@@ -70,12 +70,20 @@ func (a *app) failed(ctx context.Context, config *plan.Config, names []string, o
 	}
 	var failed []string
 	for _, account := range chosen {
-		code, ran := last[journal.ScopeOf(*account)]
+		code, ran := last[scopeOf(*account)]
 		if !ran || !slices.Contains(well, code) {
 			failed = append(failed, account.Name)
 		}
 	}
 	return failed, nil
+}
+
+// scopeOf is what the journal keeps an account under.
+func scopeOf(a plan.Account) journal.Scope {
+	return journal.Scope{
+		Account: a.Name, SourceHost: a.Source.Host, SourceUser: a.Source.Mailbox(),
+		DestHost: a.Destination.Host, DestUser: a.Destination.Mailbox(), Folder: a.Folder,
+	}
 }
 
 // lastRuns is how the last run of each account ended.

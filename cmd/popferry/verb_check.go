@@ -137,7 +137,7 @@ func deliveredOf(ctx context.Context, j journal.Journal, account plan.Account, l
 			keys = append(keys, l.Key)
 		}
 	}
-	ledger, err := j.Ledger(ctx, journal.ScopeOf(account))
+	ledger, err := j.Ledger(ctx, scopeOf(account))
 	if err != nil {
 		return nil, err
 	}

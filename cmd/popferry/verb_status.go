@@ -94,7 +94,7 @@ func (a *app) expected() (accounts []journal.Status) {
 		return nil
 	}
 	for _, account := range config.Accounts {
-		accounts = append(accounts, journal.Status{Scope: journal.ScopeOf(account)})
+		accounts = append(accounts, journal.Status{Scope: scopeOf(account)})
 	}
 	return accounts
 }

@@ -269,7 +269,7 @@ func (t *trip) prepareCanary(ctx context.Context, in *folder, r journal.Record) 
 		return canary{}, err
 	}
 	c = canary{Key: r.Key, Folder: r.Folder, UIDValidity: r.UIDValidity, UID: r.UID,
-		Messages: in.now().Messages, Mail: texts[at], scope: journal.ScopeOf(t.account), ledger: t.ledger}
+		Messages: in.now().Messages, Mail: texts[at], scope: scopeOf(t.account), ledger: t.ledger}
 	if c.sum, err = message.Summarize(bytes.NewReader(c.Mail), t.now()); err != nil ||
 		unsendable(c.sum.Size, in.now().AppendLimit) != "" {
 		return canary{}, err
@@ -304,7 +304,7 @@ func (t *trip) twins(ctx context.Context, in *folder, r journal.Record) (uids []
 
 // isGone reports whether POP3 has certainly lost the message.
 func (t *trip) isGone(ctx context.Context, c canary) (bool, error) {
-	if c.scope != journal.ScopeOf(t.account) {
+	if c.scope != scopeOf(t.account) {
 		return false, nil // its name says nothing here
 	}
 	if _, listed := t.at(c.Key); listed {

@@ -103,9 +103,6 @@ type engine struct {
 	retiredMu    sync.Mutex
 	retiredKnown bool
 	retired      []journal.Scope
-	// portsNamed says that no scope of the list is without its ports any more.
-	portsMu    sync.Mutex
-	portsNamed bool
 	// sharing says how many accounts need what may expire.
 	sharing map[string]int
 	rates   *limits.Rates

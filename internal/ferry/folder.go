@@ -195,7 +195,9 @@ func (t *trip) admit(ctx context.Context, f *folder) (*folder, error) {
 }
 
 func (t *trip) takeIndex(ctx context.Context, f *folder, mailbox string) error {
-	index, err := t.engine.Journal.Index(ctx, journal.ScopeOf(t.account).In(mailbox))
+	index, err := t.engine.Journal.Index(ctx, journal.FolderKey{
+		Host: t.account.Destination.Host, User: t.account.Destination.Mailbox(), Folder: mailbox,
+	})
 	if err != nil {
 		return err
 	}
@@ -520,7 +522,8 @@ func foldersOf(a plan.Account) []string {
 func (t *trip) leastShared(folders []*folder) []*folder {
 	others := map[string]int{}
 	for _, a := range t.engine.Config.Accounts {
-		if a.Name == t.account.Name || !sameDestination(journal.ScopeOf(a), journal.ScopeOf(t.account)) {
+		if a.Name == t.account.Name || a.Destination.Host != t.account.Destination.Host ||
+			a.Destination.Mailbox() != t.account.Destination.Mailbox() {
 			continue
 		}
 		for _, name := range foldersOf(a) {

@@ -143,7 +143,7 @@ func (m *matcher) takeAt(at spot) bool {
 // formerScopes are those that the account had with another `folder`.
 func (t *trip) formerScopes(ctx context.Context) (former []journal.Scope, err error) {
 	retired, err := t.engine.retiredScopes(ctx)
-	now := journal.ScopeOf(t.account)
+	now := scopeOf(t.account)
 	for _, s := range retired {
 		if sameSource(s, now) && sameDestination(s, now) {
 			former = append(former, s)

@@ -18,7 +18,7 @@ func (t *trip) canaries(ctx context.Context) (all []canary, err error) {
 	if err != nil {
 		return nil, err
 	}
-	own := journal.ScopeOf(t.account)
+	own := scopeOf(t.account)
 	scopes = slices.DeleteFunc(slices.Clone(scopes), func(s journal.Scope) bool { return s == own })
 	for _, s := range append([]journal.Scope{own}, scopes...) {
 		if s != own && t.engine.heir(s) != t.account.Name {
@@ -97,7 +97,7 @@ func (e *engine) retiredScopes(ctx context.Context) ([]journal.Scope, error) {
 	}
 	has := map[journal.Scope]bool{}
 	for _, a := range e.Config.Accounts {
-		has[journal.ScopeOf(a)] = true
+		has[scopeOf(a)] = true
 	}
 	for _, s := range scopes {
 		if !has[s.Scope] {
@@ -114,7 +114,7 @@ func (e *engine) retiredScopes(ctx context.Context) ([]journal.Scope, error) {
 func (e *engine) heir(s journal.Scope) (name string) {
 	best := 0
 	for _, a := range e.Config.Accounts {
-		if n := kinship(s, journal.ScopeOf(a)); n > best {
+		if n := kinship(s, scopeOf(a)); n > best {
 			best, name = n, a.Name
 		}
 	}

@@ -114,7 +114,8 @@ func TestIndexAhead(t *testing.T) {
 	mail := ordinary(8, 22)
 	p := newPair(t, popd.Options{}, imapd.Options{}, mail[:5]...)
 	p.run(0, 5)
-	index, err := p.o.Journal.Index(t.Context(), journal.ScopeOf(*p.account()).In("INBOX"))
+	d := p.account().Destination
+	index, err := p.o.Journal.Index(t.Context(), journal.FolderKey{Host: d.Host, User: d.Mailbox(), Folder: "INBOX"})
 	if err != nil {
 		t.Fatal(err)
 	}

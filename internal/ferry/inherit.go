@@ -7,6 +7,7 @@ import (
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
+	"github.com/popferry/popferry/plan"
 )
 
 // factTakeOver says, at both ends of a take-over, that it has begun and is not
@@ -172,7 +173,7 @@ func (t *trip) precedes(old, now journal.Scope) bool {
 		return false
 	}
 	for _, a := range t.engine.Config.Accounts {
-		heir := journal.ScopeOf(a)
+		heir := scopeOf(a)
 		if !sameSource(old, now) {
 			heir.Account = old.Account
 		}
@@ -211,6 +212,14 @@ func sameSource(a, b journal.Scope) bool {
 // sameDestination reports whether two scopes are about one user's folders.
 func sameDestination(a, b journal.Scope) bool {
 	return a.DestHost == b.DestHost && a.DestUser == b.DestUser
+}
+
+// scopeOf names what the journal keeps for an account.
+func scopeOf(a plan.Account) journal.Scope {
+	return journal.Scope{
+		Account: a.Name, SourceHost: a.Source.Host, SourceUser: a.Source.Mailbox(),
+		DestHost: a.Destination.Host, DestUser: a.Destination.Mailbox(), Folder: a.Folder,
+	}
 }
 
 // place is where a record has its mail.

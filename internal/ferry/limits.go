@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 
-	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/limits"
 	"github.com/popferry/popferry/internal/places"
 	"github.com/popferry/popferry/plan"
@@ -27,7 +26,7 @@ type books struct{ t *trip }
 
 // Read implements [limits.Books].
 func (b books) Read(ctx context.Context, a plan.Account, fact string) (string, error) {
-	ledger, err := b.t.engine.Journal.Ledger(ctx, journal.ScopeOf(a))
+	ledger, err := b.t.engine.Journal.Ledger(ctx, scopeOf(a))
 	if err != nil {
 		return "", err
 	}

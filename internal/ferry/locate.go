@@ -87,16 +87,16 @@ func (t *trip) eachNeighbour(ctx context.Context, do func(l journal.Ledger, own 
 	if err != nil {
 		return err
 	}
-	own := journal.ScopeOf(t.account)
+	d := t.account.Destination
 	for _, s := range scopes {
-		if !sameDestination(s.Scope, own) || len(s.Counts) == 0 {
+		if s.Scope.DestHost != d.Host || s.Scope.DestUser != d.Mailbox() || len(s.Counts) == 0 {
 			continue
 		}
 		ledger, err := t.engine.Journal.Ledger(ctx, s.Scope)
 		if err != nil {
 			return err
 		}
-		if err := do(ledger, s.Scope == own); err != nil {
+		if err := do(ledger, s.Scope == scopeOf(t.account)); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
-	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
 	"github.com/popferry/popferry/plan"
 	"github.com/popferry/popferry/pop"
@@ -61,7 +60,7 @@ func (t *trip) open(ctx context.Context, create bool) error {
 		return err
 	}
 	// Only now: a host that does not exist is a mistake, and no new home.
-	if err := t.inherit(ctx, journal.ScopeOf(t.account)); err != nil {
+	if err := t.inherit(ctx, scopeOf(t.account)); err != nil {
 		return err
 	}
 	if err := t.admitHome(ctx); err != nil {
@@ -92,16 +91,13 @@ func (t *trip) openDestination(ctx context.Context) (err error) {
 }
 
 func (t *trip) openLedger(ctx context.Context) (err error) {
-	scope := journal.ScopeOf(t.account)
+	scope := scopeOf(t.account)
 	notes, err := t.engine.Journal.Renew(ctx)
 	if err != nil {
 		return err
 	}
 	for _, text := range notes {
 		t.note("%s", text)
-	}
-	if err := t.engine.namePorts(ctx); err != nil {
-		return err
 	}
 	if t.ledger, err = t.engine.Journal.Ledger(ctx, scope); err != nil {
 		return err

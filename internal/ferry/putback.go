@@ -46,7 +46,7 @@ func (t *trip) resumeCanaries(ctx context.Context) error {
 	}
 	t.match = newMatcher(t)
 	for _, c := range pending {
-		if c.scope == journal.ScopeOf(t.account) {
+		if c.scope == scopeOf(t.account) {
 			t.pending = c.Key
 		}
 		// That it was put back is said when more is to be deleted.
@@ -206,14 +206,14 @@ func (t *trip) survives(ctx context.Context, c *canary, gone bool) (sure bool, e
 
 // wasIn reports whether a folder is the one in which the copy was.
 func (t *trip) wasIn(in *folder, c canary) bool {
-	return sameDestination(c.scope, journal.ScopeOf(t.account)) && in.now().Mailbox == c.Folder
+	return sameDestination(c.scope, scopeOf(t.account)) && in.now().Mailbox == c.Folder
 }
 
 // placeOf is the folder in which the copy was, as it is now, or the account's own where that
 // is no more, or where the account goes to another destination by now.
 func (t *trip) placeOf(ctx context.Context, c canary) (in *folder, err error) {
 	in = t.home
-	if sameDestination(c.scope, journal.ScopeOf(t.account)) {
+	if sameDestination(c.scope, scopeOf(t.account)) {
 		if in, err = t.folderOf(ctx, journal.Record{Folder: c.Folder}); err != nil {
 			return nil, err
 		}

@@ -283,8 +283,8 @@ func folderTurns(a plan.Account) []string {
 	return slices.Compact(turns) // one that is named twice is one
 }
 
-// mailboxUser names whose folders an account fills. A host may have the same ones at each of its
-// ports: there it only costs time to take turns where they are others.
+// mailboxUser names whose folders an account fills, as the journal does ([scopeOf]): a
+// host has the same ones at each of its ports.
 func mailboxUser(a plan.Account) string {
 	return a.Destination.Host + "\x00" + a.Destination.Mailbox()
 }

@@ -55,7 +55,7 @@ func (t *trip) left(old, now journal.Scope) bool {
 		return false
 	}
 	for _, a := range t.engine.Config.Accounts {
-		s := journal.ScopeOf(a)
+		s := scopeOf(a)
 		if sameSource(s, old) || sameDestination(s, old) && s.Account == old.Account {
 			return false
 		}
@@ -110,7 +110,7 @@ func namesOf(scopes []journal.Scope) string {
 // more.
 func (t *trip) hasHeir(old journal.Scope) bool {
 	return slices.ContainsFunc(t.engine.Config.Accounts, func(a plan.Account) bool {
-		return sameDestination(journal.ScopeOf(a), old) && alike(journal.ScopeOf(a), old)
+		return sameDestination(scopeOf(a), old) && alike(scopeOf(a), old)
 	})
 }
 

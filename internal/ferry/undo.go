@@ -85,7 +85,7 @@ func (t *trip) noteElsewhere(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := journal.ScopeOf(t.account)
+	now := scopeOf(t.account)
 	for _, s := range scopes {
 		if s.Scope.Folder == now.Folder || !sameSource(s.Scope, now) || !t.precedes(s.Scope, now) {
 			continue

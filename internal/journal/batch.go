@@ -237,7 +237,8 @@ func (b *batch) place(r *Record) (sql.NullInt64, error) {
 	}
 	id, ok := b.places[at]
 	if !ok {
-		folder, err := b.ensureFolder(b.ledger.scope.In(at.folder))
+		to := FolderKey{b.ledger.scope.DestHost, b.ledger.scope.DestUser, at.folder}
+		folder, err := b.ensureFolder(to)
 		if err != nil {
 			return sql.NullInt64{}, err
 		}

@@ -12,9 +12,9 @@ import (
 // that differ in any field share nothing.
 type Scope struct {
 	Account    string // the account's name in the configuration
-	SourceHost string // as [plan.Account.Places] has it
+	SourceHost string
 	SourceUser string
-	DestHost   string // as [plan.Account.Places] has it
+	DestHost   string
 	DestUser   string
 	Folder     string // as configured
 }
@@ -205,16 +205,6 @@ type Journal interface {
 	// Scopes returns all scopes in which something was stored, in the order of
 	// their first write.
 	Scopes(ctx context.Context) ([]Status, error)
-
-	// Portless returns the scopes from before the ports of servers were part of their names,
-	// in the order of their first write, but for those that were given to Rename since.
-	Portless(ctx context.Context) ([]Scope, error)
-
-	// Rename gives scopes new names, with all that is stored under the old ones, which are
-	// the keys. What was delivered there is in folders of the same names at the new
-	// destination, whose indexes are others. One of which nothing is stored, or something is
-	// under the new name, is left as it is. All or none, and durable.
-	Rename(ctx context.Context, names map[Scope]Scope) error
 
 	// RecordPasses adds to the history, and forgets what is longer ago than keep, seen
 	// from the last pass that began at least a day before the last of them: a clock that

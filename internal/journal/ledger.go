@@ -24,7 +24,13 @@ func (s *store) Ledger(ctx context.Context, scope Scope) (Ledger, error) {
 }
 
 // find returns the scope's id, or 0 while nothing is stored for it.
-func (l *ledger) find(q query) (id int64, err error) { return q.scope(l.scope) }
+func (l *ledger) find(q query) (id int64, err error) {
+	c := &l.scope
+	_, err = q.one(`SELECT id FROM scope WHERE account = ? AND source_host = ?
+		AND source_user = ? AND dest_host = ? AND dest_user = ? AND folder = ?`,
+		[]any{c.Account, c.SourceHost, c.SourceUser, c.DestHost, c.DestUser, c.Folder}, &id)
+	return id, err
+}
 
 // ensure returns the scope's id and makes one if need be.
 func (l *ledger) ensure(q query) (int64, error) {
@@ -32,9 +38,11 @@ func (l *ledger) ensure(q query) (int64, error) {
 	if err != nil || id != 0 {
 		return id, err
 	}
+	c := &l.scope
 	return q.insert(`INSERT INTO scope
 		(account, source_host, source_user, dest_host, dest_user, folder)
-		VALUES (?, ?, ?, ?, ?, ?)`, l.scope.values()...)
+		VALUES (?, ?, ?, ?, ?, ?)`,
+		c.Account, c.SourceHost, c.SourceUser, c.DestHost, c.DestUser, c.Folder)
 }
 
 // Get implements Ledger.

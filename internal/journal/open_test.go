@@ -36,7 +36,7 @@ func TestSettings(t *testing.T) {
 	j := open(t, t.TempDir())
 	for name, want := range map[string]string{
 		"journal_mode": "wal", "synchronous": "2", "mmap_size": "0", "cache_size": "-8000",
-		"user_version": "3", "fullfsync": "1", "busy_timeout": "10000",
+		"user_version": "2", "fullfsync": "1", "busy_timeout": "10000",
 	} {
 		got, err := journal.Setting(j, name)
 		if err != nil || got != want {
@@ -151,7 +151,7 @@ func TestNewerJournal(t *testing.T) {
 		before := contents(t, dir)
 		for range 2 {
 			_, err := journal.Open(dir)
-			wants(t, err, fault.Config, "version 7", "up to 3", "nothing was changed")
+			wants(t, err, fault.Config, "version 7", "up to 2", "nothing was changed")
 			_, err = journal.OpenReader(dir)
 			wants(t, err, fault.Config, "version 7")
 		}
@@ -307,13 +307,8 @@ func TestStatementsUseIndexes(t *testing.T) {
 	_, countsErr := l.Counts(ctx)
 	_, getErr := l.Get(ctx, []string{"u:1"})
 	_, scopesErr := j.Scopes(ctx)
-	_, portlessErr := j.Portless(ctx)
-	there := someScope
-	there.DestHost += ":1143"
 	for _, err := range []error{
-		countsErr, getErr, scopesErr, portlessErr,
-		j.Rename(ctx, map[journal.Scope]journal.Scope{someScope: there}),
-		j.Rename(ctx, map[journal.Scope]journal.Scope{there: someScope}),
+		countsErr, getErr, scopesErr,
 		l.Each(ctx, journal.Query{}, noRecord),
 		l.Each(ctx, journal.Query{States: []journal.State{journal.Intent}}, noRecord),
 		l.Each(ctx, journal.Query{Contents: digestsOf(rs)}, noRecord),
@@ -351,8 +346,7 @@ func TestStatementsUseIndexes(t *testing.T) {
 }
 
 // TestJournalOfTheFirstVersion: the file was made by the popferry that had it. All that
-// is in it stays, a reader waits for a run to bring it up to date, and until they are named
-// anew its scopes are known to be without ports.
+// is in it stays, and a reader waits for a run to bring it up to date.
 func TestJournalOfTheFirstVersion(t *testing.T) {
 	dir := t.TempDir()
 	data, err := os.ReadFile("testdata/v1.db")
@@ -380,12 +374,6 @@ func TestJournalOfTheFirstVersion(t *testing.T) {
 	records, err := l.Get(t.Context(), []string{"u:uid-0", "u:uid-4"})
 	if err != nil || records["u:uid-0"].Sum.MessageID != "<0@example.org>" || records["u:uid-4"].Reason != "too large" {
 		t.Errorf("%+v, %v", records, err)
-	}
-	for _, want := range [][]journal.Scope{{scopes[0].Scope}, nil} {
-		portless, err := j.Portless(t.Context())
-		must(t, err)
-		same(t, portless, want)
-		must(t, j.Rename(t.Context(), map[journal.Scope]journal.Scope{scopes[0].Scope: scopes[0].Scope}))
 	}
 	pass := journal.Pass{Account: "alice", Started: time.UnixMilli(1760000000000).UTC(), Passes: 1}
 	if err := j.RecordPasses(t.Context(), []journal.Pass{pass}, time.Hour); err != nil {

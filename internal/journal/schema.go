@@ -40,7 +40,7 @@ const (
 //   - a key is stored without a leading "u:", a Message-ID without its brackets.
 //
 // uid and the like are NULL where the API says 0, digests where it says zero.
-func migrations() []string { return []string{schemaV1, schemaV2, schemaV3} }
+func migrations() []string { return []string{schemaV1, schemaV2} }
 
 const schemaV1 = `
 CREATE TABLE instance (
@@ -112,12 +112,6 @@ CREATE TABLE pass (
 	delivered INTEGER NOT NULL, duplicate INTEGER NOT NULL, deleted INTEGER NOT NULL,
 	held INTEGER NOT NULL, bytes INTEGER NOT NULL, error TEXT NOT NULL, hint TEXT NOT NULL);
 CREATE INDEX pass_started ON pass (started);
-`
-
-// schemaV3 marks the scopes from before the ports of servers were part of their names.
-const schemaV3 = `
-ALTER TABLE scope ADD COLUMN portless INTEGER NOT NULL DEFAULT 0;
-UPDATE scope SET portless = 1;
 `
 
 func stateCode(s State) (int64, bool) {

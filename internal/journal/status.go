@@ -10,7 +10,8 @@ func (s *store) Scopes(ctx context.Context) ([]Status, error) {
 		var id int64
 		var c Scope
 		err := q.each(`SELECT id, account, source_host, source_user, dest_host, dest_user, folder
-			FROM scope ORDER BY id`, nil, append([]any{&id}, c.fields()...), func() error {
+			FROM scope ORDER BY id`, nil, []any{&id, &c.Account, &c.SourceHost, &c.SourceUser,
+			&c.DestHost, &c.DestUser, &c.Folder}, func() error {
 			ids, all = append(ids, id), append(all, Status{Scope: c})
 			return nil
 		})

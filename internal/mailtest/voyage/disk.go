@@ -99,23 +99,6 @@ func (m *memory) Scopes(ctx context.Context) (all []journal.Status, err error) {
 	return all, err
 }
 
-// Portless implements journal.Journal. No disk is that old.
-func (m *memory) Portless(ctx context.Context) ([]journal.Scope, error) {
-	return nil, m.locked(ctx, func() error { return nil })
-}
-
-// Rename implements journal.Journal.
-func (m *memory) Rename(ctx context.Context, names map[journal.Scope]journal.Scope) error {
-	return m.locked(ctx, func() error {
-		for from, to := range names {
-			if s := m.disk.scope(from); s != nil && m.disk.scope(to) == nil {
-				s.name = to
-			}
-		}
-		return nil
-	})
-}
-
 // RecordPasses implements journal.Journal.
 func (m *memory) RecordPasses(ctx context.Context, passes []journal.Pass, keep time.Duration) error {
 	return m.locked(ctx, func() error {
