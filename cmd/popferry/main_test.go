@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -156,6 +157,27 @@ func stallAt(message int, sign string, end chan struct{}) func(string, int) ([]b
 	}
 }
 
+// offered is what the server of the tests has.
+type offered interface {
+	imapserver.Session
+	imapserver.SessionNamespace
+}
+
+// uncut stores no message that did not come to its end (RFC 3501 §6.3.11), which imapmemserver
+// does where a client dies.
+type uncut struct{ offered }
+
+func (s uncut) Append(mailbox string, r imap.LiteralReader, o *imap.AppendOptions) (*imap.AppendData, error) {
+	octets, err := io.ReadAll(r)
+	if err == nil && int64(len(octets)) < r.Size() {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.offered.Append(mailbox, bytes.NewReader(octets), o)
+}
+
 func serveIMAP(ts *testscript.TestScript, keys *certs.Pair) (port int) {
 	user := imapmemserver.NewUser("alice", password)
 	ts.Check(user.Create("INBOX", nil))
@@ -163,7 +185,7 @@ func serveIMAP(ts *testscript.TestScript, keys *certs.Pair) (port int) {
 	backend.AddUser(user)
 	server := imapserver.New(&imapserver.Options{
 		NewSession: func(*imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
-			return backend.NewSession(), nil, nil
+			return uncut{backend.NewSession().(offered)}, nil, nil
 		},
 		Caps:   imap.CapSet{imap.CapIMAP4rev1: {}, imap.CapUIDPlus: {}, imap.CapNamespace: {}},
 		Logger: log.New(io.Discard, "", 0),
