@@ -53,8 +53,8 @@ func (g Gap) Has(uid uint32) bool { return g.After < uid && (uid < g.Before || g
 // Path is how an index goes through a folder: the zero Path as fast as it can. It tells how far it
 // came, so that one that ended early can be gone on with more carefully.
 type Path struct {
-	// Width is how many UIDs are asked for at once at most, as long as they are less than Below, and
-	// nothing is sent ahead; 0: as many as suit.
+	// Width is how many UIDs are asked for at once at most, as long as they are less than Below;
+	// 0: as many as suit, and some ahead.
 	Width, Below uint32
 	// Without are UIDs that are not asked for: those of messages over which the session ends.
 	Without []uint32
@@ -243,7 +243,7 @@ func (p *indexPart) octets() (n int) {
 const (
 	// mostParts bounds how many commands an index takes, where UIDs are far apart and few
 	// messages are given at once.
-	mostParts = 100_000
+	mostParts = 1_000_000
 	// mostThin bounds how many of them bring few, where a server counts more than it gives.
 	mostThin = 256
 	// widest bounds how many messages lie where few were expected, by [maxIndexed].
