@@ -110,6 +110,7 @@ func (t *trip) readIndex(ctx context.Context, f *folder, next uint32) (uint32, e
 	if err != nil {
 		return next, err
 	}
+	t.sayUnreadable(f, path.Without)
 	if err = t.readNames(ctx, f, nameless, next); err != nil {
 		// What the index has nobody asks for again.
 		err = errors.Join(err, f.known().Reset(context.WithoutCancel(ctx), box.UIDValidity))
@@ -139,10 +140,17 @@ func (t *trip) goesAround(ctx context.Context, f *folder, path *imapdst.Path, er
 	}
 	t.unindexed++
 	path.Without = append(path.Without, path.Reached)
-	t.noteOnce(fmt.Sprintf("the IMAP server refuses, ends the connection or stalls when it is asked for the message with UID %d "+
-		"of folder %s: nothing can be compared with it; the server's operator can tell what is wrong with it",
-		path.Reached, fault.Escape(f.now().Name)))
 	return true
+}
+
+// sayUnreadable tells of messages that an index went around, once it is certain that the others
+// can be read.
+func (t *trip) sayUnreadable(f *folder, uids []uint32) {
+	for _, uid := range uids {
+		t.noteOnce(fmt.Sprintf("the IMAP server refuses, ends the connection or stalls when it is asked for the message with "+
+			"UID %d of folder %s: nothing can be compared with it; the server's operator can tell what is wrong with it",
+			uid, fault.Escape(f.now().Name)))
+	}
 }
 
 // namesAtOnce bounds how many headers are kept at once.

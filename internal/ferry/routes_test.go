@@ -241,6 +241,9 @@ func troubleWith(t *testing.T, command, says string) {
 			!strings.Contains(e.Message, says[3:]) || e.Hint == "" {
 			t.Errorf("%+v, %+v", r.Totals, e)
 		}
+		if notes := strings.Join(r.Accounts[0].Notes, "\n"); strings.Contains(notes, "message with UID") {
+			t.Errorf("messages are blamed: %s", notes)
+		}
 		p.run(fault.Temporary, 0)
 		p.imap.Configure(func(o *imapd.Options) { o.Reply = nil })
 		p.run(0, 3)
