@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -263,8 +264,9 @@ func (t *trip) leaveOut(ctx context.Context, records []journal.Record, places []
 		return err
 	}
 	t.unproven[records[first].Key] = true
-	t.noteOnce("the IMAP server refuses, ends the connection or stalls when it is asked for the copy of a message that is to " +
-		"be deleted from POP3; ask the server's operator")
+	at := places[first]
+	t.noteOnce(fmt.Sprintf("the IMAP server refuses, ends the connection or stalls when it is asked for the message with UID %d "+
+		"of folder %s, and so it stays on POP3; ask the server's operator", at.uid, fault.Escape(at.in.now().Name)))
 	return t.putSpoiling(ctx, records[first:first+1])
 }
 
@@ -412,6 +414,11 @@ func (t *trip) deleteProven(ctx context.Context, proven []journal.Record, read m
 		t.hangUp()
 		if t.mayBreakAgain(err) {
 			return t.deleteProven(ctx, proven, read)
+		}
+		if err == nil {
+			t.triedInVain()
+			t.note("%s kept on POP3: each time another one is not given as it was delivered; ask the server's operator",
+				count(len(proven), "message"))
 		}
 		return false, err
 	}

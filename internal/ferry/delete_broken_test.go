@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -21,64 +22,63 @@ func TestDeletionGoesOnWithout(t *testing.T) {
 	endless := []byte("+OK\r\n" + strings.Repeat("X: "+strings.Repeat("x", 4000)+"\r\n", 10_000))
 	all := []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}
 	for name, c := range map[string]struct {
-		po     popd.Options
-		cmd    string
-		reply  []byte // nil: hangs up
-		bad    []int
-		want   fault.Code
-		stays  []int
-		silent bool
+		po    popd.Options
+		cmd   string
+		reply []byte // nil: hangs up
+		bad   []int
+		want  fault.Code
+		stays []int
 	}{
 		"endless":              {cmd: "TOP", reply: endless, bad: []int{3}, stays: []int{3}},
 		"two":                  {cmd: "TOP", reply: endless, bad: []int{0, 9}, stays: []int{0, 9}},
 		"every one":            {cmd: "TOP", reply: endless, bad: all},
-		"stalls":               {cmd: "TOP", reply: []byte("+OK\r\nSubject: x\r\n"), bad: []int{3}, stays: []int{3}, silent: true},
-		"says nothing":         {cmd: "TOP", reply: []byte{}, bad: []int{3}, stays: []int{3}, silent: true},
+		"stalls":               {cmd: "TOP", reply: []byte("+OK\r\nSubject: x\r\n"), bad: []int{3}, stays: []int{3}},
+		"says nothing":         {cmd: "TOP", reply: []byte{}, bad: []int{3}, stays: []int{3}},
 		"hangs up":             {cmd: "TOP", bad: []int{3}, stays: []int{3}},
 		"one at a time":        {po: popd.Options{NoPipelining: true}, cmd: "TOP", reply: endless, bad: []int{3}, stays: []int{3}},
-		"one at a time, stall": {po: popd.Options{NoPipelining: true}, cmd: "TOP", reply: []byte{}, bad: []int{3}, stays: []int{3}, silent: true},
+		"one at a time, stall": {po: popd.Options{NoPipelining: true}, cmd: "TOP", reply: []byte{}, bad: []int{3}, stays: []int{3}},
 		"RETR hangs up":        {po: popd.Options{NoTOP: true}, cmd: "RETR", bad: []int{3, 5}, stays: []int{3, 5}},
 		"every RETR":           {po: popd.Options{NoTOP: true}, cmd: "RETR", bad: all, want: fault.Temporary, stays: all},
 		"no UIDL, endless":     {po: popd.Options{NoUIDL: true}, cmd: "TOP", reply: endless, bad: []int{3}, stays: []int{3}},
 		"no UIDL, hangs up":    {po: popd.Options{NoUIDL: true}, cmd: "TOP", bad: []int{3}, stays: []int{3}},
-		"no UIDL, stalls":      {po: popd.Options{NoUIDL: true}, cmd: "TOP", reply: []byte("+OK\r\nSubject: x\r\n"), bad: []int{3}, stays: []int{3}, silent: true},
+		"no UIDL, stalls":      {po: popd.Options{NoUIDL: true}, cmd: "TOP", reply: []byte("+OK\r\nSubject: x\r\n"), bad: []int{3}, stays: []int{3}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPair(t, c.po, imapd.Options{}, mail...)
-			p.run(0, len(mail))
-			p.pop.Configure(func(o *popd.Options) {
-				o.Reply = func(cmd string, n int) ([]byte, bool) {
-					left := p.pop.Messages() // fewer than a session that was left counts
-					if cmd != c.cmd || n > len(left) || !slices.ContainsFunc(c.bad, func(i int) bool { return bytes.Equal(mail[i], left[n-1]) }) {
-						return nil, false
+			synctest.Test(t, func(t *testing.T) {
+				p := newPair(t, c.po, imapd.Options{}, mail...)
+				p.run(0, len(mail))
+				p.pop.Configure(func(o *popd.Options) {
+					o.Reply = func(cmd string, n int) ([]byte, bool) {
+						left := p.pop.Messages() // fewer than a session that was left counts
+						if cmd != c.cmd || n > len(left) || !slices.ContainsFunc(c.bad, func(i int) bool { return bytes.Equal(mail[i], left[n-1]) }) {
+							return nil, false
+						}
+						if c.reply == nil {
+							p.pop.Cut()
+						}
+						return c.reply, true
 					}
-					if c.reply == nil {
-						p.pop.Cut()
-					}
-					return c.reply, true
+				})
+				p.account().Source.Limits.Idle = 5 * time.Second
+				p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
+				before := p.pop.Counters().Sessions
+				r := runFerry(t, p.o)
+				if r.ExitCode != c.want || r.Totals.Deleted != len(mail)-len(c.stays) {
+					t.Errorf("exit %d, %+v, %+v", r.ExitCode, r.Totals, r.Accounts[0])
+				}
+				if said := strings.Contains(strings.Join(r.Accounts[0].Notes, "\n"), "the session ends, or stalls"); said != (len(c.stays) > 0 && c.want == 0) {
+					t.Errorf("%q", r.Accounts[0].Notes)
+				}
+				var stays [][]byte
+				for _, i := range c.stays {
+					stays = append(stays, mail[i])
+				}
+				p.left(stays...)
+				if n := p.pop.Counters().Sessions - before; n > 8 {
+					t.Errorf("%d sessions", n)
 				}
 			})
-			if c.silent {
-				p.account().Source.Limits.Idle = 100 * time.Millisecond
-			}
-			p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
-			before := p.pop.Counters().Sessions
-			r := runFerry(t, p.o)
-			if r.ExitCode != c.want || r.Totals.Deleted != len(mail)-len(c.stays) {
-				t.Errorf("exit %d, %+v, %+v", r.ExitCode, r.Totals, r.Accounts[0])
-			}
-			if said := strings.Contains(strings.Join(r.Accounts[0].Notes, "\n"), "the session ends, or stalls"); said != (len(c.stays) > 0 && c.want == 0) {
-				t.Errorf("%q", r.Accounts[0].Notes)
-			}
-			var stays [][]byte
-			for _, i := range c.stays {
-				stays = append(stays, mail[i])
-			}
-			p.left(stays...)
-			if n := p.pop.Counters().Sessions - before; n > 8 {
-				t.Errorf("%d sessions", n)
-			}
 		})
 	}
 }
@@ -128,7 +128,13 @@ func TestCopyThatIsNotGiven(t *testing.T) {
 			if c.want == 0 {
 				stay = len(c.bad)
 			}
-			p.run(c.want, 0)
+			r := p.run(c.want, 0)
+			notes := strings.Join(r.Accounts[0].Notes, "\n")
+			for _, uid := range c.bad[:min(len(c.bad), 3)] {
+				if !strings.Contains(notes, "the message with UID "+uid+" of folder INBOX") {
+					t.Errorf("UID %s is not in %q", uid, notes)
+				}
+			}
 			p.kept(stay)
 			p.imap.Configure(func(o *imapd.Options) { o.Untagged, o.Reply = nil, nil })
 			p.run(0, 0)
@@ -136,4 +142,28 @@ func TestCopyThatIsNotGiven(t *testing.T) {
 			p.arrived(mail...)
 		})
 	}
+}
+
+// TestAnotherOneEachTime (I2): a server that gives another message wrongly in each session deletes
+// none, and the run says so.
+func TestAnotherOneEachTime(t *testing.T) {
+	mail := ordinary(10, 1)
+	p := newPair(t, popd.Options{NoTOP: true}, imapd.Options{}, mail...)
+	p.run(0, len(mail))
+	given := 0
+	p.pop.Configure(func(o *popd.Options) {
+		o.Reply = func(cmd string, n int) ([]byte, bool) {
+			if cmd != "RETR" || n != p.pop.Counters().Sessions%len(mail)+1 {
+				return nil, false
+			}
+			given++
+			return []byte("+OK\r\nSubject: " + strings.Repeat("x", given) + "\r\n\r\n.\r\n"), true
+		}
+	})
+	p.account().Keep, p.o.ConfirmDelete = plan.Keep{Delete: true}, true
+	r := p.run(0, 0)
+	if notes := strings.Join(r.Accounts[0].Notes, "\n"); !strings.Contains(notes, "10 messages kept on POP3: each time another one") {
+		t.Errorf("%q", notes)
+	}
+	p.left(mail...)
 }
