@@ -78,6 +78,23 @@ func (c *Conn) Likenesses(
 		func(r reading[message.Likeness]) error { return fn(r.uid, *r.made) })
 }
 
+// Sizes gives the RFC822.SIZE of messages, in octets, to fn, like Headers; servers can tell it of
+// messages that they can't read.
+func (c *Conn) Sizes(ctx context.Context, f Folder, uids []uint32, fn func(uint32, int64) error) error {
+	return c.fetch(ctx, f, fetchPlan{
+		sets: slices.Values(uidSets(uids, c.atOnce())), make: anyOf(skip),
+		each: func(_ imap.UIDSet, m *imapclient.FetchMessageData) error {
+			r, err := readMessage(c, m, skip)
+			if err != nil {
+				return err
+			}
+			return fn(r.uid, r.size)
+		},
+	})
+}
+
+func skip(r io.Reader) (int64, error) { return io.Copy(io.Discard, r) }
+
 func wholeMessage() *imap.FetchItemBodySection { return &imap.FetchItemBodySection{Peek: true} }
 
 // at gives a reading that judges dates by the present time.
@@ -119,7 +136,7 @@ func readEach[T any](
 // fetchPlan is a series of UID FETCH commands (RFC 3501 §6.4.8).
 type fetchPlan struct {
 	sets    iter.Seq[imap.UIDSet]
-	section *imap.FetchItemBodySection
+	section *imap.FetchItemBodySection // nil: none
 	largest int64
 	make    func(io.Reader) (any, error) // what each makes of the section, see [asides]
 	flags   bool                         // ask for them, too
@@ -182,10 +199,11 @@ func (c *Conn) fetch(ctx context.Context, f Folder, plan fetchPlan) error {
 
 func (c *Conn) sendFetch(plan fetchPlan, set imap.UIDSet) (cmd *imapclient.FetchCommand) {
 	c.send(func() {
-		cmd = c.client.Fetch(set, &imap.FetchOptions{
-			UID: true, RFC822Size: true, Flags: plan.flags,
-			BodySection: []*imap.FetchItemBodySection{plan.section},
-		})
+		options := &imap.FetchOptions{UID: true, RFC822Size: true, Flags: plan.flags}
+		if plan.section != nil {
+			options.BodySection = []*imap.FetchItemBodySection{plan.section}
+		}
+		cmd = c.client.Fetch(set, options)
 	})
 	return cmd
 }

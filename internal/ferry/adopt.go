@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 
+	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
 	"github.com/popferry/popferry/plan"
@@ -122,7 +123,7 @@ func (t *trip) unclaimedByID(ctx context.Context, headers map[string]message.Sum
 	if err != nil {
 		return nil, err
 	}
-	there, err := t.readHeaders(ctx, spotsOf(candidates))
+	there, err := askApart(ctx, t, spotsOf(candidates), (*imapdst.Conn).Headers)
 	byID := map[string][]candidate{}
 	for _, c := range candidates {
 		if s, ok := there[c.at()]; ok && !s.Deleted {

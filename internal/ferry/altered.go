@@ -140,7 +140,7 @@ func (m *matcher) kin(ctx context.Context, batch []*parcel) ([]candidate, error)
 	}
 	var kin []candidate
 	for _, c := range candidates {
-		if c.Sum != nil && !m.marked[c.at()] && (ids[c.MessageID] || shared[c.Sum.Header] || shared[c.Sum.Body]) {
+		if c.Sum != nil && !m.marked[c.at()] && !m.t.isDamaged(c.at()) && (ids[c.MessageID] || shared[c.Sum.Header] || shared[c.Sum.Body]) {
 			kin = append(kin, c)
 		}
 	}

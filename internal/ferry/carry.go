@@ -49,14 +49,16 @@ type stumbles struct {
 	doubtful map[string]bool
 	// unproven ended an IMAP session when their copies were read back, by record key.
 	unproven map[string]bool
-	// unindexed are messages in the destination that ended one when their names were asked for.
-	unindexed int
-	unread    map[int64]bool // sizes of messages that the source does not give: nobody knows what they are
+	unread   map[int64]bool // sizes of messages that the source does not give: nobody knows what they are
+	// damaged are messages that the destination can't read, and allDamaged that these are too many.
+	damaged    map[spot]bool
+	allDamaged bool
 }
 
 func newStumbles() stumbles {
 	return stumbles{ended: map[string]bool{}, garbled: map[string]bool{},
-		unreadable: map[string]bool{}, doubtful: map[string]bool{}, unproven: map[string]bool{}, unread: map[int64]bool{}}
+		unreadable: map[string]bool{}, doubtful: map[string]bool{}, unproven: map[string]bool{}, unread: map[int64]bool{},
+		damaged: map[spot]bool{}}
 }
 
 // parcel is one message between the two servers.

@@ -252,15 +252,14 @@ func (t *trip) butUnproven(due []journal.Record) []journal.Record {
 // deleted (I7). It returns the error if there is none to go on without.
 func (t *trip) leaveOut(ctx context.Context, records []journal.Record, places []spot,
 	sums map[spot]imapdst.Copy, err error) error {
-	code, first := fault.CodeOf(err), -1
+	first := -1
 	for i, at := range places {
 		_, came := sums[at]
 		if !came && at.uid != 0 && (first < 0 || comparePlaces(at, places[first]) < 0) {
 			first = i
 		}
 	}
-	spoils := code == fault.Temporary || code == fault.Protocol || isRefusal(err)
-	if first < 0 || !spoils || ctx.Err() != nil || t.stood(err) || len(t.unproven) >= maxDeadEnds {
+	if first < 0 || !t.spoils(ctx, err) || len(t.unproven) >= maxDeadEnds {
 		return err
 	}
 	t.unproven[records[first].Key] = true

@@ -7,12 +7,15 @@ import (
 	"io"
 	"net"
 	"net/mail"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/ferry"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/mailtest/corpus"
@@ -280,4 +283,50 @@ func removeFromINBOX(t *testing.T, s *dovecot.Server, n int) {
 	if err != nil || !bytes.Contains(answer, []byte("d OK")) {
 		t.Fatalf("%v\n%s", err, answer)
 	}
+}
+
+// TestDovecotCanNotRead (I4, I7): a file that Dovecot can't open, over which it ends the session,
+// keeps no mail from arriving but that of which it may be the copy.
+func TestDovecotCanNotRead(t *testing.T) {
+	s := startDovecot(t, dovecot.Options{})
+	var want [][]byte
+	for _, m := range corpus.Ordinary(20, 12) {
+		want = append(want, m.Raw)
+		if err := s.Deliver("alice", m.Raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := ferry.Options{Config: dovecotConfig(t, s), Journal: openJournal(t, t.TempDir())}
+	if r := runFerry(t, o); r.Totals.Delivered != 20 {
+		t.Fatalf("%+v", r)
+	}
+	name := messages(t, s, "alice", "INBOX")[6].Name
+	mode := func(mode os.FileMode) {
+		t.Helper()
+		found, err := filepath.Glob(filepath.Join(s.Dir, "*", "alice", "*", name+"*"))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%q %v", found, err)
+		}
+		if err := os.Chmod(found[0], mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mode(0)
+	late := []byte("Message-ID: <late@example.org>\r\nSubject: late\r\n\r\nhello\r\n")
+	want = append(want, late)
+	if err := s.Deliver("alice", late); err != nil {
+		t.Fatal(err)
+	}
+	o.Journal = openJournal(t, t.TempDir())
+	for delivered := 1; delivered >= 0; delivered-- {
+		r := runFerry(t, o)
+		if r.ExitCode != fault.Held || r.Totals.Held != 1 || r.Totals.Delivered != delivered {
+			t.Errorf("%+v", r)
+		}
+	}
+	mode(0o600)
+	if r := runFerry(t, o); r.ExitCode != 0 || r.Totals.Delivered != 0 || r.Totals.Duplicate != 1 {
+		t.Errorf("%+v", r)
+	}
+	sameMail(t, messages(t, s, "alice", "INBOX"), want)
 }

@@ -143,11 +143,11 @@ func (t *trip) recordHolds(ctx context.Context, p plan.Plan) error {
 	return nil
 }
 
-// holdUnsendable takes out of a batch what no server would accept.
-func (t *trip) holdUnsendable(ctx context.Context, p *pipeline, batch []*parcel) ([]*parcel, error) {
+// holdUnfit takes out of a batch what no server would accept, and what may be there already.
+func (t *trip) holdUnfit(ctx context.Context, p *pipeline, batch []*parcel) ([]*parcel, error) {
 	rest := batch[:0:0]
 	for i, c := range batch {
-		reason := unsendable(c.msg.Size, c.to.now().AppendLimit)
+		reason := cmp.Or(t.match.doubtOf(c.listed.Key), unsendable(c.msg.Size, c.to.now().AppendLimit))
 		if reason == "" {
 			rest = append(rest, c)
 			continue

@@ -2,7 +2,6 @@ package ferry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -104,31 +103,32 @@ func (t *trip) readIndex(ctx context.Context, f *folder, next uint32) (uint32, e
 		}, left)
 	}
 	err := t.dest.do(ctx, f, read)
-	for err != nil && !leftOut && t.goesAround(ctx, f, path, err) {
+	for err != nil && !leftOut && t.mayGoAround(ctx, err) {
+		if err = t.goAround(ctx, f, path, err); err != nil {
+			break
+		}
 		err = t.dest.do(ctx, f, read)
 	}
-	if err != nil {
+	if err == nil {
+		t.sayDamaged()
+		err = t.readNames(ctx, f, nameless, next)
+	} else if len(path.Without) == 0 {
 		return next, err
 	}
-	t.sayUnreadable(f, path.Without)
-	if err = t.readNames(ctx, f, nameless, next); err != nil {
-		// What the index has nobody asks for again.
-		err = errors.Join(err, f.known().Reset(context.WithoutCancel(ctx), box.UIDValidity))
+	if err != nil {
+		return next, t.restartIndex(ctx, f, err)
 	}
-	return next, err
+	return next, nil
 }
 
 // narrower is how much smaller the ranges of an index get where one of them ends the session.
 const narrower = 100
 
-// goesAround reports whether an index that the server did not let end is to go on, with smaller
-// ranges where it ended, and at last without the one message that was asked for there: it shall not
-// keep all mail from arriving (I7). Some such messages in all, or something else is wrong.
-func (t *trip) goesAround(ctx context.Context, f *folder, path *imapdst.Path, err error) bool {
-	code := fault.CodeOf(err)
-	spoils := code == fault.Temporary || code == fault.Protocol || isRefusal(err)
-	if path.Reached == 0 || !spoils || ctx.Err() != nil || t.stood(err) || t.unindexed >= maxDeadEnds {
-		return false
+// goAround has an index that the server did not let end go on: with smaller ranges where it ended,
+// and at last without the one message that was asked for there. It returns the error if it can't.
+func (t *trip) goAround(ctx context.Context, f *folder, path *imapdst.Path, err error) error {
+	if path.Reached == 0 {
+		return err
 	}
 	width := path.Widest
 	if path.Reached < path.Below {
@@ -136,21 +136,13 @@ func (t *trip) goesAround(ctx context.Context, f *folder, path *imapdst.Path, er
 	}
 	if width > 1 {
 		path.Width, path.Below = max(1, width/narrower), path.Reached+min(width, math.MaxUint32-path.Reached)
-		return true
+		return nil
 	}
-	t.unindexed++
+	if err := t.indexDamaged(ctx, spot{f, path.Reached}, err); err != nil {
+		return err
+	}
 	path.Without = append(path.Without, path.Reached)
-	return true
-}
-
-// sayUnreadable tells of messages that an index went around, once it is certain that the others
-// can be read.
-func (t *trip) sayUnreadable(f *folder, uids []uint32) {
-	for _, uid := range uids {
-		t.noteOnce(fmt.Sprintf("the IMAP server refuses, ends the connection or stalls when it is asked for the message with "+
-			"UID %d of folder %s: nothing can be compared with it; the server's operator can tell what is wrong with it",
-			uid, fault.Escape(f.now().Name)))
-	}
+	return nil
 }
 
 // namesAtOnce bounds how many headers are kept at once.
@@ -165,12 +157,14 @@ func (t *trip) readNames(ctx context.Context, f *folder, nameless []journal.Inde
 		for i, e := range part {
 			spots[i] = spot{f, e.UID}
 		}
-		headers, err := t.readHeaders(ctx, spots)
-		if err != nil && !isRefusal(err) { // one that is not given keeps nothing from arriving (I7)
+		headers, err := askApart(ctx, t, spots, (*imapdst.Conn).Headers)
+		if err != nil && !isRefusal(err) { // what is not given keeps nothing from arriving (I7)
 			return err
 		}
 		for i, s := range spots {
-			part[i].MessageID = headers[s].MessageID
+			if part[i].MessageID = headers[s].MessageID; t.isDamaged(s) {
+				part[i].MessageID = damagedName
+			}
 		}
 		if err := f.known().Extend(ctx, next, part); err != nil {
 			return err

@@ -2,12 +2,9 @@ package ferry_test
 
 import (
 	"fmt"
-	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/popferry/popferry/internal/fault"
@@ -380,86 +377,5 @@ func TestNoExamine(t *testing.T) {
 				t.Errorf("%d messages", n)
 			}
 		}
-	}
-}
-
-// TestOneEndsTheIndex (I7): messages in the destination over which the server ends the session, or
-// refuses, keep none from arriving, and are told; and where it does so whatever is asked for, it is
-// not asked for ever.
-func TestOneEndsTheIndex(t *testing.T) {
-	for name, bad := range map[string][]uint32{"first": {1}, "within": {7}, "last": {12}, "two": {3, 9},
-		"side by side": {6, 7}, "the last two": {11, 12}} {
-		for how, ends := range map[string]imapd.Action{"cut": {Cut: imapd.FIN}, "NO": {Reply: "NO no"},
-			"NO, and cut": {Reply: "NO [SERVERBUG] FETCH failed", Cut: imapd.FIN}, "BYE": {Bye: "FETCH failed"}} {
-			t.Run(name+", "+how, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { oneEndsTheIndex(t, ends, bad) })
-			})
-		}
-	}
-}
-
-func oneEndsTheIndex(t *testing.T, ends imapd.Action, bad []uint32) {
-	mail, others := ordinary(3, 32), ordinary(12, 33)
-	p := newPair(t, popd.Options{}, imapd.Options{Reply: spoilt(ends, bad...)}, mail[:2]...)
-	for _, raw := range others {
-		p.imap.User("").Deliver("INBOX", raw, nil, time.Time{})
-	}
-	r := p.run(0, 2)
-	for _, uid := range bad {
-		want := fmt.Sprintf("the message with UID %d of folder INBOX", uid)
-		if notes := strings.Join(r.Accounts[0].Notes, "\n"); strings.Count(notes, want) != 1 {
-			t.Errorf("%q is not in %s", want, notes)
-		}
-	}
-	if n := p.imap.Counters().Connections; n > 10 {
-		t.Errorf("%d connections", n)
-	}
-	p.pop.Deliver(mail[2])
-	p.run(0, 1)
-	p.run(0, 0)
-	p.arrived(append(mail, others...)...)
-}
-
-func TestAllEndTheIndex(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		mail := ordinary(12, 34)
-		p := newPair(t, popd.Options{}, imapd.Options{}, mail[0])
-		for _, raw := range mail {
-			p.imap.User("").Deliver("INBOX", raw, nil, time.Time{})
-		}
-		all := []uint32{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
-		p.imap.Configure(func(o *imapd.Options) { o.Reply = spoilt(imapd.Action{Cut: imapd.FIN}, all...) })
-		p.run(fault.Temporary, 0)
-		if n := p.imap.Counters().Connections; n > 25 {
-			t.Errorf("%d connections", n)
-		}
-		p.imap.Configure(func(o *imapd.Options) { o.Reply = nil })
-		p.run(0, 0)
-		p.arrived(mail...)
-	})
-}
-
-// spoilt has something happen when one of some messages is asked for.
-func spoilt(ends imapd.Action, uids ...uint32) func(imapd.Event) imapd.Action {
-	return func(e imapd.Event) imapd.Action {
-		if e.Stage != imapd.AtCommand || e.Command != "UID FETCH" {
-			return imapd.Action{}
-		}
-		for _, asked := range strings.Split(strings.Fields(e.Line)[2], ",") {
-			low, high, isRange := strings.Cut(asked, ":")
-			from, _ := strconv.Atoi(low)
-			to, err := strconv.Atoi(high)
-			if !isRange {
-				to = from
-			} else if err != nil {
-				to = math.MaxInt
-			}
-			for _, uid := range uids {
-				if from <= int(uid) && int(uid) <= to {
-					return ends
-				}
-			}
-		}
-		return imapd.Action{}
 	}
 }

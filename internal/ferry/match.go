@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
 	"github.com/popferry/popferry/plan"
@@ -36,11 +37,14 @@ type matcher struct {
 	// By listing key, messages of which the destination has no more than a copy
 	// with more fields, or one of the same name and origin.
 	grown, namesakes map[string]bool
+
+	// doubtful are messages that the destination may have, by listing key, and why nobody can tell.
+	doubtful map[string]string
 }
 
 func newMatcher(t *trip) *matcher {
 	m := &matcher{t: t, spent: map[string]bool{}, spentAt: map[spot]bool{}, marked: map[spot]bool{},
-		grown: map[string]bool{}, namesakes: map[string]bool{}}
+		grown: map[string]bool{}, namesakes: map[string]bool{}, doubtful: map[string]string{}}
 	for _, l := range t.listing {
 		// A trusted name in the listing keeps its record for itself, unless it
 		// names another message by now.
@@ -112,6 +116,7 @@ func (m *matcher) lookInto(ctx context.Context, f *folder) error {
 func (m *matcher) find(ctx context.Context, sums map[string]message.Summary) (map[string]journal.Record, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	clear(m.doubtful)
 	found := map[string]journal.Record{}
 	var err error
 	if !m.blank {
@@ -304,7 +309,13 @@ func (m *matcher) amongst(ctx context.Context, sums map[string]message.Summary, 
 		s := sums[key]
 		for i := range candidates {
 			c := &candidates[i]
-			if c.Sum == nil || m.spentAt[c.at()] || !may(c.at()) {
+			if m.spentAt[c.at()] || !may(c.at()) {
+				continue
+			}
+			if c.Sum == nil {
+				if m.t.isDamaged(c.at()) && c.mayBe(s) {
+					m.doubt(key, *c)
+				}
 				continue
 			}
 			if how, same := s.Same(*c.Sum); same {
@@ -412,14 +423,15 @@ type candidate struct {
 func (c candidate) at() spot { return spot{c.in, c.UID} }
 
 // candidates lists unclaimed mail of some folders that could be the same by Message-ID,
-// or by size where there is none: servers change sizes by a little only.
+// or by size where there is none: servers change sizes by a little only. Mail that could not be
+// asked for its Message-ID is among it if it has the very size.
 func (m *matcher) candidates(ctx context.Context, sums map[string]message.Summary, where []*folder) ([]candidate, error) {
 	var queries []journal.Match
 	ids := map[string]bool{}
 	for _, key := range inOrder(sums) {
 		s := sums[key]
 		if s.MessageID != "" {
-			ids[s.MessageID] = true
+			ids[s.MessageID], ids[damagedName] = true, true
 			continue
 		}
 		low, high := sizeWindow(s.Size)
@@ -438,7 +450,7 @@ func (m *matcher) candidates(ctx context.Context, sums map[string]message.Summar
 		for _, q := range queries {
 			err := f.known().Unclaimed(ctx, q, func(e journal.IndexEntry) error {
 				c := candidate{e, f}
-				if !seen[c.at()] && !m.spentAt[c.at()] {
+				if !seen[c.at()] && !m.spentAt[c.at()] && c.isOf(sums) {
 					seen[c.at()] = true
 					out = append(out, c)
 				}
@@ -472,7 +484,7 @@ func (m *matcher) digest(ctx context.Context, candidates []candidate) error {
 			read = append(read, c.at())
 		}
 	}
-	present, err := m.t.readHeaders(ctx, read)
+	present, err := askApart(ctx, m.t, read, (*imapdst.Conn).Headers)
 	if err != nil {
 		return err
 	}
@@ -487,7 +499,7 @@ func (m *matcher) digest(ctx context.Context, candidates []candidate) error {
 }
 
 func (m *matcher) digestUnread(ctx context.Context, candidates []candidate, unread []spot) error {
-	sums, err := m.t.readBack(ctx, unread)
+	sums, err := askApart(ctx, m.t, unread, (*imapdst.Conn).Digests)
 	if err != nil {
 		return err
 	}

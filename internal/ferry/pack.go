@@ -192,7 +192,7 @@ func (t *trip) sift(ctx context.Context, p *pipeline, batch []*parcel) ([]*parce
 	if rest, err = t.remember(ctx, p, rest); err != nil {
 		return rest, err
 	}
-	return t.holdUnsendable(ctx, p, rest)
+	return t.holdUnfit(ctx, p, rest)
 }
 
 // remember gives messages without a lasting name back what the journal knows of

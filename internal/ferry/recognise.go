@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/popferry/popferry/imapdst"
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/journal"
 	"github.com/popferry/popferry/internal/message"
@@ -55,11 +56,12 @@ func (t *trip) isUnknown(l plan.Listed) bool {
 
 // mayBeThere reports a message that the journal knows, that is to be brought, and that the
 // destination may have all the same: one that was held before it could be read, in a run
-// without the journal of those before; or as a wrapping, where the answer to that was lost.
+// without the journal of those before; one whose copy may be what could not be read; or as a
+// wrapping, where the answer to that was lost.
 func (t *trip) mayBeThere(l plan.Listed) bool {
 	r, wraps := t.knownAs(l.Key), t.account.Repair == repairWrap
 	due := r.State == journal.Held && (t.heldToo || retriable(r, t.limit()))
-	return due && (wraps || r.Sum.Content.IsZero()) || wraps && r.State == journal.Listed
+	return due && (wraps || r.Sum.Content.IsZero() || awaitsReading(r)) || wraps && r.State == journal.Listed
 }
 
 // wasRead reports whether a record may be about the listed message and knows its
@@ -466,7 +468,7 @@ func (t *trip) unclaimedLooks(ctx context.Context, headers map[string]message.Su
 	if err != nil {
 		return nil, err
 	}
-	read, err := t.readHeaders(ctx, spotsOf(candidates))
+	read, err := askApart(ctx, t, spotsOf(candidates), (*imapdst.Conn).Headers)
 	if err != nil {
 		return nil, err
 	}

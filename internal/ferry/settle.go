@@ -82,6 +82,7 @@ func (t *trip) settle(ctx context.Context, open []journal.Record) error {
 	var changed []journal.Record
 	for _, r := range open {
 		at, there := found[r.Key]
+		doubt := t.match.doubtOf(r.Key)
 		switch {
 		case there:
 			r.State, r.UIDValidity, r.UID = journal.Delivered, at.UIDValidity, at.UID
@@ -92,6 +93,8 @@ func (t *trip) settle(ctx context.Context, open []journal.Record) error {
 		case look.Sub(t.doubtOf(r, now, look).since) < t.engine.Config.Settle:
 			t.park(r)
 			continue
+		case doubt != "":
+			r.State, r.Changed, r.Reason = journal.Held, now, doubt
 		case t.doubts[r.Key].own && mayBeCause(r, t.doubts[r.Key].first) && t.hopeless(r): // tried in this run
 			r.State, r.Changed = journal.Held, now
 			r.Reason = reasonSilent + ", and it is not there"
@@ -191,6 +194,7 @@ func (m *matcher) lookup(ctx context.Context, open []journal.Record) (map[string
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	clear(m.doubtful)
 	found := map[string]journal.Record{}
 	for _, from := range slices.SortedFunc(maps.Keys(windows), inTurn) {
 		if !slices.Contains(m.folders, from.in) {
@@ -230,7 +234,7 @@ func (m *matcher) inWindow(ctx context.Context, sums map[string]message.Summary,
 	if err != nil {
 		return nil, err
 	}
-	candidates = slices.DeleteFunc(candidates, func(c candidate) bool { return c.UID < from.uid })
+	candidates = slices.DeleteFunc(candidates, func(c candidate) bool { return c.UID < from.uid || m.t.isDamaged(c.at()) })
 	likenesses, err := ask(ctx, m.t, spotsOf(candidates), (*imapdst.Conn).Likenesses)
 	if err != nil {
 		return nil, err

@@ -274,10 +274,10 @@ func retriable(r journal.Record, limit int64) bool {
 // connection: it may have been the destination, after all.
 const silentFor = 24 * time.Hour
 
-// awaitsFolder reports held mail whose folder could not be used, or refused it. Where nothing
-// else is to be done, that is no reason to read it again with every pass of a bridge.
+// awaitsFolder reports held mail whose folder could not be used, refused it, or may have it. Where
+// nothing else is to be done, that is no reason to read it again with every pass of a bridge.
 func awaitsFolder(r journal.Record) bool {
-	return strings.HasPrefix(r.Reason, reasonFolder) || strings.HasPrefix(r.Reason, reasonAlone)
+	return strings.HasPrefix(r.Reason, reasonFolder) || strings.HasPrefix(r.Reason, reasonAlone) || awaitsReading(r)
 }
 
 // count takes the plan's totals into the report and announces the work.

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/popferry/popferry/internal/fault"
 	"github.com/popferry/popferry/internal/mailtest/imapd"
@@ -45,6 +46,21 @@ func TestNoMessageIDGiven(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestNoHeaderGiven: where the names could not be read in the end, they are in the next run.
+func TestNoHeaderGiven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mail := ordinary(8, 71)
+		p := withOthers(t, imapd.Options{Untagged: noFields}, nil, mail...)
+		p.run(fault.OK, 8)
+		p.forget()
+		p.imap.Configure(func(o *imapd.Options) { o.Reply = atHeaders(1000, imapd.Action{Cut: imapd.RST}) })
+		p.run(fault.Temporary, 0)
+		p.imap.Configure(func(o *imapd.Options) { o.Reply = nil })
+		p.run(fault.OK, 0)
+		p.arrived(mail...)
+	})
 }
 
 // TestHeaderRefused (I7): a server that refuses whole headers of others' mail keeps nothing
