@@ -59,6 +59,9 @@ func (a *app) checkCommand() *cobra.Command {
   popferry check --symptoms                 what it knows`,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			switch {
+			case o.symptoms && (len(names) > 0 || cmd.Flags().Changed("explain")):
+				return fault.New(fault.Usage, "--symptoms lists all topics, and takes nothing else").
+					WithHint("popferry check --explain TOPIC")
 			case o.symptoms:
 				return a.show(report.Symptoms(check.Topics()), fault.OK)
 			case cmd.Flags().Changed("explain"):
