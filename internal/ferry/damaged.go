@@ -30,9 +30,11 @@ func awaitsReading(r journal.Record) bool { return strings.HasPrefix(r.Reason, r
 // spoils reports an error that one message may be what causes: the server refuses to give it,
 // stalls, or ends the session.
 func (t *trip) spoils(ctx context.Context, err error) bool {
+	if errors.As(err, &offline{}) || ctx.Err() != nil || t.stood(err) {
+		return false
+	}
 	code := fault.CodeOf(err)
-	spoils := code == fault.Temporary || code == fault.Protocol || isRefusal(err)
-	return spoils && ctx.Err() == nil && !t.stood(err)
+	return code == fault.Temporary || code == fault.Protocol || isRefusal(err)
 }
 
 // mayGoAround reports whether a question is to go on without the message that may be what caused

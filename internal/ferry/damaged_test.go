@@ -101,6 +101,39 @@ func TestAllEndTheIndex(t *testing.T) {
 	}
 }
 
+// TestServerGoesDown: where the server is gone, no message is looked for that may be why.
+func TestServerGoesDown(t *testing.T) {
+	for _, what := range []string{"BODY", "BODY.PEEK[]"} {
+		synctest.Test(t, func(t *testing.T) {
+			mail := ordinary(12, 34)
+			p := newPair(t, popd.Options{NoTOP: true}, imapd.Options{}, mail...)
+			p.deliver(mail...)
+			down := 0
+			p.imap.Configure(func(o *imapd.Options) {
+				o.Reply = func(e imapd.Event) imapd.Action {
+					switch {
+					case e.Stage == imapd.AtCommand && e.Command == "UID FETCH" && strings.Contains(e.Line, what):
+						down = max(down, 1)
+						return imapd.Action{Cut: imapd.RST}
+					case e.Stage == imapd.AtGreeting && down > 0:
+						down++
+						return imapd.Action{Cut: imapd.RST}
+					}
+					return imapd.Action{}
+				}
+			})
+			p.o.NoWait = true
+			p.tells(p.run(fault.Temporary, 0))
+			if down > 15 {
+				t.Errorf("%d attempts to connect", down)
+			}
+			p.imap.Configure(func(o *imapd.Options) { o.Reply = nil })
+			p.run(0, 0)
+			p.arrived(mail...)
+		})
+	}
+}
+
 // TestOneCanNotBeCompared (I4, I7): what the server gives the Message-ID of, and not the rest, keeps
 // only mail of that Message-ID from arriving.
 func TestOneCanNotBeCompared(t *testing.T) {

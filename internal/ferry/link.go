@@ -353,11 +353,19 @@ func (l *link) again(ctx context.Context) error {
 		err = doubted(err)
 	}
 	if box := l.home.now(); err == nil && box.UIDValidity != before.UIDValidity {
-		return fault.New(fault.Temporary, "UIDVALIDITY of %s changed during the run",
+		err = fault.New(fault.Temporary, "UIDVALIDITY of %s changed during the run",
 			box.Name).WithHint("somebody recreated the folder; run again")
 	}
-	return err
+	if err != nil {
+		return offline{err}
+	}
+	return nil
 }
+
+// offline is the error of a connection that could not be had: no question is why.
+type offline struct{ error }
+
+func (o offline) Unwrap() error { return o.error }
 
 // do runs a question about a folder, which may be asked again, and once more on a new
 // connection if the first one breaks. That a server lost the thread counts too: mailutils 3.15 announces
