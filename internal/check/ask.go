@@ -13,7 +13,7 @@ import (
 // ask lays what is known of the provider over what is true of all: it has words and
 // pages of its own.
 func (p *Problem) ask(e plan.Endpoint, err error) {
-	known, ok := provider.ByHost(e.Host)
+	known, ok := providerOf(e)
 	if !ok || p.isHere() {
 		return
 	}
@@ -36,6 +36,17 @@ func (p *Problem) ask(e plan.Endpoint, err error) {
 	if p.Page == "" {
 		p.Page = known.Help
 	}
+}
+
+// providerOf is who runs a server: of one on this machine, such as Proton Mail Bridge, who gave
+// its user the address.
+func providerOf(e plan.Endpoint) (provider.Provider, bool) {
+	if known, ok := provider.ByHost(e.Host); ok || !e.Loopback() {
+		return known, ok
+	}
+	_, domain, _ := strings.Cut(e.Owner(), "@")
+	known, ok := provider.ByDomain(domain)
+	return known, ok && known.IMAP != nil && wire.Endpoint{Host: known.IMAP.Host}.Loopback()
 }
 
 // isHere reports a problem with what is kept on this machine, of which no provider knows.
@@ -171,7 +182,7 @@ func (a *Account) judgeProviders(configured plan.Account) {
 			a.note("%s", text)
 		}
 	}
-	if known, ok := provider.ByHost(configured.Destination.Host); ok {
+	if known, ok := providerOf(configured.Destination); ok {
 		a.Destination.know(known, "imap-")
 		a.judgeLimits(known.Name, known.Limits, configured.Destination.Connections)
 		for _, text := range configured.Crowded(known.Ways()) {

@@ -108,6 +108,24 @@ func TestOwnWordings(t *testing.T) {
 	}
 }
 
+// TestOnThisMachine: a server on this machine that belongs to a provider is known by its user's
+// address, and others are nobody's.
+func TestOnThisMachine(t *testing.T) {
+	for user, want := range map[string]string{"alice@proton.me": "one of its own", "alice@gmail.com": "", "alice": ""} {
+		s := newStage(t, popd.Options{}, imapd.Options{Reply: func(e imapd.Event) imapd.Action {
+			if e.Stage == imapd.AtCommand && e.Command == "AUTHENTICATE" {
+				return imapd.Action{Reply: "NO no such user"}
+			}
+			return imapd.Action{}
+		}})
+		s.account.Destination.Host, s.account.Destination.Username = "127.0.0.1", user
+		p := run(t, s.account).Accounts[0].Destination.Problem
+		if p == nil || p.Topic != "login-refused" || !strings.Contains(p.Cause, want) || (p.Page == "") != (want == "") {
+			t.Errorf("%s: %+v", user, p)
+		}
+	}
+}
+
 // TestWayIn: who refuses without a reason is asked for what is known to be taken there, and for
 // nothing that is known not to be.
 func TestWayIn(t *testing.T) {
