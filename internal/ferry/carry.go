@@ -50,9 +50,11 @@ type stumbles struct {
 	// unproven ended an IMAP session when their copies were read back, by record key.
 	unproven map[string]bool
 	unread   map[int64]bool // sizes of messages that the source does not give: nobody knows what they are
-	// damaged are messages that the destination can't read, and allDamaged that these are too many.
-	damaged    map[spot]bool
-	allDamaged bool
+	// damaged are messages that the destination can't read, and allDamaged that these are too many,
+	// in all or since it gave one.
+	damaged      map[spot]bool
+	damagedInRow int
+	allDamaged   bool
 }
 
 func newStumbles() stumbles {

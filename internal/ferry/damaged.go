@@ -46,14 +46,28 @@ func (t *trip) mayGoAround(ctx context.Context, err error) bool {
 	return !all && t.spoils(ctx, err)
 }
 
-// blamed notes a message that can't be read; some in all, or something else is wrong.
+// maxDamaged is how many such messages a run goes around: each costs some connections.
+const maxDamaged = 10
+
+// blamed notes a message that can't be read; some in a row or in all, or something else is wrong.
 func (t *trip) blamed(at spot) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.allDamaged = t.allDamaged || len(t.damaged) >= maxDeadEnds; !t.allDamaged {
+	t.damagedInRow++
+	t.allDamaged = t.allDamaged || t.damagedInRow > maxDeadEnds || len(t.damaged) >= maxDamaged
+	if !t.allDamaged {
 		t.damaged[at] = true
 	}
 	return !t.allDamaged
+}
+
+// gave notes that others can be read.
+func (t *trip) gave(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n > 0 {
+		t.damagedInRow = 0
+	}
 }
 
 // givesNothing says that it makes no difference what is asked for.
@@ -96,6 +110,7 @@ func askApart[T any](ctx context.Context, t *trip, spots []spot, q query[T]) (ma
 func askHalves[T any](ctx context.Context, t *trip, spots []spot, q query[T], answers map[spot]T) error {
 	given, err := ask(ctx, t, spots, q)
 	maps.Copy(answers, given)
+	t.gave(len(given))
 	if err == nil || !t.mayGoAround(ctx, err) {
 		return err
 	}

@@ -99,6 +99,7 @@ func (t *trip) readIndex(ctx context.Context, f *folder, next uint32) (uint32, e
 				}
 			}
 			next = upTo
+			t.gave(len(part))
 			return f.known().Extend(ctx, upTo, entries)
 		}, left)
 	}
