@@ -150,7 +150,7 @@ func (t *trip) indexDamaged(ctx context.Context, at spot, err error) error {
 // mayBe reports whether a candidate that can't be read may be a copy of a message: of its
 // Message-ID, or of its size where that is all that is known.
 func (c candidate) mayBe(s message.Summary) bool {
-	if c.MessageID == "" || c.MessageID == damagedName {
+	if c.MessageID == damagedName {
 		return -lineEnd <= c.Size-s.Size && c.Size-s.Size <= lineEnd
 	}
 	return c.MessageID == s.MessageID
