@@ -166,10 +166,10 @@ func TestOneCanNotBeCompared(t *testing.T) {
 // can't read, is sent no second time, however long that goes on.
 func TestUnreadAppend(t *testing.T) {
 	for _, what := range []string{"BODY", "BODY.PEEK[]"} {
-		for _, io := range []imapd.Options{{}, {NoUIDPlus: true}} {
+		for i, io := range []imapd.Options{{}, {NoUIDPlus: true}, {}} {
 			synctest.Test(t, func(t *testing.T) {
 				mail := ordinary(5, 37)
-				p := newPair(t, popd.Options{}, io, mail...)
+				p := newPair(t, popd.Options{NoUIDL: i == 2, NoTOP: i == 2}, io, mail...)
 				bad := spoilt(imapd.Action{Bye: "FETCH failed"}, what, 5)
 				cut := false
 				p.imap.Configure(func(o *imapd.Options) {
